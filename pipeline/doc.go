@@ -1,0 +1,53 @@
+// Package pipeline runs a graph of stages: independent goroutines joined by
+// typed streams, with one life and one health.
+//
+//	config ──lists──▶ bus ──signals──▶ decode ──updates──▶ classify ──transitions──▶ count ──events──┬──(latest)────▶ persist
+//	                                                                                                └──(lossless)──▶ logsink
+//
+// The package knows no stage; the graph above is wired in cmd/service-monitor.
+//
+// # Streams
+//
+// A [Stream] is what one stage sends and any number of stages receive. Each
+// receiver has an edge of its own. An edge is lossless: the sender waits until
+// the receiver has taken the message, so at most one message is between two
+// stages, and order is kept. An edge behind [Latest] never makes its sender
+// wait: it keeps the newest message per key, and the order of the keys. There
+// is no third kind.
+//
+// Only this package makes and closes streams. A stage's output is closed when
+// its Run has returned.
+//
+// # Life
+//
+// Stop travels by closing: the first stage ends when its context does, and
+// every other stage ends when its input is closed and all that it owes is
+// sent. So whatever was received is counted, logged and saved. Abort travels
+// by cancelling: when a stage fails, or when a stop is not complete after
+// [DrainLimit], the context of every stage is cancelled, and [Graph.Run] says
+// which stage failed or was left.
+//
+// # Health
+//
+// Every stage answers a [Probe] in its own select, the one in which it does
+// its work; a stage that waits to send answers there. So an answer means that
+// the loop turns, and a stall is blamed on the stage that stalls, not on the
+// ones that wait for it.
+//
+// A round asks every stage once, from the first to the last. WATCHDOG=1
+// follows each complete round; rounds are begun every third of WATCHDOG_USEC.
+// A round that is not complete within that time names the stage in STATUS= and
+// in the log and sends no WATCHDOG=1: whether to restart is systemd's decision
+// (sd_watchdog_enabled(3)).
+//
+// READY=1 follows the first settled round: each stage in turn has answered
+// from its own select (not while waiting to send) that it owes nothing. Since
+// edges hold nothing, all that was known when the first stage answered has
+// then passed through every stage joined by lossless edges. A reload is told
+// the same way: RELOADING=1, and READY=1 after the next settled round.
+//
+// Each answer carries the stage's part of the STATUS= line, so that no state
+// is shared for it. A stage whose part has changed asks for a round with
+// [Port.Nudge]; such rounds are at least [StatusGap] apart. Nothing else wakes
+// an idle pipeline.
+package pipeline

@@ -1,0 +1,176 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// DrainLimit is how long a stop may take before it is cut. It is well under
+// the unit's TimeoutStopSec=, so that systemd never has to kill.
+const DrainLimit = 10 * time.Second
+
+// abortGrace is how long stages have to return once their context is
+// cancelled, before Run gives up on them.
+const abortGrace = time.Second
+
+// A Stage is one actor. Run blocks until its input is closed and all that it
+// owes is sent (then it returns nil), or until ctx is done. The first stage of
+// a graph has no input; it ends, with nil, when ctx is done.
+type Stage[In, Out any] interface {
+	Run(ctx context.Context, p *Port[In, Out]) error
+}
+
+// None is the input of a first stage and the output of a last one.
+type None struct{}
+
+// A Graph is a set of stages and the streams between them.
+type Graph struct {
+	stages []*member
+	pumps  []func(ctx context.Context)
+	health health
+}
+
+// member is a stage as the graph sees it.
+type member struct {
+	name string
+	// run returns when the stage has, after closing its output.
+	run    func(ctx context.Context) error
+	source bool
+	probes chan Probe
+	done   chan struct{}
+	status string // its part of the status, the health's own note
+}
+
+// New returns an empty graph whose health is told to n.
+func New(n Notifier) *Graph {
+	return &Graph{health: newHealth(n)}
+}
+
+// Source adds the first stage of a graph, the one that a stop reaches first.
+func Source[Out any](g *Graph, name string, s Stage[None, Out]) *Stream[Out] {
+	return add(g, name, nil, s)
+}
+
+// Add adds a stage that receives all of in, and returns what it sends.
+func Add[In, Out any](g *Graph, name string, in *Stream[In], s Stage[In, Out]) *Stream[Out] {
+	return add(g, name, in.edge(), s)
+}
+
+// Sink adds a stage that receives all of in and sends nothing.
+func Sink[In any](g *Graph, name string, in *Stream[In], s Stage[In, None]) {
+	add(g, name, in.edge(), s)
+}
+
+func add[In, Out any](g *Graph, name string, in <-chan In, s Stage[In, Out]) *Stream[Out] {
+	out := &Stream[Out]{}
+	m := &member{name: name, source: in == nil, probes: make(chan Probe), done: make(chan struct{})}
+	m.run = func(ctx context.Context) error {
+		defer close(m.done)
+		defer out.close()
+		err := s.Run(ctx, &Port[In, Out]{In: in, Probes: m.probes, out: out, health: &g.health})
+		if err == nil && in != nil && ctx.Err() == nil && open(in) {
+			err = errors.New("returned before its input ended")
+		}
+		return err
+	}
+	g.stages = append(g.stages, m)
+	return out
+}
+
+// open reports whether a channel may still deliver.
+func open[T any](in <-chan T) bool {
+	select {
+	case _, ok := <-in:
+		return ok
+	default:
+		return true
+	}
+}
+
+// Run runs the graph until stop is done and all is drained, or until a stage
+// fails. The error names the stage.
+func (g *Graph) Run(stop context.Context) error {
+	abort, cancel := context.WithCancel(context.WithoutCancel(stop))
+	defer cancel()
+	source, end := context.WithCancel(abort)
+	defer end()
+	defer context.AfterFunc(stop, end)()
+
+	type result struct {
+		m   *member
+		err error
+	}
+	results := make(chan result)
+	for _, m := range g.stages {
+		ctx := abort
+		if m.source {
+			ctx = source
+		}
+		go func() { results <- result{m, m.run(ctx)} }()
+	}
+	for _, pump := range g.pumps {
+		go pump(abort)
+	}
+	healthy, endHealth := context.WithCancel(context.Background())
+	watched := make(chan struct{})
+	go func() { defer close(watched); g.health.watch(healthy, stop, g.stages) }()
+	defer func() { endHealth(); <-watched }()
+
+	var (
+		failure error
+		cut     <-chan time.Time // the drain limit, then the abort grace
+		aborted bool
+		stopped = stop.Done()
+	)
+	abortWith := func(err error) {
+		if failure == nil {
+			failure = err
+		}
+		if !aborted {
+			aborted = true
+			cancel()
+			cut = time.After(abortGrace)
+		}
+	}
+	for left := len(g.stages); left > 0; {
+		select {
+		case r := <-results:
+			left--
+			if r.err != nil && !errors.Is(r.err, context.Canceled) {
+				abortWith(fmt.Errorf("%s: %w", r.m.name, r.err))
+			}
+		case <-stopped:
+			stopped = nil
+			if !aborted {
+				cut = time.After(DrainLimit)
+			}
+		case <-cut:
+			if aborted {
+				go func() { // let what is late still end
+					for ; left > 0; left-- {
+						<-results
+					}
+				}()
+				return errors.Join(failure, fmt.Errorf("abandoned: %s", g.running()))
+			}
+			abortWith(fmt.Errorf("stop cut after %v, not drained: %s", DrainLimit, g.running()))
+		}
+	}
+	return failure
+}
+
+// running names the stages that have not returned.
+func (g *Graph) running() string {
+	var names []string
+	for _, m := range g.stages {
+		select {
+		case <-m.done:
+		default:
+			names = append(names, m.name)
+		}
+	}
+	return strings.Join(names, ", ")
+}

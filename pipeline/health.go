@@ -1,0 +1,200 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	// StatusGap is the shortest time between two rounds that only renew the status.
+	StatusGap = time.Second
+	// settleRetry and settleRetryMax bound how often a stage that still owes
+	// something is asked again at start and at reload. A nudge asks at once.
+	settleRetry    = time.Millisecond
+	settleRetryMax = time.Second
+)
+
+// A Notifier tells the service manager, in the terms of sd_notify(3).
+type Notifier interface {
+	// Notify sends lines of assignments such as "READY=1". It must not block.
+	Notify(state string)
+	// Stalled is called when a round was not complete in time.
+	Stalled(stage string, waited time.Duration)
+	// Watchdog is WATCHDOG_USEC, or 0 when nobody watches.
+	Watchdog() time.Duration
+	// Reload is the text that begins a reload, RELOADING=1 and its time.
+	Reload() string
+}
+
+// A Probe is a question to a stage: does your loop turn?
+type Probe struct{ reply chan<- Answer }
+
+// An Answer is what a stage says of itself.
+type Answer struct {
+	// Status is the stage's part of STATUS=, or empty.
+	Status string
+	// Owing is true while the stage holds something that it has yet to do or
+	// send before the pipeline can be called ready.
+	Owing bool
+
+	sending bool // the stage waits to send, and cannot say more
+}
+
+// Answer answers the probe. It never blocks.
+func (q Probe) Answer(a Answer) { q.reply <- a } // buffered: one question, one answer
+
+type health struct {
+	notifier Notifier
+	nudges   chan struct{}
+	reloads  chan struct{}
+	status   string // the last that was sent
+}
+
+func newHealth(n Notifier) health {
+	return health{notifier: n, nudges: make(chan struct{}, 1), reloads: make(chan struct{}, 1)}
+}
+
+func (h *health) nudge() { offer(h.nudges) }
+
+func (h *health) reloading() {
+	if h.notifier != nil {
+		h.notifier.Notify(h.notifier.Reload())
+		offer(h.reloads)
+	}
+}
+
+// offer leaves a token in a channel of capacity one, where it is not there yet.
+func offer(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// watch asks rounds until ctx is done. stop is the graph's.
+func (h *health) watch(ctx, stop context.Context, stages []*member) {
+	if h.notifier == nil {
+		return
+	}
+	var (
+		every    <-chan time.Time
+		interval = h.notifier.Watchdog() / 3
+		limit    = interval
+		settle   = time.NewTimer(0) // armed while READY=1 is owed
+		settling = settleRetry
+		renew    <-chan time.Time // armed while a nudge is owed a round
+		last     time.Time
+		stopping = stop.Done()
+		alive    string // what a complete round says; nothing before READY=1
+	)
+	defer settle.Stop()
+	if interval > 0 {
+		t := time.NewTicker(interval)
+		defer t.Stop()
+		every = t.C
+	} else {
+		limit = DrainLimit
+	}
+	for {
+		ask, ready := false, false
+		select {
+		case <-every:
+			ask = true
+		case <-settle.C:
+			ready = true
+		case <-h.nudges:
+			if settling > 0 {
+				ready = true
+			} else if renew == nil {
+				renew = time.After(max(0, StatusGap-time.Since(last)))
+			}
+		case <-renew:
+			renew, ask = nil, true
+		case <-h.reloads:
+			settling, ready = settleRetry, true
+		case <-stopping:
+			stopping = nil
+			h.notifier.Notify("STOPPING=1\nSTATUS=saving and stopping")
+			settling = 0
+			settle.Stop()
+		case <-ctx.Done():
+			return
+		}
+		if !ask && !ready {
+			continue
+		}
+		asked := time.Now()
+		r := round(ctx, stages, limit)
+		last = time.Now()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case r.late != "":
+			h.say(fmt.Sprintf("stage %s does not answer", r.late), "")
+			h.notifier.Stalled(r.late, time.Since(asked))
+		case stopping == nil:
+			h.say(h.status, alive)
+		case settling > 0 && !r.owing:
+			settling = 0
+			settle.Stop()
+			alive = "WATCHDOG=1"
+			h.say(r.status, "READY=1")
+		default:
+			if settling > 0 {
+				settle.Reset(settling)
+				settling = min(2*settling, settleRetryMax)
+			}
+			h.say(r.status, alive)
+		}
+	}
+}
+
+// say sends the status where it has changed, together with assignment.
+func (h *health) say(status, assignment string) {
+	if status != h.status {
+		h.status = status
+		assignment = strings.TrimPrefix(assignment+"\nSTATUS="+status, "\n")
+	}
+	if assignment != "" {
+		h.notifier.Notify(assignment)
+	}
+}
+
+// outcome is the result of a round.
+type outcome struct {
+	status string
+	owing  bool   // a stage owes something; the ones after it were asked all the same
+	late   string // the stage that did not answer
+}
+
+// round asks every stage that still runs, from the first to the last.
+func round(ctx context.Context, stages []*member, limit time.Duration) outcome {
+	var r outcome
+	var parts []string
+	timeout := time.NewTimer(limit)
+	defer timeout.Stop()
+	for _, m := range stages {
+		reply := make(chan Answer, 1)
+		select {
+		case m.probes <- Probe{reply}:
+			a := <-reply
+			r.owing = r.owing || a.Owing
+			if !a.sending {
+				m.status = a.Status
+			}
+			if m.status != "" {
+				parts = append(parts, m.status)
+			}
+		case <-m.done:
+		case <-timeout.C:
+			r.late = m.name
+			return r
+		case <-ctx.Done():
+			return r
+		}
+	}
+	r.status = strings.Join(parts, "; ")
+	return r
+}

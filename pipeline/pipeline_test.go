@@ -1,0 +1,401 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// stageFunc makes a stage of a function.
+type stageFunc[In, Out any] func(ctx context.Context, p *Port[In, Out]) error
+
+func (f stageFunc[In, Out]) Run(ctx context.Context, p *Port[In, Out]) error { return f(ctx, p) }
+
+// numbers sends 1 to n, and then answers probes until it is stopped.
+func numbers(n int) stageFunc[None, int] {
+	return func(ctx context.Context, p *Port[None, int]) error {
+		for i := range n {
+			if err := p.Send(ctx, i+1); err != nil {
+				return err
+			}
+		}
+		for {
+			select {
+			case q := <-p.Probes:
+				q.Answer(Answer{})
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
+}
+
+// each calls f for each message, in a loop that answers with answer.
+func each[T any](answer func() Answer, f func(ctx context.Context, v T)) stageFunc[T, None] {
+	return func(ctx context.Context, p *Port[T, None]) error {
+		for {
+			select {
+			case v, ok := <-p.In:
+				if !ok {
+					return nil
+				}
+				f(ctx, v)
+			case q := <-p.Probes:
+				q.Answer(answer())
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+func fine() Answer { return Answer{} }
+
+// double passes on twice each number.
+var double = stageFunc[int, int](func(ctx context.Context, p *Port[int, int]) error {
+	for {
+		select {
+		case v, ok := <-p.In:
+			if !ok {
+				return nil
+			}
+			if err := p.Send(ctx, 2*v); err != nil {
+				return err
+			}
+		case q := <-p.Probes:
+			q.Answer(Answer{Status: "doubling"})
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+})
+
+// said is a service manager that remembers.
+type said struct {
+	mu       sync.Mutex
+	lines    []string
+	watchdog time.Duration
+	begun    time.Time
+}
+
+func (s *said) add(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lines = append(s.lines, fmt.Sprintf("%v %s", time.Since(s.begun), strings.ReplaceAll(line, "\n", " ")))
+}
+
+func (s *said) Notify(state string)                   { s.add(state) }
+func (s *said) Stalled(stage string, _ time.Duration) { s.add("stalled " + stage) }
+func (s *said) Watchdog() time.Duration               { return s.watchdog }
+func (s *said) Reload() string                        { return "RELOADING=1" }
+
+func (s *said) want(t *testing.T, want ...string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if diff := cmp.Diff(want, s.lines); diff != "" {
+		t.Errorf("notifications (-want +got):\n%s", diff)
+	}
+}
+
+func TestStopDrainsEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []int
+		g := New(nil)
+		sent := Source(g, "numbers", numbers(3))
+		doubled := Add(g, "double", sent, double)
+		Sink(g, "slow", doubled, each(fine, func(_ context.Context, v int) {
+			time.Sleep(time.Second) // virtual
+			got = append(got, v)
+		}))
+		stop, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		if err := g.Run(stop); err != nil {
+			t.Fatalf("Run: %v", err)
+		}
+		// The stop found the source waiting to send: what it had not sent is not
+		// received, and what was received is drained.
+		if diff := cmp.Diff([]int{2, 4, 6}, got); diff != "" {
+			t.Errorf("received (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestFailureAbortsAllByName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(nil)
+		sent := Source(g, "numbers", numbers(1))
+		Sink(g, "broken", sent, stageFunc[int, None](func(context.Context, *Port[int, None]) error {
+			return errors.New("no ink")
+		}))
+		err := g.Run(t.Context())
+		if want := "broken: no ink"; err == nil || err.Error() != want {
+			t.Errorf("Run: %v, want %s", err, want)
+		}
+	})
+}
+
+func TestEarlyReturnIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(nil)
+		sent := Source(g, "numbers", numbers(2))
+		Sink(g, "lazy", sent, stageFunc[int, None](func(_ context.Context, p *Port[int, None]) error {
+			<-p.In
+			return nil
+		}))
+		err := g.Run(t.Context())
+		if want := "lazy: returned before its input ended"; err == nil || err.Error() != want {
+			t.Errorf("Run: %v, want %s", err, want)
+		}
+	})
+}
+
+func TestDrainLimitSaysWhatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(nil)
+		sent := Source(g, "numbers", numbers(2))
+		Sink(g, "stuck", sent, each(fine, func(ctx context.Context, _ int) { <-ctx.Done() }))
+		stop, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begun := time.Now()
+		err := g.Run(stop)
+		if want := "stop cut after 10s, not drained: stuck"; err == nil || err.Error() != want {
+			t.Errorf("Run: %v, want %s", err, want)
+		}
+		if took := time.Since(begun); took != time.Second+DrainLimit {
+			t.Errorf("took %v, want the limit after the stop", took)
+		}
+	})
+}
+
+func TestAbandonsAStageThatIgnoresItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		g := New(nil)
+		sent := Source(g, "numbers", numbers(1))
+		Sink(g, "deaf", sent, each(fine, func(context.Context, int) { <-release }))
+		stop, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := g.Run(stop)
+		if want := "stop cut after 10s, not drained: deaf\nabandoned: deaf"; err == nil || err.Error() != want {
+			t.Errorf("Run: %v, want %s", err, want)
+		}
+		close(release)
+	})
+}
+
+func TestLatestKeepsTheNewestPerKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type state struct{ key, value int }
+		var got []state
+		g := New(nil)
+		sent := Source(g, "states", stageFunc[None, state](func(ctx context.Context, p *Port[None, state]) error {
+			for i := range 10 {
+				if err := p.Send(ctx, state{i % 3, i}); err != nil {
+					return err
+				}
+				if i == 0 {
+					time.Sleep(time.Millisecond) // virtual: the sink takes it
+				}
+			}
+			<-ctx.Done()
+			return nil
+		}))
+		newest := Latest(g, sent, func(s state) int { return s.key })
+		Sink(g, "slow", newest, each(fine, func(_ context.Context, s state) {
+			time.Sleep(time.Second)
+			got = append(got, s)
+		}))
+		stop, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := g.Run(stop); err != nil {
+			t.Fatal(err)
+		}
+		// The first was taken before the second was sent; then the newest of each.
+		if diff := cmp.Diff([]state{{0, 0}, {1, 7}, {2, 8}, {0, 9}}, got, cmp.AllowUnexported(state{})); diff != "" {
+			t.Errorf("received (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestReadyWaitsForWhatIsOwed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &said{watchdog: 30 * time.Second, begun: time.Now()}
+		owing := true
+		g := New(s)
+		sent := Source(g, "numbers", stageFunc[None, int](func(ctx context.Context, p *Port[None, int]) error {
+			synced := time.After(2 * time.Second)
+			for {
+				select {
+				case <-synced:
+					owing = false
+					p.Nudge()
+				case q := <-p.Probes:
+					q.Answer(Answer{Owing: owing, Status: map[bool]string{true: "connecting", false: "connected"}[owing]})
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		}))
+		Sink(g, "sink", Add(g, "double", sent, double), each(fine, func(context.Context, int) {}))
+		stop, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		defer cancel()
+		if err := g.Run(stop); err != nil {
+			t.Fatal(err)
+		}
+		var told []string
+		for _, line := range s.lines {
+			if strings.Contains(line, "STATUS") || strings.Contains(line, "READY") {
+				told = append(told, line)
+			}
+		}
+		want := []string{
+			"0s STATUS=connecting; doubling",
+			"2s READY=1 STATUS=connected; doubling",
+			"15s STOPPING=1 STATUS=saving and stopping",
+		}
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Errorf("notifications (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestRoundsPingTheWatchdogAtAThird(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &said{watchdog: 30 * time.Second, begun: time.Now()}
+		g := New(s)
+		Sink(g, "sink", Source(g, "numbers", numbers(1)), each(fine, func(context.Context, int) {}))
+		stop, cancel := context.WithTimeout(t.Context(), 35*time.Second)
+		defer cancel()
+		if err := g.Run(stop); err != nil {
+			t.Fatal(err)
+		}
+		s.lines[0] = strings.Replace(s.lines[0], "1ms", "0s", 1) // the first round may find a stage sending
+		s.want(t, "0s READY=1", "10s WATCHDOG=1", "20s WATCHDOG=1", "30s WATCHDOG=1", "35s STOPPING=1 STATUS=saving and stopping")
+	})
+}
+
+// The stage that hangs is named, though others wait for it, and it alone.
+func TestStallIsBlamedOnTheStageThatStalls(t *testing.T) {
+	for _, stuck := range []string{"first", "second", "third"} {
+		t.Run(stuck, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &said{watchdog: 30 * time.Second, begun: time.Now()}
+				release := make(chan struct{})
+				hang := func(name string, v int) {
+					if name == stuck && v == 5 {
+						<-release
+					}
+				}
+				pass := func(name string) stageFunc[int, int] {
+					return func(ctx context.Context, p *Port[int, int]) error {
+						for {
+							select {
+							case v, ok := <-p.In:
+								if !ok {
+									return nil
+								}
+								hang(name, v)
+								if err := p.Send(ctx, v); err != nil {
+									return err
+								}
+							case q := <-p.Probes:
+								q.Answer(Answer{})
+							}
+						}
+					}
+				}
+				g := New(s)
+				v := Source(g, "numbers", numbers(100))
+				for _, name := range []string{"first", "second", "third"} {
+					v = Add(g, name, v, pass(name))
+				}
+				Sink(g, "sink", v, each(fine, func(context.Context, int) {}))
+				stop, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(25*time.Second, func() { close(release) })
+				time.AfterFunc(31*time.Second, cancel)
+				if err := g.Run(stop); err != nil {
+					t.Fatal(err)
+				}
+				var stalls []string
+				for _, line := range s.lines {
+					said, what, _ := strings.Cut(line, " ")
+					at, _ := time.ParseDuration(said)
+					if name, ok := strings.CutPrefix(what, "stalled "); ok {
+						stalls = append(stalls, name)
+					}
+					if strings.HasPrefix(what, "WATCHDOG=1") && at > time.Second && at < 25*time.Second {
+						t.Errorf("pinged the watchdog while %s hung: %s", stuck, line)
+					}
+				}
+				if diff := cmp.Diff([]string{stuck, stuck}, stalls); diff != "" {
+					t.Errorf("stalls (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestReloadEndsWithASettledRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &said{begun: time.Now()}
+		g := New(s)
+		sent := Source(g, "numbers", stageFunc[None, int](func(ctx context.Context, p *Port[None, int]) error {
+			reload := time.After(5 * time.Second)
+			for {
+				select {
+				case <-reload:
+					p.Reloading()
+					if err := p.Send(ctx, 1); err != nil {
+						return err
+					}
+				case q := <-p.Probes:
+					q.Answer(Answer{})
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		}))
+		busy := false
+		Sink(g, "sink", sent, stageFunc[int, None](func(ctx context.Context, p *Port[int, None]) error {
+			var applied <-chan time.Time
+			for {
+				select {
+				case _, ok := <-p.In:
+					if !ok {
+						return nil
+					}
+					busy, applied = true, time.After(time.Second)
+				case <-applied:
+					busy = false
+					p.Nudge()
+				case q := <-p.Probes:
+					q.Answer(Answer{Owing: busy})
+				}
+			}
+		}))
+		stop, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := g.Run(stop); err != nil {
+			t.Fatal(err)
+		}
+		var told []string
+		for _, line := range s.lines {
+			if !strings.Contains(line, "WATCHDOG") {
+				told = append(told, line)
+			}
+		}
+		told[0] = strings.Replace(told[0], "1ms", "0s", 1)
+		want := []string{"0s READY=1", "5s RELOADING=1", "6s READY=1", "10s STOPPING=1 STATUS=saving and stopping"}
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Errorf("notifications (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -1,0 +1,95 @@
+package pipeline
+
+import "context"
+
+// A Stream is what one stage sends. It is wired before the graph runs.
+type Stream[T any] struct {
+	edges []chan T
+}
+
+func (s *Stream[T]) edge() <-chan T {
+	// Unbuffered, so that order, back-pressure and "settled" need no thought.
+	e := make(chan T)
+	s.edges = append(s.edges, e)
+	return e
+}
+
+func (s *Stream[T]) close() {
+	for _, e := range s.edges {
+		close(e)
+	}
+}
+
+// Latest returns a stream that never makes the sender of in wait: of the
+// messages that its receiver has not yet taken, it keeps the newest per key.
+// What is kept is delivered before the stream ends.
+func Latest[T any, K comparable](g *Graph, in *Stream[T], key func(T) K) *Stream[T] {
+	from, out := in.edge(), &Stream[T]{}
+	g.pumps = append(g.pumps, func(ctx context.Context) {
+		defer out.close()
+		newest := make(map[K]T)
+		var order []K
+		for from != nil || len(order) > 0 {
+			var to chan<- T
+			var head T
+			if len(order) > 0 {
+				to, head = out.edges[0], newest[order[0]]
+			}
+			select {
+			case v, ok := <-from:
+				if !ok {
+					from = nil
+					break
+				}
+				k := key(v)
+				if _, waiting := newest[k]; !waiting {
+					order = append(order, k)
+				}
+				newest[k] = v
+			case to <- head:
+				delete(newest, order[0])
+				order = order[1:]
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return out
+}
+
+// A Port is a stage's place in the graph.
+type Port[In, Out any] struct {
+	// In is closed when the stage before has returned; nil for a source.
+	In <-chan In
+	// Probes must be answered in the stage's own select.
+	Probes <-chan Probe
+
+	out    *Stream[Out]
+	health *health
+}
+
+// Send sends v on every edge of the stage's stream, and answers probes while
+// it waits: the stage that does not receive is the one to blame. It returns
+// ctx's error when ctx is done first; then v may be lost.
+func (p *Port[In, Out]) Send(ctx context.Context, v Out) error {
+	for _, e := range p.out.edges {
+		for sent := false; !sent; {
+			select {
+			case e <- v:
+				sent = true
+			case q := <-p.Probes:
+				q.Answer(Answer{Owing: true, sending: true})
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+// Nudge asks for a round, because the stage's part of the status has changed.
+func (p *Port[In, Out]) Nudge() { p.health.nudge() }
+
+// Reloading tells the service manager that a reload has begun. It ends with
+// the next settled round.
+func (p *Port[In, Out]) Reloading() { p.health.reloading() }
