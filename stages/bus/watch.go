@@ -1,0 +1,147 @@
+package bus
+
+import (
+	"encoding/hex"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// unitPath is where systemd keeps the objects of its units
+// (org.freedesktop.systemd1(5), "Unit Objects").
+const unitPath = "/org/freedesktop/systemd1/unit/"
+
+// pathRules is the number of units up to which each has a match rule of its
+// own. Measured: beyond it, the bus daemon spends more on the rules than one
+// rule for all units of the system costs it.
+const pathRules = 32
+
+// IsGlob reports whether an entry of the list of services is a pattern
+// (glob(7)) and not the name of one unit.
+func IsGlob(entry string) bool { return strings.ContainsAny(entry, "*?[") }
+
+// Match reports whether a unit name is in a list of names and patterns.
+func Match(list []string, unit string) bool {
+	return slices.ContainsFunc(list, func(entry string) bool {
+		if !IsGlob(entry) {
+			return entry == unit
+		}
+		ok, err := path.Match(entry, unit)
+		return ok && err == nil
+	})
+}
+
+// A watch is the set of units that are monitored. The connection reads it from
+// another goroutine, so it is replaced and never changed.
+type watch struct {
+	units map[string]string // by object path
+	globs []string
+}
+
+// newWatch watches the units of a list, and those of known that match it.
+func newWatch(list, known []string) *watch {
+	w := &watch{units: make(map[string]string)}
+	for _, entry := range list {
+		if IsGlob(entry) {
+			w.globs = append(w.globs, entry)
+		} else {
+			w.units[escape(entry)] = entry
+		}
+	}
+	for _, unit := range known {
+		if Match(list, unit) {
+			w.units[escape(unit)] = unit
+		}
+	}
+	return w
+}
+
+// with returns the watch with one more unit.
+func (w *watch) with(unit string) *watch {
+	units := maps.Clone(w.units)
+	units[escape(unit)] = unit
+	return &watch{units: units, globs: w.globs}
+}
+
+// having returns the watch with these units and the same globs.
+func (w *watch) having(units []string) *watch {
+	having := newWatch(units, nil)
+	having.globs = w.globs
+	return having
+}
+
+// unit returns the monitored unit of an object path. A unit that matches a
+// glob is found here before it is in the set.
+func (w *watch) unit(objectPath []byte) (string, bool) {
+	if unit, ok := w.units[string(objectPath)]; ok {
+		return unit, true
+	}
+	if len(w.globs) == 0 {
+		return "", false
+	}
+	unit, ok := unescape(string(objectPath))
+	return unit, ok && Match(w.globs, unit)
+}
+
+func (w *watch) names() []string { return slices.Sorted(maps.Values(w.units)) }
+
+// rules are the match rules that bring every change of the watched units.
+func (w *watch) rules() []string {
+	const changes = "type='signal',sender='" + systemd + "',interface='" + properties + "',member='PropertiesChanged',"
+	rules := []string{
+		"type='signal',sender='" + busName + "',interface='" + busName + "',member='NameOwnerChanged',arg0='" + systemd + "'",
+		// After a daemon-reload, units may be there that were not, and the other way
+		// round. UnitNew and UnitRemoved would say so for every unit of the system.
+		"type='signal',sender='" + systemd + "',interface='" + managerInterface + "',member='Reloading',path='" + managerPath + "'",
+	}
+	if len(w.globs) > 0 || len(w.units) > pathRules {
+		return append(rules, changes+"path_namespace='"+strings.TrimSuffix(unitPath, "/")+"'")
+	}
+	for _, objectPath := range slices.Sorted(maps.Keys(w.units)) {
+		rules = append(rules, changes+"path='"+objectPath+"'")
+	}
+	return rules
+}
+
+// escape returns the object path of a unit, as systemd's bus_path_escape makes
+// it: every byte but letters and digits (a leading digit too) becomes _xx.
+func escape(unit string) string {
+	const digits = "0123456789abcdef"
+	b := []byte(unitPath)
+	for i := range len(unit) {
+		c := unit[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if letter || i > 0 && '0' <= c && c <= '9' {
+			b = append(b, c)
+		} else {
+			b = append(b, '_', digits[c>>4], digits[c&15])
+		}
+	}
+	return string(b)
+}
+
+// unescape is the inverse of escape; false where the path is not a unit's.
+func unescape(objectPath string) (string, bool) {
+	name, ok := strings.CutPrefix(objectPath, unitPath)
+	if !ok || name == "" {
+		return "", false
+	}
+	var b []byte
+	for i := 0; i < len(name); i++ {
+		if name[i] != '_' {
+			b = append(b, name[i])
+			continue
+		}
+		if i+3 > len(name) {
+			return "", false
+		}
+		c, err := hex.DecodeString(name[i+1 : i+3])
+		if err != nil {
+			return "", false
+		}
+		b = append(b, c[0])
+		i += 2
+	}
+	return string(b), true
+}
