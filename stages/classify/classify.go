@@ -1,0 +1,293 @@
+// Package classify is the transition classifier: a pure function over two
+// states of a unit that says what happened between them.
+package classify
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"service-monitor/pipeline"
+	"service-monitor/stages/decode"
+)
+
+// A Life is what is known of a unit: all that the classifier needs of the past.
+type Life struct {
+	ActiveState string            `json:"active_state"`
+	SubState    string            `json:"sub_state"`
+	Invocation  decode.Invocation `json:"invocation"`
+	NRestarts   uint32            `json:"n_restarts"`
+	// Entered is when the state was entered (µs since boot) that was there when
+	// the invocation was announced.
+	Entered uint64 `json:"entered"`
+	// Ran: the invocation was seen other than down. Ended: it is over.
+	Ran   bool `json:"ran"`
+	Ended bool `json:"ended"`
+	// Untold: the invocation is announced, and Started is owed with the next change.
+	Untold bool `json:"untold"`
+	// Retrying: systemd was to restart it after this invocation. GivenUp: and did not.
+	Retrying bool `json:"retrying"`
+	GivenUp  bool `json:"given_up"`
+}
+
+// Known reports whether the unit was ever observed.
+func (l *Life) Known() bool { return l.ActiveState != "" }
+
+// Running reports whether an invocation was told of that has not ended.
+func (l *Life) Running() bool { return !l.Invocation.IsZero() && !l.Ended && !l.Untold }
+
+// Stage is the transition classifier.
+type Stage struct {
+	units map[string]Life
+}
+
+// New returns a classifier that continues from what an earlier process knew.
+func New(known map[string]Life) *Stage {
+	units := maps.Clone(known)
+	if units == nil {
+		units = make(map[string]Life)
+	}
+	return &Stage{units: units}
+}
+
+type port = pipeline.Port[decode.Update, Transition]
+
+// Run classifies updates until they end.
+func (s *Stage) Run(ctx context.Context, p *port) error {
+	for {
+		select {
+		case update, ok := <-p.In:
+			if !ok {
+				return s.tellUntold(ctx, p)
+			}
+			if err := s.classify(ctx, p, update); err != nil {
+				return err
+			}
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *Stage) classify(ctx context.Context, p *port, u decode.Update) error {
+	life, facts := step(s.units[u.Unit], u)
+	if s.units[u.Unit] = life; u.Kind == decode.Forgotten {
+		delete(s.units, u.Unit)
+	}
+	for _, fact := range facts {
+		if err := p.Send(ctx, fact); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellUntold sends the starts that were announced and wait for their change.
+func (s *Stage) tellUntold(ctx context.Context, p *port) error {
+	for _, unit := range slices.Sorted(maps.Keys(s.units)) {
+		t := telling{life: s.units[unit], base: Transition{Unit: unit}}
+		t.tellStart()
+		for _, fact := range t.facts {
+			if err := p.Send(ctx, fact); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// telling is one step in the making.
+type telling struct {
+	life  Life
+	facts []Transition
+	base  Transition // what all facts of the step have in common
+}
+
+// step compares what is known of a unit with its new state. The rule was
+// compared with the journal on systemd 247, 252 and 257:
+//
+//   - a new InvocationID is a start. The state in that very signal is still the
+//     old one, so the fact is told with the change that follows.
+//   - an invocation has ended, once, when the unit is down after the invocation
+//     ran (was seen not down), or after it entered another state than the one
+//     that was there when it was announced: a unit whose EnvironmentFile= is
+//     missing fails without ever being up.
+//   - a positive delta of NRestarts is a scheduled restart. NRestarts is zeroed by
+//     a manual start and by reset-failed.
+//
+// Counting "-> failed" would be wrong by one at each start limit and would miss
+// RestartMode=direct; counting "inactive -> active" doubles each automatic
+// restart on 252.
+func step(was Life, u decode.Update) (Life, []Transition) {
+	t := telling{life: was, base: Transition{Unit: u.Unit, Time: u.Time}}
+	switch {
+	case u.Kind == decode.Forgotten:
+		t.base.From = was.ActiveState
+		t.tell(Forgotten)
+		return Life{}, t.facts
+	case u.Kind == decode.Lost:
+		return was, nil
+	}
+	t.base.From, t.base.To, t.base.SubState = was.ActiveState, u.State(), u.SubState
+	if !was.Known() && t.see(u) {
+		return t.life, t.facts
+	}
+	t.gap(u)
+	t.revive(u)
+	t.move(u)
+	t.restarts(u)
+	t.follow(u)
+	return t.life, t.facts
+}
+
+// down reports whether no process of the unit is there or is being started.
+// From 257 on, sub states such as auto-restart-queued say that it is between two
+// runs while the active state is activating.
+func down(p *decode.Properties) bool {
+	return p.ActiveState == "inactive" || p.ActiveState == "failed" || strings.HasPrefix(p.SubState, "auto-restart")
+}
+
+// see takes the first observation in, and reports whether that is all there is
+// to it: a run that it finds going on was started before anybody watched, and
+// is not counted.
+func (t *telling) see(u decode.Update) bool {
+	if u.Kind != decode.Snapshot {
+		// The unit appeared with this change, so it was not there before.
+		t.life = Life{ActiveState: "inactive", SubState: "dead", Ended: true}
+		t.base.To, t.base.SubState = t.life.ActiveState, t.life.SubState
+		t.tell(Seen)
+		t.base.From, t.base.To, t.base.SubState = t.life.ActiveState, u.State(), u.SubState
+		return false
+	}
+	t.life = Life{
+		ActiveState: u.State(),
+		SubState:    u.SubState,
+		Invocation:  u.Invocation,
+		NRestarts:   u.NRestarts,
+		Entered:     u.Entered,
+		Ran:         !down(&u.Properties),
+		Ended:       down(&u.Properties),
+	}
+	t.tell(Seen)
+	return true
+}
+
+// revive is for an invocation that was announced when the unit was first
+// observed, but not up yet: it looked like one that had ended.
+func (t *telling) revive(u decode.Update) {
+	l := &t.life
+	if u.Invocation == l.Invocation && !l.Invocation.IsZero() && l.Ended && !l.Ran && !down(&u.Properties) {
+		l.Ended, l.Untold = false, true
+	}
+}
+
+// gap accounts for a run that ended while nobody watched: another invocation
+// is there, and how the one before it ended is known to the journal alone.
+func (t *telling) gap(u decode.Update) {
+	if u.Invocation == t.life.Invocation {
+		return
+	}
+	if t.life.Untold {
+		t.tellStart()
+	}
+	if t.life.Running() {
+		t.life.Ended = true
+		t.base.AtLeast = true
+		t.base.Cause = Cause{Result: Unknown}
+		t.tell(Stopped)
+		t.base.AtLeast, t.base.Cause = false, Cause{}
+	}
+}
+
+// move tells of a new state.
+func (t *telling) move(u decode.Update) {
+	state := u.State()
+	if state == t.life.ActiveState && u.SubState == t.life.SubState {
+		return
+	}
+	t.life.ActiveState, t.life.SubState = state, u.SubState
+	t.tell(Moved)
+	if u.Invocation == t.life.Invocation {
+		t.tellStart()
+	}
+}
+
+func (t *telling) restarts(u decode.Update) {
+	scheduled := u.NRestarts
+	if scheduled >= t.life.NRestarts {
+		scheduled -= t.life.NRestarts
+	}
+	t.life.NRestarts = u.NRestarts
+	for range scheduled {
+		t.tell(Restarted)
+	}
+}
+
+// follow follows the invocation.
+func (t *telling) follow(u decode.Update) {
+	l := &t.life
+	if u.Invocation != l.Invocation {
+		*l = Life{
+			ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts,
+			Invocation: u.Invocation, Entered: u.Entered,
+			Untold: !u.Invocation.IsZero(), Ended: u.Invocation.IsZero(),
+		}
+	}
+	isDown := down(&u.Properties)
+	if !isDown {
+		l.Ran = true
+	}
+	if u.Kind == decode.Snapshot {
+		t.tellStart()
+	}
+	if isDown && !l.Ended && (l.Ran || u.Entered != l.Entered) {
+		t.end(Cause{u.Result, u.MainCode, u.MainStatus})
+	}
+	t.giveUp(u)
+}
+
+func (t *telling) tellStart() {
+	if t.life.Untold {
+		t.life.Untold = false
+		t.tell(Started)
+	}
+}
+
+func (t *telling) end(c Cause) {
+	t.tellStart()
+	t.life.Ended, t.life.Ran = true, true
+	t.base.Cause = c
+	if c.Crash() {
+		t.tell(Crashed)
+	} else {
+		t.tell(Stopped)
+	}
+}
+
+// giveUp tells when a unit that was to be restarted has failed for good: the
+// scheduled start was refused, and it is failed with the invocation that had
+// ended before. A stop during the wait leaves it inactive.
+func (t *telling) giveUp(u decode.Update) {
+	l := &t.life
+	if strings.HasPrefix(u.SubState, "auto-restart") {
+		l.Retrying = true
+	}
+	refused := l.Retrying || u.Result == startLimitHit
+	if u.ActiveState == "failed" && u.SubState == "failed" && l.Ended && refused && !l.GivenUp {
+		l.GivenUp = true
+		t.base.Cause = Cause{u.Result, u.MainCode, u.MainStatus}
+		t.tell(GaveUp)
+	}
+}
+
+func (t *telling) tell(k Kind) {
+	fact := t.base
+	fact.Kind, fact.Invocation, fact.Life = k, t.life.Invocation, t.life
+	if k == Restarted || k == Seen {
+		fact.Cause = Cause{}
+	}
+	t.facts = append(t.facts, fact)
+}

@@ -1,0 +1,96 @@
+package classify
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"service-monitor/stages/decode"
+)
+
+// Kind says what a Transition is.
+type Kind uint8
+
+// The kinds of Transition. One change of a unit may be several of them.
+const (
+	Seen      Kind = iota // the unit is observed for the first time
+	Moved                 // the active state or the sub state changed
+	Started               // a new invocation
+	Stopped               // an invocation ended well
+	Crashed               // an invocation ended otherwise
+	Restarted             // systemd scheduled an automatic restart (Restart=)
+	GaveUp                // systemd will not restart it again (StartLimitBurst=)
+	Forgotten             // the unit is no longer monitored
+)
+
+// A Transition is one fact about one unit.
+type Transition struct {
+	Kind Kind
+	Unit string
+	Time time.Time
+	// From and To are active states ("unloaded" where systemd has no such unit).
+	// From is empty for Seen.
+	From, To, SubState string
+	Invocation         decode.Invocation
+	Cause              Cause // of Stopped, Crashed and GaveUp
+	// AtLeast is true when the fact is what properties prove of a time in which
+	// nobody watched; more may have happened.
+	AtLeast bool
+	// Life is what is known of the unit after the fact.
+	Life Life
+}
+
+// A Cause says how an invocation ended.
+type Cause struct {
+	// Result is systemd's (systemd.service(5), "SERVICE_RESULT"), or "unknown".
+	Result string `json:"result"`
+	// Code and Status are those of the main process: a CLD_ code of waitid(2) and
+	// an exit code or signal number. Code is 0 where there was no main process.
+	Code   int32 `json:"code"`
+	Status int32 `json:"status"`
+}
+
+// The codes of waitid(2).
+const (
+	exited = 1
+	killed = 2
+	dumped = 3
+)
+
+// ExitCode is the main process's exit code, or "none".
+func (c Cause) ExitCode() string {
+	if c.Code != exited {
+		return "none"
+	}
+	return strconv.Itoa(int(c.Status))
+}
+
+// Signal is the signal that ended the main process, as "9 (SIGKILL)", or "none".
+func (c Cause) Signal() string {
+	if c.Code != killed && c.Code != dumped {
+		return "none"
+	}
+	if name := unix.SignalName(unix.Signal(c.Status)); name != "" {
+		return fmt.Sprintf("%d (%s)", c.Status, name)
+	}
+	if rt := c.Status - 34; rt >= 0 && rt <= 30 { // glibc's SIGRTMIN, as systemd counts
+		return fmt.Sprintf("%d (SIGRTMIN+%d)", c.Status, rt)
+	}
+	return strconv.Itoa(int(c.Status))
+}
+
+// Crash reports whether a run that ended so is a crash.
+func (c Cause) Crash() bool {
+	return c.Result != success && c.Result != execCondition && c.Result != Unknown
+}
+
+// Results of systemd that are no crash, and our own.
+const (
+	success       = "success"
+	execCondition = "exec-condition"
+	startLimitHit = "start-limit-hit"
+	// Unknown is the result of a run whose end nobody saw.
+	Unknown = "unknown"
+)

@@ -1,0 +1,124 @@
+// Package decode is the property decoder: it makes one unit's complete state
+// of what systemd sends in halves.
+package decode
+
+import (
+	"context"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"service-monitor/pipeline"
+	"service-monitor/stages/bus"
+)
+
+// Kind says how an Update came about.
+type Kind uint8
+
+// The kinds of Update.
+const (
+	Changed   Kind = iota // systemd announced it
+	Snapshot              // it was asked for: what lies between it and the update before is unknown
+	Lost                  // announcements were lost; a Snapshot follows
+	Forgotten             // the unit is no longer monitored
+)
+
+// An Update is the complete state of one unit.
+type Update struct {
+	Kind Kind
+	Unit string
+	Time time.Time // when it was read from the bus
+	Properties
+}
+
+// refusedEvery is the shortest time between two reports of malformed signals.
+const refusedEvery = time.Minute
+
+// Stage is the property decoder.
+type Stage struct {
+	log    logrus.FieldLogger
+	walker walker
+	units  map[string]Properties
+
+	refused int
+	quiet   time.Time
+}
+
+// New returns a decoder that knows no unit yet.
+func New(log logrus.FieldLogger) *Stage {
+	return &Stage{log: log, walker: walker{make(map[string]string)}, units: make(map[string]Properties)}
+}
+
+// Run decodes signals until they end.
+func (s *Stage) Run(ctx context.Context, p *pipeline.Port[bus.Signal, Update]) error {
+	for {
+		select {
+		case signal, ok := <-p.In:
+			if !ok {
+				return nil
+			}
+			if update, ok := s.step(signal); ok {
+				if err := p.Send(ctx, update); err != nil {
+					return err
+				}
+			}
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// step takes a signal in; ok is false where it completes no state. Every change
+// is announced by the Service half and then the Unit half, each in full, so
+// the state is complete with the Unit half (measured on systemd 247 to 257).
+func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
+	out = Update{Unit: in.Unit, Time: in.Time, Properties: s.units[in.Unit]}
+	before := out.Invocation
+	switch in.Kind {
+	case bus.Forgotten:
+		delete(s.units, in.Unit)
+		out.Kind = Forgotten
+		return out, true
+	case bus.Lost:
+		out.Kind = Lost
+		return out, true
+	case bus.Missing:
+		out.Kind = Snapshot
+		out.Properties = Properties{LoadState: "not-found", ActiveState: "inactive", SubState: "dead"}
+	case bus.Snapshot:
+		out.Kind, out.Properties = Snapshot, Properties{}
+		if err := s.walker.snapshot(in.Body, in.Order, &out.Properties); err != nil || out.ActiveState == "" {
+			s.refuse(in)
+			return out, false
+		}
+	case bus.Changed:
+		half, err := s.walker.changed(in.Body, in.Order, &out.Properties)
+		switch {
+		case err != nil:
+			s.refuse(in)
+			return out, false
+		case half == serviceHalf:
+			s.units[in.Unit] = out.Properties
+			return out, false
+		case half != unitHalf:
+			return out, false
+		}
+		if out.Invocation != before {
+			out.LoadState = "loaded" // or it could not run; nothing announces it
+		}
+	}
+	s.units[in.Unit] = out.Properties
+	return out, true
+}
+
+// refuse counts a malformed body, and says so once in a while.
+func (s *Stage) refuse(in bus.Signal) {
+	s.refused++
+	if in.Time.Before(s.quiet) {
+		return
+	}
+	s.log.WithFields(logrus.Fields{"unit": in.Unit, "signals": s.refused}).Warn("refused malformed signals")
+	s.refused, s.quiet = 0, in.Time.Add(refusedEvery)
+}

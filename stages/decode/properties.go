@@ -1,0 +1,199 @@
+package decode
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+
+	"service-monitor/stages/bus/wire"
+)
+
+// Invocation names one run of a unit: systemd's InvocationID, zero when the
+// unit has not run since it was loaded (systemd.exec(5), "INVOCATION_ID").
+type Invocation [16]byte
+
+// IsZero reports whether there is no invocation.
+func (i Invocation) IsZero() bool { return i == Invocation{} }
+
+// String returns the 32 hexadecimal digits that the journal shows, or nothing.
+func (i Invocation) String() string {
+	if i.IsZero() {
+		return ""
+	}
+	return hex.EncodeToString(i[:])
+}
+
+// MarshalText returns String.
+func (i Invocation) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (i *Invocation) UnmarshalText(text []byte) error {
+	*i = Invocation{}
+	if len(text) == 0 {
+		return nil
+	}
+	if len(text) != 2*len(i) {
+		return errors.New("an invocation has 32 hexadecimal digits")
+	}
+	_, err := hex.Decode(i[:], text)
+	return err
+}
+
+// Properties are what matters of a service (org.freedesktop.systemd1(5)).
+// The first five are only in the Unit half of a change, the others only in its
+// Service half.
+type Properties struct {
+	LoadState   string // known from snapshots alone: its changes are not announced
+	ActiveState string
+	SubState    string
+	Invocation  Invocation
+	// Entered is StateChangeTimestampMonotonic: when the state was entered, in µs
+	// since boot.
+	Entered uint64
+
+	Result     string
+	NRestarts  uint32
+	MainCode   int32 // ExecMainCode: a CLD_ code of waitid(2), 0 while unknown
+	MainStatus int32 // ExecMainStatus: exit code or signal number
+}
+
+// unloaded is the state of a unit that systemd does not have. It is our word:
+// systemd says inactive.
+const unloaded = "unloaded"
+
+// State is ActiveState, or "unloaded" for a unit that systemd does not have.
+func (p *Properties) State() string {
+	if p.LoadState == "not-found" && p.ActiveState == "inactive" {
+		return unloaded
+	}
+	return p.ActiveState
+}
+
+// walker reads bodies. It keeps the few strings that states and results are,
+// so that reading a repeat allocates nothing.
+type walker struct {
+	words map[string]string
+}
+
+// maxWords bounds what is kept: systemd has about sixty states and results.
+const maxWords = 256
+
+func (w *walker) word(b []byte) string {
+	if s, ok := w.words[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	if len(w.words) < maxWords {
+		w.words[s] = s
+	}
+	return s
+}
+
+// half says which interface a body is of.
+type half uint8
+
+const (
+	otherHalf half = iota
+	unitHalf
+	serviceHalf
+)
+
+// changed reads the body sa{sv}as of PropertiesChanged over p.
+func (w *walker) changed(body []byte, order binary.ByteOrder, p *Properties) (half, error) {
+	r := wire.NewReader(body, order)
+	of := otherHalf
+	switch string(r.String()) {
+	case "org.freedesktop.systemd1.Unit":
+		of = unitHalf
+	case "org.freedesktop.systemd1.Service":
+		of = serviceHalf
+	}
+	w.dict(&r, p)
+	for end := r.Array(4); r.More(end); {
+		r.String()
+	}
+	return of, done(&r)
+}
+
+// snapshot reads the body a{sv} of a reply to GetAll over p.
+func (w *walker) snapshot(body []byte, order binary.ByteOrder, p *Properties) error {
+	r := wire.NewReader(body, order)
+	w.dict(&r, p)
+	return done(&r)
+}
+
+func done(r *wire.Reader) error {
+	if !r.Done() {
+		return wire.ErrMalformed
+	}
+	return nil
+}
+
+// dict reads an a{sv}. The names that matter are in one of the interfaces of a
+// service only, so a snapshot of all of them is not ambiguous.
+func (w *walker) dict(r *wire.Reader, p *Properties) {
+	for end := r.Array(8); r.More(end); {
+		r.Align(8)
+		name, sig := r.String(), r.Variant()
+		switch string(name) {
+		case "LoadState":
+			w.text(r, sig, &p.LoadState)
+		case "ActiveState":
+			w.text(r, sig, &p.ActiveState)
+		case "SubState":
+			w.text(r, sig, &p.SubState)
+		case "Result":
+			w.text(r, sig, &p.Result)
+		case "InvocationID":
+			invocation(r, sig, &p.Invocation)
+		case "StateChangeTimestampMonotonic":
+			if expect(r, sig, "t") {
+				p.Entered = r.Uint64()
+			}
+		case "NRestarts":
+			if expect(r, sig, "u") {
+				p.NRestarts = r.Uint32()
+			}
+		case "ExecMainCode":
+			if expect(r, sig, "i") {
+				p.MainCode = r.Int32()
+			}
+		case "ExecMainStatus":
+			if expect(r, sig, "i") {
+				p.MainStatus = r.Int32()
+			}
+		default:
+			r.Skip(sig)
+		}
+	}
+}
+
+// expect reports whether a variant holds the type that the property has. One
+// that does not is a lie, and spoils the body.
+func expect(r *wire.Reader, sig []byte, want string) bool {
+	if string(sig) == want {
+		return true
+	}
+	r.Fail()
+	return false
+}
+
+func (w *walker) text(r *wire.Reader, sig []byte, to *string) {
+	if expect(r, sig, "s") {
+		*to = w.word(r.String())
+	}
+}
+
+func invocation(r *wire.Reader, sig []byte, to *Invocation) {
+	if !expect(r, sig, "ay") {
+		return
+	}
+	switch b := r.Bytes(); len(b) {
+	case 0:
+		*to = Invocation{}
+	case len(to):
+		copy(to[:], b)
+	default:
+		r.Fail()
+	}
+}
