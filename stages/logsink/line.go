@@ -1,0 +1,157 @@
+package logsink
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+)
+
+// identifier is SYSLOG_IDENTIFIER of every entry (systemd.journal-fields(7)).
+const identifier = "service-monitor"
+
+// MESSAGE_ID of each kind of line. They never change: people filter by them.
+const (
+	idSeen      = "0aa918fea24b430f802d308296670d0b"
+	idMoved     = "2386ae31e1ea49ba8783ae172779299a"
+	idStarted   = "1b35bf6905d74330ac38053d362e99b5"
+	idStopped   = "3769531c6aa04fb699667a9abdce1110"
+	idCrashed   = "a9c7ce28cc9d4a2baf64dd96586ff35a"
+	idCrashes   = "503ff7240f654eb2ab616c718121229e"
+	idRestarted = "ba07e2c86b2c41f3b6c8ad951451c43e"
+	idGaveUp    = "93b3fe8c9d8d4bb2be71eb123a39a961"
+	idForgotten = "f2b34856c07c41eb9ab4c0e6961c88d0"
+	idSummary   = "89829bf77f324bf68076edaca0968f38"
+)
+
+// unloaded is the state of a unit that systemd does not have.
+const unloaded = "unloaded"
+
+// Formatter writes an entry as a line of the log file:
+//
+//	2025-07-07 10:15:23 - [INFO] message (key: value, key: value)
+type Formatter struct{}
+
+var levels = map[logrus.Level]string{
+	logrus.PanicLevel: "CRITICAL", logrus.FatalLevel: "CRITICAL", logrus.ErrorLevel: "ERROR",
+	logrus.WarnLevel: "WARNING", logrus.InfoLevel: "INFO", logrus.DebugLevel: "DEBUG", logrus.TraceLevel: "DEBUG",
+}
+
+// Format implements logrus.Formatter.
+func (Formatter) Format(e *logrus.Entry) ([]byte, error) {
+	b := e.Time.Local().AppendFormat(nil, "2006-01-02 15:04:05")
+	b = append(b, " - ["+levels[e.Level]+"] "...)
+	b = append(b, message(e)...)
+	return append(b, '\n'), nil
+}
+
+// message is an entry's text with its fields, printable whatever they hold.
+func message(e *logrus.Entry) string {
+	var b bytes.Buffer
+	b.WriteString(printable(e.Message))
+	for i, key := range slices.Sorted(maps.Keys(e.Data)) {
+		b.WriteString([]string{" (", ", "}[min(i, 1)])
+		fmt.Fprintf(&b, "%s: %s", key, printable(fmt.Sprint(e.Data[key])))
+	}
+	if len(e.Data) > 0 {
+		b.WriteByte(')')
+	}
+	return b.String()
+}
+
+// printable keeps what comes from outside from breaking a line or a terminal.
+func printable(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) < 0 {
+		return s
+	}
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
+}
+
+// A line is one line about an event, for the file and for the journal.
+type line struct {
+	level logrus.Level
+	id    string
+	text  string
+}
+
+// lines says what an event is to people.
+func lines(e count.Event) []line {
+	t := &e.Tally
+	switch e.Kind {
+	case classify.Seen:
+		if e.To == unloaded {
+			return []line{{logrus.WarnLevel, idSeen, e.Unit + ":  not loaded: systemd has no such unit (yet); watched all the same"}}
+		}
+		return []line{{logrus.InfoLevel, idSeen, fmt.Sprintf("%s:  first seen    -> %-13s (SubState: %s)", e.Unit, e.To, e.SubState)}}
+	case classify.Moved:
+		level := logrus.InfoLevel
+		if e.From == e.To {
+			level = logrus.DebugLevel
+		}
+		return []line{{level, idMoved, fmt.Sprintf("%s:  %-13s -> %-13s (SubState: %s)", e.Unit, e.From, e.To, e.SubState)}}
+	case classify.Started:
+		return []line{counter(e, idStarted, "start", t.Starts)}
+	case classify.Stopped:
+		return []line{counter(e, idStopped, "stop", t.Stops)}
+	case classify.Crashed:
+		return []line{
+			{logrus.ErrorLevel, idCrashed, fmt.Sprintf("%s: **CRASH** (ExitCode: %s, Signal: %s, Result: %s)", e.Unit, e.Cause.ExitCode(), e.Cause.Signal(), e.Cause.Result)},
+			counter(e, idCrashes, "crash", t.Crashes),
+		}
+	case classify.Restarted:
+		return []line{counter(e, idRestarted, "restart", t.Restarts)}
+	case classify.GaveUp:
+		return []line{{logrus.ErrorLevel, idGaveUp, e.Unit + ":  start limit hit: systemd gave up restarting it (systemctl reset-failed, then start it by hand)"}}
+	case classify.Forgotten:
+		return []line{{logrus.InfoLevel, idForgotten, e.Unit + ":  no longer monitored; its counters are dropped"}}
+	}
+	return nil
+}
+
+func counter(e count.Event, id, name string, n uint64) line {
+	text := fmt.Sprintf("%s:  Incrementing %s counter -> %d", e.Unit, name, n)
+	if e.AtLeast {
+		text += " (at least: it was not watched)"
+	}
+	return line{logrus.InfoLevel, id, text}
+}
+
+// fields are those of an event in the journal.
+func fields(e count.Event, l line) []Field {
+	t := &e.Tally
+	f := []Field{
+		{"MESSAGE", printable(l.text)}, {"PRIORITY", priority(l.level)}, {"SYSLOG_IDENTIFIER", identifier}, {"MESSAGE_ID", l.id},
+		{"MONITOR_UNIT", e.Unit}, {"MONITOR_FROM", e.From}, {"MONITOR_TO", e.To}, {"MONITOR_SUB_STATE", e.SubState},
+		{"MONITOR_INVOCATION_ID", e.Invocation.String()},
+		{"MONITOR_STARTS", strconv.FormatUint(t.Starts, 10)}, {"MONITOR_STOPS", strconv.FormatUint(t.Stops, 10)},
+		{"MONITOR_CRASHES", strconv.FormatUint(t.Crashes, 10)}, {"MONITOR_RESTARTS", strconv.FormatUint(t.Restarts, 10)},
+	}
+	if e.Cause.Result != "" {
+		f = append(f, Field{"MONITOR_RESULT", e.Cause.Result},
+			Field{"MONITOR_EXIT_CODE", e.Cause.ExitCode()}, Field{"MONITOR_SIGNAL", e.Cause.Signal()})
+	}
+	return f
+}
+
+// priority is that of syslog(3), as the journal wants it.
+func priority(l logrus.Level) string {
+	switch l {
+	case logrus.PanicLevel, logrus.FatalLevel:
+		return "2"
+	case logrus.ErrorLevel:
+		return "3"
+	case logrus.WarnLevel:
+		return "4"
+	case logrus.InfoLevel:
+		return "6"
+	}
+	return "7"
+}

@@ -1,0 +1,63 @@
+package persist
+
+import "time"
+
+// Flash writes are bounded however many changes there are: a burst of saves,
+// and then one per refill.
+const (
+	burst  = 10
+	refill = time.Minute
+)
+
+// pace says when to save. It holds no clock.
+type pace struct {
+	quiet, deadline time.Duration
+
+	first, last time.Time // the first and the last change that is not saved; zero for none
+	urgent      bool
+	spent       int       // saves of the burst that are not refilled
+	refilled    time.Time // up to when spent is right
+}
+
+// changed takes a change in; an urgent one is not debounced.
+func (p *pace) changed(now time.Time, urgent bool) {
+	if p.first.IsZero() {
+		p.first = now
+	}
+	p.last = now
+	p.urgent = p.urgent || urgent
+}
+
+// due is when to save, zero when there is nothing to save. It is counted from
+// the first change, so that changes that keep coming cannot put it off.
+func (p *pace) due() time.Time {
+	if p.first.IsZero() {
+		return time.Time{}
+	}
+	due := p.last.Add(p.quiet)
+	if end := p.first.Add(p.deadline); end.Before(due) {
+		due = end
+	}
+	if p.urgent {
+		due = p.first
+	}
+	if p.spent >= burst {
+		if next := p.refilled.Add(refill); next.After(due) {
+			due = next
+		}
+	}
+	return due
+}
+
+// saved says that all that was changed is saved.
+func (p *pace) saved(now time.Time) {
+	for p.spent > 0 && !now.Before(p.refilled.Add(refill)) {
+		p.spent--
+		p.refilled = p.refilled.Add(refill)
+	}
+	if p.spent == 0 {
+		p.refilled = now
+	}
+	p.spent++
+	p.first, p.last, p.urgent = time.Time{}, time.Time{}, false
+}
