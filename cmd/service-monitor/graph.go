@@ -1,0 +1,52 @@
+package main
+
+import (
+	"github.com/sirupsen/logrus"
+
+	"service-monitor/pipeline"
+	"service-monitor/stages/bus"
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+	"service-monitor/stages/decode"
+	"service-monitor/stages/logsink"
+	"service-monitor/stages/persist"
+)
+
+// graph wires the pipeline, whole:
+//
+//	config ─lists─▶ bus ─signals─▶ decode ─updates─▶ classify ─transitions─▶ count ─events─┬─(latest)─▶ persist
+//	                                                                                       └──────────▶ logsink
+//
+// Nothing runs yet.
+func (m *monitor) graph(state persist.Store, known map[string]count.Tally, n pipeline.Notifier) *pipeline.Graph {
+	g := pipeline.New(n)
+	c := m.command.Config
+
+	lists := pipeline.Source(g, "config", newReloader(m, known))
+	signals := pipeline.Add(g, "bus", lists, bus.New(m.log, c.MaxRetries))
+	updates := pipeline.Add(g, "decode", signals, decode.New(m.log))
+	transitions := pipeline.Add(g, "classify", updates, classify.New(lives(known)))
+	events := pipeline.Add(g, "count", transitions, count.New(known))
+
+	// Events must not be lost. Of tallies, only the newest of each unit matters, so
+	// a slow disk under the state file holds nothing up.
+	tallies := pipeline.Latest(g, events, func(e count.Event) string { return e.Tally.Unit })
+	pipeline.Sink(g, "persist", tallies, persist.New(m.log, state, known, c.SaveQuiet, c.SaveDeadline))
+	pipeline.Sink(g, "logsink", events, logsink.New(logsink.Config{
+		File:    &logFile{path: c.LogFile},
+		Journal: m.journal,
+		Console: m.console,
+		Notes:   m.notes,
+		Debug:   func() bool { return m.log.IsLevelEnabled(logrus.DebugLevel) },
+		Summary: c.StatsInterval,
+	}))
+	return g
+}
+
+func lives(known map[string]count.Tally) map[string]classify.Life {
+	lives := make(map[string]classify.Life, len(known))
+	for unit, tally := range known {
+		lives[unit] = tally.Life
+	}
+	return lives
+}

@@ -1,0 +1,358 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// Action is what the command line asks for.
+type Action uint8
+
+// The actions. Help goes before Version, and both before all others.
+const (
+	Run Action = iota
+	Help
+	Version
+	Clear // remove the log, its backups and the state file
+	Check // parse, validate, wire, exit
+)
+
+// A Command is a command line together with the configuration that it means.
+type Command struct {
+	Action Action
+	// Config is valid, but if there is a Problem. Version does not read the file.
+	Config Config
+	// ConfigFile is an absolute path. FileFound is false if the defaults are used
+	// because nothing is at the default path.
+	ConfigFile string
+	FileFound  bool
+	// Problem is what is wrong with the file, where the action is Help: help is
+	// given all the same, and Config is then what could be read of it.
+	Problem error
+
+	flags *flags
+}
+
+// Parse returns the command of a command line, without the program's name. Its
+// errors are ErrUsage or ErrConfig.
+func Parse(args []string) (Command, error) { return parse(args, DefaultFile) }
+
+func parse(args []string, defaultFile string) (Command, error) {
+	f := newFlags(defaultFile)
+	if err := f.parse(args); err != nil {
+		return Command{}, problem{ErrUsage, err.Error()}
+	}
+	c := Command{Action: f.action(), Config: Default(), ConfigFile: string(f.config), flags: f}
+	if c.Action == Version {
+		return c, nil
+	}
+	c, err := c.load()
+	if c.Action == Help {
+		c.Problem, err = err, nil
+	}
+	return c, err
+}
+
+// Load reads the file again and puts the same flags over it. With an error, the
+// command returned is the one before.
+func (c Command) Load() (Command, error) {
+	next, err := c.load()
+	if err != nil {
+		return c, err
+	}
+	return next, nil
+}
+
+func (c Command) load() (Command, error) {
+	config, found, err := read(c.ConfigFile, Default())
+	if err == nil && !found {
+		err = c.absent()
+	}
+	c.Config, c.FileFound = config, found
+	c.flags.apply(&c.Config)
+	if err == nil {
+		err = c.checkFiles()
+	}
+	return c, err
+}
+
+// absent is the error of a file that is not there, if it has to be. One that was
+// there has to be there on reload: counters are dropped with their services, and
+// the moment when an editor replaces the file must not do that.
+func (c Command) absent() error {
+	switch {
+	case c.FileFound:
+		return problem{ErrConfig, fmt.Sprintf("the configuration file %s has gone; "+
+			"put it back, or restart the monitor for the defaults", show(c.ConfigFile))}
+	case c.flags.set.Changed("config"):
+		return problem{ErrConfig, fmt.Sprintf("the configuration file %s does not exist; "+
+			"create it, or leave out --config for %s", show(c.ConfigFile), show(c.flags.set.Lookup("config").DefValue))}
+	}
+	return nil
+}
+
+// checkFiles makes sure that no file is written over, or cleared, as another.
+func (c Command) checkFiles() error {
+	kind, where := ErrConfig, show(c.ConfigFile)+": "
+	if c.flags.set.Changed("log-file") || c.flags.set.Changed("persistence-file") {
+		kind, where = ErrUsage, ""
+	}
+	files := []struct{ name, path string }{
+		{"log", c.Config.LogFile}, {"persistence", c.Config.StateFile}, {"configuration", c.ConfigFile},
+	}
+	for i, a := range files {
+		for _, b := range files[i+1:] {
+			if a.path == b.path {
+				return problem{kind, fmt.Sprintf("%s%s file and %s file are both %s; give each a file of its own",
+					where, a.name, b.name, show(a.path))}
+			}
+		}
+	}
+	return nil
+}
+
+// A filePath is the value of a flag: an absolute path.
+type filePath string
+
+func (f *filePath) String() string { return string(*f) }
+func (f *filePath) Type() string   { return "FILE" }
+
+func (f *filePath) Set(s string) error {
+	if strings.HasPrefix(s, "-") {
+		return fmt.Errorf("must be followed by a file name, found %s; write ./%s if that is its name", quote(s), s)
+	}
+	full, err := absolute(s)
+	*f = filePath(full)
+	return err
+}
+
+// A unitList is the value of --services.
+type unitList []string
+
+func (u *unitList) String() string { return "" }
+func (u *unitList) Type() string   { return "A B C" }
+
+func (u *unitList) Set(s string) error {
+	if strings.HasPrefix(s, "-") {
+		return fmt.Errorf("must be followed by a unit name, found %s", quote(s))
+	}
+	*u = append(*u, strings.Split(s, ",")...)
+	return nil
+}
+
+// flags are what the command line says.
+type flags struct {
+	set                          *pflag.FlagSet
+	config, logFile, stateFile   filePath
+	services                     unitList
+	debug                        bool
+	help, version, clear, checks bool
+}
+
+func newFlags(defaultFile string) *flags {
+	f := &flags{
+		set:       pflag.NewFlagSet("service-monitor", pflag.ContinueOnError),
+		config:    filePath(defaultFile),
+		logFile:   DefaultLogFile,
+		stateFile: DefaultStateFile,
+	}
+	f.set.SortFlags = false
+	f.set.SetInterspersed(false) // parse takes what is in between
+	f.set.SetOutput(io.Discard)
+	f.set.BoolVarP(&f.help, "help", "h", false, "show this and the monitored services, and exit")
+	f.set.BoolVarP(&f.version, "version", "v", false, "show the version and exit")
+	f.set.BoolVarP(&f.clear, "clear", "c", false, "remove log, backups and state file, and exit;\nrefused while a monitor holds them")
+	f.set.BoolVar(&f.checks, "check", false, "check flags and configuration, and exit")
+	f.set.VarP(&f.logFile, "log-file", "l", "the log, rotated at 1 MB with 3 backups")
+	f.set.VarP(&f.stateFile, "persistence-file", "p", "counters and last states")
+	f.set.Var(&f.config, "config", "the configuration")
+	f.set.Var(&f.services, "services", "names or globs, also comma separated;\ndefault: as listed at the end")
+	f.set.BoolVar(&f.debug, "debug", false, "log debug messages too; default: no")
+	return f
+}
+
+func (f *flags) parse(args []string) error {
+	if err := f.checkShort(args); err != nil {
+		return err
+	}
+	for {
+		if err := f.set.Parse(args); err != nil {
+			return f.explain(err)
+		}
+		args = f.set.Args()
+		if len(args) == 0 {
+			return f.check()
+		}
+		if !f.set.Changed("services") {
+			return fmt.Errorf("unexpected argument %s; name services after --services", quote(args[0]))
+		}
+		if err := f.services.Set(args[0]); err != nil {
+			return fmt.Errorf("--services %w", err)
+		}
+		args = args[1:]
+	}
+}
+
+// checkShort refuses short flags that are run together, but for the value of -l
+// and -p: "-clear" would be taken for "-c -l ear", and clear the wrong files.
+func (f *flags) checkShort(args []string) error {
+	for _, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if len(arg) < 3 || arg[0] != '-' || arg[1] == '-' {
+			continue
+		}
+		name, _, _ := strings.Cut(arg[1:], "=")
+		if !strings.ContainsRune("lp", rune(arg[1])) || f.set.Lookup(strings.ReplaceAll(name, "_", "-")) != nil {
+			return f.unknown("-"+name, name)
+		}
+	}
+	return nil
+}
+
+func (f *flags) check() error {
+	if f.clear && f.checks {
+		return fmt.Errorf("--clear and --check exclude each other; give one of them")
+	}
+	if i, err := checkUnits(f.services); err != nil {
+		return fmt.Errorf("--services entry %d: %w", i+1, err)
+	}
+	return nil
+}
+
+// explain puts an error of pflag in the words of this package.
+func (f *flags) explain(err error) error {
+	switch e := err.(type) {
+	case *pflag.NotExistError:
+		if e.GetSpecifiedShortnames() != "" {
+			return f.unknown("-"+e.GetSpecifiedName(), e.GetSpecifiedName())
+		}
+		return f.unknown("--"+e.GetSpecifiedName(), e.GetSpecifiedName())
+	case *pflag.ValueRequiredError:
+		return fmt.Errorf("--%s must be followed by %s", e.GetFlag().Name, e.GetFlag().Value.Type())
+	case *pflag.InvalidValueError:
+		if e.GetFlag().Value.Type() == "bool" {
+			return fmt.Errorf("--%s is true, false or without value, found %s", e.GetFlag().Name, quote(e.GetValue()))
+		}
+		return fmt.Errorf("--%s %w", e.GetFlag().Name, e.Unwrap())
+	}
+	return fmt.Errorf("%w; --help lists the flags", err)
+}
+
+func (f *flags) unknown(flag, name string) error {
+	var names []string
+	f.set.VisitAll(func(known *pflag.Flag) { names = append(names, known.Name) })
+	if len(name) == 1 {
+		if known := f.set.ShorthandLookup(strings.ToLower(name)); known != nil {
+			return fmt.Errorf("unknown flag %s; did you mean -%s?", quote(flag), known.Shorthand)
+		}
+	} else if known := nearest(name, names); known != "" {
+		return fmt.Errorf("unknown flag %s; did you mean --%s?", quote(flag), known)
+	}
+	return fmt.Errorf("unknown flag %s; --help lists the flags", quote(flag))
+}
+
+func (f *flags) action() Action {
+	switch {
+	case f.help:
+		return Help
+	case f.version:
+		return Version
+	case f.clear:
+		return Clear
+	case f.checks:
+		return Check
+	}
+	return Run
+}
+
+// apply puts the flags over a configuration.
+func (f *flags) apply(c *Config) {
+	if f.set.Changed("services") {
+		c.Services = slices.Clone(f.services)
+	}
+	if f.set.Changed("log-file") {
+		c.LogFile = string(f.logFile)
+	}
+	if f.set.Changed("persistence-file") {
+		c.StateFile = string(f.stateFile)
+	}
+	if f.set.Changed("debug") {
+		c.Debug = f.debug
+	}
+}
+
+// Usage writes the help, with the services that the command monitors.
+func Usage(w io.Writer, c Command) error {
+	var b strings.Builder
+	fmt.Fprint(&b, head)
+	c.flags.set.VisitAll(func(flag *pflag.Flag) { writeFlag(&b, flag) })
+	fmt.Fprint(&b, "\nKeys of the configuration file, which is JSON; flags win over it:\n")
+	for _, key := range keys {
+		fmt.Fprintf(&b, "  %-18s  %s\n", key.name, key.text)
+	}
+	fmt.Fprintf(&b, "\nFiles (relative names start at the working directory):\n"+
+		"  configuration  %s\n  log            %s\n  state          %s\n",
+		show(c.ConfigFile), show(c.Config.LogFile), show(c.Config.StateFile))
+	fmt.Fprint(&b, tail)
+	writeServices(&b, c)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeFlag is used and not pflag's own, which shows "--help[=true|false]".
+func writeFlag(w io.Writer, flag *pflag.Flag) {
+	short, name, text := "    ", flag.Name, flag.Usage
+	if flag.Shorthand != "" {
+		short = "-" + flag.Shorthand + ", "
+	}
+	if flag.Value.Type() != "bool" {
+		name += " " + flag.Value.Type()
+	}
+	if strings.HasPrefix(flag.DefValue, "/") {
+		text += "; default:\n" + flag.DefValue
+	}
+	const indent = "\n                               "
+	fmt.Fprintf(w, "  %s--%-23s%s\n", short, name, strings.ReplaceAll(text, "\n", indent))
+}
+
+const head = `Usage: service-monitor [flags]
+       service-monitor --services mosquitto.service 'wirepas-sink-*.service'
+
+Watches services of systemd, and counts, logs and saves each start, stop
+and crash.
+
+Flags:
+`
+
+const tail = `
+Signals:
+  SIGHUP           read the configuration file again; a bad one changes nothing
+  SIGTERM, SIGINT  save and stop
+
+Exit codes:
+   0  stopped as asked
+   1  a stage failed
+  64  bad command line
+  69  no system bus
+  73  cannot create or write the log or the state file
+  75  another monitor holds the files
+  78  bad configuration
+`
+
+func writeServices(w io.Writer, c Command) {
+	if c.Problem == nil {
+		fmt.Fprint(w, "\nMonitored services:\n")
+	} else {
+		fmt.Fprintf(w, "\nThe monitor does not start with this configuration:\n  %v\n", c.Problem)
+		fmt.Fprint(w, "Services as far as the configuration can be read:\n")
+	}
+	for _, service := range c.Config.Services {
+		fmt.Fprintf(w, "  %s\n", service)
+	}
+}

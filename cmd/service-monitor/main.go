@@ -1,0 +1,178 @@
+// Command service-monitor watches systemd services, counts their starts, stops
+// and crashes exactly, and says why each crash happened. See README.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/journal"
+	"github.com/sirupsen/logrus"
+
+	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/stages/bus"
+	"service-monitor/stages/logsink"
+	"service-monitor/stages/persist"
+)
+
+// version is set at link time.
+var version = "0.1.0-dev"
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is main with its surroundings as arguments. It returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	command, err := config.Parse(args)
+	if err == nil {
+		err = do(command, stdout)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "service-monitor: %v\n", err)
+	}
+	return exitCode(err)
+}
+
+func do(command config.Command, stdout io.Writer) error {
+	switch command.Action {
+	case config.Help:
+		return config.Usage(stdout, command)
+	case config.Version:
+		fmt.Fprintln(stdout, "service-monitor", version)
+		return nil
+	case config.Clear:
+		return clearFiles(command.Config, stdout)
+	}
+	m := newMonitor(command, stdout)
+	if command.Action == config.Check {
+		m.graph(nil, nil, nil)
+		fmt.Fprintf(stdout, "the configuration is good: %d services\n", len(command.Config.Services))
+		return nil
+	}
+	return m.run()
+}
+
+// errFile marks errors of the log file and the state file.
+var errFile = errors.New("check the path and its permissions, or choose another with --log-file or --persistence-file")
+
+func exitCode(err error) int {
+	switch {
+	case err == nil:
+		return config.ExitOK
+	case errors.Is(err, config.ErrUsage):
+		return config.ExitUsage
+	case errors.Is(err, config.ErrConfig):
+		return config.ExitConfig
+	case errors.Is(err, persist.ErrHeld):
+		return config.ExitTempFail
+	case errors.Is(err, errFile):
+		return config.ExitCantCreate
+	case errors.Is(err, bus.ErrNoBus):
+		return config.ExitUnavailable
+	}
+	return config.ExitFailure
+}
+
+// monitor is what the graph is wired from.
+type monitor struct {
+	command config.Command
+	log     *logrus.Logger // the daemon's own words
+	notes   *logsink.Notes
+	journal *logsink.Journal
+	console io.Writer // nil when standard output is the journal
+}
+
+// newMonitor opens nothing but the journal's socket.
+func newMonitor(command config.Command, stdout io.Writer) *monitor {
+	m := &monitor{command: command, log: logrus.New(), notes: logsink.NewNotes()}
+	m.log.SetFormatter(logsink.Formatter{})
+	m.log.AddHook(m.notes)
+	m.journal, _ = logsink.OpenJournal() // a machine without journald has none
+	if m.journal != nil {
+		m.log.AddHook(m.journal)
+	}
+	m.log.SetOutput(io.Discard) // the hooks write: to write here could block
+	if inJournal, _ := journal.StdoutIsJournalStream(); m.journal == nil || !inJournal {
+		m.console = stdout
+	}
+	m.setDebug(command.Config.Debug)
+	return m
+}
+
+func (m *monitor) setDebug(on bool) {
+	level := logrus.InfoLevel
+	if on {
+		level = logrus.DebugLevel
+	}
+	m.log.SetLevel(level)
+}
+
+// run takes the files, runs the pipeline until SIGTERM or SIGINT, and lets go.
+func (m *monitor) run() error {
+	stop, end := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer end()
+	c := m.command.Config
+	lock, err := holdLog(c.LogFile)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	state, err := persist.Open(c.StateFile)
+	if err != nil {
+		return fileError("use the state file", c.StateFile, err)
+	}
+	defer state.Close()
+	known, damage, err := state.Load()
+	if err != nil {
+		return fileError("use the state file", c.StateFile, err)
+	}
+	if damage != nil {
+		m.log.Error(damage)
+	}
+	if c.PollIntervalSet {
+		m.log.Info("poll_interval is accepted for compatibility; the monitor does not poll")
+	}
+	m.log.WithFields(logrus.Fields{"version": version, "services": len(c.Services)}).Info("starting")
+	return m.graph(state, known, newNotifier(m.log)).Run(stop)
+}
+
+func holdLog(path string) (*os.File, error) {
+	lock, err := persist.Hold(path)
+	if err == nil {
+		err = prepareLog(path)
+	}
+	if err != nil {
+		return nil, fileError("write the log file", path, err)
+	}
+	return lock, nil
+}
+
+func fileError(what, path string, err error) error {
+	if errors.Is(err, persist.ErrHeld) {
+		return fmt.Errorf("cannot %s: %w; stop it first (systemctl stop service-monitor)", what, err)
+	}
+	return fmt.Errorf("cannot %s %s: %w; %w", what, path, err, errFile)
+}
+
+// clearFiles removes what monitors of these files have written.
+func clearFiles(c config.Config, stdout io.Writer) error {
+	lock, err := persist.Hold(c.LogFile)
+	if err != nil {
+		return fileError("clear the log file", c.LogFile, err)
+	}
+	defer lock.Close()
+	state, err := persist.Open(c.StateFile)
+	if err != nil {
+		return fileError("clear the state file", c.StateFile, err)
+	}
+	defer state.Close()
+	if err := errors.Join(removeLog(c.LogFile), state.Remove()); err != nil {
+		return fmt.Errorf("cannot clear: %w; %w", err, errFile)
+	}
+	fmt.Fprintf(stdout, "removed %s with its backups and %s\n", c.LogFile, c.StateFile)
+	return nil
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/sirupsen/logrus"
+
+	"service-monitor/pipeline"
+)
+
+// notifier tells systemd how the pipeline is, by sd_notify(3).
+type notifier struct {
+	log      logrus.FieldLogger
+	watchdog time.Duration
+}
+
+// newNotifier returns nil where no service manager asked to be told.
+func newNotifier(log logrus.FieldLogger) pipeline.Notifier {
+	if os.Getenv("NOTIFY_SOCKET") == "" {
+		return nil
+	}
+	watchdog, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		log.WithField("error", err).Warn("cannot understand WATCHDOG_USEC; running without a watchdog")
+	}
+	return &notifier{log, watchdog}
+}
+
+func (n *notifier) Notify(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		n.log.WithField("error", err).Warn("cannot notify systemd")
+	}
+}
+
+func (n *notifier) Stalled(stage string, waited time.Duration) {
+	n.log.WithFields(logrus.Fields{"stage": stage, "waited": waited.Round(time.Millisecond)}).
+		Error("stage does not answer; leaving it to the watchdog")
+}
+
+func (n *notifier) Watchdog() time.Duration { return n.watchdog }
+
+func (n *notifier) Reload() string {
+	return daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec()
+}
