@@ -86,7 +86,8 @@ func (h *health) watch(ctx, stop context.Context, stages []*member) {
 		settling = settleRetry
 		renew    <-chan time.Time // armed while a nudge is owed a round
 		last     time.Time
-		stopping = stop.Done()
+		stopped  = stop.Done() // nil once it was told
+		stopping bool
 		alive    string // what a complete round says; nothing before READY=1
 	)
 	defer settle.Stop()
@@ -114,8 +115,8 @@ func (h *health) watch(ctx, stop context.Context, stages []*member) {
 			renew, ask = nil, true
 		case <-h.reloads:
 			settling, ready = settleRetry, true
-		case <-stopping:
-			stopping = nil
+		case <-stopped:
+			stopped, stopping = nil, true
 			h.notifier.Notify("STOPPING=1\nSTATUS=saving and stopping")
 			settling = 0
 			settle.Stop()
@@ -134,7 +135,7 @@ func (h *health) watch(ctx, stop context.Context, stages []*member) {
 		case r.late != "":
 			h.say(fmt.Sprintf("stage %s does not answer", r.late), "")
 			h.notifier.Stalled(r.late, time.Since(asked))
-		case stopping == nil:
+		case stopping:
 			h.say(h.status, alive)
 		case settling > 0 && !r.owing:
 			settling = 0

@@ -8,17 +8,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"path"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/godbus/dbus/v5"
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
-	"service-monitor/stages/bus/wire"
+	"service-monitor/stages/bus/link"
 )
 
 // Kind says what a Signal is.
@@ -54,13 +50,10 @@ type List struct {
 var ErrNoBus = errors.New("no system bus")
 
 const (
-	firstRetry     = 500 * time.Millisecond // doubled for each further one
+	firstRetry     = 250 * time.Millisecond // doubled for each further one
 	lastRetry      = 30 * time.Second
-	window         = 32          // snapshots asked for at once
 	refusedEvery   = time.Minute // at most one report
 	timeFormat     = "15:04:05"
-	listUnits      = "ListUnitsByPatterns"
-	listUnitFiles  = "ListUnitFilesByPatterns"
 	connectingText = "connecting to the system bus"
 )
 
@@ -74,13 +67,12 @@ type Stage struct {
 	reported uint64
 	quiet    time.Time // no report of refused signals before
 
-	backlog *backlog
-	conn    *conn        // nil while there is none
+	link    *link.Link   // nil while there is none
 	opened  chan opening // the outcome of the attempt under way
 	retry   *time.Timer  // armed between attempts
 	retries int
 	since   time.Time // when the bus was lost; zero at start
-	ever    bool      // connected before
+	ever    bool      // synced before
 
 	rules    []string
 	requests map[uint32]request
@@ -93,15 +85,8 @@ type Stage struct {
 }
 
 type opening struct {
-	conn    *conn
-	backlog *backlog
-	err     error
-}
-
-// A request is what a reply is awaited for.
-type request struct {
-	member string
-	unit   string
+	link *link.Link
+	err  error
 }
 
 // New returns a source that gives up, with ErrNoBus, when the bus cannot be
@@ -119,8 +104,8 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	defer s.disconnect()
 	for {
 		var received <-chan struct{}
-		if s.conn != nil {
-			received = s.backlog.ready
+		if s.link != nil {
+			received = s.link.Ready()
 		}
 		var err error
 		select {
@@ -148,9 +133,9 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 
 func (s *Stage) answer() pipeline.Answer {
 	switch {
-	case s.conn == nil && s.ever:
+	case s.link == nil && s.ever:
 		return pipeline.Answer{Owing: true, Status: "bus lost since " + s.since.Format(timeFormat)}
-	case s.conn == nil:
+	case s.link == nil:
 		return pipeline.Answer{Owing: true, Status: connectingText}
 	}
 	s.reportRefused(time.Now())
@@ -159,7 +144,7 @@ func (s *Stage) answer() pipeline.Answer {
 
 // synced reports whether the state of every unit was handed on.
 func (s *Stage) synced() bool {
-	return s.conn != nil && s.subscribed && len(s.requests) == 0 && len(s.queue) == 0
+	return s.link != nil && s.subscribed && len(s.requests) == 0 && len(s.queue) == 0
 }
 
 // apply makes a list the one that is monitored.
@@ -182,7 +167,7 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 	switch {
 	case first:
 		s.connect()
-	case s.conn != nil:
+	case s.link != nil:
 		return s.failed(p, s.subscribe())
 	}
 	return nil
@@ -190,148 +175,66 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 
 // connect begins an attempt, in a goroutine of its own because it may block.
 func (s *Stage) connect() {
-	b := newBacklog()
-	c := &conn{backlog: b, watch: &s.watch, refused: &s.refused}
-	go func() { s.opened <- opening{c, b, c.open()} }()
+	units := func(objectPath []byte) (string, bool) { return s.watch.Load().unit(objectPath) }
+	go func() {
+		l, err := link.Open(units, &s.refused)
+		s.opened <- opening{l, err}
+	}()
 }
 
 func (s *Stage) connected(p *port, o opening) error {
 	if o.err != nil {
-		if !s.ever && s.retries >= s.maxRetries {
-			return fmt.Errorf("%w: %w (tried %d times)", ErrNoBus, o.err, s.retries+1)
-		}
-		delay := min(firstRetry<<min(s.retries, 16), lastRetry)
-		s.retries++
-		s.retry.Reset(delay)
-		s.log.WithFields(logrus.Fields{"error": o.err, "retry": delay}).Warn("cannot reach the system bus")
-		return nil
+		return s.failed(p, o.err)
 	}
-	s.conn, s.backlog, s.ever, s.retries = o.conn, o.backlog, true, 0
+	s.link = o.link
 	s.rules, s.requests, s.queue, s.asked, s.lists = nil, make(map[uint32]request), nil, 0, 0
 	s.units = make(map[string]bool)
 	s.log.Info("connected to the system bus")
-	err := s.askBus("GetNameOwner", systemd) // the first: its serial is how the connection knows the reply
-	if err == nil {
-		err = s.subscribe()
-	}
-	return s.failed(p, err)
+	return s.failed(p, s.subscribe())
 }
 
-// failed treats an error of the connection: it is dropped and made anew.
+// failed treats an error of the connection, or of making one: it is made anew,
+// for ever if it was good once, and otherwise as often as is allowed.
 func (s *Stage) failed(p *port, err error) error {
-	if err == nil || s.conn == nil {
+	if err == nil {
 		return nil
 	}
-	s.log.WithField("error", err).Warn("lost the system bus")
-	s.disconnect()
-	s.since = time.Now()
-	s.retry.Reset(firstRetry / 10) // a restarted bus is back at once
+	if s.link != nil {
+		s.since = time.Now()
+		s.disconnect()
+	}
+	if !s.ever && s.retries >= s.maxRetries {
+		return fmt.Errorf("%w: %w (tried %d times)", ErrNoBus, err, s.retries+1)
+	}
+	delay := min(firstRetry<<min(s.retries, 16), lastRetry)
+	if s.ever && s.retries == 0 {
+		delay = 0 // a bus that was restarted is back at once
+	}
+	s.retries++
+	s.retry.Reset(delay)
+	s.log.WithFields(logrus.Fields{"error": err, "retry": delay}).Warn("no system bus")
 	p.Nudge()
 	return nil
 }
 
 func (s *Stage) disconnect() {
-	if s.conn != nil {
-		s.conn.Close()
-		s.conn = nil
+	if s.link != nil {
+		s.link.Close()
+		s.link = nil
 	}
-}
-
-// subscribe renews the match rules, and asks PID 1 for everything.
-func (s *Stage) subscribe() error {
-	rules := s.watch.Load().rules()
-	for _, rule := range without(rules, s.rules) {
-		if err := s.askBus("AddMatch", rule); err != nil {
-			return err
-		}
-	}
-	for _, rule := range without(s.rules, rules) {
-		if err := s.askBus("RemoveMatch", rule); err != nil {
-			return err
-		}
-	}
-	s.rules = rules
-	return s.inquire()
-}
-
-// without returns the entries of a that are not in b.
-func without(a, b []string) []string {
-	return slices.DeleteFunc(slices.Clone(a), func(rule string) bool { return slices.Contains(b, rule) })
-}
-
-// inquire asks PID 1 to send signals, for the units that match a glob, and for
-// the snapshot of each unit that has none. Whatever happens after a snapshot
-// is announced, because PID 1 answers in order.
-func (s *Stage) inquire() error {
-	w := s.watch.Load()
-	s.subscribed = false
-	if err := s.ask(request{member: "Subscribe"}, systemd, managerPath, managerInterface); err != nil {
-		return err
-	}
-	for _, list := range []string{listUnits, listUnitFiles} {
-		if len(w.globs) == 0 {
-			break
-		}
-		s.lists++
-		if err := s.ask(request{member: list}, systemd, managerPath, managerInterface, []string{}, w.globs); err != nil {
-			return err
-		}
-	}
-	for _, unit := range w.names() {
-		if _, asked := s.units[unit]; !asked {
-			s.await(unit)
-		}
-	}
-	return s.askSnapshots()
-}
-
-// await queues the unit for a snapshot, before which it says nothing.
-func (s *Stage) await(unit string) {
-	s.units[unit] = false
-	s.queue = append(s.queue, unit)
-}
-
-func (s *Stage) askBus(member, arg string) error {
-	return s.ask(request{member: member}, busName, "/org/freedesktop/DBus", busName, arg)
-}
-
-// ask sends a request and remembers what its reply is to.
-func (s *Stage) ask(r request, destination, path, iface string, args ...any) error {
-	serial, err := s.conn.request(destination, dbus.ObjectPath(path), iface, r.member, args...)
-	if err != nil {
-		return fmt.Errorf("cannot call %s: %w", r.member, err)
-	}
-	s.requests[serial] = r
-	return nil
-}
-
-// askSnapshots asks for queued snapshots, a window at a time: PID 1 answers
-// them between other work, and the socket never fills.
-func (s *Stage) askSnapshots() error {
-	for s.asked < window && len(s.queue) > 0 {
-		unit := s.queue[0]
-		s.queue = s.queue[1:]
-		// No interface means all of them: one reply, from one moment, with the
-		// Unit half and the Service half (this is what systemctl show asks).
-		if err := s.ask(request{"GetAll", unit}, systemd, escape(unit), properties, ""); err != nil {
-			return err
-		}
-		s.asked++
-	}
-	return nil
 }
 
 // receive hands on what the connection took off the stream.
 func (s *Stage) receive(ctx context.Context, p *port) error {
-	if s.conn == nil {
+	if s.link == nil {
 		return nil
 	}
-	items, dropped := s.backlog.get()
+	items, dropped := s.link.Get()
 	for _, it := range items {
 		if err := s.handle(ctx, p, it); err != nil {
 			return err
 		}
-		if s.conn == nil {
+		if s.link == nil {
 			return nil
 		}
 	}
@@ -342,60 +245,62 @@ func (s *Stage) receive(ctx context.Context, p *port) error {
 			return err
 		}
 	}
-	err := s.failed(p, s.askSnapshots())
+	s.reportRefused(time.Now())
+	err := s.askSnapshots()
 	if s.synced() {
+		s.ever, s.retries = true, 0
 		p.Nudge()
 	}
-	return err
+	return s.failed(p, err)
 }
 
-func (s *Stage) handle(ctx context.Context, p *port, it item) error {
-	switch it.kind {
-	case signal:
+func (s *Stage) handle(ctx context.Context, p *port, it link.Item) error {
+	switch it.Kind {
+	case link.Signal:
 		return s.handOn(ctx, p, it)
-	case reply:
+	case link.Reply:
 		return s.replied(ctx, p, it)
-	case reloaded:
+	case link.Reloaded:
 		s.queue = append(s.queue, s.watch.Load().names()...)
-	case newOwner:
+	case link.NewOwner:
 		// It may have forgotten its subscribers: before systemd 257 it does when it
 		// loses the bus itself. Match rules are the bus's, and stay.
 		s.log.Info("systemd has a new name on the bus; subscribing again")
 		s.queue, s.asked, s.lists = s.watch.Load().names(), 0, 0
 		return s.failed(p, s.inquire())
-	case lost:
-		return s.failed(p, it.err)
+	case link.Lost:
+		return s.failed(p, it.Err)
 	}
 	return nil
 }
 
 // handOn sends a change on. Before a unit's first snapshot nothing can be made
 // of its changes, and the snapshot is younger than they are.
-func (s *Stage) handOn(ctx context.Context, p *port, it item) error {
-	present, known := s.units[it.unit]
-	if !known && Match(s.watch.Load().globs, it.unit) {
-		s.watch.Store(s.watch.Load().with(it.unit))
+func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
+	present, known := s.units[it.Unit]
+	if !known && Match(s.watch.Load().globs, it.Unit) {
+		s.watch.Store(s.watch.Load().with(it.Unit))
 		if s.lists > 0 {
-			s.await(it.unit)
+			s.await(it.Unit)
 			return s.failed(p, s.askSnapshots())
 		}
 		// It was not there when the units were listed: it appears with this very
 		// change, so nothing came before it.
-		s.units[it.unit], present = true, true
+		s.units[it.Unit], present = true, true
 	}
 	if !present {
 		return nil
 	}
-	return p.Send(ctx, Signal{Kind: Changed, Unit: it.unit, Body: it.body, Order: it.order, Time: it.time})
+	return p.Send(ctx, Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time})
 }
 
-func (s *Stage) replied(ctx context.Context, p *port, it item) error {
-	r, ok := s.requests[it.serial]
+func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
+	r, ok := s.requests[it.Serial]
 	if !ok {
 		return nil
 	}
-	delete(s.requests, it.serial)
-	if it.nobody {
+	delete(s.requests, it.Serial)
+	if it.Nobody {
 		// PID 1 is not on the bus (yet, or while it re-executes itself). Its return
 		// is announced, and then everything is asked for again.
 		return nil
@@ -406,8 +311,8 @@ func (s *Stage) replied(ctx context.Context, p *port, it item) error {
 	case listUnits, listUnitFiles:
 		s.lists--
 	}
-	if it.err != nil {
-		return s.failed(p, fmt.Errorf("cannot call %s: %w", r.member, it.err))
+	if it.Err != nil {
+		return s.failed(p, fmt.Errorf("cannot call %s: %w", r.member, it.Err))
 	}
 	switch r.member {
 	case "Subscribe":
@@ -420,40 +325,18 @@ func (s *Stage) replied(ctx context.Context, p *port, it item) error {
 	return nil
 }
 
-func (s *Stage) snapshot(ctx context.Context, p *port, unit string, it item) error {
+func (s *Stage) snapshot(ctx context.Context, p *port, unit string, it link.Item) error {
 	s.asked--
 	if _, ok := s.watch.Load().units[escape(unit)]; !ok {
 		return nil // removed by a reload meanwhile
 	}
 	s.units[unit] = true
-	out := Signal{Kind: Snapshot, Unit: unit, Body: it.body, Order: it.order, Time: it.time}
-	if it.err != nil {
-		s.log.WithFields(logrus.Fields{"unit": unit, "error": it.err}).Warn("systemd does not show the unit")
-		out = Signal{Kind: Missing, Unit: unit, Time: it.time}
+	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time}
+	if it.Err != nil {
+		s.log.WithFields(logrus.Fields{"unit": unit, "error": it.Err}).Warn("systemd does not show the unit")
+		out = Signal{Kind: Missing, Unit: unit, Time: it.Time}
 	}
 	return p.Send(ctx, out)
-}
-
-// listed adds the units of a reply, an array of structs that begin with a name
-// or the path of a unit file, and hold rest after it.
-func (s *Stage) listed(it item, rest string) {
-	w := s.watch.Load()
-	units := w.names()
-	r := wire.NewReader(it.body, it.order)
-	for end := r.Array(8); r.More(end); {
-		r.Align(8)
-		name := path.Base(string(r.String()))
-		for i := range len(rest) {
-			r.Skip([]byte{rest[i]})
-		}
-		_, known := s.units[name]
-		template := strings.Contains(name, "@.")
-		if r.Err() == nil && !known && !template && Match(w.globs, name) {
-			units = append(units, name)
-			s.await(name)
-		}
-	}
-	s.watch.Store(w.having(units))
 }
 
 // reportRefused logs, at most once a minute, that signals were refused.

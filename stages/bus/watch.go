@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"service-monitor/stages/bus/link"
 )
 
 // unitPath is where systemd keeps the objects of its units
@@ -88,12 +90,11 @@ func (w *watch) names() []string { return slices.Sorted(maps.Values(w.units)) }
 
 // rules are the match rules that bring every change of the watched units.
 func (w *watch) rules() []string {
-	const changes = "type='signal',sender='" + systemd + "',interface='" + properties + "',member='PropertiesChanged',"
+	const changes = "type='signal',sender='" + link.Systemd + "',interface='" + link.Properties + "',member='PropertiesChanged',"
 	rules := []string{
-		"type='signal',sender='" + busName + "',interface='" + busName + "',member='NameOwnerChanged',arg0='" + systemd + "'",
 		// After a daemon-reload, units may be there that were not, and the other way
 		// round. UnitNew and UnitRemoved would say so for every unit of the system.
-		"type='signal',sender='" + systemd + "',interface='" + managerInterface + "',member='Reloading',path='" + managerPath + "'",
+		"type='signal',sender='" + link.Systemd + "',interface='" + link.ManagerInterface + "',member='Reloading',path='" + link.ManagerPath + "'",
 	}
 	if len(w.globs) > 0 || len(w.units) > pathRules {
 		return append(rules, changes+"path_namespace='"+strings.TrimSuffix(unitPath, "/")+"'")

@@ -169,7 +169,7 @@ func (t *telling) see(u decode.Update) bool {
 		NRestarts:   u.NRestarts,
 		Entered:     u.Entered,
 		Ran:         !down(&u.Properties),
-		Ended:       down(&u.Properties),
+		Ended:       down(&u.Properties) || u.Invocation.IsZero(),
 	}
 	t.tell(Seen)
 	return true

@@ -96,7 +96,7 @@ func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
 	case bus.Changed:
 		half, err := s.walker.changed(in.Body, in.Order, &out.Properties)
 		switch {
-		case err != nil:
+		case err != nil || half == unitHalf && out.ActiveState == "":
 			s.refuse(in)
 			return out, false
 		case half == serviceHalf:

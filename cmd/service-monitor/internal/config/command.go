@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 )
@@ -234,12 +235,14 @@ func (f *flags) explain(err error) error {
 		}
 		return f.unknown("--"+e.GetSpecifiedName(), e.GetSpecifiedName())
 	case *pflag.ValueRequiredError:
-		return fmt.Errorf("--%s must be followed by %s", e.GetFlag().Name, e.GetFlag().Value.Type())
+		return fmt.Errorf("--%s needs a value: --%[1]s %s", e.GetFlag().Name, e.GetFlag().Value.Type())
 	case *pflag.InvalidValueError:
 		if e.GetFlag().Value.Type() == "bool" {
 			return fmt.Errorf("--%s is true, false or without value, found %s", e.GetFlag().Name, quote(e.GetValue()))
 		}
 		return fmt.Errorf("--%s %w", e.GetFlag().Name, e.Unwrap())
+	case *pflag.InvalidSyntaxError:
+		return f.unknown(e.GetSpecifiedFlag(), e.GetSpecifiedFlag())
 	}
 	return fmt.Errorf("%w; --help lists the flags", err)
 }
@@ -247,7 +250,7 @@ func (f *flags) explain(err error) error {
 func (f *flags) unknown(flag, name string) error {
 	var names []string
 	f.set.VisitAll(func(known *pflag.Flag) { names = append(names, known.Name) })
-	if len(name) == 1 {
+	if len(name) == 1 && name[0] < utf8.RuneSelf { // or ShorthandLookup may panic
 		if known := f.set.ShorthandLookup(strings.ToLower(name)); known != nil {
 			return fmt.Errorf("unknown flag %s; did you mean -%s?", quote(flag), known.Shorthand)
 		}

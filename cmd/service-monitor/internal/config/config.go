@@ -151,13 +151,14 @@ var unitTypes = []string{
 // timers of that name along.
 func unitFault(entry string) string {
 	stem, service := strings.CutSuffix(entry, ".service")
+	char := charFault(entry)
 	switch {
 	case entry == "":
 		return `is empty; name a unit such as "mosquitto.service"`
 	case len(entry) > maxUnit:
 		return fmt.Sprintf("is %d characters long; a unit name has at most %d", len(entry), maxUnit)
-	case charFault(entry) != "":
-		return charFault(entry)
+	case char != "":
+		return char
 	case slices.Contains(unitTypes, path.Ext(entry)):
 		return "is not a service; name units that end in .service"
 	case !service:
@@ -173,7 +174,6 @@ func unitFault(entry string) string {
 
 // charFault says which character of an entry does not belong there.
 func charFault(entry string) string {
-	const separate = "; make each unit an entry of its own"
 	wild := "*?"
 	if strings.Contains(entry, "[") {
 		wild = "*?[]^"
@@ -182,8 +182,8 @@ func charFault(entry string) string {
 		switch {
 		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
 		case strings.ContainsRune(`:_.\@-`+wild, r):
-		case strings.ContainsRune(", ;", r) && len(strings.FieldsFunc(entry, separator)) > 1:
-			return fmt.Sprintf("has the character %q, which no unit name has%s", r, separate)
+		case strings.ContainsRune(", ;", r) && len(strings.FieldsFunc(entry, isSeparator)) > 1:
+			return fmt.Sprintf("has the character %q, which no unit name has; make each unit an entry of its own", r)
 		default:
 			return fmt.Sprintf("has the character %q, which no unit name has", r)
 		}
@@ -191,7 +191,7 @@ func charFault(entry string) string {
 	return ""
 }
 
-func separator(r rune) bool { return strings.ContainsRune(", ;", r) }
+func isSeparator(r rune) bool { return strings.ContainsRune(", ;", r) }
 
 // globFault says what is wrong with a glob. A backslash is refused in it because
 // path.Match takes it for an escape, and systemd does not (FNM_NOESCAPE).
@@ -210,6 +210,9 @@ func globFault(entry string) string {
 
 // repair returns what was probably meant by an entry that is refused.
 func repair(entry string) string {
+	if slices.Contains(unitTypes, path.Ext(entry)) {
+		return entry
+	}
 	entry = strings.TrimSpace(entry)
 	entry = entry[strings.LastIndex(entry, "/")+1:]
 	if strings.ContainsAny(entry, "*?[") {

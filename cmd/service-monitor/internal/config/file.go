@@ -26,7 +26,7 @@ var keys = []struct{ name, text string }{
 	{"max_retries", "more attempts at the system bus at start (default 3)"},
 	{"debug", "as --debug: true or false (default false)"},
 	{"save_quiet", "ms without change before the state is saved (default 1000)"},
-	{"save_deadline", "ms from the first change to the latest save (default 10000)"},
+	{"save_deadline", "ms from first change to latest save (default 10000)"},
 	{"poll_interval", "accepted and not used: the monitor does not poll"},
 }
 

@@ -1,4 +1,4 @@
-package bus
+package link
 
 import (
 	"encoding/binary"
@@ -14,26 +14,30 @@ const backlogBytes = 2 << 20
 // itemCost is what an item costs beside its body, in bytes.
 const itemCost = 128
 
-type kind uint8
+// Kind says what an Item is.
+type Kind uint8
 
+// The kinds of Item.
 const (
-	signal   kind = iota // PropertiesChanged of a watched unit
-	reply                // to a request of ours
-	reloaded             // PID 1 has reloaded its configuration
-	newOwner             // PID 1 has a new unique name
-	lost                 // the connection is gone; nothing follows
+	Signal   Kind = iota // PropertiesChanged of a watched unit
+	Reply                // to a call
+	Reloaded             // PID 1 has reloaded its configuration
+	NewOwner             // PID 1 has a new unique name, and may have forgotten us
+	Lost                 // the connection is gone; nothing follows
 )
 
-// An item is what the connection took off the stream.
-type item struct {
-	kind   kind
-	unit   string
-	body   []byte
-	order  binary.ByteOrder
-	time   time.Time
-	serial uint32
-	err    error
-	nobody bool // no reply, because nobody owns the name that was called
+// An Item is what the link took off the stream.
+type Item struct {
+	Kind  Kind
+	Unit  string // of a Signal
+	Body  []byte // of a Signal, sa{sv}as, or a Reply
+	Order binary.ByteOrder
+	Time  time.Time // when it was read from the socket
+	// Serial is that of the call that is replied to. A call to a name without an
+	// owner, or whose owner left before it replied, has Nobody for a reply.
+	Serial uint32
+	Nobody bool
+	Err    error // of a Reply or of Lost
 }
 
 // backlog is the bounded queue between the reading of the socket, which never
@@ -42,7 +46,7 @@ type backlog struct {
 	ready chan struct{} // holds a token while there is something to get
 
 	mu      sync.Mutex
-	items   []item
+	items   []Item
 	bytes   int
 	dropped map[string]int // signals per unit that did not fit
 }
@@ -54,13 +58,13 @@ func newBacklog() *backlog {
 // put adds an item, or drops a signal that would exceed the bound and
 // remembers whose it was. Anything but a signal always fits: the source asked
 // for it, or there is one of it.
-func (b *backlog) put(it item) {
+func (b *backlog) put(it Item) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	cost := itemCost + len(it.body)
+	cost := itemCost + len(it.Body)
 	// Once one signal of a unit is dropped, those after it are no use either.
-	if it.kind == signal && (b.bytes+cost > backlogBytes || b.dropped[it.unit] > 0) {
-		b.dropped[it.unit]++
+	if it.Kind == Signal && (b.bytes+cost > backlogBytes || b.dropped[it.Unit] > 0) {
+		b.dropped[it.Unit]++
 	} else {
 		b.items = append(b.items, it)
 		b.bytes += cost
@@ -72,7 +76,7 @@ func (b *backlog) put(it item) {
 }
 
 // get takes everything that waits. dropped is what was lost after it.
-func (b *backlog) get() (items []item, dropped map[string]int) {
+func (b *backlog) get() (items []Item, dropped map[string]int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	items, b.items, b.bytes = b.items, nil, 0

@@ -1,0 +1,159 @@
+package config
+
+import (
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestCheckUnits(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		entries []string
+		want    string // empty: accepted
+	}{
+		{"plain", []string{"mosquitto.service", "edger.connecteddev.service", "Node-Configuration.service"}, ""},
+		{"every kind of character", []string{`aZ09:-_.\x2d@b@c.service`}, ""},
+		{"instance", []string{"foo@bar.service"}, ""},
+		{"globs", []string{"*.service", "wirepas-sink-*.service", "foo@*.service", "tty[0-9^].service", "tty[^a]?.service"}, ""},
+		{"glob and a name that it matches", []string{"a*.service", "ab.service"}, ""},
+		{"longest", []string{strings.Repeat("a", 247) + ".service"}, ""},
+		{"too long", []string{strings.Repeat("a", 248) + ".service"}, `"` + strings.Repeat("a", 80) + `…" is 256 characters long; a unit name has at most 255`},
+		{"empty", []string{""}, `"" is empty; name a unit such as "mosquitto.service"`},
+		{"no suffix", []string{"mosquitto"}, `"mosquitto" does not end in .service; did you mean "mosquitto.service"?`},
+		{"no suffix but a dot", []string{"edger.endries"}, `"edger.endries" does not end in .service; did you mean "edger.endries.service"?`},
+		{"suffix in capitals", []string{"mosquitto.Service"}, `"mosquitto.Service" does not end in .service; did you mean "mosquitto.service"?`},
+		{"other type", []string{"ssh.socket"}, `"ssh.socket" is not a service; name units that end in .service`},
+		{"no name", []string{".service"}, `".service" has no name before .`},
+		{"no prefix", []string{"@a.service"}, `"@a.service" has no name before @`},
+		{"template", []string{"foo@.service"}, `"foo@.service" is a template, of which only instances run; did you mean "foo@*.service"?`},
+		{"template without suffix", []string{"foo@"}, `"foo@" does not end in .service; did you mean "foo@*.service"?`},
+		{"path", []string{"/etc/systemd/system/a.service"}, `"/etc/systemd/system/a.service" has the character '/', which no unit name has; did you mean "a.service"?`},
+		{"space around", []string{"a.service "}, `"a.service " has the character ' ', which no unit name has; did you mean "a.service"?`},
+		{"two in one", []string{"a.service b.service"}, `"a.service b.service" has the character ' ', which no unit name has; make each unit an entry of its own`},
+		{"line break", []string{"a\n.service"}, `"a\n.service" has the character '\n', which no unit name has`},
+		{"NUL", []string{"a\x00.service"}, `"a\x00.service" has the character '\x00', which no unit name has`},
+		{"not ASCII", []string{"café.service"}, `"café.service" has the character 'é', which no unit name has`},
+		{"not UTF-8", []string{"a\xff.service"}, `"a\xff.service" has the character '�', which no unit name has`},
+		{"bracket in a name", []string{"a].service"}, `"a].service" has the character ']', which no unit name has`},
+		{"glob of all types", []string{"wirepas-*"}, `"wirepas-*" does not end in .service; did you mean "wirepas-*.service"?`},
+		{"glob of templates", []string{"*@.service"}, `"*@.service" is a template, of which only instances run; did you mean "*@*.service"?`},
+		{"open bracket", []string{"a[b.service"}, `"a[b.service" is not a well-formed pattern; close each [ with a ], with something in between`},
+		{"empty brackets", []string{"a[].service"}, `"a[].service" is not a well-formed pattern; close each [ with a ], with something in between`},
+		{"negation of sh", []string{"a[!b].service"}, `"a[!b].service" has the character '!', which no unit name has; did you mean "a[^b].service"?`},
+		{"backslash in glob", []string{`a\x2d*.service`}, `"a\\x2d*.service" is a pattern with a backslash, for which ? stands; did you mean "a?x2d*.service"?`},
+		{"duplicate", []string{"a.service", "b.service", "a.service"}, `"a.service" is in the list twice; remove one`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := checkUnits(tt.entries); message(err) != tt.want {
+				t.Errorf("message (-want +got):\n-%s\n+%s", tt.want, message(err))
+			}
+		})
+	}
+}
+
+func TestDefaultServicesAreValid(t *testing.T) {
+	services := Default().Services
+	if i, err := checkUnits(services); err != nil || len(services) != 12 {
+		t.Errorf("%d services, entry %d: %v", len(services), i, err)
+	}
+	services[0] = "changed"
+	if Default().Services[0] == "changed" {
+		t.Error("callers share the default services")
+	}
+}
+
+// systemd leaves a name as it is if that is valid.
+func TestUnitNamesAgainstSystemd(t *testing.T) {
+	escape, err := exec.LookPath("systemd-escape")
+	if err != nil {
+		t.Skip("no systemd-escape here")
+	}
+	for _, name := range []string{
+		"a.service", "a@b.service", "a@b@c.service", `a\x2db.service`, "a:b_c-d.service", "..service", "-.service",
+		"@a.service", ".service", "a b.service", "a/b.service", "a,b.service", "a].service", "é.service", "a", "a.b",
+		"a.Service", strings.Repeat("a", 247) + ".service", strings.Repeat("a", 248) + ".service",
+	} {
+		out, err := exec.Command(escape, "--mangle", "--", name).Output()
+		valid := err == nil && strings.TrimSpace(string(out)) == name
+		if fault := unitFault(name); valid != (fault == "") {
+			t.Errorf("%q: systemd makes %q of it, we say %q", name, out, fault)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"monitored_services", "log_file", "persistence_file", "debug", "save-quiet"}
+	for _, tt := range []struct{ word, want string }{
+		{"monitord_services", "monitored_services"},
+		{"Monitored-Services", "monitored_services"},
+		{"services", "monitored_services"},
+		{"logfile", "log_file"},
+		{"log", "log_file"},
+		{"DEBUG", "debug"},
+		{"dbug", "debug"},
+		{"save_quite", "save-quiet"},
+		{"persistance_file", "persistence_file"},
+		{"colour", ""},
+		{"", ""},
+		{"x", ""},
+	} {
+		if got := nearest(tt.word, known); got != tt.want {
+			t.Errorf("nearest(%q) = %q, want %q", tt.word, got, tt.want)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"", "ab", 2}, {"ab", "", 2}, {"kitten", "sitting", 3}, {"flaw", "lawn", 2}, {"debug", "debug", 0}, {"bug", "debug", 1},
+	} {
+		if got := distance(tt.a, tt.b); got != tt.want {
+			t.Errorf("distance(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+}
+
+// FuzzUnit: what is accepted can be matched, and what is proposed is accepted.
+func FuzzUnit(f *testing.F) {
+	for _, seed := range []string{"mosquitto", "a@.service", `a\x2d*`, "[!a]*", "a[.service", " a b ", "x.Service"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, entry string) {
+		err := checkUnit(entry)
+		if err == nil {
+			if _, err := path.Match(entry, "a.service"); err != nil || !strings.HasSuffix(entry, ".service") {
+				t.Fatalf("%q is accepted: %v", entry, err)
+			}
+			return
+		}
+		if strings.ContainsAny(err.Error(), "\n\x00\x1b") {
+			t.Errorf("not one printable line: %q", err)
+		}
+	})
+}
+
+func TestKeysAreAllKnown(t *testing.T) {
+	for _, key := range keys {
+		c := Default()
+		err := value{key: key.name, line: 1, raw: []byte("null")}.set(&c)
+		if err == nil || strings.Contains(err.Error(), "unknown") {
+			t.Errorf("%s: %v", key.name, err)
+		}
+	}
+	if !slices.IsSortedFunc(unitTypes, strings.Compare) {
+		t.Error("unitTypes are not in order")
+	}
+}
+
+func message(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

@@ -1,0 +1,448 @@
+package bus_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
+
+	"service-monitor/pipeline"
+	"service-monitor/stages/bus"
+	"service-monitor/test/fakebus"
+)
+
+// lists is a first stage that sends what a test gives it, and ends with it.
+type lists chan bus.List
+
+func (l lists) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.List]) error {
+	for {
+		select {
+		case list, ok := <-l:
+			if !ok {
+				return nil
+			}
+			if err := p.Send(ctx, list); err != nil {
+				return err
+			}
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// collector is a last stage that hands what it receives to a test.
+type collector chan bus.Signal
+
+func (c collector) Run(ctx context.Context, p *pipeline.Port[bus.Signal, pipeline.None]) error {
+	defer close(c)
+	for {
+		select {
+		case s, ok := <-p.In:
+			if !ok {
+				return nil
+			}
+			select {
+			case c <- s:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// manager is a service manager that passes on what it is told.
+type manager chan string
+
+func (m manager) Notify(state string)           { m <- state }
+func (m manager) Stalled(string, time.Duration) {}
+func (m manager) Watchdog() time.Duration       { return 0 }
+func (m manager) Reload() string                { return "" }
+
+// rig is a source that runs against a fake bus.
+type rig struct {
+	t       *testing.T
+	bus     *fakebus.Bus
+	lists   lists
+	signals collector
+	told    manager
+	log     *logtest.Hook
+	ended   chan error
+}
+
+// start starts a source; prepare sets up the bus first.
+func start(t *testing.T, prepare func(*fakebus.Bus), services ...string) *rig {
+	t.Helper()
+	b := fakebus.Start(t)
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", b.Address)
+	if prepare != nil {
+		prepare(b)
+	}
+	log, hook := logtest.NewNullLogger()
+	log.SetLevel(logrus.DebugLevel)
+	r := &rig{t, b, make(lists), make(collector), make(manager, 1000), hook, make(chan error, 1)}
+	g := pipeline.New(r.told)
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", r.lists), bus.New(log, 0)), r.signals)
+	go func() { r.ended <- g.Run(context.Background()) }()
+	r.lists <- bus.List{Services: services}
+	return r
+}
+
+// stop stops the source and returns what came on the way.
+func (r *rig) stop() []string {
+	r.t.Helper()
+	close(r.lists)
+	var rest []string
+	for s := range r.signals {
+		rest = append(rest, show(s))
+	}
+	if err := <-r.ended; err != nil {
+		r.t.Errorf("Run: %v", err)
+	}
+	return rest
+}
+
+// want checks the next signals.
+func (r *rig) want(want ...string) {
+	r.t.Helper()
+	for _, w := range want {
+		s, ok := <-r.signals
+		if got := show(s); !ok || got != w {
+			r.t.Fatalf("received %q (%v), want %q", got, ok, w)
+		}
+	}
+}
+
+func show(s bus.Signal) string {
+	kind := [...]string{"changed", "snapshot", "missing", "lost", "forgotten"}[s.Kind]
+	return kind + " " + s.Unit + " " + state(s)
+}
+
+// state is the ActiveState of a body, by godbus.
+func state(s bus.Signal) string {
+	for _, word := range []string{"activating", "inactive", "active", "failed"} {
+		if strings.Contains(string(s.Body), "\x00"+word+"\x00") {
+			return word
+		}
+	}
+	return ""
+}
+
+func properties(state string) map[string]dbus.Variant {
+	return map[string]dbus.Variant{"ActiveState": dbus.MakeVariant(state)}
+}
+
+func change(unit, state string) bus.Signal {
+	return bus.Signal{
+		Unit: unit, Order: binary.LittleEndian,
+		Body: fakebus.Body("org.freedesktop.systemd1.Unit", properties(state), []string{}),
+	}
+}
+
+func snapshots(states ...string) func(*fakebus.Bus) {
+	return func(b *fakebus.Bus) {
+		for _, s := range states {
+			unit, state, _ := strings.Cut(s, " ")
+			b.Snapshots[unit] = bus.Signal{Body: fakebus.Body(properties(state))}
+		}
+	}
+}
+
+func (r *rig) play(signals ...bus.Signal) {
+	r.t.Helper()
+	if err := r.bus.Play(signals...); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// sync returns when the source has read all that the bus sent: it asks again
+// when PID 1 is back.
+func (r *rig) sync(unit string) {
+	r.t.Helper()
+	if err := r.bus.NewOwner(fakebus.PID1); err != nil {
+		r.t.Fatal(err)
+	}
+	r.bus.Await("GetAll " + fakebus.Path(unit))
+}
+
+func TestSnapshotThenChangesInOrder(t *testing.T) {
+	r := start(t, snapshots("a.service active", "b.service inactive"), "a.service", "b.service")
+	r.want("snapshot a.service active", "snapshot b.service inactive")
+	r.play(change("a.service", "failed"), change("nobody.service", "failed"), change("b.service", "activating"), change("a.service", "active"))
+	r.want("changed a.service failed", "changed b.service activating", "changed a.service active")
+	r.sync("a.service")
+	if diff := cmp.Diff([]string(nil), slices.DeleteFunc(r.stop(), isSnapshot)); diff != "" {
+		t.Errorf("at the end (-want +got):\n%s", diff)
+	}
+}
+
+func isSnapshot(s string) bool { return strings.HasPrefix(s, "snapshot ") }
+
+func TestSubscribesBeforeItAsks(t *testing.T) {
+	r := start(t, nil, `a-b@c\x2dd.service`)
+	path := `/org/freedesktop/systemd1/unit/a_2db_40c_5cx2dd_2eservice`
+	for _, want := range []string{
+		"Hello", "AddMatch type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='org.freedesktop.systemd1'",
+		"GetNameOwner org.freedesktop.systemd1",
+		"AddMatch type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.systemd1.Manager',member='Reloading',path='/org/freedesktop/systemd1'",
+		"AddMatch type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',path='" + path + "'",
+		"Subscribe", "GetAll " + path,
+	} {
+		if got := r.bus.Called(); got != want {
+			t.Errorf("called %s, want %s", got, want)
+		}
+	}
+	r.want(`snapshot a-b@c\x2dd.service inactive`)
+	r.stop()
+}
+
+func TestReadyAfterTheSnapshot(t *testing.T) {
+	r := start(t, snapshots("a.service active"), "a.service")
+	r.want("snapshot a.service active")
+	for told := range r.told {
+		if strings.Contains(told, "READY=1") {
+			break
+		}
+	}
+	r.stop()
+}
+
+func TestLiesAreRefused(t *testing.T) {
+	r := start(t, snapshots("a.service active"), "a.service")
+	r.want("snapshot a.service active")
+	lie := change("a.service", "failed")
+	say := func(sender, member, signature string, body []byte) {
+		t.Helper()
+		if err := r.bus.Say(sender, fakebus.Path("a.service"), "org.freedesktop.DBus.Properties", member, signature, body, binary.LittleEndian); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(":1.66", "PropertiesChanged", "sa{sv}as", lie.Body)                    // not PID 1
+	say("org.freedesktop.systemd1", "PropertiesChanged", "sa{sv}as", lie.Body) // a name is not a sender
+	say(fakebus.PID1, "PropertiesChanged", "s", fakebus.Body("x"))             // another signature
+	say(fakebus.PID1, "Unheard", "sa{sv}as", lie.Body)                         // another signal
+	say(fakebus.PID1, "PropertiesChanged", "sa{sv}as", make([]byte, 2<<20))
+	r.play(change("a.service", "activating"))
+	r.want("changed a.service activating")
+	r.sync("a.service")
+	r.stop()
+	var refused []any
+	for _, e := range r.log.AllEntries() {
+		if n, ok := e.Data["signals"]; ok {
+			refused = append(refused, n)
+		}
+	}
+	if diff := cmp.Diff([]any{uint64(4)}, refused); diff != "" {
+		t.Errorf("reports of refused signals (-want +got):\n%s", diff)
+	}
+}
+
+func TestGarbageOnTheStreamMakesANewConnection(t *testing.T) {
+	r := start(t, snapshots("a.service active"), "a.service")
+	r.want("snapshot a.service active")
+	if err := r.bus.SendRaw([]byte(strings.Repeat("garbage!", 4))); err != nil {
+		t.Fatal(err)
+	}
+	r.want("snapshot a.service active")
+	r.stop()
+}
+
+func TestBusLostAndBack(t *testing.T) {
+	r := start(t, snapshots("a.service active"), "a.service")
+	r.want("snapshot a.service active")
+	r.bus.Await("GetAll " + fakebus.Path("a.service"))
+	r.bus.Drop()
+	r.want("snapshot a.service active")
+	r.play(change("a.service", "failed"))
+	r.want("changed a.service failed")
+	r.stop()
+}
+
+func TestNoBus(t *testing.T) {
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+t.TempDir()+"/none")
+	log, hook := logtest.NewNullLogger()
+	l := make(lists, 1)
+	l <- bus.List{Services: []string{"a.service"}}
+	signals := make(collector)
+	g := pipeline.New(nil)
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, 2)), signals)
+	err := g.Run(context.Background())
+	if !errors.Is(err, bus.ErrNoBus) || !strings.Contains(err.Error(), "(tried 3 times)") {
+		t.Errorf("Run: %v, want %v after 3 attempts", err, bus.ErrNoBus)
+	}
+	if n := len(hook.AllEntries()); n != 2 {
+		t.Errorf("%d warnings, want one for each retry", n)
+	}
+}
+
+func TestAddressThatCannotBeUsed(t *testing.T) {
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "tcp:host=localhost")
+	log, _ := logtest.NewNullLogger()
+	l := make(lists, 1)
+	l <- bus.List{Services: []string{"a.service"}}
+	g := pipeline.New(nil)
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, 0)), make(collector))
+	if err := g.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "DBUS_SYSTEM_BUS_ADDRESS") {
+		t.Errorf("Run: %v, want the variable to be named", err)
+	}
+}
+
+func TestSubscribeRefused(t *testing.T) {
+	b := fakebus.Start(t)
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", b.Address)
+	b.Replies["Subscribe"] = fakebus.Reply{Error: "org.freedesktop.DBus.Error.AccessDenied", Signature: "s", Body: fakebus.Body("not for you")}
+	log, _ := logtest.NewNullLogger()
+	l := make(lists, 1)
+	l <- bus.List{Services: []string{"a.service"}}
+	g := pipeline.New(nil)
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, 1)), make(collector))
+	err := g.Run(context.Background())
+	if want := "bus: no system bus: cannot call Subscribe: not for you (tried 2 times)"; err == nil || err.Error() != want {
+		t.Errorf("Run: %v, want %s", err, want)
+	}
+}
+
+// PID 1 has a new name after daemon-reexec; before 257 it may have forgotten us.
+func TestNewOwnerIsFollowed(t *testing.T) {
+	r := start(t, func(b *fakebus.Bus) {
+		snapshots("a.service active")(b)
+		b.Replies["Subscribe"] = fakebus.Reply{Error: "org.freedesktop.systemd1.AlreadySubscribed", Signature: "s", Body: fakebus.Body("again?")}
+	}, "a.service")
+	r.want("snapshot a.service active")
+	if err := r.bus.NewOwner(":1.99"); err != nil {
+		t.Fatal(err)
+	}
+	r.want("snapshot a.service active")
+	r.play(change("a.service", "failed")) // by the old name: refused
+	say := change("a.service", "activating")
+	if err := r.bus.Say(":1.99", fakebus.Path("a.service"), "org.freedesktop.DBus.Properties", "PropertiesChanged", "sa{sv}as", say.Body, say.Order); err != nil {
+		t.Fatal(err)
+	}
+	r.want("changed a.service activating")
+	r.stop()
+}
+
+func TestDaemonReloadAsksAgain(t *testing.T) {
+	r := start(t, nil, "a.service")
+	r.want("snapshot a.service inactive")
+	for _, active := range []bool{true, false} {
+		err := r.bus.Say(fakebus.PID1, "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "Reloading", "b", fakebus.Body(active), binary.LittleEndian)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.want("snapshot a.service inactive")
+	if rest := r.stop(); rest != nil {
+		t.Errorf("more came: %q", rest)
+	}
+}
+
+func TestReloadOfTheList(t *testing.T) {
+	r := start(t, snapshots("a.service active", "c.service failed"), "a.service", "b.service")
+	r.want("snapshot a.service active", "snapshot b.service inactive")
+	r.lists <- bus.List{Services: []string{"a.service", "c.service"}}
+	r.want("forgotten b.service ", "snapshot c.service failed")
+	r.play(change("b.service", "failed"), change("c.service", "active"), change("a.service", "failed"))
+	r.want("changed c.service active", "changed a.service failed")
+	r.stop()
+}
+
+func TestKnownUnitsThatAreNotMonitoredAreForgotten(t *testing.T) {
+	r := start(t, nil)
+	r.lists <- bus.List{Services: []string{"a.service"}}
+	r.want("snapshot a.service inactive")
+	r.stop()
+}
+
+func listed(names ...string) fakebus.Reply {
+	type unit struct {
+		Name, Description, Load, Active, Sub, Following string
+		Path                                            dbus.ObjectPath
+		ID                                              uint32
+		JobType                                         string
+		JobPath                                         dbus.ObjectPath
+	}
+	var units []unit
+	for _, n := range names {
+		units = append(units, unit{Name: n, Path: "/x", JobPath: "/"})
+	}
+	return fakebus.Reply{Signature: "a(ssssssouso)", Body: fakebus.Body(units)}
+}
+
+func TestGlobs(t *testing.T) {
+	r := start(t, func(b *fakebus.Bus) {
+		snapshots("sink-1.service active", "sink-2.service inactive")(b)
+		b.Replies["ListUnitsByPatterns"] = listed("sink-1.service", "sink-1.service")
+		type file struct{ Path, State string }
+		b.Replies["ListUnitFilesByPatterns"] = fakebus.Reply{Signature: "a(ss)", Body: fakebus.Body([]file{
+			{"/etc/systemd/system/sink-2.service", "enabled"}, {"/lib/systemd/system/sink-@.service", "static"},
+		})}
+	}, "sink-*.service")
+	r.want("snapshot sink-1.service active", "snapshot sink-2.service inactive")
+	r.play(change("sink-3.service", "inactive"), change("source.service", "active"), change("sink-3.service", "active"))
+	r.want("changed sink-3.service inactive", "changed sink-3.service active")
+	r.stop()
+}
+
+// A stage that does not receive never stops the reading; what does not fit is
+// told of, and the unit's state asked for.
+func TestFallingBehindIsDeclaredAndHealed(t *testing.T) {
+	r := start(t, snapshots("a.service active", "b.service active"), "a.service", "b.service")
+	r.want("snapshot a.service active", "snapshot b.service active")
+	flood := change("a.service", "activating")
+	flood.Body = fakebus.Body("org.freedesktop.systemd1.Unit", map[string]dbus.Variant{
+		"ActiveState": dbus.MakeVariant("activating"), "Filler": dbus.MakeVariant(strings.Repeat("x", 100_000)),
+	}, []string{})
+	for range 200 { // 20 MB: the bus would be held up if they were not read
+		r.play(flood)
+	}
+	r.play(change("b.service", "failed"))
+	counts := map[string]int{}
+	for s := range r.signals {
+		counts[show(s)]++
+		if counts["snapshot a.service active"] == 1 {
+			break
+		}
+	}
+	if n := counts["changed a.service activating"]; n == 0 || n > 60 {
+		t.Errorf("%d changes were handed on, want those that fit", n)
+	}
+	if counts["lost a.service "] != 1 || counts["changed b.service failed"] != 1 {
+		t.Errorf("handed on %v, want one loss, of a.service alone", counts)
+	}
+	r.stop()
+}
+
+func TestMatch(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		list []string
+		unit string
+		want bool
+	}{
+		{"name", []string{"a.service"}, "a.service", true},
+		{"another", []string{"a.service"}, "b.service", false},
+		{"glob", []string{"x.service", "sink-*.service"}, "sink-tty.service", true},
+		{"glob of another type", []string{"sink-*.service"}, "sink-tty.socket", false},
+		{"a name with a backslash is no glob", []string{`a\x2db.service`}, `a\x2db.service`, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := bus.Match(tt.list, tt.unit); got != tt.want {
+				t.Errorf("Match: %v, want %v", got, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,133 @@
+package bus
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"service-monitor/stages/bus/link"
+	"service-monitor/stages/bus/wire"
+)
+
+// Methods of PID 1 that list the units that match a glob.
+const (
+	listUnits     = "ListUnitsByPatterns"
+	listUnitFiles = "ListUnitFilesByPatterns"
+)
+
+// window is how many snapshots are asked for at once: PID 1 answers them
+// between other work, and the socket never fills.
+const window = 32
+
+// A request is what a reply is awaited for.
+type request struct {
+	member string
+	unit   string
+}
+
+// subscribe renews the match rules, and asks PID 1 for everything.
+func (s *Stage) subscribe() error {
+	rules := s.watch.Load().rules()
+	for _, rule := range without(rules, s.rules) {
+		if err := s.askBus("AddMatch", rule); err != nil {
+			return err
+		}
+	}
+	for _, rule := range without(s.rules, rules) {
+		if err := s.askBus("RemoveMatch", rule); err != nil {
+			return err
+		}
+	}
+	s.rules = rules
+	return s.inquire()
+}
+
+// without returns the entries of a that are not in b.
+func without(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(rule string) bool { return slices.Contains(b, rule) })
+}
+
+// inquire asks PID 1 to send signals, for the units that match a glob, and for
+// the snapshot of each unit that has none. Whatever happens after a snapshot
+// is announced, because PID 1 answers in order.
+func (s *Stage) inquire() error {
+	w := s.watch.Load()
+	s.subscribed = false
+	if err := s.ask(request{member: "Subscribe"}, link.Systemd, link.ManagerPath, link.ManagerInterface); err != nil {
+		return err
+	}
+	for _, list := range []string{listUnits, listUnitFiles} {
+		if len(w.globs) == 0 {
+			break
+		}
+		s.lists++
+		if err := s.ask(request{member: list}, link.Systemd, link.ManagerPath, link.ManagerInterface, []string{}, w.globs); err != nil {
+			return err
+		}
+	}
+	for _, unit := range w.names() {
+		if _, asked := s.units[unit]; !asked {
+			s.await(unit)
+		}
+	}
+	return s.askSnapshots()
+}
+
+// await queues the unit for a snapshot, before which it says nothing.
+func (s *Stage) await(unit string) {
+	s.units[unit] = false
+	s.queue = append(s.queue, unit)
+}
+
+func (s *Stage) askBus(member, arg string) error {
+	return s.ask(request{member: member}, link.BusName, link.BusPath, link.BusName, arg)
+}
+
+// ask sends a request and remembers what its reply is to.
+func (s *Stage) ask(r request, destination, path, iface string, args ...any) error {
+	serial, err := s.link.Call(destination, path, iface, r.member, args...)
+	if err != nil {
+		return fmt.Errorf("cannot call %s: %w", r.member, err)
+	}
+	s.requests[serial] = r
+	return nil
+}
+
+// askSnapshots asks for queued snapshots, a window at a time: PID 1 answers
+// them between other work, and the socket never fills.
+func (s *Stage) askSnapshots() error {
+	for s.asked < window && len(s.queue) > 0 {
+		unit := s.queue[0]
+		s.queue = s.queue[1:]
+		// No interface means all of them: one reply, from one moment, with the
+		// Unit half and the Service half (this is what systemctl show asks).
+		if err := s.ask(request{"GetAll", unit}, link.Systemd, escape(unit), link.Properties, ""); err != nil {
+			return err
+		}
+		s.asked++
+	}
+	return nil
+}
+
+// listed adds the units of a reply, an array of structs that begin with a name
+// or the path of a unit file, and hold rest after it.
+func (s *Stage) listed(it link.Item, rest string) {
+	w := s.watch.Load()
+	units := w.names()
+	r := wire.NewReader(it.Body, it.Order)
+	for end := r.Array(8); r.More(end); {
+		r.Align(8)
+		name := path.Base(string(r.String()))
+		for i := range len(rest) {
+			r.Skip([]byte{rest[i]})
+		}
+		_, known := s.units[name]
+		template := strings.Contains(name, "@.")
+		if r.Err() == nil && !known && !template && Match(w.globs, name) {
+			units = append(units, name)
+			s.await(name)
+		}
+	}
+	s.watch.Store(w.having(units))
+}

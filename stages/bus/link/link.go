@@ -1,0 +1,172 @@
+// Package link is the source's connection to the system bus: it takes what
+// matters off the stream, in the order in which the bus sent it, always and at
+// once.
+package link
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// Names of D-Bus and of systemd on it (org.freedesktop.systemd1(5)).
+const (
+	BusName          = "org.freedesktop.DBus"
+	BusPath          = "/org/freedesktop/DBus"
+	Properties       = "org.freedesktop.DBus.Properties"
+	Systemd          = "org.freedesktop.systemd1"
+	ManagerPath      = "/org/freedesktop/systemd1"
+	ManagerInterface = "org.freedesktop.systemd1.Manager"
+)
+
+const (
+	defaultAddress = "unix:path=/run/dbus/system_bus_socket"
+	openLimit      = 10 * time.Second // for connecting and authenticating
+	writeLimit     = 5 * time.Second  // for a call to fit into the socket
+	// firstSerial is where the serials of our own calls begin. godbus counts up
+	// from 1 and does not get there.
+	firstSerial = 1 << 31
+	ownerSerial = firstSerial + 1 // of GetNameOwner, the second call
+)
+
+// A Link is one connection to the system bus. godbus makes it: it
+// authenticates and says Hello. Then the link, which sits between godbus and
+// the socket, takes signals and the replies to its own calls off the stream
+// and puts them into the backlog. Their order is what makes a snapshot
+// comparable with the signals around it.
+type Link struct {
+	socket  net.Conn
+	writing sync.Mutex
+	serial  uint32 // the next one
+	backlog *backlog
+	units   func(objectPath []byte) (unit string, ok bool)
+	refused *atomic.Uint64
+
+	// Known to the reading goroutine, godbus's, alone.
+	begun atomic.Bool // authenticated: messages from here on
+	in    *bufio.Reader
+	pass  int    // bytes that are still godbus's of the message being read
+	owner []byte // unique name of PID 1
+}
+
+// Open connects and authenticates. It blocks, for some seconds at most. Signals
+// of the units that units knows by their object path are received; what is not
+// from systemd or not well-formed is counted in refused. Both are used by
+// another goroutine until Close.
+func Open(units func(objectPath []byte) (unit string, ok bool), refused *atomic.Uint64) (*Link, error) {
+	l := &Link{serial: firstSerial, backlog: newBacklog(), units: units, refused: refused}
+	network, addr, err := address()
+	if err != nil {
+		return nil, err
+	}
+	l.socket, err = net.DialTimeout(network, addr, openLimit)
+	if err != nil {
+		return nil, fmt.Errorf("cannot connect to the system bus: %w", err)
+	}
+	l.in = bufio.NewReaderSize(l.socket, readBuffer)
+	l.socket.SetDeadline(time.Now().Add(openLimit))
+	if err := l.greet(); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("cannot authenticate at the system bus %s: %w", addr, err)
+	}
+	l.socket.SetDeadline(time.Time{})
+	return l, nil
+}
+
+func (l *Link) greet() error {
+	bus, err := dbus.NewConn(l)
+	if err != nil {
+		return err
+	}
+	if err := bus.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Getuid()))}); err != nil {
+		return err
+	}
+	if err := bus.Hello(); err != nil {
+		return err
+	}
+	// In this order, no change of owner is missed.
+	const rule = "type='signal',sender='" + BusName + "',interface='" + BusName + "',member='NameOwnerChanged',arg0='" + Systemd + "'"
+	if _, err := l.Call(BusName, BusPath, BusName, "AddMatch", rule); err != nil {
+		return err
+	}
+	_, err = l.Call(BusName, BusPath, BusName, "GetNameOwner", Systemd)
+	return err
+}
+
+// Ready holds a token while there is something to Get.
+func (l *Link) Ready() <-chan struct{} { return l.backlog.ready }
+
+// Get returns all that was received since the last Get, and how many signals
+// of which units came behind it but did not fit into the backlog.
+func (l *Link) Get() (items []Item, dropped map[string]int) { return l.backlog.get() }
+
+// Close closes the socket; the reading goroutine then ends.
+func (l *Link) Close() error { return l.socket.Close() }
+
+// address returns the network and address of the system bus.
+func address() (network, addr string, err error) {
+	list := cmp.Or(os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"), defaultAddress)
+	for entry := range strings.SplitSeq(list, ";") {
+		kind, params, _ := strings.Cut(entry, ":")
+		for param := range strings.SplitSeq(params, ",") {
+			key, value, _ := strings.Cut(param, "=")
+			value, err := url.PathUnescape(value)
+			switch {
+			case err != nil || kind != "unix":
+			case key == "path":
+				return "unix", value, nil
+			case key == "abstract":
+				return "unix", "@" + value, nil
+			}
+		}
+	}
+	return "", "", fmt.Errorf("cannot use DBUS_SYSTEM_BUS_ADDRESS=%q: it names no unix socket", list)
+}
+
+// Write is godbus's way to the socket, a whole message (or line of the
+// authentication) at a time.
+func (l *Link) Write(b []byte) (int, error) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	n, err := l.socket.Write(b)
+	if bytes.Equal(b, []byte("BEGIN\r\n")) {
+		l.begun.Store(true)
+	}
+	return n, err
+}
+
+// Call sends a method call and returns the serial that its reply, an Item, will
+// have. Calls are made by one goroutine at a time.
+func (l *Link) Call(destination string, path string, iface, member string, args ...any) (uint32, error) {
+	msg := dbus.Message{Type: dbus.TypeMethodCall, Flags: dbus.FlagNoAutoStart, Body: args, Headers: map[dbus.HeaderField]dbus.Variant{
+		dbus.FieldDestination: dbus.MakeVariant(destination),
+		dbus.FieldPath:        dbus.MakeVariant(dbus.ObjectPath(path)),
+		dbus.FieldInterface:   dbus.MakeVariant(iface),
+		dbus.FieldMember:      dbus.MakeVariant(member),
+	}}
+	if len(args) > 0 {
+		msg.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(args...))
+	}
+	var b bytes.Buffer
+	if err := msg.EncodeTo(&b, binary.LittleEndian); err != nil {
+		return 0, err
+	}
+	serial := l.serial
+	l.serial++
+	binary.LittleEndian.PutUint32(b.Bytes()[8:], serial)
+	l.socket.SetWriteDeadline(time.Now().Add(writeLimit))
+	_, err := l.Write(b.Bytes())
+	return serial, err
+}

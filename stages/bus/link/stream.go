@@ -1,0 +1,185 @@
+package link
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"service-monitor/stages/bus/wire"
+)
+
+const (
+	readBuffer = 64 << 10
+	maxHeader  = 16 << 10 // a longer header is refused unread
+	maxBody    = 1 << 20  // likewise a longer body of a signal
+	maxReply   = 16 << 20 // and of a reply
+)
+
+// Read is godbus's view of the socket: the stream without what is taken off it.
+// godbus reads always and at once, whatever the stages do: a client that reads
+// slowly starves every other client of the bus.
+func (l *Link) Read(b []byte) (int, error) {
+	if !l.begun.Load() {
+		return l.in.Read(b)
+	}
+	for l.pass == 0 {
+		if err := l.next(); err != nil {
+			l.backlog.put(Item{Kind: Lost, Err: err})
+			return 0, err
+		}
+	}
+	n, err := l.in.Read(b[:min(len(b), l.pass)])
+	l.pass -= n
+	return n, err
+}
+
+// next takes one message off the stream, or leaves it to godbus in l.pass.
+func (l *Link) next() error {
+	head, err := l.in.Peek(wire.FixedHeader)
+	if err != nil {
+		return err
+	}
+	p, err := wire.ParsePrefix(head)
+	if err != nil {
+		return err
+	}
+	if p.Header > maxHeader {
+		return l.refuse(p.Header + p.Body)
+	}
+	head, err = l.in.Peek(p.Header)
+	if err != nil {
+		return err
+	}
+	h, err := wire.ParseHeader(head, p)
+	ours := h.ReplySerial >= firstSerial
+	switch {
+	case err != nil:
+		return l.refuse(p.Header + p.Body)
+	case p.Type == wire.Signal:
+		return l.takeSignal(p, h)
+	case p.Type == wire.MethodReply && ours, p.Type == wire.Error && ours:
+		return l.takeReply(p, h)
+	case p.Type == wire.MethodReply, p.Type == wire.Error:
+		l.pass = p.Header + p.Body
+		return nil
+	}
+	return l.refuse(p.Header + p.Body) // nobody has a reason to call us
+}
+
+func (l *Link) takeSignal(p wire.Prefix, h wire.Header) error {
+	size := p.Header + p.Body
+	switch {
+	case string(h.Sender) == BusName:
+		if string(h.Member) != "NameOwnerChanged" || p.Body > maxBody {
+			return l.skip(size)
+		}
+		body, err := l.body(p)
+		if err == nil {
+			l.ownerChanged(body, p.Order)
+		}
+		return err
+	case l.owner == nil:
+		return l.skip(size) // older than the snapshot that will be asked for
+	case !bytes.Equal(h.Sender, l.owner):
+		// A match rule does not keep out what is sent straight to us.
+		return l.refuse(size)
+	case string(h.Interface) == ManagerInterface && string(h.Member) == "Reloading" && string(h.Signature) == "b":
+		body, err := l.body(p)
+		r := wire.NewReader(body, p.Order)
+		if err == nil && r.Uint32() == 0 {
+			l.backlog.put(Item{Kind: Reloaded})
+		}
+		return err
+	case string(h.Interface) != Properties || string(h.Member) != "PropertiesChanged":
+		return l.skip(size)
+	}
+	unit, ok := l.units(h.Path)
+	switch {
+	case !ok:
+		return l.skip(size)
+	case string(h.Signature) != "sa{sv}as" || p.Body > maxBody:
+		return l.refuse(size)
+	}
+	body, err := l.body(p)
+	if err == nil {
+		l.backlog.put(Item{Kind: Signal, Unit: unit, Body: body, Order: p.Order, Time: time.Now()})
+	}
+	return err
+}
+
+// takeReply takes the reply to a request of ours.
+func (l *Link) takeReply(p wire.Prefix, h wire.Header) error {
+	it := Item{Kind: Reply, Serial: h.ReplySerial, Order: p.Order, Time: time.Now()}
+	if p.Body > maxReply {
+		it.Err = fmt.Errorf("reply of %d bytes is too long", p.Body)
+		l.backlog.put(it)
+		return l.refuse(p.Header + p.Body)
+	}
+	// Of the header nothing is left once the body is read.
+	failed, named := p.Type == wire.Error, string(h.Signature) == "s"
+	nobody, already := nobody(h.ErrorName), string(h.ErrorName) == Systemd+".AlreadySubscribed"
+	body, err := l.body(p)
+	if err != nil {
+		return err
+	}
+	r := wire.NewReader(body, p.Order)
+	switch {
+	case failed && nobody:
+		it.Nobody = true
+	case failed && already:
+	case failed && named:
+		it.Err = errors.New(string(r.String()))
+	case failed:
+		it.Err = errors.New("call failed")
+	case it.Serial == ownerSerial:
+		l.owner = bytes.Clone(r.String())
+	default:
+		it.Body = body
+	}
+	l.backlog.put(it)
+	return nil
+}
+
+func (l *Link) ownerChanged(body []byte, order binary.ByteOrder) {
+	r := wire.NewReader(body, order)
+	name, _, owner := r.String(), r.String(), r.String()
+	if r.Done() && string(name) == Systemd {
+		l.owner = bytes.Clone(owner)
+		if len(owner) > 0 {
+			l.backlog.put(Item{Kind: NewOwner})
+		}
+	}
+}
+
+// nobody reports whether an error says that the name that was called has no
+// owner, or lost it before it replied (D-Bus specification, "Errors").
+func nobody(name []byte) bool {
+	switch string(name) {
+	case BusName + ".Error.NameHasNoOwner", BusName + ".Error.ServiceUnknown", BusName + ".Error.NoReply":
+		return true
+	}
+	return false
+}
+
+// body consumes the message whose header was peeked at and returns its body.
+func (l *Link) body(p wire.Prefix) ([]byte, error) {
+	if _, err := l.in.Discard(p.Header); err != nil {
+		return nil, err
+	}
+	body := make([]byte, p.Body)
+	_, err := io.ReadFull(l.in, body)
+	return body, err
+}
+
+func (l *Link) skip(size int) error {
+	_, err := l.in.Discard(size)
+	return err
+}
+
+func (l *Link) refuse(size int) error {
+	l.refused.Add(1)
+	return l.skip(size)
+}

@@ -1,0 +1,503 @@
+package classify
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"service-monitor/pipeline"
+	"service-monitor/stages/decode"
+)
+
+// at is an update: "active/running", the number of the invocation, and more.
+func at(state string, invocation byte, more ...func(*decode.Update)) decode.Update {
+	active, sub, _ := strings.Cut(state, "/")
+	u := decode.Update{Unit: "a.service", Properties: decode.Properties{
+		LoadState: "loaded", ActiveState: active, SubState: sub, Result: success,
+	}}
+	if invocation > 0 {
+		u.Invocation = decode.Invocation{invocation}
+	}
+	for _, f := range more {
+		f(&u)
+	}
+	return u
+}
+
+func snapshot(u *decode.Update) { u.Kind = decode.Snapshot }
+
+func unloaded(u *decode.Update) { u.LoadState = "not-found" }
+
+func restarts(n uint32) func(*decode.Update) {
+	return func(u *decode.Update) { u.NRestarts = n }
+}
+
+func entered(at uint64) func(*decode.Update) {
+	return func(u *decode.Update) { u.Entered = at }
+}
+
+func result(r string, code, status int32) func(*decode.Update) {
+	return func(u *decode.Update) { u.Result, u.MainCode, u.MainStatus = r, code, status }
+}
+
+// told is what the facts of a test are compared as.
+func told(facts []Transition) []string {
+	var lines []string
+	for _, f := range facts {
+		line := [...]string{"seen", "moved", "started", "stopped", "crashed", "restarted", "gave up", "forgotten"}[f.Kind]
+		switch f.Kind {
+		case Seen:
+			line += " " + f.To
+		case Moved:
+			line = fmt.Sprintf("%s -> %s/%s", f.From, f.To, f.SubState)
+		case Crashed, Stopped, GaveUp:
+			line += " " + f.Cause.Result
+		}
+		if f.AtLeast {
+			line += " at least"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// The sequences are those that systemd 252 and 257 were seen to send.
+func TestStep(t *testing.T) {
+	failed := result("exit-code", exited, 1)
+	dead := at("inactive/dead", 0, snapshot)
+	for _, tt := range []struct {
+		name    string
+		updates []decode.Update
+		want    []string
+	}{{
+		name: "start and stop, each announced twice",
+		updates: []decode.Update{
+			dead, at("inactive/dead", 1), at("inactive/dead", 1), at("active/running", 1), at("active/running", 1),
+			at("deactivating/stop-sigterm", 1), at("inactive/dead", 1), at("inactive/dead", 1),
+		},
+		want: []string{
+			"seen inactive", "inactive -> active/running", "started",
+			"active -> deactivating/stop-sigterm", "deactivating -> inactive/dead", "stopped success",
+		},
+	}, {
+		name: "running when first seen",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("active/running", 1), at("failed/failed", 1, failed), at("failed/failed", 1, failed),
+		},
+		want: []string{"seen active", "active -> failed/failed", "crashed exit-code"},
+	}, {
+		name: "crash and automatic restart on 252",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot),
+			at("failed/failed", 1, failed), at("activating/auto-restart", 1, failed), at("activating/auto-restart", 1, failed, restarts(1)),
+			at("inactive/dead", 2, restarts(1)), at("inactive/dead", 2, restarts(1)), at("active/running", 2, restarts(1)),
+		},
+		want: []string{
+			"seen active", "active -> failed/failed", "crashed exit-code", "failed -> activating/auto-restart", "restarted",
+			"activating -> inactive/dead", "inactive -> active/running", "started",
+		},
+	}, {
+		name: "crash and automatic restart on 257",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot),
+			at("failed/failed-before-auto-restart", 1, failed), at("activating/auto-restart", 1, failed),
+			at("activating/auto-restart-queued", 2, restarts(1)), at("active/running", 2, restarts(1)),
+		},
+		want: []string{
+			"seen active", "active -> failed/failed-before-auto-restart", "crashed exit-code", "failed -> activating/auto-restart",
+			"activating -> activating/auto-restart-queued", "restarted", "activating -> active/running", "started",
+		},
+	}, {
+		name: "RestartMode=direct: never failed",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("activating/auto-restart", 1, failed),
+			at("activating/auto-restart-queued", 2, restarts(1)), at("active/running", 2, restarts(1)),
+		},
+		want: []string{
+			"seen active", "active -> activating/auto-restart", "crashed exit-code",
+			"activating -> activating/auto-restart-queued", "restarted", "activating -> active/running", "started",
+		},
+	}, {
+		name: "start limit hit",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("failed/failed", 1, failed), at("activating/auto-restart", 1, failed),
+			at("activating/auto-restart", 1, failed, restarts(1)), at("inactive/dead", 1, failed, restarts(1)),
+			at("failed/failed", 1, failed, restarts(1)), at("failed/failed", 1, failed, restarts(1)),
+		},
+		want: []string{
+			"seen active", "active -> failed/failed", "crashed exit-code", "failed -> activating/auto-restart", "restarted",
+			"activating -> inactive/dead", "inactive -> failed/failed", "gave up exit-code",
+		},
+	}, {
+		name: "stop while it waits to restart",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("failed/failed", 1, failed), at("activating/auto-restart", 1, failed),
+			at("inactive/dead", 1, failed),
+		},
+		want: []string{
+			"seen active", "active -> failed/failed", "crashed exit-code", "failed -> activating/auto-restart", "activating -> inactive/dead",
+		},
+	}, {
+		name: "oneshot, never active",
+		updates: []decode.Update{
+			dead, at("inactive/dead", 1), at("activating/start", 1), at("inactive/dead", 1),
+		},
+		want: []string{
+			"seen inactive", "inactive -> activating/start", "started", "activating -> inactive/dead", "stopped success",
+		},
+	}, {
+		name: "fails without ever being up",
+		updates: []decode.Update{
+			dead, at("inactive/dead", 1, entered(5)), at("inactive/dead", 1, entered(5)), at("failed/failed", 1, entered(9), result("resources", 0, 0)),
+		},
+		want: []string{"seen inactive", "inactive -> failed/failed", "started", "crashed resources"},
+	}, {
+		name: "fails without ever being up, again",
+		updates: []decode.Update{
+			at("failed/failed", 1, snapshot, entered(5)),
+			at("failed/failed", 2, entered(5)), at("failed/failed", 2, entered(9), result("resources", 0, 0)),
+		},
+		want: []string{"seen failed", "started", "crashed resources"},
+	}, {
+		name: "skipped by ExecCondition=",
+		updates: []decode.Update{
+			dead, at("inactive/dead", 1), at("activating/condition", 1), at("inactive/dead", 1, result(execCondition, 0, 0)),
+		},
+		want: []string{
+			"seen inactive", "inactive -> activating/condition", "started", "activating -> inactive/dead", "stopped exec-condition",
+		},
+	}, {
+		name:    "reload, reset-failed and an unmet condition are no events",
+		updates: []decode.Update{at("failed/failed", 1, snapshot, failed), at("inactive/dead", 1), at("inactive/dead", 1)},
+		want:    []string{"seen failed", "failed -> inactive/dead"},
+	}, {
+		name: "reload",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("reloading/reload", 1), at("active/running", 1),
+		},
+		want: []string{"seen active", "active -> reloading/reload", "reloading -> active/running"},
+	}, {
+		name: "a unit that appears was not there before",
+		updates: []decode.Update{
+			at("inactive/dead", 1), at("active/running", 1),
+		},
+		want: []string{"seen inactive", "inactive -> active/running", "started"},
+	}, {
+		name:    "not there, then created and started",
+		updates: []decode.Update{at("inactive/dead", 0, snapshot, unloaded), at("inactive/dead", 1), at("active/running", 1)},
+		want:    []string{"seen unloaded", "unloaded -> inactive/dead", "inactive -> active/running", "started"},
+	}, {
+		name:    "announced, not up, when first seen",
+		updates: []decode.Update{at("inactive/dead", 1, snapshot), at("active/running", 1), at("failed/failed", 1, failed)},
+		want:    []string{"seen inactive", "inactive -> active/running", "started", "active -> failed/failed", "crashed exit-code"},
+	}, {
+		name:    "ended while nobody watched",
+		updates: []decode.Update{at("active/running", 1, snapshot), at("failed/failed", 1, snapshot, failed)},
+		want:    []string{"seen active", "active -> failed/failed", "crashed exit-code"},
+	}, {
+		name:    "another run after a gap",
+		updates: []decode.Update{at("active/running", 1, snapshot), at("active/running", 2, snapshot, restarts(3))},
+		want:    []string{"seen active", "stopped unknown at least", "restarted", "restarted", "restarted", "started"},
+	}, {
+		name:    "garbage-collected in a gap",
+		updates: []decode.Update{at("active/running", 1, snapshot), at("inactive/dead", 0, snapshot)},
+		want:    []string{"seen active", "stopped unknown at least", "active -> inactive/dead"},
+	}, {
+		name: "NRestarts that is zeroed in between is not negative",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot, restarts(9)), at("active/running", 1), at("active/running", 1, restarts(1)),
+		},
+		want: []string{"seen active", "restarted"},
+	}, {
+		name:    "forgotten, and known again",
+		updates: []decode.Update{at("active/running", 1, snapshot), {Kind: decode.Forgotten, Unit: "a.service"}, at("active/running", 1, snapshot)},
+		want:    []string{"seen active", "forgotten", "seen active"},
+	}, {
+		name:    "what was lost is told by the snapshot",
+		updates: []decode.Update{at("active/running", 1, snapshot), {Kind: decode.Lost, Unit: "a.service"}, at("inactive/dead", 1, snapshot)},
+		want:    []string{"seen active", "active -> inactive/dead", "stopped success"},
+	}} {
+		t.Run(tt.name, func(t *testing.T) {
+			var life Life
+			var facts, more []Transition
+			for _, u := range tt.updates {
+				life, more = step(life, u)
+				facts = append(facts, more...)
+			}
+			if diff := cmp.Diff(tt.want, told(facts)); diff != "" {
+				t.Errorf("facts (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCause(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		cause          Cause
+		exitCode, want string
+	}{
+		{"exit", Cause{"exit-code", exited, 203}, "203", "none"},
+		{"killed", Cause{"signal", killed, 9}, "none", "9 (SIGKILL)"},
+		{"dumped", Cause{"core-dump", dumped, 11}, "none", "11 (SIGSEGV)"},
+		{"real time", Cause{"signal", killed, 36}, "none", "36 (SIGRTMIN+2)"},
+		{"no signal of this world", Cause{"signal", killed, 99}, "none", "99"},
+		{"no main process", Cause{"exit-code", 0, 0}, "none", "none"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.cause.ExitCode(); got != tt.exitCode {
+				t.Errorf("ExitCode: %s, want %s", got, tt.exitCode)
+			}
+			if got := tt.cause.Signal(); got != tt.want {
+				t.Errorf("Signal: %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// tally is the truth of a model, or what was told.
+type tally struct{ starts, stops, crashes, restarts int }
+
+func (c *tally) add(facts []Transition) {
+	for _, f := range facts {
+		switch f.Kind {
+		case Started:
+			c.starts++
+		case Stopped:
+			c.stops++
+		case Crashed:
+			c.crashes++
+		case Restarted:
+			c.restarts++
+		}
+	}
+}
+
+// model is a unit as systemd runs it: it announces each change one to three
+// times, and knows its own counts.
+type model struct {
+	r       *rand.Rand
+	version int
+	u       decode.Update
+	clock   uint64
+	truth   tally
+	out     []decode.Update
+}
+
+func (m *model) enter(state string) {
+	m.clock++
+	active, sub, _ := strings.Cut(state, "/")
+	m.u.ActiveState, m.u.SubState, m.u.Entered = active, sub, m.clock
+	m.announce()
+}
+
+func (m *model) announce() {
+	for range 1 + m.r.IntN(3) {
+		m.out = append(m.out, m.u)
+	}
+}
+
+// begin is systemd's start of a new invocation: announced in the old state.
+func (m *model) begin() {
+	m.truth.starts++
+	m.u.Invocation = decode.Invocation{byte(m.truth.starts), byte(m.truth.starts >> 8), 1}
+	m.u.Result, m.u.MainCode, m.u.MainStatus = success, 0, 0
+	if m.version < 257 || m.u.SubState != "auto-restart" {
+		m.announce()
+		return
+	}
+	m.enter("activating/auto-restart-queued")
+}
+
+// life runs the unit once, with what its Restart= makes of it.
+func (m *model) life() {
+	m.u.NRestarts = 0
+	m.begin()
+	for m.run() && m.r.IntN(4) > 0 {
+		m.truth.restarts++
+		m.u.NRestarts++
+		m.announce()
+		if m.version < 257 {
+			m.u.ActiveState, m.u.SubState = "inactive", "dead"
+			m.clock++
+			m.u.Entered = m.clock
+		}
+		m.begin()
+	}
+	if strings.HasPrefix(m.u.SubState, "auto-restart") {
+		m.enter("inactive/dead") // stopped by hand while it waits
+	}
+	if m.r.IntN(3) == 0 {
+		m.u.Result = success
+		m.enter("inactive/dead") // reset-failed
+	}
+}
+
+// run runs and ends an invocation, and reports whether it waits to restart.
+func (m *model) run() bool {
+	switch m.r.IntN(5) {
+	case 0:
+		m.u.Result = "resources" // never up
+	case 1:
+		m.enter("activating/start-pre")
+		m.enter("activating/start")
+		m.enter("active/running")
+	default:
+		m.enter("active/running")
+	}
+	crash := m.u.Result != success || m.r.IntN(2) == 0
+	if !crash {
+		m.truth.stops++
+		m.enter("deactivating/stop-sigterm")
+		m.enter("inactive/dead")
+		return false
+	}
+	m.truth.crashes++
+	if m.u.Result == success {
+		m.u.Result, m.u.MainCode, m.u.MainStatus = "exit-code", exited, 1
+	}
+	again := m.r.IntN(2) == 0
+	direct := m.version >= 257 && m.r.IntN(2) == 0
+	if !again || !direct {
+		m.enter("failed/failed")
+	}
+	if again {
+		m.enter("activating/auto-restart")
+	}
+	return again
+}
+
+// Over random lives, what is told is what happened, whatever is announced
+// twice, and wherever a snapshot lies between.
+func TestModel(t *testing.T) {
+	for seed := range uint64(2000) {
+		m := &model{r: rand.New(rand.NewPCG(seed, 1)), version: []int{252, 257}[seed%2], u: at("inactive/dead", 0, snapshot)}
+		m.announce()
+		m.u.Kind = decode.Changed
+		for range 1 + m.r.IntN(5) {
+			m.life()
+		}
+		var got tally
+		var life Life
+		for _, u := range m.out {
+			if m.r.IntN(10) == 0 {
+				u.Kind = decode.Snapshot
+			}
+			var facts []Transition
+			life, facts = step(life, u)
+			got.add(facts)
+			running := 0
+			if life.Running() {
+				running = 1
+			}
+			if got.starts != got.stops+got.crashes+running {
+				t.Fatalf("seed %d: %+v with %d running does not balance", seed, got, running)
+			}
+		}
+		if got != m.truth {
+			t.Fatalf("seed %d: told %+v, want %+v", seed, got, m.truth)
+		}
+	}
+}
+
+// Over the whole product of states, nothing panics and the counts balance.
+func TestProductOfStatesBalances(t *testing.T) {
+	states := []string{
+		"inactive/dead", "failed/failed", "failed/failed-before-auto-restart", "inactive/dead-before-auto-restart",
+		"activating/start", "activating/auto-restart", "activating/auto-restart-queued", "active/running", "active/exited",
+		"deactivating/stop-sigterm", "reloading/reload", "maintenance/cleaning", "refreshing/refresh-extensions", "unheard/of",
+	}
+	results := []string{success, "exit-code", "start-limit-hit", ""}
+	var all []decode.Update
+	for _, state := range states {
+		for invocation := range byte(3) {
+			for _, r := range results {
+				all = append(all, at(state, invocation, result(r, 0, 0)), at(state, invocation, snapshot, result(r, 0, 0), entered(1)))
+			}
+		}
+	}
+	for i, first := range all {
+		for _, second := range all {
+			for _, third := range []decode.Update{first, all[(i*7)%len(all)]} {
+				balance(t, first, second, third)
+			}
+		}
+	}
+}
+
+func balance(t *testing.T, updates ...decode.Update) {
+	t.Helper()
+	var life Life
+	var got tally
+	before := 0
+	for i, u := range updates {
+		var facts []Transition
+		life, facts = step(life, u)
+		got.add(facts)
+		running := 0
+		if life.Running() {
+			running = 1
+		}
+		if i == 0 {
+			before = got.stops + got.crashes + running - got.starts
+		}
+		if got.starts+before != got.stops+got.crashes+running {
+			t.Fatalf("%+v with %d running and %d before does not balance after %+v", got, running, before, updates[:i+1])
+		}
+	}
+}
+
+// stages of a test: what is sent, and what comes out.
+type player []decode.Update
+
+func (y player) Run(ctx context.Context, p *pipeline.Port[pipeline.None, decode.Update]) error {
+	for _, u := range y {
+		if err := p.Send(ctx, u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type collector struct{ facts *[]Transition }
+
+func (c collector) Run(_ context.Context, p *pipeline.Port[Transition, pipeline.None]) error {
+	for f := range p.In {
+		*c.facts = append(*c.facts, f)
+	}
+	return nil
+}
+
+// A start whose change did not come before the stop is told at the end; an
+// earlier process's knowledge is where the first snapshot is compared with.
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var facts []Transition
+		known := map[string]Life{"a.service": {ActiveState: "active", SubState: "running", Invocation: decode.Invocation{1}, Ran: true}}
+		g := pipeline.New(nil)
+		updates := pipeline.Source(g, "player", player{
+			at("active/running", 1, snapshot), at("inactive/dead", 1), at("inactive/dead", 2),
+		})
+		pipeline.Sink(g, "collector", pipeline.Add(g, "classify", updates, New(known)), collector{&facts})
+		if err := g.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"active -> inactive/dead", "stopped success", "started"}, told(facts)); diff != "" {
+			t.Errorf("facts (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func BenchmarkStepRepeat(b *testing.B) {
+	u := at("active/running", 1)
+	life, _ := step(Life{}, at("active/running", 1, snapshot))
+	b.ReportAllocs()
+	for b.Loop() {
+		life, _ = step(life, u)
+	}
+}

@@ -1,0 +1,271 @@
+// Package fakebus is a system bus with a systemd on it that says what a test
+// wants: the frames are those of D-Bus, on a real socket, but their order and
+// content are the test's. It is for what a real systemd cannot be made to do
+// (lie, stall, refuse) and for recordings of real ones.
+package fakebus
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	sd "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
+
+	"service-monitor/stages/bus"
+)
+
+// Names on the fake bus.
+const (
+	PID1    = ":1.0"
+	client  = ":1.7"
+	busName = "org.freedesktop.DBus"
+	systemd = "org.freedesktop.systemd1"
+)
+
+// A Reply answers a call: a body of a signature, or an error by its name.
+type Reply struct {
+	Signature string
+	Body      []byte
+	Error     string
+}
+
+// A Bus is a listening bus. Its fields are set before a client comes.
+type Bus struct {
+	// Address is for DBUS_SYSTEM_BUS_ADDRESS.
+	Address string
+	// Snapshots are the replies to GetAll, by unit.
+	Snapshots map[string]bus.Signal
+	// Replies replace the usual reply of a method, by its name.
+	Replies map[string]Reply
+
+	listener net.Listener
+	calls    chan string
+	mu       sync.Mutex
+	conn     net.Conn
+	serial   uint32
+}
+
+// Start returns a bus that ends with the test.
+func Start(t testing.TB) *Bus {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "bus")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Bus{
+		Address: "unix:path=" + path, Snapshots: map[string]bus.Signal{}, Replies: map[string]Reply{},
+		listener: listener, calls: make(chan string, 100_000),
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); b.serve() }()
+	t.Cleanup(func() {
+		listener.Close()
+		b.Drop()
+		<-done
+	})
+	return b
+}
+
+// serve serves one client at a time.
+func (b *Bus) serve() {
+	for {
+		conn, err := b.listener.Accept()
+		if err != nil {
+			return
+		}
+		b.mu.Lock()
+		b.conn = conn
+		b.mu.Unlock()
+		b.talk(conn)
+		conn.Close()
+	}
+}
+
+// Drop closes the client's connection, as a bus does that is restarted.
+func (b *Bus) Drop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.conn != nil {
+		b.conn.Close()
+	}
+}
+
+// Called returns the next call of the client as "Member argument".
+func (b *Bus) Called() string { return <-b.calls }
+
+// Await returns when the client makes this call, after all the ones before.
+func (b *Bus) Await(call string) {
+	for b.Called() != call {
+	}
+}
+
+func (b *Bus) talk(conn net.Conn) {
+	in := bufio.NewReader(conn)
+	if authenticate(in, conn) != nil {
+		return
+	}
+	for {
+		m, err := dbus.DecodeMessage(in)
+		if err != nil {
+			return
+		}
+		member := text(m, dbus.FieldMember)
+		b.answer(m, member)
+		call := member
+		if len(m.Body) > 0 {
+			call = fmt.Sprintf("%s %v", member, m.Body[0])
+		}
+		if member == "GetAll" {
+			call = member + " " + text(m, dbus.FieldPath)
+		}
+		b.calls <- call
+	}
+}
+
+func text(m *dbus.Message, field dbus.HeaderField) string {
+	return fmt.Sprint(m.Headers[field].Value())
+}
+
+// authenticate is the server's side of the D-Bus authentication protocol.
+func authenticate(in *bufio.Reader, out io.Writer) error {
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		reply := "ERROR\r\n"
+		switch line = strings.TrimLeft(strings.TrimSpace(line), "\x00"); {
+		case line == "BEGIN":
+			return nil
+		case line == "AUTH":
+			reply = "REJECTED EXTERNAL\r\n"
+		case strings.HasPrefix(line, "AUTH EXTERNAL"):
+			reply = "OK 0123456789abcdef0123456789abcdef\r\n"
+		}
+		if _, err := io.WriteString(out, reply); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *Bus) answer(m *dbus.Message, member string) {
+	reply, ok := b.Replies[member]
+	if !ok {
+		reply = b.usual(m, member)
+	}
+	sender := busName
+	if text(m, dbus.FieldDestination) == systemd {
+		sender = PID1
+	}
+	headers := map[dbus.HeaderField]dbus.Variant{
+		dbus.FieldReplySerial: dbus.MakeVariant(m.Serial()), dbus.FieldSender: dbus.MakeVariant(sender),
+		dbus.FieldDestination: dbus.MakeVariant(client),
+	}
+	kind := dbus.TypeMethodReply
+	if reply.Error != "" {
+		kind = dbus.TypeError
+		headers[dbus.FieldErrorName] = dbus.MakeVariant(reply.Error)
+	}
+	b.send(kind, headers, reply.Signature, reply.Body, binary.LittleEndian)
+}
+
+func (b *Bus) usual(m *dbus.Message, member string) Reply {
+	switch member {
+	case "Hello":
+		return Reply{Signature: "s", Body: Body(client)}
+	case "GetNameOwner":
+		return Reply{Signature: "s", Body: Body(PID1)}
+	case "GetAll":
+		for unit, snapshot := range b.Snapshots {
+			if Path(unit) == text(m, dbus.FieldPath) {
+				return Reply{Signature: "a{sv}", Body: snapshot.Body}
+			}
+		}
+		return Reply{Signature: "a{sv}", Body: Body(map[string]dbus.Variant{
+			"LoadState": dbus.MakeVariant("not-found"), "ActiveState": dbus.MakeVariant("inactive"), "SubState": dbus.MakeVariant("dead"),
+		})}
+	}
+	return Reply{}
+}
+
+// Path is the object path of a unit, by go-systemd.
+func Path(unit string) string { return "/org/freedesktop/systemd1/unit/" + sd.PathBusEscape(unit) }
+
+// Body marshals values.
+func Body(values ...any) []byte {
+	m := dbus.Message{Type: dbus.TypeMethodReply, Body: values, Headers: map[dbus.HeaderField]dbus.Variant{
+		dbus.FieldReplySerial: dbus.MakeVariant(uint32(1)), dbus.FieldSignature: dbus.MakeVariant(dbus.SignatureOf(values...)),
+	}}
+	var b bytes.Buffer
+	if err := m.EncodeTo(&b, binary.LittleEndian); err != nil {
+		panic(err) // a test's own mistake
+	}
+	return b.Bytes()[b.Len()-int(binary.LittleEndian.Uint32(b.Bytes()[4:])):]
+}
+
+// Play sends recorded changes, in order.
+func (b *Bus) Play(signals ...bus.Signal) error {
+	for _, s := range signals {
+		if s.Kind != bus.Changed {
+			return fmt.Errorf("cannot play a signal of kind %d", s.Kind)
+		}
+		if err := b.Say(PID1, Path(s.Unit), "org.freedesktop.DBus.Properties", "PropertiesChanged", "sa{sv}as", s.Body, s.Order); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// NewOwner says that PID 1 has its name on the bus (again).
+func (b *Bus) NewOwner(owner string) error {
+	return b.Say(busName, "/org/freedesktop/DBus", busName, "NameOwnerChanged", "sss", Body(systemd, "", owner), binary.LittleEndian)
+}
+
+// Say sends any signal, whoever is to have sent it.
+func (b *Bus) Say(sender, path, iface, member, signature string, body []byte, order binary.ByteOrder) error {
+	return b.send(dbus.TypeSignal, map[dbus.HeaderField]dbus.Variant{
+		dbus.FieldSender: dbus.MakeVariant(sender), dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath(path)),
+		dbus.FieldInterface: dbus.MakeVariant(iface), dbus.FieldMember: dbus.MakeVariant(member),
+	}, signature, body, order)
+}
+
+// send writes one message with a body that is marshaled already.
+func (b *Bus) send(kind dbus.Type, headers map[dbus.HeaderField]dbus.Variant, signature string, body []byte, order binary.ByteOrder) error {
+	if signature != "" {
+		headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.ParseSignatureMust(signature))
+	}
+	var frame bytes.Buffer
+	m := dbus.Message{Type: kind, Headers: headers}
+	if err := m.EncodeTo(&frame, order); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.conn == nil {
+		return errors.New("no client")
+	}
+	b.serial++
+	order.PutUint32(frame.Bytes()[4:], uint32(len(body)))
+	order.PutUint32(frame.Bytes()[8:], b.serial)
+	frame.Write(body)
+	_, err := b.conn.Write(frame.Bytes())
+	return err
+}
+
+// SendRaw writes bytes that need not be a message.
+func (b *Bus) SendRaw(frame []byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, err := b.conn.Write(frame)
+	return err
+}
