@@ -45,6 +45,7 @@ func (r *reloader) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.
 		case q := <-p.Probes:
 			q.Answer(pipeline.Answer{})
 		case <-ctx.Done():
+			r.m.log.Info("stopping")
 			return nil
 		}
 	}

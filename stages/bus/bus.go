@@ -199,8 +199,9 @@ func (s *Stage) failed(p *port, err error) error {
 	if err == nil {
 		return nil
 	}
+	what := "cannot reach the system bus"
 	if s.link != nil {
-		s.since = time.Now()
+		what, s.since = "lost the system bus", time.Now()
 		s.disconnect()
 	}
 	if !s.ever && s.retries >= s.maxRetries {
@@ -212,7 +213,7 @@ func (s *Stage) failed(p *port, err error) error {
 	}
 	s.retries++
 	s.retry.Reset(delay)
-	s.log.WithFields(logrus.Fields{"error": err, "retry": delay}).Warn("no system bus")
+	s.log.WithFields(logrus.Fields{"error": err, "retry": delay}).Warn(what)
 	p.Nudge()
 	return nil
 }

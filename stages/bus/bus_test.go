@@ -156,7 +156,7 @@ func snapshots(states ...string) func(*fakebus.Bus) {
 	return func(b *fakebus.Bus) {
 		for _, s := range states {
 			unit, state, _ := strings.Cut(s, " ")
-			b.Snapshots[unit] = bus.Signal{Body: fakebus.Body(properties(state))}
+			b.Snapshot(unit, fakebus.Body(properties(state)))
 		}
 	}
 }
@@ -303,7 +303,7 @@ func TestAddressThatCannotBeUsed(t *testing.T) {
 func TestSubscribeRefused(t *testing.T) {
 	b := fakebus.Start(t)
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", b.Address)
-	b.Replies["Subscribe"] = fakebus.Reply{Error: "org.freedesktop.DBus.Error.AccessDenied", Signature: "s", Body: fakebus.Body("not for you")}
+	b.Reply("Subscribe", fakebus.Reply{Error: "org.freedesktop.DBus.Error.AccessDenied", Signature: "s", Body: fakebus.Body("not for you")})
 	log, _ := logtest.NewNullLogger()
 	l := make(lists, 1)
 	l <- bus.List{Services: []string{"a.service"}}
@@ -319,7 +319,7 @@ func TestSubscribeRefused(t *testing.T) {
 func TestNewOwnerIsFollowed(t *testing.T) {
 	r := start(t, func(b *fakebus.Bus) {
 		snapshots("a.service active")(b)
-		b.Replies["Subscribe"] = fakebus.Reply{Error: "org.freedesktop.systemd1.AlreadySubscribed", Signature: "s", Body: fakebus.Body("again?")}
+		b.Reply("Subscribe", fakebus.Reply{Error: "org.freedesktop.systemd1.AlreadySubscribed", Signature: "s", Body: fakebus.Body("again?")})
 	}, "a.service")
 	r.want("snapshot a.service active")
 	if err := r.bus.NewOwner(":1.99"); err != nil {
@@ -385,11 +385,11 @@ func listed(names ...string) fakebus.Reply {
 func TestGlobs(t *testing.T) {
 	r := start(t, func(b *fakebus.Bus) {
 		snapshots("sink-1.service active", "sink-2.service inactive")(b)
-		b.Replies["ListUnitsByPatterns"] = listed("sink-1.service", "sink-1.service")
+		b.Reply("ListUnitsByPatterns", listed("sink-1.service", "sink-1.service"))
 		type file struct{ Path, State string }
-		b.Replies["ListUnitFilesByPatterns"] = fakebus.Reply{Signature: "a(ss)", Body: fakebus.Body([]file{
+		b.Reply("ListUnitFilesByPatterns", fakebus.Reply{Signature: "a(ss)", Body: fakebus.Body([]file{
 			{"/etc/systemd/system/sink-2.service", "enabled"}, {"/lib/systemd/system/sink-@.service", "static"},
-		})}
+		})})
 	}, "sink-*.service")
 	r.want("snapshot sink-1.service active", "snapshot sink-2.service inactive")
 	r.play(change("sink-3.service", "inactive"), change("source.service", "active"), change("sink-3.service", "active"))

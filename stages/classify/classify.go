@@ -16,19 +16,19 @@ import (
 type Life struct {
 	ActiveState string            `json:"active_state"`
 	SubState    string            `json:"sub_state"`
-	Invocation  decode.Invocation `json:"invocation"`
-	NRestarts   uint32            `json:"n_restarts"`
+	Invocation  decode.Invocation `json:"invocation,omitzero"`
+	NRestarts   uint32            `json:"n_restarts,omitzero"`
 	// Entered is when the state was entered (µs since boot) that was there when
 	// the invocation was announced.
-	Entered uint64 `json:"entered"`
+	Entered uint64 `json:"entered,omitzero"`
 	// Ran: the invocation was seen other than down. Ended: it is over.
-	Ran   bool `json:"ran"`
-	Ended bool `json:"ended"`
+	Ran   bool `json:"ran,omitzero"`
+	Ended bool `json:"ended,omitzero"`
 	// Untold: the invocation is announced, and Started is owed with the next change.
-	Untold bool `json:"untold"`
+	Untold bool `json:"untold,omitzero"`
 	// Retrying: systemd was to restart it after this invocation. GivenUp: and did not.
-	Retrying bool `json:"retrying"`
-	GivenUp  bool `json:"given_up"`
+	Retrying bool `json:"retrying,omitzero"`
+	GivenUp  bool `json:"given_up,omitzero"`
 }
 
 // Known reports whether the unit was ever observed.
@@ -136,7 +136,7 @@ func step(was Life, u decode.Update) (Life, []Transition) {
 		return t.life, t.facts
 	}
 	t.gap(u)
-	t.revive(u)
+	t.observe(u)
 	t.move(u)
 	t.restarts(u)
 	t.follow(u)
@@ -147,8 +147,10 @@ func step(was Life, u decode.Update) (Life, []Transition) {
 // From 257 on, sub states such as auto-restart-queued say that it is between two
 // runs while the active state is activating.
 func down(p *decode.Properties) bool {
-	return p.ActiveState == "inactive" || p.ActiveState == "failed" || strings.HasPrefix(p.SubState, "auto-restart")
+	return p.ActiveState == "inactive" || p.ActiveState == "failed" || retrying(p)
 }
+
+func retrying(p *decode.Properties) bool { return strings.HasPrefix(p.SubState, "auto-restart") }
 
 // see takes the first observation in, and reports whether that is all there is
 // to it: a run that it finds going on was started before anybody watched, and
@@ -175,13 +177,22 @@ func (t *telling) see(u decode.Update) bool {
 	return true
 }
 
-// revive is for an invocation that was announced when the unit was first
-// observed, but not up yet: it looked like one that had ended.
-func (t *telling) revive(u decode.Update) {
+// observe notes what the state says of the known invocation.
+func (t *telling) observe(u decode.Update) {
 	l := &t.life
-	if u.Invocation == l.Invocation && !l.Invocation.IsZero() && l.Ended && !l.Ran && !down(&u.Properties) {
+	if u.Invocation != l.Invocation || l.Invocation.IsZero() {
+		return
+	}
+	l.Retrying = l.Retrying || retrying(&u.Properties)
+	if down(&u.Properties) {
+		return
+	}
+	if l.Ended && !l.Ran {
+		// It was announced, but not up yet, when the unit was first observed, and
+		// looked like one that had ended.
 		l.Ended, l.Untold = false, true
 	}
+	l.Ran = true
 }
 
 // gap accounts for a run that ended while nobody watched: another invocation
@@ -236,14 +247,11 @@ func (t *telling) follow(u decode.Update) {
 			Untold: !u.Invocation.IsZero(), Ended: u.Invocation.IsZero(),
 		}
 	}
-	isDown := down(&u.Properties)
-	if !isDown {
-		l.Ran = true
-	}
+	t.observe(u)
 	if u.Kind == decode.Snapshot {
 		t.tellStart()
 	}
-	if isDown && !l.Ended && (l.Ran || u.Entered != l.Entered) {
+	if down(&u.Properties) && !l.Ended && (l.Ran || u.Entered != l.Entered) {
 		t.end(Cause{u.Result, u.MainCode, u.MainStatus})
 	}
 	t.giveUp(u)
@@ -272,9 +280,6 @@ func (t *telling) end(c Cause) {
 // ended before. A stop during the wait leaves it inactive.
 func (t *telling) giveUp(u decode.Update) {
 	l := &t.life
-	if strings.HasPrefix(u.SubState, "auto-restart") {
-		l.Retrying = true
-	}
 	refused := l.Retrying || u.Result == startLimitHit
 	if u.ActiveState == "failed" && u.SubState == "failed" && l.Ended && refused && !l.GivenUp {
 		l.GivenUp = true

@@ -38,20 +38,18 @@ type Reply struct {
 	Error     string
 }
 
-// A Bus is a listening bus. Its fields are set before a client comes.
+// A Bus is a listening bus.
 type Bus struct {
 	// Address is for DBUS_SYSTEM_BUS_ADDRESS.
 	Address string
-	// Snapshots are the replies to GetAll, by unit.
-	Snapshots map[string]bus.Signal
-	// Replies replace the usual reply of a method, by its name.
-	Replies map[string]Reply
 
-	listener net.Listener
-	calls    chan string
-	mu       sync.Mutex
-	conn     net.Conn
-	serial   uint32
+	listener  net.Listener
+	calls     chan string
+	mu        sync.Mutex
+	snapshots map[string][]byte // by object path
+	replies   map[string]Reply  // by method
+	conn      net.Conn
+	serial    uint32
 }
 
 // Start returns a bus that ends with the test.
@@ -63,8 +61,8 @@ func Start(t testing.TB) *Bus {
 		t.Fatal(err)
 	}
 	b := &Bus{
-		Address: "unix:path=" + path, Snapshots: map[string]bus.Signal{}, Replies: map[string]Reply{},
-		listener: listener, calls: make(chan string, 100_000),
+		Address: "unix:path=" + path, listener: listener, calls: make(chan string, 100_000),
+		snapshots: map[string][]byte{}, replies: map[string]Reply{},
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); b.serve() }()
@@ -98,6 +96,21 @@ func (b *Bus) Drop() {
 	if b.conn != nil {
 		b.conn.Close()
 	}
+}
+
+// Reply replaces the reply of a method from now on.
+func (b *Bus) Reply(member string, r Reply) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.replies[member] = r
+}
+
+// Snapshot sets the reply to GetAll of a unit, an a{sv}; a unit that has none
+// is not found.
+func (b *Bus) Snapshot(unit string, body []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.snapshots[Path(unit)] = body
 }
 
 // Called returns the next call of the client as "Member argument".
@@ -159,10 +172,7 @@ func authenticate(in *bufio.Reader, out io.Writer) error {
 }
 
 func (b *Bus) answer(m *dbus.Message, member string) {
-	reply, ok := b.Replies[member]
-	if !ok {
-		reply = b.usual(m, member)
-	}
+	reply := b.reply(m, member)
 	sender := busName
 	if text(m, dbus.FieldDestination) == systemd {
 		sender = PID1
@@ -179,17 +189,20 @@ func (b *Bus) answer(m *dbus.Message, member string) {
 	b.send(kind, headers, reply.Signature, reply.Body, binary.LittleEndian)
 }
 
-func (b *Bus) usual(m *dbus.Message, member string) Reply {
+func (b *Bus) reply(m *dbus.Message, member string) Reply {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if reply, ok := b.replies[member]; ok {
+		return reply
+	}
 	switch member {
 	case "Hello":
 		return Reply{Signature: "s", Body: Body(client)}
 	case "GetNameOwner":
 		return Reply{Signature: "s", Body: Body(PID1)}
 	case "GetAll":
-		for unit, snapshot := range b.Snapshots {
-			if Path(unit) == text(m, dbus.FieldPath) {
-				return Reply{Signature: "a{sv}", Body: snapshot.Body}
-			}
+		if body, ok := b.snapshots[text(m, dbus.FieldPath)]; ok {
+			return Reply{Signature: "a{sv}", Body: body}
 		}
 		return Reply{Signature: "a{sv}", Body: Body(map[string]dbus.Variant{
 			"LoadState": dbus.MakeVariant("not-found"), "ActiveState": dbus.MakeVariant("inactive"), "SubState": dbus.MakeVariant("dead"),

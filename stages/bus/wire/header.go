@@ -103,7 +103,7 @@ func ParseHeader(b []byte, p Prefix) (Header, error) {
 	}
 	r.Align(8)
 	switch {
-	case !r.Done(), len(b) != p.Header, serial == 0,
+	case !r.Done(), serial == 0,
 		int(p.Type) < len(required) && required[p.Type]&^seen != 0,
 		len(h.Signature) == 0 && p.Body > 0:
 		return Header{}, ErrMalformed

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/stages/persist"
+)
+
+// TestRun runs the command as a user does, as far as it needs no bus.
+func TestRun(t *testing.T) {
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
+	dir := t.TempDir()
+	log, state := filepath.Join(dir, "m.log"), filepath.Join(dir, "s.json")
+	bad := filepath.Join(dir, "bad.json")
+	if err := os.WriteFile(bad, []byte(`{"monitored_servces": ["a.service"]}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	noRetry := filepath.Join(dir, "noretry.json")
+	if err := os.WriteFile(noRetry, []byte(`{"max_retries": 0}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	files := []string{"-l", log, "-p", state}
+	for _, tt := range []struct {
+		name   string
+		args   []string
+		code   int
+		out    string // is in standard output
+		errors string // is in standard error, which is one line
+	}{
+		{"help", []string{"--help"}, config.ExitOK, "mosquitto.service", ""},
+		{"version", []string{"-v"}, config.ExitOK, "service-monitor " + version, ""},
+		{"check", []string{"--check", "--services", "a.service", "b.service"}, config.ExitOK, "2 services", ""},
+		{"check of the shipped configuration", []string{"--check", "--config", "../../debian/config.json"}, config.ExitOK, "12 services", ""},
+		{"unknown flag", []string{"--servces", "a.service"}, config.ExitUsage, "", "--services"},
+		{"invalid unit name", []string{"--services", "a b.service"}, config.ExitUsage, "", "a b.service"},
+		{"unknown key", []string{"--config", bad}, config.ExitConfig, "", "monitored_services"},
+		{"no such configuration", []string{"--config", dir + "/none"}, config.ExitConfig, "", dir + "/none"},
+		{"log in no directory", []string{"-p", state, "-l", dir + "/none/m.log"}, config.ExitCantCreate, "", dir + "/none/m.log"},
+		{"state in no directory", []string{"-l", log, "-p", dir + "/none/s.json"}, config.ExitCantCreate, "", "--persistence-file"},
+		{"log is a directory", []string{"-p", state, "-l", dir}, config.ExitCantCreate, "", "regular file"},
+		{"no bus", append(files, "--config", noRetry), config.ExitUnavailable, "", "/nonexistent/bus"},
+		{"clear", append(files, "-c"), config.ExitOK, "removed", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var out, errs bytes.Buffer
+			if code := run(tt.args, &out, &errs); code != tt.code {
+				t.Errorf("exit code %d, want %d", code, tt.code)
+			}
+			if !strings.Contains(out.String(), tt.out) {
+				t.Errorf("standard output lacks %q:\n%s", tt.out, out.String())
+			}
+			if lines := strings.Count(errs.String(), "\n"); !strings.Contains(errs.String(), tt.errors) || lines > 1 || tt.errors == "" && lines > 0 {
+				t.Errorf("standard error is not one line with %q:\n%s", tt.errors, errs.String())
+			}
+		})
+	}
+}
+
+// While a monitor holds the files, another one neither starts nor clears.
+func TestHeldFiles(t *testing.T) {
+	dir := t.TempDir()
+	log, state := filepath.Join(dir, "m.log"), filepath.Join(dir, "s.json")
+	for _, held := range []string{log, state} {
+		lock, err := persist.Hold(held)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"-l", log, "-p", state}, {"-l", log, "-p", state, "--clear"}} {
+			var out, errs bytes.Buffer
+			if code := run(args, &out, &errs); code != config.ExitTempFail || !strings.Contains(errs.String(), held) {
+				t.Errorf("%q with %s held: exit code %d, %s", args, held, code, errs.String())
+			}
+		}
+		lock.Close()
+	}
+}
+
+// The shipped configuration says what the defaults are.
+func TestShippedConfigurationIsTheDefault(t *testing.T) {
+	command, err := config.Parse([]string{"--config", "../../debian/config.json"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(config.Default(), command.Config); diff != "" {
+		t.Errorf("debian/config.json (-default +shipped):\n%s", diff)
+	}
+	text, err := os.ReadFile("../../debian/config.json")
+	if err != nil || !json.Valid(text) {
+		t.Errorf("not JSON (%v)", err)
+	}
+}
+
+// Each exit code of the help is what systemd calls it, and the unit does not
+// restart for those that a restart cannot mend.
+func TestUnitFileAgrees(t *testing.T) {
+	text, err := os.ReadFile("../../systemd/service-monitor.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		"Type=notify", "RestartPreventExitStatus=USAGE CONFIG", "StateDirectory=" + filepath.Base(filepath.Dir(config.DefaultStateFile)),
+		"LogsDirectory=" + filepath.Base(filepath.Dir(config.DefaultLogFile)), "WatchdogSec=30s", "TimeoutStopSec=20s",
+	} {
+		if !strings.Contains(string(text), "\n"+line+"\n") {
+			t.Errorf("the unit file lacks %s", line)
+		}
+	}
+}
+
+func TestNeedRestart(t *testing.T) {
+	a, b := config.Default(), config.Default()
+	b.Services, b.Debug = []string{"x.service"}, true
+	if keys := needRestart(a, b); keys != nil {
+		t.Errorf("needRestart: %q, want none", keys)
+	}
+	b.LogFile, b.MaxRetries = "/x", 9
+	if diff := cmp.Diff([]string{"log_file", "max_retries"}, needRestart(a, b)); diff != "" {
+		t.Errorf("needRestart (-want +got):\n%s", diff)
+	}
+}
