@@ -1,0 +1,346 @@
+//go:build booted
+
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"service-monitor/test/gateway"
+	"service-monitor/test/gateway/gatewaytest"
+)
+
+// asHelper is set in a process that [TestDeath] starts, and kills.
+const asHelper = "GATEWAY_TEST_HELPER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asHelper) != "" {
+		os.Exit(bootAndWait())
+	}
+	os.Exit(m.Run())
+}
+
+// bootAndWait boots a machine, tells about it, and waits to be killed.
+func bootAndWait() int {
+	m, err := gateway.Boot(context.Background(), gateway.Options{})
+	if err != nil {
+		println(err.Error())
+		return 1
+	}
+	_, _ = os.Stdout.WriteString(m.Name() + " " + strconv.Itoa(m.Leader()) + "\n")
+	select {}
+}
+
+func TestMachine(t *testing.T) {
+	t.Parallel()
+	host := filepath.Join(t.TempDir(), "bound: yes")
+	if err := os.WriteFile(host, []byte("of the host"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := gatewaytest.Boot(t, gateway.Options{
+		Units: map[string]string{"mine.service": "[Service]\nExecStart=/bin/sleep infinity\n", "systemd-user-sessions.service": ""},
+		Files: map[string]string{"/opt/deep/in/file": "put here"},
+		Binds: map[string]string{"/opt/a: b": host},
+		Users: []string{"someone"},
+	})
+	asSomeone := "setpriv --reuid=someone --regid=someone --init-groups --inh-caps=-all --bounding-set=-all "
+	tests := []struct {
+		name   string
+		script string
+		want   string
+	}{
+		{"all started", "systemctl is-system-running", "running"},
+		{"unit installed", "systemctl show -P LoadState mine", "loaded"},
+		{"empty unit masked", "systemctl show -P LoadState systemd-user-sessions", "masked"},
+		{"logind masked", "systemctl show -P LoadState systemd-logind", "masked"},
+		{"file", "cat /opt/deep/in/file", "put here"},
+		{"bind", "cat '/opt/a: b'", "of the host"},
+		{"bind is read-only", "echo >>'/opt/a: b' || echo refused", "refused"},
+		{"usr is read-only", "touch /usr/mine || echo refused", "refused"},
+		{"host name", "hostname", m.Name()},
+		{"user", asSomeone + "id -un", "someone"},
+		{"user may read the journal", asSomeone + "journalctl -q --output=cat _PID=1 | grep -c 'Startup finished'", "1"},
+		{"user may walk the file system", asSomeone + "cat /opt/deep/in/file", "put here"},
+		{"journal unlimited", "journalctl -q --output=cat | grep -c Suppressed || true", "0"},
+		{"nothing of our environment", "env | grep -c '^HOME=' || true", "0"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := m.Run(t.Context(), "sh", "-ec", tt.script)
+			if strings.TrimSpace(got) != tt.want {
+				t.Errorf("got %q, %v, want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestLogind(t *testing.T) {
+	t.Parallel()
+	m := gatewaytest.Boot(t, gateway.Options{Logind: true})
+	if _, err := m.Run(t.Context(), "systemctl", "is-active", "systemd-logind"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRunTellsStatus(t *testing.T) {
+	t.Parallel()
+	m := gatewaytest.Boot(t, gateway.Options{})
+	out, err := m.Run(t.Context(), "sh", "-c", "echo out; echo because >&2; exit 7")
+	var status *exec.ExitError
+	if !errors.As(err, &status) || status.ExitCode() != 7 || !strings.Contains(err.Error(), "because") || out != "out\n" {
+		t.Errorf("got %q, %v", out, err)
+	}
+}
+
+func TestFiles(t *testing.T) {
+	t.Parallel()
+	m := gatewaytest.Boot(t, gateway.Options{})
+	check := func(path, want string) {
+		t.Helper()
+		if got, err := m.ReadFile(path); err != nil || got != want {
+			t.Errorf("ReadFile(%s) = %q, %v, want %q", path, got, err, want)
+		}
+	}
+	for _, path := range []string{"/run/volatile/file", "/var/run/volatile/other", "/var/lib/lasting/file"} {
+		if err := m.WriteFile(path, "text of "+path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		check(path, "text of "+path)
+	}
+	if _, err := m.ReadFile("/no/such/file"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want that it does not exist", err)
+	}
+	if _, err := m.Run(t.Context(), "ln", "-s", "/etc/machine-id", "/root/link"); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := m.ReadFile("/root/link"); err == nil {
+		t.Errorf("got %q through an absolute link, want an error", text)
+	}
+	if err := m.PowerOff(); err != nil {
+		t.Fatal(err)
+	}
+	check("/var/lib/lasting/file", "text of /var/lib/lasting/file")
+}
+
+// TestCommandIsKilled kills a command by its context. Were it not reaped, the
+// machine could not be switched off in time.
+func TestCommandIsKilled(t *testing.T) {
+	t.Parallel()
+	m := gatewaytest.Boot(t, gateway.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cmd := m.Command(ctx, "sh", "-c", "echo runs; exec sleep infinity")
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stdout.Read(make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := cmd.Wait(); !errors.Is(err, context.Canceled) && !strings.Contains(err.Error(), "killed") {
+		t.Errorf("got %v, want that it was killed", err)
+	}
+}
+
+// TestReboot follows a service through a shutdown and a power cut.
+func TestReboot(t *testing.T) {
+	t.Parallel()
+	const unit = "lasting.service"
+	m := gatewaytest.Boot(t, gateway.Options{Units: map[string]string{
+		unit: "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n",
+	}})
+	boots := map[string]bool{}
+	check := func(want gateway.Tally) {
+		t.Helper()
+		boot, err := m.ReadFile("/proc/sys/kernel/random/boot_id")
+		if err != nil {
+			t.Fatal(err)
+		}
+		boots[boot] = true
+		truth, err := m.Truth(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if truth[unit] != want {
+			t.Errorf("(-want +got)\n- %+v\n+ %+v", want, truth[unit])
+		}
+	}
+	if _, err := m.Run(t.Context(), "systemctl", "enable", "--now", unit); err != nil {
+		t.Fatal(err)
+	}
+	check(gateway.Tally{Starts: 1, Running: true})
+	again(t, m, m.PowerOff)
+	check(gateway.Tally{Starts: 2, Stops: 1, Running: true})
+	again(t, m, m.PowerCut)
+	check(gateway.Tally{Starts: 3, Stops: 2, Cut: 1, Running: true})
+	if len(boots) != 3 {
+		t.Errorf("got %d boot ids, want 3", len(boots))
+	}
+}
+
+// again switches a machine off, in one way or another, and on.
+func again(t *testing.T, m *gateway.Machine, off func() error) {
+	t.Helper()
+	if err := off(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.PowerOn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAwait(t *testing.T) {
+	t.Parallel()
+	m := gatewaytest.Boot(t, gateway.Options{Units: map[string]string{
+		"fails.service": "[Service]\nExecStart=/bin/sh -c 'exit 9'\n",
+	}})
+	if _, err := m.Run(t.Context(), "systemctl", "start", "fails"); err != nil {
+		t.Fatal(err)
+	}
+	var got gateway.Tally
+	err := m.Await(t.Context(), "fails.service", func(now gateway.Tally) bool { got = now; return now.Crashes > 0 })
+	want := gateway.Tally{Starts: 1, Crashes: 1, Last: gateway.Crash{Result: "exit-code", Code: "exited", Status: 9}}
+	if err != nil || got != want {
+		t.Errorf("%v (-want +got)\n- %+v\n+ %+v", err, want, got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	err = m.Await(ctx, "fails.service", func(now gateway.Tally) bool {
+		if now.Starts > 0 {
+			cancel()
+		}
+		return false
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that it was cancelled", err)
+	}
+}
+
+// TestSeveral boots machines at the same time. Each must have processes and
+// control groups of its own, and none may leave anything.
+func TestSeveral(t *testing.T) {
+	t.Parallel()
+	var group sync.WaitGroup
+	for range 3 {
+		group.Go(func() {
+			m, err := gateway.Boot(t.Context(), gateway.Options{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if out, err := m.Run(t.Context(), "systemctl", "is-system-running"); err != nil {
+				t.Errorf("got %q, %v, want running", out, err)
+			}
+			if err := m.Close(); err != nil {
+				t.Error(err)
+			}
+			checkGone(t, m.Name())
+		})
+	}
+	group.Wait()
+}
+
+func TestCancelledBoot(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	m, err := gateway.Boot(ctx, gateway.Options{})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, %v, want that the time was up", m, err)
+	}
+}
+
+// TestDeath kills a process that has a machine: the machine ends with it, and
+// the next boot removes what is left.
+func TestDeath(t *testing.T) {
+	t.Parallel()
+	helper := exec.Command(os.Args[0])
+	helper.Env = append(os.Environ(), asHelper+"=yes")
+	helper.Stderr = os.Stderr
+	stdout, err := helper.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := helper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 256)
+	n, err := stdout.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, leader, _ := strings.Cut(strings.TrimSpace(string(buf[:n])), " ")
+	gone := watch(t, parent(t, leader)) // systemd-nspawn, which ends last
+	if err := helper.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = helper.Wait()
+	gone()
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(filepath.Join(os.TempDir(), name), old, old); err != nil {
+		t.Fatal(err)
+	}
+	gatewaytest.Boot(t, gateway.Options{})
+	checkGone(t, name)
+}
+
+// parent returns the parent of a process.
+func parent(t *testing.T, pid string) int {
+	t.Helper()
+	status, err := os.ReadFile("/proc/" + pid + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(status), "\nPPid:")
+	line, _, _ := strings.Cut(after, "\n")
+	ppid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ppid
+}
+
+// watch returns a function that waits for the end of a process, not a child.
+func watch(t *testing.T, pid int) (gone func()) {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	return func() {
+		t.Helper()
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 10_000); n != 1 {
+			t.Fatalf("process %d lives on: %v", pid, err)
+		}
+	}
+}
+
+// checkGone fails the test if there is anything on this host that has the
+// name of the machine.
+func checkGone(t *testing.T, name string) {
+	t.Helper()
+	for _, dir := range []string{os.TempDir(), "/sys/fs/cgroup", "/run/systemd/nspawn"} {
+		_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if filepath.Base(path) == name {
+				t.Errorf("%s is still there", path)
+			}
+			return nil // what vanishes on the way is none of ours
+		})
+	}
+}

@@ -1,0 +1,188 @@
+package gateway
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// prefix begins the name of each machine, which is that of its directory too.
+const prefix = "service-monitor-gateway-"
+
+// The journal is kept on disk, since a reboot must not lose it, and complete,
+// since it is the truth that counts are compared with.
+const journald = `[Journal]
+Storage=persistent
+RateLimitIntervalSec=0
+RateLimitBurst=0
+`
+
+// bootTarget is what a machine without a display starts.
+const bootTarget = "/usr/lib/systemd/system/multi-user.target"
+
+// claim makes the directory of a new machine. Its lock says that we live.
+func claim() (*os.File, error) {
+	path, err := os.MkdirTemp("", prefix)
+	if err != nil {
+		return nil, err
+	}
+	return lock(path)
+}
+
+// sweep removes what processes that were killed have left of their machines.
+// It spares what is newer than fresh, which may be about to be locked.
+func sweep() {
+	const fresh = time.Minute
+	left, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
+	for _, path := range left {
+		info, err := os.Stat(path)
+		if err != nil || time.Since(info.ModTime()) < fresh {
+			continue
+		}
+		if dir, err := lock(path); err == nil {
+			forget(filepath.Base(path))
+			_ = remove(dir)
+		}
+	}
+}
+
+// lock opens a directory and locks it, or fails if another process has.
+func lock(path string) (*os.File, error) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	return dir, nil
+}
+
+// remove deletes a machine's directory, and then gives up its lock.
+func remove(dir *os.File) error {
+	return errors.Join(os.RemoveAll(dir.Name()), dir.Close())
+}
+
+// plant fills the directory root with what systemd needs to boot on it, and
+// with what the options ask for.
+//
+// A machine id means that this is no first boot: systemd-firstboot asks
+// nothing, and presets enable nothing. What starts is what the units of the
+// system want without being enabled, which is about ten services.
+func plant(root string, o Options) error {
+	system := filepath.Join("/", o.System)
+	release, err := os.ReadFile(filepath.Join(system, "usr/lib/os-release"))
+	if err != nil {
+		return err
+	}
+	files := map[string]string{
+		"/etc/os-release": string(release), // without it systemd-nspawn refuses the root
+		"/etc/machine-id": machineID(),
+		"/etc/systemd/journald.conf.d/gateway.conf": journald,
+		"/etc/sysusers.d/gateway.conf":              sysusers(o.Users),
+	}
+	if !o.Logind {
+		files[unitPath("systemd-logind.service")] = ""
+	}
+	units := make(map[string]string, len(o.Units))
+	for name, text := range o.Units {
+		units[unitPath(name)] = text
+	}
+	return errors.Join(
+		mkdir(root, "usr", "etc", "var", "run", "tmp", "dev", "proc", "sys", "root", unitPath("")),
+		links(system, root),
+		write(root, files), write(root, units), write(root, o.Files),
+		os.Symlink(bootTarget, filepath.Join(root, unitPath("default.target"))),
+	)
+}
+
+// links repeats those links of the system's root that lead into /usr: bin,
+// lib, lib64 or whatever it has. The dynamic loader is found through them.
+func links(system, root string) error {
+	entries, err := os.ReadDir(system)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		target, err := os.Readlink(filepath.Join(system, e.Name()))
+		if err != nil || !strings.HasPrefix(target, "usr/") {
+			continue
+		}
+		if err := os.Symlink(target, filepath.Join(root, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mkdir makes directories that everybody in the machine may enter, whatever
+// our umask.
+func mkdir(root string, names ...string) error {
+	for _, name := range names {
+		path := filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(path, 0o755), os.Chmod(path, 0o755)); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(root, 0o755)
+}
+
+// write puts files below root, readable by everybody in the machine.
+func write(root string, files map[string]string) error {
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	for path, text := range files {
+		if err := put(dir, path, text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put writes one file, and the directories that it needs, whatever our umask.
+func put(dir *os.Root, path, text string, mode os.FileMode) error {
+	path = inside(path)
+	made := ""
+	for name := range strings.SplitSeq(filepath.Dir(path), "/") {
+		made = filepath.Join(made, name)
+		if dir.Mkdir(made, 0o755) != nil {
+			continue // it is there; or else the file cannot be written, and that will tell
+		}
+		if err := dir.Chmod(made, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := dir.WriteFile(path, []byte(text), mode); err != nil {
+		return err
+	}
+	return dir.Chmod(path, mode)
+}
+
+// inside turns an absolute path of the machine into one relative to its root.
+func inside(path string) string { return strings.TrimPrefix(filepath.Clean("/"+path), "/") }
+
+func unitPath(unit string) string { return "/etc/systemd/system/" + unit }
+
+// sysusers is a sysusers.d(5) file: users that may read the journal.
+func sysusers(names []string) string {
+	var text strings.Builder
+	for _, name := range names {
+		fmt.Fprintf(&text, "u %s -\nm %s systemd-journal\n", name, name)
+	}
+	return text.String()
+}
+
+func machineID() string {
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails, see crypto/rand
+	return hex.EncodeToString(id) + "\n"
+}
