@@ -1,0 +1,69 @@
+# Targets that need root, or packages that are not there, say so or use sudo.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo "sudo env PATH=$$PATH")
+BUILD   := CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+MAIN    := ./cmd/service-monitor
+# GOARCH, and GOARM where it matters.
+TARGETS := amd64 arm64 arm.7 arm.6 arm.5
+# What a gateway's flash has room for, in bytes.
+MAXSIZE := 8388608
+
+.PHONY: help build run test check deps booted cross bench fuzz record hooks clean
+
+help: ## show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+build: ## build the daemon for this machine: build/service-monitor
+	$(BUILD) -o build/service-monitor $(MAIN)
+
+run: build ## monitor this machine's services; without systemd, those of a throw-away gateway
+	@if [ -d /run/systemd/system ]; then \
+		mkdir -p build/run; \
+		echo "monitoring all services of this machine; log and state file are in build/run; Ctrl-C stops"; \
+		exec build/service-monitor -l build/run/service-monitor.log -p build/run/service_states.json --services '*.service'; \
+	else $(MAKE) --no-print-directory deps && $(SUDO) go run -buildvcs=false ./test/demo build/service-monitor; fi
+
+test: deps check booted cross ## run all tests, on booted machines too, installing what they need
+
+check: ## what to run before a commit: format, vet, staticcheck, tidy, race tests without root
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	go mod tidy -diff
+	go vet -tags booted ./...
+	go tool staticcheck -tags booted ./...
+	go test -race ./...
+	CGO_ENABLED=0 GOARCH=386 go test ./pipeline ./stages/... ./cmd/...
+
+deps: ## install the packages of Debian that the tests need
+	@for c in systemd-nspawn dbus-daemon gcc; do command -v $$c >/dev/null || missing=1; done; \
+	if [ -n "$$missing" ]; then \
+		$(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qy --no-install-recommends systemd-container dbus gcc libc6-dev; fi
+
+booted: ## run the tests that boot machines
+	$(SUDO) go test -buildvcs=false -tags booted -count=1 -p 1 ./test/...
+
+cross: ## build for each architecture, static, and check the size
+	@set -e; for t in $(TARGETS); do \
+		out=build/service-monitor-linux-$$t; \
+		GOARCH=$${t%.*} GOARM=$${t#*.} $(BUILD) -o $$out $(MAIN); \
+		size=$$(stat -c %s $$out); echo "$$out: $$size bytes"; \
+		if [ $$size -gt $(MAXSIZE) ]; then echo "$$out is larger than $(MAXSIZE) bytes"; exit 1; fi; done
+
+bench: ## report ns and allocations per signal
+	go test -run '^$$' -bench . -benchmem ./stages/decode ./stages/classify ./stages/bus/wire
+
+fuzz: ## fuzz the readers of D-Bus data against godbus, a minute each
+	go test -run '^$$' -fuzz FuzzChanged -fuzztime 1m ./stages/decode
+	go test -run '^$$' -fuzz FuzzBody -fuzztime 1m ./stages/bus/wire
+	go test -run '^$$' -fuzz FuzzHeader -fuzztime 1m ./stages/bus/wire
+
+record: deps ## record the signals of all cases on this machine's systemd
+	$(SUDO) go test -buildvcs=false -tags booted -count=1 -run TestCases ./test/e2e -args \
+		-record $$(systemctl --version | sed -nE '1s/^systemd ([0-9]+).*/\1/p')
+
+hooks: ## make check a git pre-commit hook
+	printf '#!/bin/sh\nexec make check\n' > "$$(git rev-parse --git-path hooks)/pre-commit"
+	chmod +x "$$(git rev-parse --git-path hooks)/pre-commit"
+
+clean: ## remove what was built
+	rm -rf build

@@ -1,0 +1,223 @@
+//go:build booted
+
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"service-monitor/test/cases"
+	"service-monitor/test/gateway"
+	"service-monitor/test/gateway/gatewaytest"
+)
+
+const monitorUnit = "service-monitor.service"
+
+// Units that the tests of the daemon's own life monitor.
+const (
+	// stays does nothing, for ever. Type=exec means that a signal meets it and
+	// not the child of PID 1 that is about to become it.
+	stays = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"
+	// flaps crashes as often as it is restarted, until it is stopped.
+	flaps = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/sh -c 'exit 7'\nRestart=always\nRestartSec=20ms\n"
+)
+
+// bed is a booted machine with the daemon in it.
+type bed struct {
+	*gateway.Machine
+	t *testing.T
+}
+
+// bootBed boots a machine that has these units and the daemon, which monitors
+// services, as its unit file has it but for the lines in dropIn. The daemon is
+// not started.
+func bootBed(t *testing.T, units map[string]string, services []string, dropIn ...string) *bed {
+	t.Helper()
+	o := gateway.Options{Units: units}
+	install(t, &o, services, dropIn...)
+	// Something must refer to the daemon's unit, as it does once it is enabled, or
+	// systemd forgets how it ended as soon as it has.
+	o.Files["/etc/systemd/system/multi-user.target.d/test.conf"] = "[Unit]\nAfter=" + monitorUnit + "\n"
+	return newBed(t, o)
+}
+
+func newBed(t *testing.T, o gateway.Options) *bed {
+	t.Helper()
+	b := &bed{gatewaytest.Boot(t, o), t}
+	t.Cleanup(func() {
+		if t.Failed() {
+			out, _ := b.Run(context.WithoutCancel(t.Context()), "journalctl", "--no-pager", "-q", "-o", "short-precise", "-u", monitorUnit, "-n", "80")
+			t.Logf("the journal of the daemon:\n%s", out)
+		}
+	})
+	return b
+}
+
+// sh runs lines of sh(1), all of which must succeed.
+func (b *bed) sh(lines string) string {
+	b.t.Helper()
+	return strings.TrimSpace(must(b.t, b.Machine, "sh", "-ec", lines))
+}
+
+// show returns a property of the daemon's unit.
+func (b *bed) show(property string) string {
+	b.t.Helper()
+	return b.sh("systemctl show -P " + property + " " + monitorUnit)
+}
+
+// wantShow wants a property of the daemon's unit to have this value.
+func (b *bed) wantShow(property, want string) {
+	b.t.Helper()
+	if got := b.show(property); got != want {
+		b.t.Errorf("%s is %q, want %q", property, got, want)
+	}
+}
+
+// bounded is the context of something that is awaited.
+func (b *bed) bounded() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(b.t.Context(), limit)
+}
+
+// awaitShow waits for a property of the daemon's unit to contain text. Nothing
+// follows properties but a client of the bus, so it is asked for repeatedly.
+func (b *bed) awaitShow(property, text string) {
+	b.t.Helper()
+	ctx, cancel := b.bounded()
+	defer cancel()
+	for seen := ""; ; {
+		seen = b.show(property)
+		if strings.Contains(seen, text) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			b.t.Fatalf("%s is %q, want %q in it", property, seen, text)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// cursor is the present end of the journal.
+func (b *bed) cursor() string {
+	b.t.Helper()
+	out := b.sh("journalctl --sync; journalctl -q -n 0 --show-cursor")
+	_, cursor, ok := strings.Cut(out, "-- cursor: ")
+	if !ok {
+		b.t.Fatalf("no cursor in %q", out)
+	}
+	return cursor
+}
+
+// awaitLog follows what the journal has of the daemon since a cursor, or of
+// all time if that is empty, until a line contains all texts. It returns that.
+func (b *bed) awaitLog(since string, texts ...string) string {
+	b.t.Helper()
+	argv := []string{"journalctl", "-q", "-f", "-o", "cat", "-u", monitorUnit, "--no-tail"}
+	if since != "" {
+		argv = append(argv, "--after-cursor="+since)
+	}
+	return b.awaitLine(argv, texts...)
+}
+
+// awaitLine runs a command until a line of its output contains all texts.
+func (b *bed) awaitLine(argv []string, texts ...string) string {
+	b.t.Helper()
+	ctx, cancel := b.bounded()
+	defer cancel()
+	cmd := b.Command(ctx, argv...)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer func() { cancel(); _ = cmd.Wait() }()
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if containsAll(lines.Text(), texts) {
+			return lines.Text()
+		}
+	}
+	b.t.Fatalf("%q came to no line with %q (%v)", argv, texts, ctx.Err())
+	return ""
+}
+
+func containsAll(line string, texts []string) bool {
+	for _, text := range texts {
+		if !strings.Contains(line, text) {
+			return false
+		}
+	}
+	return true
+}
+
+// awaitLife waits until the journal has the life of a unit as wanted.
+func (b *bed) awaitLife(unit string, done func(gateway.Tally) bool) {
+	b.t.Helper()
+	ctx, cancel := b.bounded()
+	defer cancel()
+	if err := b.Await(ctx, unit, done); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// awaitCrashes waits until a unit has crashed n times, by the journal.
+func (b *bed) awaitCrashes(unit string, n int) {
+	b.t.Helper()
+	b.awaitLife(unit, func(life gateway.Tally) bool { return life.Crashes >= n })
+}
+
+// crash kills a running unit with SIGKILL.
+func (b *bed) crash(unit string) {
+	b.t.Helper()
+	b.sh("systemctl kill -s KILL " + unit)
+}
+
+func (b *bed) truth() map[string]gateway.Tally {
+	b.t.Helper()
+	truth, err := b.Truth(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return truth
+}
+
+// wantTruth wants of the state file what the journal tells of these units.
+func (b *bed) wantTruth(units ...string) {
+	b.t.Helper()
+	truth, state := b.truth(), readState(b.t, b.Machine)
+	for _, unit := range units {
+		got := state[unit].tally(truth[unit])
+		if truth[unit].Starts == 0 {
+			b.t.Errorf("%s: the journal has nothing of it", unit)
+		}
+		if !cases.Match(got, truth[unit]) || got.Scheduled != truth[unit].Scheduled {
+			b.t.Errorf("%s (-journal +counted)\n- %+v\n+ %+v", unit, truth[unit], got)
+		}
+	}
+}
+
+// readLog returns the daemon's log file.
+func (b *bed) readLog() string {
+	b.t.Helper()
+	text, err := b.ReadFile(logPath)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return text
+}
+
+// wantLogged wants one CRASH line in the log file for each crash that the
+// journal tells of.
+func (b *bed) wantLogged(units ...string) {
+	b.t.Helper()
+	truth, text := b.truth(), b.readLog()
+	for _, unit := range units {
+		if n := strings.Count(text, unit+": **CRASH** ("); n != truth[unit].Crashes {
+			b.t.Errorf("%s: %d CRASH lines, want one for each of %d", unit, n, truth[unit].Crashes)
+		}
+	}
+}

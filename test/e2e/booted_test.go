@@ -1,0 +1,209 @@
+//go:build booted
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"service-monitor/pipeline"
+	"service-monitor/stages/bus"
+	"service-monitor/test/cases"
+	"service-monitor/test/gateway"
+	"service-monitor/test/gateway/gatewaytest"
+	"service-monitor/test/recording"
+)
+
+var record = flag.String("record", "", "record the cases' signals as those of this systemd `VERSION`")
+
+const (
+	unitFile  = "../../systemd/service-monitor.service"
+	stateFile = "/var/lib/service_monitor/service_states.json"
+	logPath   = "/var/log/service-monitor/service-monitor.log"
+)
+
+// install puts the daemon into a machine as the package does, but for the path
+// of the binary: a machine's /usr is the host's.
+func install(t *testing.T, o *gateway.Options, services []string, more ...string) {
+	t.Helper()
+	unit, err := os.ReadFile(unitFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := json.Marshal(map[string]any{"monitored_services": services})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Units == nil {
+		o.Units = map[string]string{}
+	}
+	if o.Files == nil {
+		o.Files = map[string]string{}
+	}
+	o.Units["service-monitor.service"] = string(unit)
+	o.Files["/etc/systemd/system/service-monitor.service.d/test.conf"] =
+		"[Service]\nExecStart=\nExecStart=/opt/service-monitor\n" + strings.Join(more, "\n")
+	o.Files["/etc/service-monitor/config.json"] = string(config)
+	o.Binds = map[string]string{"/opt/service-monitor": binary}
+	o.Users = []string{"service-monitor"}
+}
+
+func must(t *testing.T, m *gateway.Machine, argv ...string) string {
+	t.Helper()
+	out, err := m.Run(t.Context(), argv...)
+	if err != nil {
+		t.Fatalf("%q: %v", argv, err)
+	}
+	return out
+}
+
+func readState(t *testing.T, m *gateway.Machine) map[string]unitState {
+	t.Helper()
+	text, err := m.ReadFile(stateFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parseState(t, []byte(text))
+}
+
+// TestCases runs all cases in a booted machine, with the daemon as its user
+// and its unit have it, and compares what it counted with the journal.
+func TestCases(t *testing.T) {
+	all := cases.All()
+	var o gateway.Options
+	cases.Install(&o, all)
+	var services []string
+	for _, c := range all {
+		services = append(services, slices.Collect(maps.Keys(c.Want))...)
+	}
+	install(t, &o, services)
+	m := gatewaytest.Boot(t, o)
+	must(t, m, "systemctl", "start", "service-monitor")
+	stopRecording := startRecording(t, m, services)
+	if err := cases.RunAll(t.Context(), m, all); err != nil {
+		t.Error(err)
+	}
+	must(t, m, "systemctl", "stop", "service-monitor")
+	truth, err := m.Truth(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := readState(t, m)
+	for _, c := range all {
+		compare(t, c, truth, state)
+	}
+	save(t, all, truth, stopRecording())
+	if t.Failed() {
+		text, _ := m.ReadFile(logPath)
+		t.Logf("log:\n%s", text)
+	}
+}
+
+// recorder is a source with a last stage that remembers.
+type recorder struct{ signals []bus.Signal }
+
+func (r *recorder) Run(ctx context.Context, p *pipeline.Port[bus.Signal, pipeline.None]) error {
+	for {
+		select {
+		case s, ok := <-p.In:
+			if !ok {
+				return nil
+			}
+			r.signals = append(r.signals, s)
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// once is a first stage that sends one list.
+type once bus.List
+
+func (o once) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.List]) error {
+	if err := p.Send(ctx, bus.List(o)); err != nil {
+		return err
+	}
+	for {
+		select {
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// startRecording records the machine's signals from here, through the socket
+// of its bus, if it is wanted.
+func startRecording(t *testing.T, m *gateway.Machine, services []string) (stop func() []bus.Signal) {
+	t.Helper()
+	if *record == "" {
+		return func() []bus.Signal { return nil }
+	}
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", fmt.Sprintf("unix:path=/proc/%d/root/run/dbus/system_bus_socket", m.Leader()))
+	ready := make(chan string, 1000)
+	r := &recorder{}
+	g := pipeline.New(told(ready))
+	lists := pipeline.Source(g, "once", once{Services: services})
+	pipeline.Sink(g, "recorder", pipeline.Add(g, "bus", lists, bus.New(logrus.StandardLogger(), 0)), r)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- g.Run(ctx) }()
+	<-ready
+	return func() []bus.Signal {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		return r.signals
+	}
+}
+
+// save writes a recording for each case: the first snapshot of each of its
+// units, all changes, and what the journal told.
+func save(t *testing.T, all []cases.Case, truth map[string]gateway.Tally, signals []bus.Signal) {
+	t.Helper()
+	if *record == "" || t.Failed() {
+		return
+	}
+	for _, c := range all {
+		seen := map[string]bool{}
+		r := recording.Recording{Truth: map[string]gateway.Tally{}}
+		for _, s := range signals {
+			if _, ok := c.Want[s.Unit]; !ok || s.Kind == bus.Snapshot && seen[s.Unit] {
+				continue
+			}
+			seen[s.Unit] = true
+			r.Signals = append(r.Signals, s)
+			r.Truth[s.Unit] = truth[s.Unit]
+		}
+		if err := recording.Save(filepath.Join(recordings, *record, fileName(c)+".gz"), r); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// told passes on the READY=1 of a pipeline.
+type told chan<- string
+
+func (n told) Notify(state string) {
+	if strings.Contains(state, "READY=1") {
+		n <- state
+	}
+}
+func (n told) Stalled(string, time.Duration) {}
+func (n told) Watchdog() time.Duration       { return 0 }
+func (n told) Reload() string                { return "" }

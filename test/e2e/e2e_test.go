@@ -1,0 +1,221 @@
+// Package e2e runs the daemon whole: the binary as it ships, against recordings
+// of real systemds here, and against a booted one in the tests with the tag
+// booted.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"service-monitor/stages/bus"
+	"service-monitor/test/cases"
+	"service-monitor/test/fakebus"
+	"service-monitor/test/gateway"
+	"service-monitor/test/recording"
+)
+
+// limit is far more than any daemon takes to do what is awaited of it.
+const limit = 30 * time.Second
+
+// binary is the daemon, built once.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "service-monitor-e2e-")
+	if err != nil {
+		panic(err)
+	}
+	os.Chmod(dir, 0o755) // a machine's unprivileged user runs it
+	binary = filepath.Join(dir, "service-monitor")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "service-monitor/cmd/service-monitor")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "cannot build the daemon: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// unitState is what the state file says of a unit.
+type unitState struct {
+	LastState      string `json:"last_state"`
+	LastChangeTime string `json:"last_change_time"`
+	Starts         int    `json:"starts"`
+	Stops          int    `json:"stops"`
+	Crashes        int    `json:"crashes"`
+	Restarts       int    `json:"restarts"`
+	LoggedUnloaded bool   `json:"logged_unloaded"`
+	Before         int    `json:"running_when_first_seen"`
+	LastCrash      struct {
+		Result string `json:"result"`
+		Code   int    `json:"code"`
+		Status int    `json:"status"`
+	} `json:"last_crash"`
+}
+
+func parseState(t testing.TB, text []byte) map[string]unitState {
+	t.Helper()
+	var state map[string]unitState
+	if err := json.Unmarshal(text, &state); err != nil {
+		t.Fatalf("state file: %v\n%s", err, text)
+	}
+	return state
+}
+
+// tally puts the state of a unit in the words of the truth, of which it takes
+// what the daemon does not count apart: its restarts are those that systemd
+// scheduled.
+func (s unitState) tally(truth gateway.Tally) gateway.Tally {
+	truth.Starts, truth.Stops, truth.Crashes, truth.Scheduled = s.Starts, s.Stops, s.Crashes, s.Restarts
+	truth.Running = s.Starts+s.Before-s.Stops-s.Crashes == 1
+	truth.Last = gateway.Crash{}
+	if s.Crashes > 0 {
+		code := map[int]string{1: "exited", 2: "killed", 3: "dumped"}[s.LastCrash.Code]
+		truth.Last = gateway.Crash{Result: s.LastCrash.Result, Code: code, Status: s.LastCrash.Status}
+	}
+	return truth
+}
+
+// daemon is the binary, running on this machine.
+type daemon struct {
+	t          *testing.T
+	cmd        *exec.Cmd
+	out        bytes.Buffer
+	log, state string
+}
+
+// run starts the daemon with the files in dir.
+func run(t *testing.T, dir, address string, services ...string) *daemon {
+	t.Helper()
+	d := &daemon{t: t, log: filepath.Join(dir, "monitor.log"), state: filepath.Join(dir, "state.json")}
+	args := append([]string{"-l", d.log, "-p", d.state, "--services"}, services...)
+	d.cmd = exec.Command(binary, args...)
+	d.cmd.Env = append(os.Environ(), "DBUS_SYSTEM_BUS_ADDRESS="+address)
+	d.cmd.Stdout, d.cmd.Stderr = &d.out, &d.out
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.cmd.Process.Kill() })
+	return d
+}
+
+// stop stops the daemon and returns its state file.
+func (d *daemon) stop() map[string]unitState {
+	d.t.Helper()
+	d.cmd.Process.Signal(syscall.SIGTERM)
+	if err := d.cmd.Wait(); err != nil {
+		d.t.Errorf("the daemon ended with %v\n%s", err, d.out.String())
+	}
+	text, err := os.ReadFile(d.state)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return parseState(d.t, text)
+}
+
+// TestRecordings plays what real systemds sent to the whole daemon, and wants
+// of it what the journal of that machine told.
+func TestRecordings(t *testing.T) {
+	byName := map[string]cases.Case{}
+	for _, c := range cases.All() {
+		byName[fileName(c)] = c
+	}
+	files, err := filepath.Glob(filepath.Join(recordings, "*", "*.gz"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no recordings (%v)", err)
+	}
+	for _, file := range files {
+		systemd, name := filepath.Base(filepath.Dir(file)), strings.TrimSuffix(filepath.Base(file), ".gz")
+		t.Run(systemd+"/"+name, func(t *testing.T) {
+			t.Parallel()
+			c, ok := byName[name]
+			if !ok {
+				t.Fatalf("%s is of no case", file)
+			}
+			playCase(t, c, file)
+		})
+	}
+}
+
+const recordings = "testdata/recordings"
+
+// fileName is that of a case's recording.
+func fileName(c cases.Case) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789", r) {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(c.Name))
+}
+
+func playCase(t *testing.T, c cases.Case, file string) {
+	r, err := recording.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	units := slices.Sorted(maps.Keys(c.Want))
+	b := fakebus.Start(t)
+	for _, s := range r.Signals {
+		if s.Kind == bus.Snapshot {
+			b.Snapshot(s.Unit, s.Body)
+		}
+	}
+	d := run(t, t.TempDir(), b.Address, units...)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	context.AfterFunc(ctx, func() { d.cmd.Process.Kill(); b.Drop() })
+	for _, unit := range units {
+		b.Await("GetAll " + fakebus.Path(unit))
+	}
+	for _, s := range r.Signals {
+		if s.Kind == bus.Changed {
+			if err := b.Play(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// The daemon subscribes anew when it has read all that came before. The
+	// snapshots of the beginning are no longer the units' states.
+	b.Reply("GetAll", fakebus.Reply{Error: "org.freedesktop.DBus.Error.NoReply"})
+	if err := b.NewOwner(":1.99"); err != nil {
+		t.Fatal(err)
+	}
+	b.Await("Subscribe")
+	state := d.stop()
+	compare(t, c, r.Truth, state)
+	text, _ := os.ReadFile(d.log)
+	for unit := range c.Want {
+		if n := strings.Count(string(text), unit+": **CRASH** ("); n != state[unit].Crashes {
+			t.Errorf("%s: %d CRASH lines, want one for each of %d", unit, n, state[unit].Crashes)
+		}
+	}
+}
+
+// compare wants of the state file what the case does, and what the journal of
+// the machine told.
+func compare(t *testing.T, c cases.Case, truth map[string]gateway.Tally, state map[string]unitState) {
+	t.Helper()
+	for unit, want := range c.Want {
+		got := state[unit].tally(truth[unit])
+		if !cases.Match(got, truth[unit]) || got.Scheduled != truth[unit].Scheduled {
+			t.Errorf("%s: %s (-journal +counted)\n- %+v\n+ %+v", c.Name, unit, truth[unit], got)
+		}
+		if !cases.MatchExactly(want, got) {
+			t.Errorf("%s: %s (-want +counted)\n- %+v\n+ %+v", c.Name, unit, want, got)
+		}
+	}
+}

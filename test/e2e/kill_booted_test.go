@@ -1,0 +1,135 @@
+//go:build booted
+
+package e2e
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"service-monitor/test/gateway"
+)
+
+// TestKill kills the daemon at random moments while it is busy saving. At each
+// moment the state file must be whole, and what it has counted must stay
+// counted.
+func TestKill(t *testing.T) {
+	const kills, longest = 20, 150 * time.Millisecond
+	units := []string{"flaps-1.service", "flaps-2.service", "flaps-3.service"}
+	b := bootBed(t, map[string]string{units[0]: flaps, units[1]: flaps, units[2]: flaps}, units,
+		"RestartSec=0", "[Unit]", "StartLimitIntervalSec=0")
+	// A state that is saved after each pause of a millisecond is saved all the time.
+	b.configure(t, map[string]any{"monitored_services": units, "save_quiet": 1, "save_deadline": 2})
+	b.sh("systemctl start service-monitor; systemctl start " + strings.Join(units, " "))
+	before := map[string]unitState{}
+	for range kills {
+		<-time.After(rand.N(longest)) // the random moment
+		b.sh("systemctl kill -s KILL service-monitor")
+		text, err := b.ReadFile(stateFile)
+		if err != nil && len(before) == 0 {
+			continue // it has not come to save anything yet
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		now := parseState(t, []byte(text))
+		b.wantOnward(before, now)
+		before = now
+		b.sh("systemctl start service-monitor") // waits for it to be ready again
+	}
+	b.wantTidy()
+	b.sh("systemctl stop service-monitor; systemctl stop " + strings.Join(units, " "))
+	truth, state := b.truth(), readState(t, b.Machine)
+	b.wantOnward(before, state)
+	if n := truth[monitorUnit].Crashes; n != kills {
+		t.Errorf("the daemon was killed %d times, want %d", n, kills)
+	}
+	for _, unit := range units {
+		b.wantProven(unit, state[unit], truth[unit])
+	}
+}
+
+// wantOnward wants no unit missing and no counter lower than before.
+func (b *bed) wantOnward(before, now map[string]unitState) {
+	b.t.Helper()
+	for unit, was := range before {
+		is, ok := now[unit]
+		if !ok || is.Starts < was.Starts || is.Stops < was.Stops || is.Crashes < was.Crashes || is.Restarts < was.Restarts {
+			b.t.Errorf("%s went backwards (-before +after)\n- %+v\n+ %+v", unit, was, is)
+		}
+	}
+}
+
+// wantProven wants nothing counted that did not happen. What happened while no
+// daemon was there need not be counted.
+func (b *bed) wantProven(unit string, got unitState, truth gateway.Tally) {
+	b.t.Helper()
+	ends, truly := got.Stops+got.Crashes, truth.Stops+truth.Crashes
+	if got.Crashes == 0 || got.Starts > truth.Starts || got.Crashes > truth.Crashes || ends > truly {
+		b.t.Errorf("%s (-journal +counted)\n- %+v\n+ %+v", unit, truth, got)
+	}
+	if running := got.Starts + got.Before - ends; running != 0 && running != 1 {
+		b.t.Errorf("%s does not balance: %+v", unit, got)
+	}
+}
+
+// wantTidy wants the directory of the state file to hold nothing but what
+// belongs there, owned by the daemon's user.
+func (b *bed) wantTidy() {
+	b.t.Helper()
+	base := stateFile[strings.LastIndex(stateFile, "/")+1:]
+	known := []string{base, base + ".tmp", base + ".previous", base + ".lock"}
+	for line := range strings.Lines(b.sh("cd ${1:-/var/lib/service_monitor}; stat -c '%n %U %G %a' .* *")) {
+		file := strings.Fields(line)
+		if file[0] == "." || file[0] == ".." {
+			continue
+		}
+		if !slices.Contains(known, file[0]) {
+			b.t.Errorf("%s is left in the directory", file[0])
+		}
+		if got := strings.Join(file[1:], " "); got != "service-monitor service-monitor 644" {
+			b.t.Errorf("%s is %s, want service-monitor service-monitor 644", file[0], got)
+		}
+	}
+}
+
+// TestDamage damages the state file in several ways.
+func TestDamage(t *testing.T) {
+	const unit = "up.service"
+	tests := []struct {
+		name   string
+		damage string
+	}{
+		{"cut short", "truncate -s 100 " + stateFile},
+		{"emptied", "truncate -s 0 " + stateFile},
+		{"of zeros", "head -c 500 /dev/zero >" + stateFile},
+		{"another JSON", "echo '[1, 2]' >" + stateFile},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := bootBed(t, map[string]string{unit: stays}, []string{unit})
+			b.sh("systemctl start service-monitor; systemctl start up")
+			b.crash(unit)
+			b.awaitLog("", unit, "Incrementing crash counter -> 1")
+			b.sh("systemctl stop service-monitor")
+			b.wantTruth(unit)
+			// The same once more, so that both generations are right.
+			b.sh("systemctl start service-monitor; systemctl stop service-monitor")
+			b.sh("cp " + stateFile + " /var/whole; cp " + stateFile + ".previous /var/previous")
+			b.sh(tt.damage)
+			before := b.cursor()
+			b.sh("systemctl start service-monitor")
+			line := b.awaitLog(before, stateFile, ".corrupt-", "generation before")
+			t.Log(line)
+			if n := b.sh("ls " + stateFile + ".corrupt-* | wc -l"); n != "1" {
+				t.Errorf("%s damaged files are kept aside, want 1", n)
+			}
+			b.sh("systemctl start up")
+			b.crash(unit)
+			b.awaitLog(before, unit, "Incrementing crash counter ->")
+			b.sh("systemctl stop service-monitor")
+			b.wantTruth(unit)
+		})
+	}
+}

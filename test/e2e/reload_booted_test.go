@@ -1,0 +1,95 @@
+//go:build booted
+
+package e2e
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"service-monitor/test/gateway"
+)
+
+const configFile = "/etc/service-monitor/config.json"
+
+// TestReload changes the list of services while one of them crashes again and
+// again, of which nothing may be missed. The daemon monitors itself too: that
+// is how the states through which systemd sees a reload go are in its log.
+func TestReload(t *testing.T) {
+	const kept, gone, later = "kept.service", "gone.service", "later.service"
+	b := bootBed(t, map[string]string{kept: flaps, gone: stays, later: stays}, []string{kept, gone, monitorUnit})
+	b.sh("systemctl start service-monitor; systemctl start kept gone")
+	b.crash(gone)
+	b.awaitCrashes(gone, 1)
+	b.awaitCrashes(kept, 5)
+
+	b.configure(t, map[string]any{"monitored_services": []string{kept, later, monitorUnit}})
+	b.sh("systemctl reload service-monitor")
+	b.awaitLog("", "reloaded the configuration", "services: 3")
+	b.awaitLog("", gone+":  no longer monitored")
+	b.awaitLog("", later+":  first seen")
+	b.sh("systemctl start later")
+	b.crash(later)
+	b.awaitLog("", later, "Incrementing crash counter -> 1")
+	b.awaitCrashes(kept, b.truth()[kept].Crashes+5)
+	b.awaitShow("StatusText", "watching 3 services")
+
+	b.wantReloadsByNotify()
+	b.wantBadReload(t, later)
+	b.sh("systemctl stop kept later service-monitor")
+	b.wantTruth(kept, later)
+	b.wantLogged(kept, later)
+	state := readState(t, b.Machine)
+	if _, ok := state[gone]; ok || len(state) != 3 {
+		t.Errorf("the state file has %v, want %s, %s and %s", state, kept, later, monitorUnit)
+	}
+	text, err := b.ReadFile(stateFile + ".before-removal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if copied := parseState(t, []byte(text)); copied[gone].Crashes != 1 {
+		t.Errorf("the copy from before the removal has %+v of %s, want 1 crash", copied[gone], gone)
+	}
+}
+
+// configure replaces the configuration.
+func (b *bed) configure(t *testing.T, config map[string]any) {
+	t.Helper()
+	text, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.WriteFile(configFile, string(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantReloadsByNotify reloads the daemon behind the back of systemd, which can
+// know of it by RELOADING=1 and READY=1 alone.
+func (b *bed) wantReloadsByNotify() {
+	b.t.Helper()
+	before := b.cursor()
+	b.sh("systemctl kill -s HUP service-monitor")
+	b.awaitLog(before, monitorUnit, "active        -> reloading")
+	b.awaitLog(before, monitorUnit, "reloading     -> active")
+}
+
+// wantBadReload gives the daemon a configuration that it must refuse, and
+// crashes a unit, which it must count all the same.
+func (b *bed) wantBadReload(t *testing.T, unit string) {
+	t.Helper()
+	b.configure(t, map[string]any{"monitored_servces": []string{unit}})
+	before := b.cursor()
+	b.sh("systemctl reload service-monitor")
+	b.awaitLog(before, "cannot reload the configuration", configFile, "monitored_servces")
+	b.awaitLog(before, monitorUnit, "reloading     -> active")
+	b.wantShow("ActiveState", "active")
+	b.sh("systemctl start " + unit)
+	crashes := b.truth()[unit].Crashes
+	b.crash(unit)
+	b.awaitLife(unit, func(life gateway.Tally) bool { return life.Crashes > crashes })
+	b.awaitShow("StatusText", "watching 3 services")
+	if text := b.readLog(); !strings.Contains(text, "the old one stays in force") {
+		t.Error("the log file does not tell of the bad configuration")
+	}
+}
