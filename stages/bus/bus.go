@@ -149,14 +149,13 @@ func (s *Stage) synced() bool {
 
 // apply makes a list the one that is monitored.
 func (s *Stage) apply(ctx context.Context, p *port, list List) error {
-	first := s.watch.Load() == nil
-	known := list.Known
-	if !first {
-		known = s.watch.Load().names()
+	old := s.watch.Load()
+	first := old == nil
+	if first {
+		old = newWatch(nil).with(list.Known...)
 	}
-	w := newWatch(list.Services, known)
-	s.watch.Store(w)
-	for _, unit := range known {
+	s.watch.Store(old.relisted(list.Services))
+	for _, unit := range old.names() {
 		if !Match(list.Services, unit) {
 			delete(s.units, unit)
 			if err := p.Send(ctx, Signal{Kind: Forgotten, Unit: unit, Time: time.Now()}); err != nil {
@@ -330,6 +329,11 @@ func (s *Stage) snapshot(ctx context.Context, p *port, unit string, it link.Item
 	s.asked--
 	if _, ok := s.watch.Load().units[escape(unit)]; !ok {
 		return nil // removed by a reload meanwhile
+	}
+	if name := ownName(it); it.Err == nil && name != unit && name != "" {
+		if known, err := s.alias(unit, name); !known {
+			return s.failed(p, err)
+		}
 	}
 	s.units[unit] = true
 	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time}

@@ -397,6 +397,30 @@ func TestGlobs(t *testing.T) {
 	r.stop()
 }
 
+// A unit that is monitored by an alias is announced by its own name alone.
+func TestAlias(t *testing.T) {
+	own := func(name string) []byte {
+		p := properties("active")
+		p["Id"] = dbus.MakeVariant(name)
+		return fakebus.Body(p)
+	}
+	r := start(t, func(b *fakebus.Bus) {
+		b.Snapshot("sshd.service", own("ssh.service"))
+		b.Snapshot("syslog.service", own("syslog.service"))
+		b.Snapshot("rsyslog.service", own("syslog.service"))
+		b.Snapshot("dbus-org.x.service", own("x.service"))
+		b.Reply("ListUnitsByPatterns", listed("dbus-org.x.service"))
+	}, "syslog.service", "rsyslog.service", "sshd.service", "dbus-*.service")
+	r.want("snapshot syslog.service active", "snapshot sshd.service active")
+	r.play(change("x.service", "failed"), change("syslog.service", "failed"), change("ssh.service", "failed"))
+	r.want("changed syslog.service failed", "changed sshd.service failed")
+	r.lists <- bus.List{Services: []string{"sshd.service"}}
+	r.want("forgotten syslog.service ")
+	r.play(change("ssh.service", "active"))
+	r.want("changed sshd.service active")
+	r.stop()
+}
+
 // A stage that does not receive never stops the reading; what does not fit is
 // told of, and the unit's state asked for.
 func TestFallingBehindIsDeclaredAndHealed(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sirupsen/logrus"
+
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/wire"
 )
@@ -114,7 +116,7 @@ func (s *Stage) askSnapshots() error {
 // or the path of a unit file, and hold rest after it.
 func (s *Stage) listed(it link.Item, rest string) {
 	w := s.watch.Load()
-	units := w.names()
+	var units []string
 	r := wire.NewReader(it.Body, it.Order)
 	for end := r.Array(8); r.More(end); {
 		r.Align(8)
@@ -129,5 +131,42 @@ func (s *Stage) listed(it link.Item, rest string) {
 			s.await(name)
 		}
 	}
-	s.watch.Store(w.having(units))
+	s.watch.Store(w.with(units...))
+}
+
+// ownName returns the Id of a snapshot: the unit's own name, of which the one
+// that was asked for may be an alias.
+func ownName(it link.Item) (name string) {
+	r := wire.NewReader(it.Body, it.Order)
+	for end := r.Array(8); r.More(end); {
+		r.Align(8)
+		key, sig := r.String(), r.Variant()
+		if string(key) == "Id" && string(sig) == "s" {
+			return string(r.String())
+		}
+		r.Skip(sig)
+	}
+	return ""
+}
+
+// alias makes the changes of a unit's own name those of the alias by which it
+// is monitored, and reports whether they were already. An alias that only a
+// glob has found is none of ours: the unit matches by its own name, or does not.
+func (s *Stage) alias(unit, name string) (known bool, err error) {
+	w := s.watch.Load()
+	by, taken := w.units[escape(name)]
+	switch {
+	case taken && by == unit:
+		return true, nil
+	case taken || !slices.Contains(w.list, unit):
+		if slices.Contains(w.list, unit) {
+			s.log.WithFields(logrus.Fields{"unit": unit, "counted_as": by}).Warn("another name of a unit that is monitored already")
+		}
+		s.watch.Store(w.without(unit))
+		delete(s.units, unit)
+		return false, nil
+	}
+	s.watch.Store(w.aliased(unit, name))
+	delete(s.units, unit) // its snapshot counts when its changes are matched
+	return false, s.subscribe()
 }

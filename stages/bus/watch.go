@@ -34,16 +34,18 @@ func Match(list []string, unit string) bool {
 	})
 }
 
-// A watch is the set of units that are monitored. The connection reads it from
+// A watch is the set of units that are monitored. The link reads it from
 // another goroutine, so it is replaced and never changed.
 type watch struct {
-	units map[string]string // by object path
-	globs []string
+	list  []string // names and globs, as configured
+	globs []string // those of the list
+	// units are by object path. A unit that is monitored by an alias has two:
+	// its changes come from the path of its own name.
+	units map[string]string
 }
 
-// newWatch watches the units of a list, and those of known that match it.
-func newWatch(list, known []string) *watch {
-	w := &watch{units: make(map[string]string)}
+func newWatch(list []string) *watch {
+	w := &watch{list: list, units: make(map[string]string)}
 	for _, entry := range list {
 		if IsGlob(entry) {
 			w.globs = append(w.globs, entry)
@@ -51,26 +53,42 @@ func newWatch(list, known []string) *watch {
 			w.units[escape(entry)] = entry
 		}
 	}
-	for _, unit := range known {
-		if Match(list, unit) {
-			w.units[escape(unit)] = unit
-		}
-	}
 	return w
 }
 
-// with returns the watch with one more unit.
-func (w *watch) with(unit string) *watch {
-	units := maps.Clone(w.units)
-	units[escape(unit)] = unit
-	return &watch{units: units, globs: w.globs}
+// with returns the watch with more units.
+func (w *watch) with(units ...string) *watch {
+	more := &watch{w.list, w.globs, maps.Clone(w.units)}
+	for _, unit := range units {
+		more.units[escape(unit)] = unit
+	}
+	return more
 }
 
-// having returns the watch with these units and the same globs.
-func (w *watch) having(units []string) *watch {
-	having := newWatch(units, nil)
-	having.globs = w.globs
-	return having
+// aliased returns the watch with changes of name taken for those of unit.
+func (w *watch) aliased(unit, name string) *watch {
+	more := w.with()
+	more.units[escape(name)] = unit
+	return more
+}
+
+// without returns the watch without a unit.
+func (w *watch) without(unit string) *watch {
+	less := w.with()
+	maps.DeleteFunc(less.units, func(_, u string) bool { return u == unit })
+	return less
+}
+
+// relisted returns the watch of another list, with what is known of the units
+// that match it.
+func (w *watch) relisted(list []string) *watch {
+	next := newWatch(list)
+	for objectPath, unit := range w.units {
+		if Match(list, unit) {
+			next.units[objectPath] = unit
+		}
+	}
+	return next
 }
 
 // unit returns the monitored unit of an object path. A unit that matches a
@@ -86,7 +104,7 @@ func (w *watch) unit(objectPath []byte) (string, bool) {
 	return unit, ok && Match(w.globs, unit)
 }
 
-func (w *watch) names() []string { return slices.Sorted(maps.Values(w.units)) }
+func (w *watch) names() []string { return slices.Compact(slices.Sorted(maps.Values(w.units))) }
 
 // rules are the match rules that bring every change of the watched units.
 func (w *watch) rules() []string {
