@@ -53,9 +53,9 @@ bench: ## report ns and allocations per signal
 	go test -run '^$$' -bench . -benchmem ./stages/decode ./stages/classify ./stages/bus/wire
 
 fuzz: ## fuzz the readers of D-Bus data against godbus, a minute each
-	go test -run '^$$' -fuzz FuzzChanged -fuzztime 1m ./stages/decode
-	go test -run '^$$' -fuzz FuzzBody -fuzztime 1m ./stages/bus/wire
-	go test -run '^$$' -fuzz FuzzHeader -fuzztime 1m ./stages/bus/wire
+	go test -run '^$$' -fuzz FuzzChanged -fuzztime 1m -fuzzminimizetime 100x ./stages/decode
+	go test -run '^$$' -fuzz FuzzBody -fuzztime 1m -fuzzminimizetime 100x ./stages/bus/wire
+	go test -run '^$$' -fuzz FuzzHeader -fuzztime 1m -fuzzminimizetime 100x ./stages/bus/wire
 
 record: deps ## record the signals of all cases on this machine's systemd
 	$(SUDO) go test -buildvcs=false -tags booted -count=1 -run TestCases ./test/e2e -args \

@@ -89,7 +89,7 @@ func (l *Link) takeSignal(p wire.Prefix, h wire.Header) error {
 	case string(h.Interface) == ManagerInterface && string(h.Member) == "Reloading" && string(h.Signature) == "b":
 		body, err := l.body(p)
 		r := wire.NewReader(body, p.Order)
-		if err == nil && r.Uint32() == 0 {
+		if err == nil && r.Uint32() == 0 && r.Done() {
 			l.backlog.put(Item{Kind: Reloaded})
 		}
 		return err
@@ -135,7 +135,9 @@ func (l *Link) takeReply(p wire.Prefix, h wire.Header) error {
 	case failed:
 		it.Err = errors.New("call failed")
 	case it.Serial == ownerSerial:
-		l.owner = bytes.Clone(r.String())
+		if owner := r.String(); r.Done() {
+			l.owner = bytes.Clone(owner)
+		}
 	default:
 		it.Body = body
 	}

@@ -79,6 +79,14 @@ func TestFaultSticks(t *testing.T) {
 	}
 }
 
+func TestFail(t *testing.T) {
+	r := NewReader([]byte("\x01"), binary.LittleEndian)
+	r.Fail()
+	if got := r.Byte(); got != 0 || r.Done() || r.Err() != ErrMalformed {
+		t.Errorf("after Fail: Byte() = %d, Done() = %v, Err() = %v", got, r.Done(), r.Err())
+	}
+}
+
 // A consumer that appends to what it got must not change what follows it.
 func TestAppendLeavesBody(t *testing.T) {
 	b := mustMarshal(t, binary.LittleEndian, "ab", []byte("cd"), "ef")
