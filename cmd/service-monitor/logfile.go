@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,68 +21,125 @@ const (
 )
 
 // logFile is the rotated log file. lumberjack would write on into nothing when
-// its file is deleted or moved away, so the file is opened again when the path
-// no longer leads to it.
+// its file is deleted or moved away, so the file is opened again when it is not
+// the one that was written last.
 type logFile struct {
 	path   string
 	rotate *lumberjack.Logger
-	opened os.FileInfo
+	last   os.FileInfo // the file that was written last; nil before the first
 }
 
-// Write appends whole lines.
+// Write appends whole lines, and takes a line back that a full disk has torn.
 func (l *logFile) Write(b []byte) (int, error) {
-	if l.rotate == nil {
-		l.rotate = &lumberjack.Logger{Filename: l.path, MaxSize: logMegabytes, MaxBackups: logBackups, LocalTime: true}
-	}
-	now, err := os.Stat(l.path)
-	if l.opened != nil && (err != nil || !os.SameFile(l.opened, now)) {
-		l.rotate.Close() // opens again with the next write
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		// lumberjack would create it for its owner alone.
-		if err := touch(l.path); err != nil {
+	if now, err := os.Stat(l.path); err != nil || l.last == nil || !os.SameFile(l.last, now) {
+		if err := l.open(); err != nil {
 			return 0, err
 		}
 	}
 	n, err := l.rotate.Write(b)
-	l.opened, _ = os.Stat(l.path)
+	if err != nil {
+		n = l.untear(b[:n])
+	}
+	now, _ := os.Stat(l.path)
+	if l.last != nil && now != nil && !os.SameFile(l.last, now) {
+		// Rotated. lumberjack opens a new file without O_APPEND, which would leave a
+		// hole where somebody truncates it, and an old one with it.
+		l.rotate.Close()
+	}
+	l.last = now
 	return n, err
 }
 
-// touch creates a file that people may read, or checks that it may be written.
-func touch(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
-	if err != nil {
-		return err
+// untear cuts what was written back to its last whole line, and returns how much
+// of it is left.
+func (l *logFile) untear(written []byte) int {
+	whole := bytes.LastIndexByte(written, '\n') + 1
+	torn := int64(len(written) - whole)
+	now, err := os.Stat(l.path)
+	if err != nil || now.Size() < torn || os.Truncate(l.path, now.Size()-torn) != nil {
+		return len(written)
 	}
-	return f.Close()
+	return whole
 }
 
-// prepareLog makes sure that the log file can be written.
+// open makes lumberjack open the file with its next write.
+func (l *logFile) open() error {
+	l.last = nil
+	if err := prepareLog(l.path); err != nil {
+		return err
+	}
+	path := target(l.path)
+	if l.rotate != nil {
+		l.rotate.Close()
+	}
+	if l.rotate == nil || l.rotate.Filename != path { // a Logger costs a goroutine for good
+		l.rotate = &lumberjack.Logger{Filename: path, MaxSize: logMegabytes, MaxBackups: logBackups, LocalTime: true}
+	}
+	now, err := os.Stat(l.path)
+	l.last = now
+	return err
+}
+
+// target is where a symbolic link leads. Rotation renames the file, and must not
+// rename the link.
+func target(path string) string {
+	if leads, err := filepath.EvalSymlinks(path); err == nil {
+		return leads
+	}
+	return path
+}
+
+// prepareLog makes sure that the log file can be written. lumberjack would
+// create it for its owner alone.
 func prepareLog(path string) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is not a regular file", path)
 	}
-	return touch(path)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	endLine(f)
+	return f.Close()
 }
 
-// removeLog removes the log file and the backups that lumberjack made of it,
-// name-<time>.ext.
+// endLine ends a line that a power cut or a full disk has torn.
+func endLine(f *os.File) {
+	var last [1]byte
+	if _, err := f.Seek(-1, io.SeekEnd); err != nil {
+		return // empty
+	}
+	if _, err := f.Read(last[:]); err == nil && last[0] != '\n' {
+		f.WriteString("\n")
+	}
+}
+
+// backupTime is the layout of the time in the names of lumberjack's backups.
+const backupTime = "2006-01-02T15-04-05.000"
+
+// removeLog removes the log file and the backups that lumberjack made of it.
 func removeLog(path string) error {
-	ext := filepath.Ext(path)
-	stem := strings.TrimSuffix(filepath.Base(path), ext) + "-"
+	path = target(path)
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
 	errs := []error{remove(path)}
 	for _, e := range entries {
-		stamp, isBackup := strings.CutPrefix(strings.TrimSuffix(e.Name(), ext), stem)
-		if _, err := time.Parse("2006-01-02T15-04-05.000", stamp); isBackup && err == nil {
+		if e.Type().IsRegular() && isBackup(e.Name(), filepath.Base(path)) {
 			errs = append(errs, remove(filepath.Join(filepath.Dir(path), e.Name())))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// isBackup reports whether name is that of a backup of log, "stem-<time>.ext".
+func isBackup(name, log string) bool {
+	ext := filepath.Ext(log)
+	stamp, isOurs := strings.CutPrefix(name, strings.TrimSuffix(log, ext)+"-")
+	stamp, hasExt := strings.CutSuffix(stamp, ext)
+	_, err := time.Parse(backupTime, stamp)
+	return isOurs && hasExt && err == nil
 }
 
 func remove(path string) error {

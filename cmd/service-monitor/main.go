@@ -11,12 +11,13 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/coreos/go-systemd/v22/journal"
+	sdjournal "github.com/coreos/go-systemd/v22/journal"
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/cmd/service-monitor/internal/config"
 	"service-monitor/stages/bus"
 	"service-monitor/stages/logsink"
+	"service-monitor/stages/logsink/journal"
 	"service-monitor/stages/persist"
 )
 
@@ -82,21 +83,19 @@ type monitor struct {
 	command config.Command
 	log     *logrus.Logger // the daemon's own words
 	notes   *logsink.Notes
-	journal *logsink.Journal
+	journal *journal.Journal
 	console io.Writer // nil when standard output is the journal
 }
 
 // newMonitor opens nothing but the journal's socket.
 func newMonitor(command config.Command, stdout io.Writer) *monitor {
-	m := &monitor{command: command, log: logrus.New(), notes: logsink.NewNotes()}
+	m := &monitor{command: command, log: logrus.New()}
+	m.journal, _ = journal.Open(journal.Socket) // a machine without journald has none
+	m.notes = logsink.NewNotes(m.journal)
 	m.log.SetFormatter(logsink.Formatter{})
 	m.log.AddHook(m.notes)
-	m.journal, _ = logsink.OpenJournal() // a machine without journald has none
-	if m.journal != nil {
-		m.log.AddHook(m.journal)
-	}
 	m.log.SetOutput(io.Discard) // the hooks write: to write here could block
-	if inJournal, _ := journal.StdoutIsJournalStream(); m.journal == nil || !inJournal {
+	if inJournal, _ := sdjournal.StdoutIsJournalStream(); m.journal == nil || !inJournal {
 		m.console = stdout
 	}
 	m.setDebug(command.Config.Debug)

@@ -104,16 +104,14 @@ func step(tally Tally, t classify.Transition) Tally {
 	tally.Unit, tally.Life = t.Unit, t.Life
 	switch t.Kind {
 	case classify.Seen:
-		tally.State, tally.Changed = t.To, t.Time
+		tally.enter(t)
 		// An imported state file may hold counters that do not balance.
 		tally.Before = int64(tally.Stops+tally.Crashes) - int64(tally.Starts)
 		if t.Life.Running() {
 			tally.Before++
 		}
 	case classify.Moved:
-		if t.To != tally.State {
-			tally.State, tally.Changed = t.To, t.Time
-		}
+		tally.enter(t)
 	case classify.Started:
 		tally.Starts++
 	case classify.Stopped:
@@ -127,6 +125,14 @@ func step(tally Tally, t classify.Transition) Tally {
 	}
 	tally.Told = tally.State == unloaded
 	return tally
+}
+
+// enter takes the new state in. A unit that is found in the state that an
+// imported file tells of has not changed.
+func (t *Tally) enter(into classify.Transition) {
+	if into.To != t.State || t.Changed.IsZero() {
+		t.State, t.Changed = into.To, into.Time
+	}
 }
 
 // addCause returns causes with one more crash. It is a new slice, because
@@ -162,8 +168,8 @@ func (s *Stage) status(now time.Time) string {
 	return b.String()
 }
 
-// ago says how long something is past, roughly: the status is renewed when
-// something happens, not when time passes.
+// ago says how long something is past, roughly: the status is sent again with
+// each round in which it reads differently.
 func ago(d time.Duration) string {
 	switch {
 	case d < time.Minute:

@@ -7,15 +7,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+	"unicode/utf8"
 
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
+	"service-monitor/stages/logsink/journal"
 )
-
-// identifier is SYSLOG_IDENTIFIER of every entry (systemd.journal-fields(7)).
-const identifier = "service-monitor"
 
 // MESSAGE_ID of each kind of line. They never change: people filter by them.
 const (
@@ -29,6 +29,7 @@ const (
 	idGaveUp    = "93b3fe8c9d8d4bb2be71eb123a39a961"
 	idForgotten = "f2b34856c07c41eb9ab4c0e6961c88d0"
 	idSummary   = "89829bf77f324bf68076edaca0968f38"
+	idFile      = "d4025484f2d24561b105c5c536879fb0" // the log file takes no lines
 )
 
 // unloaded is the state of a unit that systemd does not have.
@@ -46,10 +47,15 @@ var levels = map[logrus.Level]string{
 
 // Format implements logrus.Formatter.
 func (Formatter) Format(e *logrus.Entry) ([]byte, error) {
-	b := e.Time.Local().AppendFormat(nil, "2006-01-02 15:04:05")
-	b = append(b, " - ["+levels[e.Level]+"] "...)
-	b = append(b, message(e)...)
-	return append(b, '\n'), nil
+	return format(e.Time, e.Level, message(e)), nil
+}
+
+// format is for text that is printable.
+func format(at time.Time, level logrus.Level, text string) []byte {
+	b := at.Local().AppendFormat(nil, "2006-01-02 15:04:05")
+	b = append(b, " - ["+levels[level]+"] "...)
+	b = append(b, text...)
+	return append(b, '\n')
 }
 
 // message is an entry's text with its fields, printable whatever they hold.
@@ -68,7 +74,7 @@ func message(e *logrus.Entry) string {
 
 // printable keeps what comes from outside from breaking a line or a terminal.
 func printable(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) < 0 {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return s
 	}
 	q := strconv.Quote(s)
@@ -124,19 +130,29 @@ func counter(e count.Event, id, name string, n uint64) line {
 	return line{logrus.InfoLevel, id, text}
 }
 
-// fields are those of an event in the journal.
-func fields(e count.Event, l line) []Field {
-	t := &e.Tally
-	f := []Field{
-		{"MESSAGE", printable(l.text)}, {"PRIORITY", priority(l.level)}, {"SYSLOG_IDENTIFIER", identifier}, {"MESSAGE_ID", l.id},
-		{"MONITOR_UNIT", e.Unit}, {"MONITOR_FROM", e.From}, {"MONITOR_TO", e.To}, {"MONITOR_SUB_STATE", e.SubState},
-		{"MONITOR_INVOCATION_ID", e.Invocation.String()},
-		{"MONITOR_STARTS", strconv.FormatUint(t.Starts, 10)}, {"MONITOR_STOPS", strconv.FormatUint(t.Stops, 10)},
-		{"MONITOR_CRASHES", strconv.FormatUint(t.Crashes, 10)}, {"MONITOR_RESTARTS", strconv.FormatUint(t.Restarts, 10)},
-	}
+// entry is a line in the journal.
+func entry(l line) []journal.Field {
+	return []journal.Field{{Key: "MESSAGE", Value: printable(l.text)}, {Key: "PRIORITY", Value: priority(l.level)}, {Key: "MESSAGE_ID", Value: l.id}}
+}
+
+// fields are those of a line about an event in the journal.
+func fields(e count.Event, l line) []journal.Field {
+	f := entry(l)
+	add := func(key, value string) { f = append(f, journal.Field{Key: "MONITOR_" + key, Value: value}) }
+	number := func(key string, n uint64) { add(key, strconv.FormatUint(n, 10)) }
+	add("UNIT", e.Unit)
+	add("FROM", e.From)
+	add("TO", e.To)
+	add("SUB_STATE", e.SubState)
+	add("INVOCATION_ID", e.Invocation.String())
+	number("STARTS", e.Tally.Starts)
+	number("STOPS", e.Tally.Stops)
+	number("CRASHES", e.Tally.Crashes)
+	number("RESTARTS", e.Tally.Restarts)
 	if e.Cause.Result != "" {
-		f = append(f, Field{"MONITOR_RESULT", e.Cause.Result},
-			Field{"MONITOR_EXIT_CODE", e.Cause.ExitCode()}, Field{"MONITOR_SIGNAL", e.Cause.Signal()})
+		add("RESULT", e.Cause.Result)
+		add("EXIT_CODE", e.Cause.ExitCode())
+		add("SIGNAL", e.Cause.Signal())
 	}
 	return f
 }
@@ -154,4 +170,53 @@ func priority(l logrus.Level) string {
 		return "6"
 	}
 	return "7"
+}
+
+// summed are the kinds of event that a summary counts.
+var summed = []struct {
+	kind      classify.Kind
+	one, many string
+}{
+	{classify.Started, "start", "starts"},
+	{classify.Stopped, "stop", "stops"},
+	{classify.Crashed, "crash", "crashes"},
+	{classify.Restarted, "automatic restart", "automatic restarts"},
+	{classify.Moved, "state change", "state changes"},
+}
+
+// summary counts the events since the last one that was written.
+type summary struct {
+	events int
+	counts [classify.Forgotten + 1]int
+}
+
+// add takes an event in, and reports whether it is the first that counts.
+func (s *summary) add(e count.Event) bool {
+	switch e.Kind {
+	case classify.Seen, classify.GaveUp, classify.Forgotten:
+		return false
+	case classify.Moved:
+		if e.From == e.To {
+			return false
+		}
+	}
+	s.events++
+	s.counts[e.Kind]++
+	return s.events == 1
+}
+
+// take returns the text, and begins anew.
+func (s *summary) take(span time.Duration) string {
+	var parts []string
+	for _, k := range summed {
+		switch n := s.counts[k.kind]; n {
+		case 0:
+		case 1:
+			parts = append(parts, "1 "+k.one)
+		default:
+			parts = append(parts, fmt.Sprintf("%d %s", n, k.many))
+		}
+	}
+	*s = summary{}
+	return fmt.Sprintf("summary of the last %v s: %s", span.Seconds(), strings.Join(parts, ", "))
 }

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -28,6 +31,7 @@ const (
 	previousSuffix = ".previous"       // the generation before
 	removedSuffix  = ".before-removal" // the last generation with units that are no longer monitored
 	corruptSuffix  = ".corrupt-"       // a damaged file, followed by the time it was found
+	lockSuffix     = ".lock"
 )
 
 // timeFormat is that of last_change_time, in local time.
@@ -55,49 +59,93 @@ type crashRecord struct {
 	Invocation string `json:"invocation"`
 }
 
-// Load reads the state file. A file that is not there is an empty state. A
-// damaged one is kept aside, and the generation before it is loaded; then
-// damage says what happened, for people.
-func (f *File) Load() (units map[string]count.Tally, damage error, err error) {
+// Load reads the state file. A damaged one is kept aside, and the generation
+// before takes its place, as it does where the file is missing; then damage says
+// what happened, for people. Where neither was ever saved, the state is empty.
+func (f *File) Load() (units map[string]count.Tally, damage, err error) {
 	units, err = load(f.path)
-	if err == nil || !errors.As(err, new(*damageError)) {
+	if !errors.As(err, new(*lostError)) {
 		return units, nil, err
 	}
-	aside := f.path + corruptSuffix + time.Now().Format("20060102-150405.000")
-	if renameErr := os.Rename(f.path, aside); renameErr != nil {
-		return nil, nil, fmt.Errorf("%w; cannot keep it aside: %w", err, renameErr)
-	}
-	damage = fmt.Errorf("%w; kept as %s", err, aside)
-	units, err = load(f.path + previousSuffix)
+	damage, err = setAside(f.path, err)
 	if err != nil {
-		return map[string]count.Tally{}, fmt.Errorf("%w; the generation before is no use either: %w; counting from zero", damage, err), nil
+		return nil, nil, err
 	}
-	return units, fmt.Errorf("%w; continuing from %d services of the generation before", damage, len(units)), nil
+	units, damage = f.loadPrevious(damage)
+	return units, damage, nil
 }
 
-// damageError is that of a file that can be read but not understood.
-type damageError struct{ err error }
+// loadPrevious loads the generation before the one that is lost, and adds to
+// damage what came of it.
+func (f *File) loadPrevious(damage error) (map[string]count.Tally, error) {
+	previous := f.path + previousSuffix
+	units, err := load(previous)
+	if err == nil {
+		// Where this fails the file is missing at the next start, which leads here.
+		alias(previous, f.path)
+		return units, fmt.Errorf("%w; continuing from the generation before, %s, with %d services", damage, previous, len(units))
+	}
+	units = map[string]count.Tally{}
+	if errors.Is(damage, fs.ErrNotExist) && errors.Is(err, fs.ErrNotExist) {
+		return units, nil
+	}
+	told, _ := setAside(previous, err)
+	return units, fmt.Errorf("%w; %w; counting from zero", damage, told)
+}
 
-func (e *damageError) Error() string { return e.err.Error() }
-func (e *damageError) Unwrap() error { return e.err }
+// setAside keeps a damaged file for people to look at, and adds to damage where.
+func setAside(path string, damage error) (told, err error) {
+	if errors.Is(damage, fs.ErrNotExist) {
+		return damage, nil
+	}
+	aside := path + corruptSuffix + time.Now().Format("20060102-150405.000")
+	if err := os.Rename(path, aside); err != nil {
+		return damage, fmt.Errorf("%w; cannot keep it aside: %w", damage, err)
+	}
+	return fmt.Errorf("%w; kept as %s", damage, aside), nil
+}
+
+// A lostError is that of a file that is missing or cannot be understood.
+type lostError struct {
+	path string
+	err  error
+}
+
+func (e *lostError) Error() string {
+	if errors.Is(e.err, fs.ErrNotExist) {
+		return fmt.Sprintf("there is no state file %s", e.path)
+	}
+	return fmt.Sprintf("state file %s is damaged: %v", e.path, e.err)
+}
+
+func (e *lostError) Unwrap() error { return e.err }
+
+// unreadable are the errors of a file whose blocks went bad: that is damage,
+// unlike a lack of permission or of memory.
+var unreadable = []error{unix.EIO, unix.EUCLEAN, unix.EBADMSG}
 
 func load(path string) (map[string]count.Tally, error) {
 	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return map[string]count.Tally{}, nil
-	}
-	if err != nil {
+	isErr := func(target error) bool { return errors.Is(err, target) }
+	switch {
+	case isErr(fs.ErrNotExist) || slices.ContainsFunc(unreadable, isErr):
+		return nil, &lostError{path, err}
+	case err != nil:
 		return nil, fmt.Errorf("cannot read state: %w", err)
 	}
 	units, err := parse(b)
 	if err != nil {
-		return nil, &damageError{fmt.Errorf("state file %s is damaged: %w", path, err)}
+		return nil, &lostError{path, err}
 	}
 	return units, nil
 }
 
 func parse(b []byte) (map[string]count.Tally, error) {
 	var records map[string]*record
+	if !utf8.Valid(b) {
+		return nil, errors.New("not UTF-8")
+	}
+	b = bytes.TrimPrefix(b, []byte("\uFEFF")) // an editor's
 	if err := json.Unmarshal(b, &records); err != nil {
 		return nil, err
 	}
@@ -109,29 +157,22 @@ func parse(b []byte) (map[string]count.Tally, error) {
 		if r == nil {
 			return nil, fmt.Errorf("%q: null, not an object", unit)
 		}
-		tally, err := r.tally(unit)
-		if err != nil {
-			return nil, fmt.Errorf("%q: %w", unit, err)
-		}
-		units[unit] = tally
+		units[unit] = r.tally(unit)
 	}
 	return units, nil
 }
 
-func (r *record) tally(unit string) (count.Tally, error) {
+func (r *record) tally(unit string) count.Tally {
 	t := count.Tally{
 		Unit: unit, State: r.LastState, Told: r.LoggedUnloaded,
 		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Restarts: r.Restarts, Before: r.Before,
 	}
-	if r.LastChangeTime != nil && *r.LastChangeTime != "" {
-		changed, err := time.ParseInLocation(timeFormat, *r.LastChangeTime, time.Local)
-		if err != nil {
-			return t, fmt.Errorf("last_change_time: %w", err)
-		}
-		t.Changed = changed
+	if r.LastChangeTime != nil {
+		// Counters are worth more than a time that cannot be read.
+		t.Changed, _ = time.ParseInLocation(timeFormat, *r.LastChangeTime, time.Local)
 	}
-	for result, crashes := range r.CrashCauses {
-		t.Causes = append(t.Causes, count.CauseCount{Result: result, Crashes: crashes})
+	for _, result := range slices.Sorted(maps.Keys(r.CrashCauses)) {
+		t.Causes = append(t.Causes, count.CauseCount{Result: result, Crashes: r.CrashCauses[result]})
 	}
 	if r.LastCrash != nil {
 		t.LastCrash = count.Crash{Time: r.LastCrash.Time, Cause: r.LastCrash.Cause, Invocation: r.LastCrash.Invocation}
@@ -139,7 +180,7 @@ func (r *record) tally(unit string) (count.Tally, error) {
 	if r.Life != nil {
 		t.Life = *r.Life
 	}
-	return t, nil
+	return t
 }
 
 func newRecord(t count.Tally) record {
@@ -184,45 +225,61 @@ func (f *File) Save(units map[string]count.Tally) error {
 
 func (f *File) replace(b []byte) error {
 	old, err := os.ReadFile(f.path)
-	if err == nil && bytes.Equal(old, b) {
-		return nil // flash wears
-	}
-	temp := f.path + tempSuffix
-	if err := write(temp, b); err != nil {
-		return err
-	}
-	f.keep(previousSuffix)
-	if err := os.Rename(temp, f.path); err != nil {
-		return err
+	if err != nil || !bytes.Equal(old, b) { // flash wears
+		temp := f.path + tempSuffix
+		defer os.Remove(temp)
+		if err := write(temp, b); err != nil {
+			return err
+		}
+		alias(f.path, f.path+previousSuffix) // if it can: the file itself is what must be safe
+		if err := os.Rename(temp, f.path); err != nil {
+			return err
+		}
 	}
 	// Without this the rename may not survive a power cut: measured, 29 of 120.
-	return syncDir(filepath.Dir(f.path))
+	return syncDir(f.path)
 }
 
-// keep gives the present generation a second name. A file system without hard
-// links keeps none: the state file itself is what must be safe.
-func (f *File) keep(suffix string) {
-	os.Remove(f.path + suffix)
-	os.Link(f.path, f.path+suffix)
-}
-
+// write writes a new file. What is left of an earlier attempt may be somebody
+// else's, such as that of a monitor that root ran.
 func write(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	os.Remove(path)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	if _, err := f.Write(b); err != nil {
-		return err
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
 	}
-	if err := f.Sync(); err != nil {
-		return err
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
 	}
-	return f.Close()
+	return err
 }
 
+// alias makes to the same file as from, at once: another name for it, or a copy
+// where there can be none (FAT, or a file of another user: proc_sys_fs(5),
+// "protected_hardlinks").
+func alias(from, to string) error {
+	temp := to + tempSuffix
+	defer os.Remove(temp)
+	os.Remove(temp)
+	if err := os.Link(from, temp); err != nil {
+		b, err := os.ReadFile(from)
+		if err == nil {
+			err = write(temp, b)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return os.Rename(temp, to)
+}
+
+// syncDir makes the names in a file's directory durable.
 func syncDir(path string) error {
-	d, err := os.Open(path)
+	d, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
@@ -233,10 +290,11 @@ func syncDir(path string) error {
 // ErrHeld is returned by Hold where another monitor holds the file.
 var ErrHeld = errors.New("another monitor holds it")
 
-// Hold takes path for this process, with a lock file beside it. The lock ends
-// with the process; the lock file stays, because removing it would race.
+// Hold takes path for this process, with a lock file beside the file. The lock
+// ends with the process; the lock file stays, because removing it would race. To
+// read it is enough, because root may have made it (--clear).
 func Hold(path string) (*os.File, error) {
-	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
+	lock, err := os.OpenFile(follow(path)+lockSuffix, os.O_RDONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +314,31 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &File{path, lock}, nil
+	return &File{follow(path), lock}, nil
+}
+
+// maxLinks bounds follow as the kernel bounds it (path_resolution(7)).
+const maxLinks = 40
+
+// follow returns the file that a symbolic link leads to, there or not yet. To
+// rename over the link would leave the data on the disk that people linked away
+// from, and the next boot would find the old counters where they linked to.
+func follow(path string) string {
+	for range maxLinks {
+		target, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+			if err != nil {
+				break
+			}
+			target = filepath.Join(dir, target)
+		}
+		path = target
+	}
+	return path
 }
 
 // Close lets another monitor have the file.
@@ -266,13 +348,20 @@ func (f *File) Close() error { return f.lock.Close() }
 // that were kept aside stay: they are somebody's to look at.
 func (f *File) Remove() error {
 	var errs []error
-	for _, suffix := range []string{"", tempSuffix, previousSuffix, removedSuffix} {
-		if err := os.Remove(f.path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
+	for _, suffix := range []string{"", previousSuffix, removedSuffix} {
+		for _, path := range []string{f.path + suffix, f.path + suffix + tempSuffix} {
+			if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // KeepRemoved keeps a copy of the state file from before units are removed.
-func (f *File) KeepRemoved() { f.keep(removedSuffix) }
+func (f *File) KeepRemoved() error {
+	if err := alias(f.path, f.path+removedSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot keep a copy of the state: %w", err)
+	}
+	return nil
+}

@@ -3,6 +3,7 @@ package persist
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"time"
 
@@ -25,7 +26,7 @@ const (
 type Store interface {
 	Save(units map[string]count.Tally) error
 	// KeepRemoved keeps a copy of what is stored, before units are removed.
-	KeepRemoved()
+	KeepRemoved() error
 }
 
 // Stage is the persister.
@@ -35,22 +36,25 @@ type Stage struct {
 	units map[string]count.Tally
 	pace  pace
 
-	kept    bool      // a copy from before the removal of units
-	failing time.Time // since when saving fails; zero while it does not
-	retry   time.Duration
-	again   time.Time
-	quiet   time.Time // no report before
+	kept     bool      // a copy from before the removal of units
+	failing  time.Time // since when saving fails; zero while it does not
+	reported bool      // that it fails
+	retry    time.Duration
+	again    time.Time // no attempt before
+	quiet    time.Time // no report before
 }
 
 // New returns a persister of units, which are saved already, that saves a
 // change when no other has come for quiet, and at the latest after deadline.
 func New(log logrus.FieldLogger, store Store, units map[string]count.Tally, quiet, deadline time.Duration) *Stage {
-	return &Stage{log: log, store: store, units: maps.Clone(units), pace: pace{quiet: quiet, deadline: deadline}}
+	s := &Stage{log: log, store: store, units: make(map[string]count.Tally), pace: pace{quiet: quiet, deadline: deadline}}
+	maps.Copy(s.units, units)
+	return s
 }
 
 type port = pipeline.Port[count.Event, pipeline.None]
 
-// Run saves until the events end, and then once more.
+// Run saves until the events end, or an abort, and then once more.
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	timer := time.NewTimer(0)
 	timer.Stop()
@@ -67,7 +71,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			q.Answer(pipeline.Answer{Status: s.status()})
 			continue
 		case <-ctx.Done():
-			return ctx.Err()
+			return errors.Join(ctx.Err(), s.finish())
 		}
 		if due := s.due(); !due.IsZero() {
 			timer.Reset(time.Until(due))
@@ -78,16 +82,24 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 func (s *Stage) take(e count.Event, now time.Time) {
 	unit := e.Tally.Unit
 	if e.Kind == classify.Forgotten {
-		if !s.kept {
-			s.store.KeepRemoved()
-			s.kept = true
-		}
+		s.keepRemoved()
 		delete(s.units, unit)
 		s.pace.changed(now, false)
 		return
 	}
 	s.pace.changed(now, e.Tally.Crashes > s.units[unit].Crashes)
 	s.units[unit] = e.Tally
+}
+
+// keepRemoved keeps one copy of the units that are removed together.
+func (s *Stage) keepRemoved() {
+	if s.kept {
+		return
+	}
+	s.kept = true
+	if err := s.store.KeepRemoved(); err != nil {
+		s.log.WithField("error", err).Warn("units are removed from the state without a copy")
+	}
 }
 
 func (s *Stage) due() time.Time {
@@ -99,26 +111,35 @@ func (s *Stage) due() time.Time {
 }
 
 func (s *Stage) save(p *port, now time.Time) {
-	err := s.store.Save(s.units)
-	if err == nil {
-		s.pace.saved(now)
-		s.kept = false
-		if !s.failing.IsZero() {
-			s.log.WithField("failed_for", now.Sub(s.failing).Round(time.Second)).Info("saved state again")
-			s.failing, s.retry, s.again = time.Time{}, 0, time.Time{}
-			p.Nudge()
-		}
-		return
+	was := s.failing
+	if err := s.store.Save(s.units); err != nil {
+		s.failed(err, now)
+	} else {
+		s.saved(now)
 	}
+	if s.failing != was {
+		p.Nudge()
+	}
+}
+
+func (s *Stage) saved(now time.Time) {
+	s.pace.saved(now)
+	s.kept = false
+	if s.reported {
+		s.log.WithField("failed_for", now.Sub(s.failing).Round(time.Second)).Info("state is saved again")
+	}
+	s.failing, s.reported, s.retry, s.again = time.Time{}, false, 0, time.Time{}
+}
+
+func (s *Stage) failed(err error, now time.Time) {
 	if s.failing.IsZero() {
 		s.failing = now
-		p.Nudge()
 	}
 	s.retry = min(max(2*s.retry, firstRetry), lastRetry)
 	s.again = now.Add(s.retry)
-	if now.After(s.quiet) {
-		s.quiet = now.Add(reportEvery)
-		s.log.WithFields(logrus.Fields{"error": err, "retry": s.retry}).Error("cannot save state; monitoring goes on")
+	if !now.Before(s.quiet) {
+		s.quiet, s.reported = now.Add(reportEvery), true
+		s.log.WithFields(logrus.Fields{"error": err, "retry": s.retry}).Error("state is not saved; monitoring goes on")
 	}
 }
 

@@ -1,0 +1,384 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// newLog returns a log file that is prepared as at the start.
+func newLog(t *testing.T, path string) *logFile {
+	t.Helper()
+	if err := prepareLog(path); err != nil {
+		t.Fatal(err)
+	}
+	l := &logFile{path: path}
+	t.Cleanup(func() {
+		if l.rotate != nil {
+			l.rotate.Close()
+		}
+	})
+	return l
+}
+
+func logPath(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "service-monitor.log")
+}
+
+func (l *logFile) put(t *testing.T, text string) {
+	t.Helper()
+	if n, err := l.Write([]byte(text)); err != nil || n != len(text) {
+		t.Fatalf("Write: %d of %d, %v", n, len(text), err)
+	}
+}
+
+func wantText(t *testing.T, path, want string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(b)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+func backups(t *testing.T, path string) []string {
+	t.Helper()
+	all, err := filepath.Glob(strings.TrimSuffix(path, ".log") + "-*.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// Every line of five megabytes is in one file, whole; the log file has at most a
+// megabyte, the newest three backups stay, and people may read them all. Two
+// rotations within a millisecond would overwrite a backup: not even a loop that
+// does nothing else writes a megabyte of lines so fast.
+func TestLogRotates(t *testing.T) {
+	path := logPath(t)
+	l := newLog(t, path)
+	const lines = 5 << 20 / 128
+	line := func(i int) string { return fmt.Sprintf("%07d %s\n", i, strings.Repeat("x", 119)) }
+	for i := range lines {
+		l.put(t, line(i))
+	}
+	waitFor(t, "three backups", func() bool { return len(backups(t, path)) == 3 })
+	next := lines
+	all := append(backups(t, path), path)
+	for i := len(all) - 1; i >= 0; i-- {
+		b, err := os.ReadFile(all[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(all[i]); err != nil || info.Mode() != 0o644 || info.Size() > 1<<20 {
+			t.Errorf("%s: mode %v, %d bytes (%v)", all[i], info.Mode(), info.Size(), err)
+		}
+		text := string(b)
+		for ; text != ""; text = strings.TrimSuffix(text, line(next)) {
+			if next--; !strings.HasSuffix(text, line(next)) {
+				t.Fatalf("%s: line %d is not where it should be", all[i], next)
+			}
+		}
+	}
+	if want := lines - 3*(1<<20/128); next > want {
+		t.Errorf("the first line that is left is %d, want at most %d", next, want)
+	}
+	if name := regexp.MustCompile(`/service-monitor-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}\.log$`); !name.MatchString(all[0]) {
+		t.Errorf("a backup is named %s", all[0])
+	}
+}
+
+// waitFor waits for what lumberjack's goroutine does.
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for range 1_000_000 {
+		if done() {
+			return
+		}
+	}
+	t.Fatalf("no %s", what)
+}
+
+// The log goes on in a file at its path, whatever people do with the one before.
+func TestLogIsFoundAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(path string) error
+		want string
+	}{
+		{"nothing", func(string) error { return nil }, "one\ntwo\n"},
+		{"deleted", os.Remove, "two\n"},
+		{"moved", func(path string) error { return os.Rename(path, path+".1") }, "two\n"},
+		{"moved, and made anew", func(path string) error {
+			return errors.Join(os.Rename(path, path+".1"), os.WriteFile(path, []byte("by logrotate\n"), 0o644))
+		}, "by logrotate\ntwo\n"},
+		{"truncated", func(path string) error { return os.Truncate(path, 0) }, "two\n"},
+		{"replaced by an editor", func(path string) error {
+			return errors.Join(os.WriteFile(path+"~", []byte("edited"), 0o644), os.Rename(path+"~", path))
+		}, "edited\ntwo\n"},
+		{"appended to", func(path string) error {
+			f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = f.WriteString("mine\n")
+			return err
+		}, "one\nmine\ntwo\n"},
+	} {
+		for _, rotated := range []bool{false, true} { // lumberjack opens a new file otherwise
+			t.Run(fmt.Sprint(tt.name, ", rotated ", rotated), func(t *testing.T) {
+				path := logPath(t)
+				if rotated {
+					if err := os.WriteFile(path, make([]byte, logMegabytes<<20), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				l := newLog(t, path)
+				l.put(t, "one\n")
+				if err := tt.do(path); err != nil {
+					t.Fatal(err)
+				}
+				l.put(t, "two\n")
+				wantText(t, path, tt.want)
+				if info, err := os.Stat(path); err != nil || info.Mode() != 0o644 {
+					t.Errorf("mode %v (%v)", info.Mode(), err)
+				}
+			})
+		}
+	}
+}
+
+// A link to another disk stays one, over a rotation too.
+func TestLogLink(t *testing.T) {
+	dir := t.TempDir()
+	data := filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path, leads := filepath.Join(dir, "service-monitor.log"), filepath.Join(data, "monitor.log")
+	if err := os.Symlink("data/monitor.log", path); err != nil {
+		t.Fatal(err)
+	}
+	l := newLog(t, path)
+	most := strings.Repeat("x", 1<<19) + "\n" // no two fit into a file
+	for range 2 {
+		l.put(t, most)
+	}
+	wantText(t, leads, most)
+	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != fs.ModeSymlink {
+		t.Errorf("the link is %v (%v)", info.Mode(), err)
+	}
+	if got := backups(t, leads); len(got) != 1 {
+		t.Errorf("backups %v, want one beside the file", got)
+	}
+	if err := removeLog(path); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(data); err != nil || len(left) > 0 {
+		t.Errorf("what removeLog leaves: %v (%v)", left, err)
+	}
+	if err := os.Remove(path); err != nil { // and no link any more
+		t.Fatal(err)
+	}
+	l.put(t, "here\n")
+	wantText(t, path, "here\n")
+}
+
+// What a power cut has torn does not swallow the next line.
+func TestLogEndsTornLine(t *testing.T) {
+	path := logPath(t)
+	if err := os.WriteFile(path, []byte("one\ntw"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	newLog(t, path).put(t, "three\n")
+	wantText(t, path, "one\ntw\nthree\n")
+}
+
+// A full disk takes a part of a write: whole lines stay, and the caller learns
+// how much that is.
+func TestLogFullDisk(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		limit uint64 // bytes that a file may have
+		want  int
+		text  string
+	}{
+		{"nothing fits", 4, 0, "one\n"},
+		{"a part of a line", 6, 0, "one\n"},
+		{"a line", 8, 4, "one\ntwo\n"},
+		{"a line and a part", 11, 4, "one\ntwo\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := logPath(t)
+			l := newLog(t, path)
+			l.put(t, "one\n")
+			text := []byte("two\nthree\n")
+			n, err := limited(t, tt.limit, func() (int, error) { return l.Write(text) })
+			if n != tt.want || !errors.Is(err, unix.EFBIG) {
+				t.Errorf("Write: %d, %v, want %d and %v", n, err, tt.want, unix.EFBIG)
+			}
+			wantText(t, path, tt.text)
+			l.put(t, string(text[n:]))
+			wantText(t, path, "one\ntwo\nthree\n")
+		})
+	}
+}
+
+// limited calls write while a file may have so many bytes.
+func limited(t *testing.T, bytes uint64, write func() (int, error)) (int, error) {
+	t.Helper()
+	signal.Ignore(unix.SIGXFSZ)
+	defer signal.Reset(unix.SIGXFSZ)
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_FSIZE, &was)
+	return write()
+}
+
+func TestLogRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		make func(path string) error
+		want string
+	}{
+		{"directory", func(path string) error { return os.Mkdir(path, 0o755) }, "PATH is not a regular file"},
+		{"pipe", func(path string) error { return unix.Mkfifo(path, 0o644) }, "PATH is not a regular file"},
+		{"link to a device", func(path string) error { return os.Symlink("/dev/null", path) }, "PATH is not a regular file"},
+		{"link into nothing", func(path string) error { return os.Symlink("nothing/a.log", path) }, "open PATH: no such file or directory"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := logPath(t)
+			if err := tt.make(path); err != nil {
+				t.Fatal(err)
+			}
+			want := strings.ReplaceAll(tt.want, "PATH", path)
+			if err := prepareLog(path); err == nil || err.Error() != want {
+				t.Errorf("at the start: %v, want %s", err, want)
+			}
+			// The same when it takes the place of the log file later.
+			os.Remove(path)
+			l := newLog(t, path)
+			l.put(t, "one\n")
+			os.Remove(path)
+			if err := tt.make(path); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.Write([]byte("two\n")); err == nil || err.Error() != want {
+				t.Errorf("later: %v, want %s", err, want)
+			}
+			os.Remove(path)
+			l.put(t, "three\n")
+			wantText(t, path, "three\n")
+		})
+	}
+}
+
+// touchAll makes files, and directories where a name ends in a slash.
+func touchAll(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		var err error
+		if strings.HasSuffix(name, "/") {
+			err = os.Mkdir(path, 0o755)
+		} else {
+			err = os.WriteFile(path, nil, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Of what is beside the log file only its backups are removed with it.
+func TestRemoveLog(t *testing.T) {
+	const stamp = "2025-07-07T10-15-23.000"
+	for _, tt := range []struct {
+		name   string
+		log    string
+		gone   []string
+		others []string
+	}{
+		{"default", "service-monitor.log", []string{"service-monitor-" + stamp + ".log", "service-monitor-1970-01-01T00-00-12.345.log"}, []string{
+			"service-monitor-2025.log", "service-monitor-" + stamp + ".log.gz", "service-monitor-" + stamp, "service-monitor-" + stamp + ".txt",
+			"service-monitor-" + stamp + "-x.log", "service-monitor-2025-13-07T10-15-23.000.log", "service-monitor-.log", "service-monitor-old.log",
+			"service-monitor.log.1", "service-monitor.log.lock", "service-monitor2-" + stamp + ".log", "my-service-monitor-" + stamp + ".log", "x.log",
+			"service-monitor-" + strings.Replace(stamp, "07", "08", 1) + ".log/",
+		}},
+		{"no extension", "monitor", []string{"monitor-" + stamp}, []string{"monitor-" + stamp + ".log", "monitor-old"}},
+		{"two dots", "a.b.log", []string{"a.b-" + stamp + ".log"}, []string{"a-" + stamp + ".b.log", "a.b.log-" + stamp}},
+		{"nothing to remove", "a.log", nil, []string{"b.log"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			touchAll(t, dir, tt.gone...)
+			touchAll(t, dir, tt.others...)
+			if tt.gone != nil {
+				touchAll(t, dir, tt.log)
+			}
+			for range 2 {
+				if err := removeLog(filepath.Join(dir, tt.log)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			left := make(map[string]bool)
+			entries, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				left[e.Name()] = true
+			}
+			want := make(map[string]bool)
+			for _, name := range tt.others {
+				want[strings.TrimSuffix(name, "/")] = true
+			}
+			if diff := cmp.Diff(want, left); diff != "" {
+				t.Errorf("files that are left (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What the rotation makes is what removeLog removes.
+func TestRemoveLogAfterRotation(t *testing.T) {
+	path := logPath(t)
+	l := newLog(t, path)
+	most := strings.Repeat("x", 1<<19) + "\n" // no two fit into a file
+	for range 2 {
+		l.put(t, most)
+	}
+	if got := len(backups(t, path)); got != 1 {
+		t.Errorf("%d backups, want 1", got)
+	}
+	if err := removeLog(path); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) > 0 {
+		t.Errorf("left: %v (%v)", entries, err)
+	}
+}
+
+func TestRemoveLogNowhere(t *testing.T) {
+	if err := removeLog(filepath.Join(t.TempDir(), "nothing", "a.log")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("removeLog: %v, want %v", err, fs.ErrNotExist)
+	}
+}

@@ -1,0 +1,337 @@
+package count
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"service-monitor/pipeline"
+	"service-monitor/stages/classify"
+	"service-monitor/stages/decode"
+)
+
+var noon = time.Date(2025, 7, 7, 12, 0, 0, 0, time.UTC)
+
+// life is that of a unit in its nth invocation, which runs or has ended.
+func life(nth byte, running bool) classify.Life {
+	return classify.Life{ActiveState: "active", Invocation: decode.Invocation{nth}, Ran: true, Ended: !running}
+}
+
+func crash(result string) classify.Transition {
+	return classify.Transition{
+		Kind: classify.Crashed, Unit: "a.service", Time: noon.Add(time.Minute),
+		Invocation: decode.Invocation{1}, Cause: classify.Cause{Result: result, Code: 1, Status: 3}, Life: life(1, false),
+	}
+}
+
+func TestStep(t *testing.T) {
+	earlier := noon.Add(-time.Hour)
+	of := func(k classify.Kind, to string, l classify.Life) classify.Transition {
+		return classify.Transition{Kind: k, Unit: "a.service", Time: noon, To: to, Life: l}
+	}
+	for _, tt := range []struct {
+		name string
+		was  Tally
+		told classify.Transition
+		want Tally
+	}{{
+		name: "seen down",
+		told: of(classify.Seen, "inactive", life(0, false)),
+		want: Tally{State: "inactive", Changed: noon},
+	}, {
+		name: "seen running",
+		told: of(classify.Seen, "active", life(1, true)),
+		want: Tally{State: "active", Changed: noon, Before: 1},
+	}, {
+		name: "seen, and systemd does not have it",
+		told: of(classify.Seen, "unloaded", life(0, false)),
+		want: Tally{State: "unloaded", Changed: noon, Told: true},
+	}, {
+		name: "imported, in the state that the file tells of",
+		was:  Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
+		told: of(classify.Seen, "active", life(1, true)),
+		want: Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
+	}, {
+		name: "imported, in another state",
+		was:  Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
+		told: of(classify.Seen, "failed", life(1, false)),
+		want: Tally{State: "failed", Changed: noon, Starts: 5, Stops: 4, Before: -1},
+	}, {
+		name: "imported without a time",
+		was:  Tally{State: "active", Starts: 5, Stops: 4},
+		told: of(classify.Seen, "active", life(1, true)),
+		want: Tally{State: "active", Changed: noon, Starts: 5, Stops: 4},
+	}, {
+		name: "imported, counted more ends than starts",
+		was:  Tally{State: "inactive", Changed: earlier, Starts: 1, Stops: 2, Crashes: 3},
+		told: of(classify.Seen, "active", life(1, true)),
+		want: Tally{State: "active", Changed: noon, Starts: 1, Stops: 2, Crashes: 3, Before: 5},
+	}, {
+		name: "loaded at last",
+		was:  Tally{State: "unloaded", Changed: earlier, Told: true},
+		told: of(classify.Moved, "inactive", life(0, false)),
+		want: Tally{State: "inactive", Changed: noon},
+	}, {
+		name: "moved between sub states",
+		was:  Tally{State: "active", Changed: earlier},
+		told: of(classify.Moved, "active", life(1, true)),
+		want: Tally{State: "active", Changed: earlier},
+	}, {
+		name: "started",
+		was:  Tally{State: "active", Changed: earlier, Starts: 1},
+		told: of(classify.Started, "active", life(2, true)),
+		want: Tally{State: "active", Changed: earlier, Starts: 2},
+	}, {
+		name: "stopped",
+		was:  Tally{State: "active", Changed: earlier, Starts: 1},
+		told: of(classify.Stopped, "inactive", life(1, false)),
+		want: Tally{State: "active", Changed: earlier, Starts: 1, Stops: 1},
+	}, {
+		name: "crashed",
+		was:  Tally{State: "failed", Changed: earlier, Starts: 1},
+		told: crash("exit-code"),
+		want: Tally{
+			State: "failed", Changed: earlier, Starts: 1, Crashes: 1, Causes: []CauseCount{{"exit-code", 1}},
+			LastCrash: Crash{noon.Add(time.Minute), classify.Cause{Result: "exit-code", Code: 1, Status: 3}, "01" + strings.Repeat("0", 30)},
+		},
+	}, {
+		name: "restarted",
+		was:  Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1},
+		told: of(classify.Restarted, "activating", life(1, false)),
+		want: Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1, Restarts: 1},
+	}, {
+		name: "gave up",
+		was:  Tally{State: "failed", Changed: earlier, Starts: 1, Crashes: 1},
+		told: of(classify.GaveUp, "failed", life(1, false)),
+		want: Tally{State: "failed", Changed: earlier, Starts: 1, Crashes: 1},
+	}} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.want.Unit, tt.want.Life = "a.service", tt.told.Life
+			if diff := cmp.Diff(tt.want, step(tt.was, tt.told)); diff != "" {
+				t.Errorf("tally (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Tallies are on their way to others while the next crash is counted.
+func TestCausesAreNotShared(t *testing.T) {
+	s := New(nil)
+	first := s.count(crash("exit-code")).Tally
+	second := s.count(crash("signal")).Tally
+	third := s.count(crash("exit-code")).Tally
+	got := [][]CauseCount{first.Causes, second.Causes, third.Causes}
+	want := [][]CauseCount{{{"exit-code", 1}}, {{"exit-code", 1}, {"signal", 1}}, {{"exit-code", 2}, {"signal", 1}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("causes (-want +got):\n%s", diff)
+	}
+}
+
+// lived is a random unit life as the classifier tells it.
+type lived struct {
+	r       *rand.Rand
+	unit    string
+	nth     byte
+	running bool
+	told    []classify.Transition
+}
+
+func (l *lived) tell(k classify.Kind) {
+	l.told = append(l.told, classify.Transition{
+		Kind: k, Unit: l.unit, Time: noon, To: []string{"active", "failed", "unloaded"}[l.r.IntN(3)],
+		Cause: classify.Cause{Result: []string{"exit-code", "signal", "watchdog"}[l.r.IntN(3)]}, Life: life(l.nth, l.running),
+	})
+}
+
+func (l *lived) live(facts int) {
+	for range facts {
+		switch k := classify.Kind(l.r.IntN(int(classify.Forgotten))); {
+		case k == classify.Started && !l.running:
+			l.running = true
+			l.nth++
+			l.tell(k)
+		case (k == classify.Stopped || k == classify.Crashed) && l.running:
+			l.running = false
+			l.tell(k)
+		case k == classify.Moved || k == classify.Restarted || k == classify.GaveUp:
+			l.tell(k)
+		}
+	}
+}
+
+// What starts and what ends balance after every fact, whatever the counters of
+// an imported file; no counter goes down; and every crash has a cause.
+func TestConservation(t *testing.T) {
+	for seed := range uint64(1000) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		imported := Tally{Unit: "a.service", Starts: r.Uint64N(9), Stops: r.Uint64N(9), Crashes: r.Uint64N(9)}
+		if seed%2 == 0 {
+			imported = Tally{}
+		}
+		l := lived{r: r, unit: "a.service", nth: 1, running: r.IntN(2) == 0}
+		l.tell(classify.Seen)
+		l.live(60)
+		s := New(map[string]Tally{"a.service": imported})
+		was := imported
+		for i, fact := range l.told {
+			got := s.count(fact).Tally
+			running := int64(0)
+			if fact.Life.Running() {
+				running = 1
+			}
+			if int64(got.Starts)+got.Before != int64(got.Stops+got.Crashes)+running {
+				t.Fatalf("seed %d: %+v with %d running does not balance after fact %d", seed, got, running, i)
+			}
+			if got.Starts < was.Starts || got.Stops < was.Stops || got.Crashes < was.Crashes || got.Restarts < was.Restarts {
+				t.Fatalf("seed %d: %+v goes down to %+v", seed, was, got)
+			}
+			was = got
+		}
+		var caused uint64
+		for _, c := range was.Causes {
+			caused += c.Crashes
+		}
+		if caused != was.Crashes-imported.Crashes {
+			t.Fatalf("seed %d: causes %+v of %d crashes, %d of them imported", seed, was.Causes, was.Crashes, imported.Crashes)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	crashed := func(unit, state string, ago time.Duration) Tally {
+		return Tally{Unit: unit, State: state, Crashes: 1, LastCrash: Crash{Time: noon.Add(-ago)}}
+	}
+	for _, tt := range []struct {
+		name  string
+		units []Tally
+		want  string
+	}{
+		{"nothing", nil, "watching 0 services, 0 active"},
+		{"states", []Tally{
+			{Unit: "a", State: "active"}, {Unit: "b", State: "reloading"}, {Unit: "c", State: "activating"}, {Unit: "d", State: "failed"}, {Unit: "e", State: "unloaded"},
+		}, "watching 5 services, 2 active"},
+		{"the last crash of all", []Tally{crashed("a", "active", 3*time.Hour), crashed("b", "failed", 3*time.Minute), {Unit: "c", State: "active"}},
+			"watching 3 services, 2 active, last crash b 3 min ago"},
+		{"crashes of an imported file", []Tally{{Unit: "a", State: "active", Crashes: 7}}, "watching 1 services, 1 active"},
+		{"seconds", []Tally{crashed("a", "active", time.Minute-1)}, "watching 1 services, 1 active, last crash a just now"},
+		{"the clock was set back", []Tally{crashed("a", "active", -time.Hour)}, "watching 1 services, 1 active, last crash a just now"},
+		{"a minute", []Tally{crashed("a", "active", time.Minute)}, "watching 1 services, 1 active, last crash a 1 min ago"},
+		{"nearly an hour", []Tally{crashed("a", "active", time.Hour-1)}, "watching 1 services, 1 active, last crash a 59 min ago"},
+		{"an hour", []Tally{crashed("a", "active", time.Hour)}, "watching 1 services, 1 active, last crash a 1 h ago"},
+		{"nearly two days", []Tally{crashed("a", "active", 48*time.Hour-1)}, "watching 1 services, 1 active, last crash a 47 h ago"},
+		{"days", []Tally{crashed("a", "active", 60*time.Hour)}, "watching 1 services, 1 active, last crash a 2 days ago"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			known := make(map[string]Tally)
+			for _, tally := range tt.units {
+				known[tally.Unit] = tally
+			}
+			if got := New(known).status(noon); got != tt.want {
+				t.Errorf("status (-want +got):\n-%s\n+%s", tt.want, got)
+			}
+		})
+	}
+}
+
+// player sends its facts a second apart, and then waits for the stop.
+type player []classify.Transition
+
+func (y player) Run(ctx context.Context, p *pipeline.Port[pipeline.None, classify.Transition]) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if len(y) == 0 {
+				continue
+			}
+			if err := p.Send(ctx, y[0]); err != nil {
+				return err
+			}
+			y = y[1:]
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+type collector struct{ events *[]string }
+
+func (c collector) Run(ctx context.Context, p *pipeline.Port[Event, pipeline.None]) error {
+	for {
+		select {
+		case e, ok := <-p.In:
+			if !ok {
+				return nil
+			}
+			*c.events = append(*c.events, fmt.Sprintf("%d %s %d %d", e.Kind, e.Unit, e.Tally.Starts, e.Tally.Crashes))
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// manager is a service manager that remembers each STATUS= and when it came.
+type manager struct {
+	begun time.Time
+	told  []string
+}
+
+func (m *manager) Notify(state string) {
+	if _, status, ok := strings.Cut(state, "STATUS="); ok {
+		m.told = append(m.told, fmt.Sprintf("%v %s", time.Since(m.begun), status))
+	}
+}
+func (m *manager) Stalled(stage string, _ time.Duration) { m.told = append(m.told, "stalled "+stage) }
+func (m *manager) Watchdog() time.Duration               { return 0 }
+func (m *manager) Reload() string                        { return "" }
+
+// Every transition is an event, the counters of a unit that is forgotten begin
+// anew, what an earlier process counted goes on, and the status follows.
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fact := func(k classify.Kind, unit, to string) classify.Transition {
+			return classify.Transition{Kind: k, Unit: unit, To: to, Time: time.Now(), Cause: classify.Cause{Result: "signal"}}
+		}
+		facts := player{
+			fact(classify.Moved, "a.service", "active"), fact(classify.Started, "a.service", "active"),
+			fact(classify.Crashed, "a.service", "failed"), fact(classify.Forgotten, "a.service", ""),
+			fact(classify.Seen, "a.service", "active"),
+		}
+		var got []string
+		m := &manager{begun: time.Now()}
+		g := pipeline.New(m)
+		known := map[string]Tally{"a.service": {Unit: "a.service", Starts: 7}, "b.service": {Unit: "b.service", State: "active"}}
+		pipeline.Sink(g, "collector", pipeline.Add(g, "count", pipeline.Source(g, "player", facts), New(known)), collector{&got})
+		stop, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if err := g.Run(stop); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"1 a.service 7 0", "2 a.service 8 0", "4 a.service 8 1", "7 a.service 8 1", "0 a.service 0 0"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("events: kind, unit, starts, crashes (-want +got):\n%s", diff)
+		}
+		status := []string{
+			"0s watching 2 services, 1 active",
+			"1s watching 2 services, 2 active",
+			"3s watching 2 services, 2 active, last crash a.service just now",
+			"4s watching 1 services, 1 active",
+			"5s watching 2 services, 2 active",
+			"30s saving and stopping",
+		}
+		if diff := cmp.Diff(status, m.told); diff != "" {
+			t.Errorf("status (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -1,0 +1,256 @@
+package logsink
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus"
+
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+	"service-monitor/stages/decode"
+)
+
+// event is one at 10:15:23 on the seventh of July 2025.
+func event(k classify.Kind, unit string, more ...func(*count.Event)) count.Event {
+	e := count.Event{Transition: classify.Transition{
+		Kind: k, Unit: unit, Time: time.Date(2025, 7, 7, 10, 15, 23, 987654321, time.Local),
+	}}
+	for _, f := range more {
+		f(&e)
+	}
+	return e
+}
+
+func states(from, to, sub string) func(*count.Event) {
+	return func(e *count.Event) { e.From, e.To, e.SubState = from, to, sub }
+}
+
+func cause(result string, code, status int32) func(*count.Event) {
+	return func(e *count.Event) { e.Cause = classify.Cause{Result: result, Code: code, Status: status} }
+}
+
+func counts(starts, stops, crashes, restarts uint64) func(*count.Event) {
+	return func(e *count.Event) {
+		e.Tally = count.Tally{Unit: e.Unit, Starts: starts, Stops: stops, Crashes: crashes, Restarts: restarts}
+	}
+}
+
+func atLeast(e *count.Event) { e.AtLeast = true }
+
+// The lines that programs of users read are those of the Python monitor, to the
+// last space.
+func TestLines(t *testing.T) {
+	const at = "2025-07-07 10:15:23 - "
+	for _, tt := range []struct {
+		name  string
+		event count.Event
+		want  string
+	}{
+		{"start of a move", event(classify.Moved, "wirepas-gateway.service", states("inactive", "active", "running")),
+			at + "[INFO] wirepas-gateway.service:  inactive      -> active        (SubState: running)\n"},
+		{"the longest state", event(classify.Moved, "a.service", states("deactivating", "unloaded", "dead")),
+			at + "[INFO] a.service:  deactivating  -> unloaded      (SubState: dead)\n"},
+		{"between sub states", event(classify.Moved, "a.service", states("activating", "activating", "start")),
+			at + "[DEBUG] a.service:  activating    -> activating    (SubState: start)\n"},
+		{"start", event(classify.Started, "wirepas-gateway.service", counts(1, 0, 0, 0)),
+			at + "[INFO] wirepas-gateway.service:  Incrementing start counter -> 1\n"},
+		{"stop", event(classify.Stopped, "a.service", counts(4, 3, 0, 0)),
+			at + "[INFO] a.service:  Incrementing stop counter -> 3\n"},
+		{"stop that nobody saw", event(classify.Stopped, "a.service", counts(4, 3, 0, 0), atLeast),
+			at + "[INFO] a.service:  Incrementing stop counter -> 3 (at least: it was not watched)\n"},
+		{"crash by a signal", event(classify.Crashed, "mosquitto.service", cause("signal", 2, 9), counts(1, 0, 1, 0)),
+			at + "[ERROR] mosquitto.service: **CRASH** (ExitCode: none, Signal: 9 (SIGKILL), Result: signal)\n" +
+				at + "[INFO] mosquitto.service:  Incrementing crash counter -> 1\n"},
+		{"crash by an exit code", event(classify.Crashed, "hwcheck.service", cause("exit-code", 1, 1), counts(9, 0, 7, 0)),
+			at + "[ERROR] hwcheck.service: **CRASH** (ExitCode: 1, Signal: none, Result: exit-code)\n" +
+				at + "[INFO] hwcheck.service:  Incrementing crash counter -> 7\n"},
+		{"crash without a main process", event(classify.Crashed, "a.service", cause("timeout", 0, 0), counts(1, 0, 1, 0)),
+			at + "[ERROR] a.service: **CRASH** (ExitCode: none, Signal: none, Result: timeout)\n" +
+				at + "[INFO] a.service:  Incrementing crash counter -> 1\n"},
+		{"restart", event(classify.Restarted, "a.service", counts(1, 0, 1, 12)),
+			at + "[INFO] a.service:  Incrementing restart counter -> 12\n"},
+		{"gave up", event(classify.GaveUp, "a.service"),
+			at + "[ERROR] a.service:  start limit hit: systemd gave up restarting it (systemctl reset-failed, then start it by hand)\n"},
+		{"seen", event(classify.Seen, "a.service", states("", "active", "running")),
+			at + "[INFO] a.service:  first seen    -> active        (SubState: running)\n"},
+		{"seen, not loaded", event(classify.Seen, "setup.service", states("", "unloaded", "dead")),
+			at + "[WARNING] setup.service:  not loaded: systemd has no such unit (yet); watched all the same\n"},
+		{"forgotten", event(classify.Forgotten, "a.service", states("active", "", "")),
+			at + "[INFO] a.service:  no longer monitored; its counters are dropped\n"},
+		{"a name with escapes", event(classify.Started, `a-b@c\x2dd.service`, counts(1, 0, 0, 0)),
+			at + `[INFO] a-b@c\x2dd.service:  Incrementing start counter -> 1` + "\n"},
+		{"a sub state that would forge a line", event(classify.Moved, "a.service", states("active", "failed", "x)\n2025-07-07 10:15:24 - [INFO] b")),
+			at + `[INFO] a.service:  active        -> failed        (SubState: x)\n2025-07-07 10:15:24 - [INFO] b)` + "\n"},
+		{"a result that would clear the screen", event(classify.Crashed, "a.service", cause("\x1b[2J\x9b2J", 0, 0), counts(1, 0, 1, 0)),
+			at + `[ERROR] a.service: **CRASH** (ExitCode: none, Signal: none, Result: \x1b[2J\x9b2J)` + "\n" +
+				at + "[INFO] a.service:  Incrementing crash counter -> 1\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var file bytes.Buffer
+			s := New(Config{File: &file, Notes: NewNotes(nil), Debug: func() bool { return true }})
+			s.write(tt.event)
+			if err := s.owed.flush(&file, tt.event.Time); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, file.String()); diff != "" {
+				t.Errorf("lines (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{"", ""},
+		{`a-b@c\x2dd.service: "quoted" é 日本`, `a-b@c\x2dd.service: "quoted" é 日本`},
+		{"a\nb\r\tc", `a\nb\r\tc`},
+		{"\x00\x1b[31m\x7f", `\x00\x1b[31m\x7f`},
+		{"\u0085\u009b\u2028\u202e", `\u0085\u009b\u2028\u202e`},
+		{"\x9b2J", `\x9b2J`}, // a terminal may take it for an escape sequence
+		{"caf\xe9", `caf\xe9`},
+	} {
+		got := printable(tt.text)
+		if got != tt.want {
+			t.Errorf("%q: %s, want %s", tt.text, got, tt.want)
+		}
+		if again := printable(got); again != got {
+			t.Errorf("%q: printed twice: %s, want %s", tt.text, again, got)
+		}
+	}
+}
+
+// The daemon's own words look like the lines of events.
+func TestFormatter(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		level logrus.Level
+		text  string
+		data  logrus.Fields
+		want  string
+	}{
+		{"plain", logrus.InfoLevel, "starting", nil, "[INFO] starting"},
+		{"fields, by name", logrus.WarnLevel, "refused", logrus.Fields{"unit": "a.service", "signals": 3}, "[WARNING] refused (signals: 3, unit: a.service)"},
+		{"error", logrus.ErrorLevel, "cannot reload", logrus.Fields{"error": errors.New("line 3:\nbad")}, `[ERROR] cannot reload (error: line 3:\nbad)`},
+		{"control characters", logrus.ErrorLevel, "a\nb", logrus.Fields{"k": "\x1b"}, `[ERROR] a\nb (k: \x1b)`},
+		{"debug", logrus.DebugLevel, "x", nil, "[DEBUG] x"},
+		{"trace", logrus.TraceLevel, "x", nil, "[DEBUG] x"},
+		{"fatal", logrus.FatalLevel, "x", nil, "[CRITICAL] x"},
+		{"panic", logrus.PanicLevel, "x", nil, "[CRITICAL] x"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := &logrus.Entry{Time: time.Date(2025, 7, 7, 10, 15, 23, 0, time.Local), Level: tt.level, Message: tt.text, Data: tt.data}
+			got, err := Formatter{}.Format(e)
+			if want := "2025-07-07 10:15:23 - " + tt.want + "\n"; err != nil || string(got) != want {
+				t.Errorf("line (-want +got):\n-%s+%s(%v)", want, got, err)
+			}
+		})
+	}
+}
+
+// Every kind of line has an id of its own in the journal.
+func TestFields(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		event count.Event
+		want  []string
+	}{{
+		name: "crash",
+		event: event(classify.Crashed, `a\x2db.service`, states("active", "failed", "failed"), cause("core-dump", 3, 11), counts(5, 1, 3, 2), func(e *count.Event) {
+			e.Invocation = decode.Invocation{0xab}
+		}),
+		want: []string{
+			`MESSAGE=a\x2db.service: **CRASH** (ExitCode: none, Signal: 11 (SIGSEGV), Result: core-dump)`, "PRIORITY=3",
+			"MESSAGE_ID=a9c7ce28cc9d4a2baf64dd96586ff35a", `MONITOR_UNIT=a\x2db.service`, "MONITOR_FROM=active", "MONITOR_TO=failed",
+			"MONITOR_SUB_STATE=failed", "MONITOR_INVOCATION_ID=ab" + strings.Repeat("0", 30), "MONITOR_STARTS=5", "MONITOR_STOPS=1",
+			"MONITOR_CRASHES=3", "MONITOR_RESTARTS=2", "MONITOR_RESULT=core-dump", "MONITOR_EXIT_CODE=none", "MONITOR_SIGNAL=11 (SIGSEGV)",
+		},
+	}, {
+		name:  "seen, not loaded",
+		event: event(classify.Seen, "a.service", states("", "unloaded", "dead")),
+		want: []string{
+			"MESSAGE=a.service:  not loaded: systemd has no such unit (yet); watched all the same", "PRIORITY=4",
+			"MESSAGE_ID=0aa918fea24b430f802d308296670d0b", "MONITOR_UNIT=a.service", "MONITOR_FROM=", "MONITOR_TO=unloaded",
+			"MONITOR_SUB_STATE=dead", "MONITOR_INVOCATION_ID=", "MONITOR_STARTS=0", "MONITOR_STOPS=0", "MONITOR_CRASHES=0", "MONITOR_RESTARTS=0",
+		},
+	}} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			for _, f := range fields(tt.event, lines(tt.event)[0]) {
+				got = append(got, f.Key+"="+f.Value)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("fields (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// People filter by these: they never change.
+func TestMessageIDs(t *testing.T) {
+	want := map[classify.Kind][]string{
+		classify.Seen:      {"0aa918fea24b430f802d308296670d0b"},
+		classify.Moved:     {"2386ae31e1ea49ba8783ae172779299a"},
+		classify.Started:   {"1b35bf6905d74330ac38053d362e99b5"},
+		classify.Stopped:   {"3769531c6aa04fb699667a9abdce1110"},
+		classify.Crashed:   {"a9c7ce28cc9d4a2baf64dd96586ff35a", "503ff7240f654eb2ab616c718121229e"},
+		classify.Restarted: {"ba07e2c86b2c41f3b6c8ad951451c43e"},
+		classify.GaveUp:    {"93b3fe8c9d8d4bb2be71eb123a39a961"},
+		classify.Forgotten: {"f2b34856c07c41eb9ab4c0e6961c88d0"},
+	}
+	got := make(map[classify.Kind][]string)
+	for k := classify.Seen; k <= classify.Forgotten; k++ {
+		for _, l := range lines(event(k, "a.service")) {
+			got[k] = append(got[k], l.id)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("MESSAGE_ID by kind (-want +got):\n%s", diff)
+	}
+}
+
+func TestSummary(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		events []count.Event
+		want   string // empty for none
+	}{
+		{"nothing", nil, ""},
+		{"nothing that counts", []count.Event{
+			event(classify.Seen, "a", states("", "active", "running")), event(classify.GaveUp, "a"), event(classify.Forgotten, "a"),
+			event(classify.Moved, "a", states("active", "active", "reload")),
+		}, ""},
+		{"one of each", []count.Event{
+			event(classify.Moved, "a", states("active", "failed", "failed")), event(classify.Crashed, "a"), event(classify.Restarted, "a"),
+			event(classify.Started, "a"), event(classify.Stopped, "b"),
+		}, "summary of the last 60 s: 1 start, 1 stop, 1 crash, 1 automatic restart, 1 state change"},
+		{"several", []count.Event{
+			event(classify.Crashed, "a"), event(classify.Crashed, "a"), event(classify.Started, "a"), event(classify.Started, "b"), event(classify.Started, "c"),
+		}, "summary of the last 60 s: 3 starts, 2 crashes"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var s summary
+			for range 2 { // it begins anew
+				begun := 0
+				for _, e := range tt.events {
+					if s.add(e) {
+						begun++
+					}
+				}
+				if tt.want == "" {
+					if begun > 0 {
+						t.Error("a summary was begun")
+					}
+					continue
+				}
+				if got := s.take(time.Minute); got != tt.want || begun != 1 {
+					t.Errorf("summary, begun %d times (-want +got):\n-%s\n+%s", begun, tt.want, got)
+				}
+			}
+		})
+	}
+}

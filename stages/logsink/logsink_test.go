@@ -1,0 +1,517 @@
+package logsink
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus"
+
+	"service-monitor/pipeline"
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+	"service-monitor/stages/logsink/journal"
+	"service-monitor/stages/logsink/journal/journaltest"
+)
+
+// world is what a sink of a test meets: things that happen at their times, a
+// disk, a log and a service manager; and what came of it.
+type world struct {
+	disk
+	events chan count.Event
+	other  other
+	log    *logrus.Logger
+	config Config
+
+	begun time.Time
+	told  []string
+}
+
+// newWorld returns one with an empty disk. What happens in a bubble needs a
+// world that was made in it.
+func newWorld(c Config) *world {
+	w := &world{disk: disk{space: -1}, events: make(chan count.Event), other: make(other), log: logrus.New(), config: c, begun: time.Now()}
+	w.config.File = w
+	w.config.Notes = NewNotes(c.Journal)
+	if c.Debug == nil {
+		w.config.Debug = func() bool { return false }
+	}
+	w.log.SetOutput(io.Discard)
+	w.log.AddHook(w.config.Notes)
+	return w
+}
+
+// Notify and the others: a pipeline.Notifier.
+func (w *world) Notify(state string) {
+	if _, status, ok := strings.Cut(state, "STATUS="); ok {
+		w.told = append(w.told, fmt.Sprintf("%v %s", time.Since(w.begun), status))
+	}
+}
+func (w *world) Stalled(stage string, _ time.Duration) { w.told = append(w.told, "stalled "+stage) }
+func (w *world) Watchdog() time.Duration               { return 0 }
+func (w *world) Reload() string                        { return "" }
+
+// Run is the source: it passes the events on until they end.
+func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, count.Event]) error {
+	for {
+		select {
+		case e, ok := <-w.events:
+			if !ok {
+				return nil
+			}
+			if err := p.Send(ctx, e); err != nil {
+				return err
+			}
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// other is another sink, which fails when it is told to.
+type other chan error
+
+func (o other) Run(ctx context.Context, p *pipeline.Port[count.Event, pipeline.None]) error {
+	for {
+		select {
+		case _, ok := <-p.In:
+			if !ok {
+				return nil
+			}
+		case err := <-o:
+			return err
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// run runs a sink in this world while happen happens.
+func (w *world) run(t *testing.T, happen func()) error {
+	t.Helper()
+	g := pipeline.New(w)
+	events := pipeline.Source(g, "world", w)
+	pipeline.Sink(g, "logsink", events, New(w.config))
+	pipeline.Sink(g, "other", events, w.other)
+	stop, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer cancel()
+		happen()
+		synctest.Wait()
+	}()
+	return g.Run(stop)
+}
+
+// file is what is in the file, without the time of each line.
+func (w *world) file() (lines []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for line := range strings.Lines(w.text.String()) {
+		if _, text, ok := strings.Cut(line, " - "); ok {
+			line = text
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func (w *world) wantFile(t *testing.T, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, w.file()); diff != "" {
+		t.Errorf("file (-want +got):\n%s", diff)
+	}
+}
+
+func started(unit string, n uint64) count.Event {
+	return event(classify.Started, unit, counts(n, 0, 0, 0))
+}
+
+func journalOf(t *testing.T, d *journaltest.Journald) *journal.Journal {
+	t.Helper()
+	j, err := journal.Open(d.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { j.Close() })
+	return j
+}
+
+// Each event is in the file, on the console and in the journal, at once.
+func TestRunWritesEverywhere(t *testing.T) {
+	d := journaltest.Start(t)
+	j := journalOf(t, d)
+	synctest.Test(t, func(t *testing.T) {
+		var console bytes.Buffer
+		w := newWorld(Config{Journal: j, Console: &console})
+		err := w.run(t, func() {
+			w.events <- event(classify.Crashed, "a.service", cause("exit-code", 1, 3), counts(1, 0, 1, 0))
+			synctest.Wait()
+			w.wantFile(t, "[ERROR] a.service: **CRASH** (ExitCode: 3, Signal: none, Result: exit-code)\n",
+				"[INFO] a.service:  Incrementing crash counter -> 1\n")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(w.text.String(), console.String()); diff != "" {
+			t.Errorf("console (-file +console):\n%s", diff)
+		}
+	})
+	entry := func(message, priority, id string) map[string]string {
+		return map[string]string{
+			"MESSAGE": message, "PRIORITY": priority, "MESSAGE_ID": id, "SYSLOG_IDENTIFIER": "service-monitor",
+			"MONITOR_UNIT": "a.service", "MONITOR_FROM": "", "MONITOR_TO": "", "MONITOR_SUB_STATE": "", "MONITOR_INVOCATION_ID": "",
+			"MONITOR_STARTS": "1", "MONITOR_STOPS": "0", "MONITOR_CRASHES": "1", "MONITOR_RESTARTS": "0",
+			"MONITOR_RESULT": "exit-code", "MONITOR_EXIT_CODE": "3", "MONITOR_SIGNAL": "none",
+		}
+	}
+	want := []map[string]string{
+		entry("a.service: **CRASH** (ExitCode: 3, Signal: none, Result: exit-code)", "3", "a9c7ce28cc9d4a2baf64dd96586ff35a"),
+		entry("a.service:  Incrementing crash counter -> 1", "6", "503ff7240f654eb2ab616c718121229e"),
+	}
+	if diff := cmp.Diff(want, d.Read()); diff != "" {
+		t.Errorf("journal (-want +got):\n%s", diff)
+	}
+}
+
+func TestRunDebug(t *testing.T) {
+	d := journaltest.Start(t)
+	j := journalOf(t, d)
+	synctest.Test(t, func(t *testing.T) {
+		debug := false
+		w := newWorld(Config{Journal: j, Debug: func() bool { return debug }})
+		sub := func(to string) count.Event { return event(classify.Moved, "a.service", states("active", "active", to)) }
+		err := w.run(t, func() {
+			w.events <- sub("exited")
+			synctest.Wait()
+			debug = true // as a reload may say
+			w.events <- sub("running")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.wantFile(t, "[DEBUG] a.service:  active        -> active        (SubState: running)\n")
+	})
+	if got := d.Read(); len(got) != 1 || got[0]["PRIORITY"] != "7" || got[0]["MONITOR_SUB_STATE"] != "running" {
+		t.Errorf("journal: %q", got)
+	}
+}
+
+// The daemon's own words are lines like any other, and in the journal too.
+func TestRunNotes(t *testing.T) {
+	d := journaltest.Start(t)
+	j := journalOf(t, d)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(Config{Journal: j})
+		w.log.Info("before the sink runs")
+		err := w.run(t, func() {
+			w.events <- started("a.service", 1)
+			synctest.Wait()
+			fields := logrus.Fields{"error": errors.New("no\nspace"), "retry": time.Second}
+			w.log.WithFields(fields).Error("state is not saved")
+			fields["retry"] = "is not shared"
+			w.log.Debug("is not wanted")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.wantFile(t, "[INFO] before the sink runs\n", "[INFO] a.service:  Incrementing start counter -> 1\n",
+			`[ERROR] state is not saved (error: no\nspace, retry: 1s)`+"\n")
+	})
+	var got []string
+	for _, e := range d.Read() {
+		if e["MONITOR_UNIT"] == "" {
+			got = append(got, e["PRIORITY"]+" "+e["MESSAGE"])
+		}
+	}
+	if diff := cmp.Diff([]string{"6 before the sink runs", `3 state is not saved (error: no\nspace, retry: 1s)`}, got); diff != "" {
+		t.Errorf("journal (-want +got):\n%s", diff)
+	}
+}
+
+// Who logs never waits for the sink; what it could not take is told of.
+func TestNotesNeverWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(Config{})
+		for i := range noteBacklog + 3 { // nobody takes them: waiting would be a deadlock
+			w.log.Info(i)
+		}
+		if err := w.run(t, func() {}); err != nil {
+			t.Fatal(err)
+		}
+		got := w.file()
+		if len(got) != noteBacklog+1 || got[0] != "[INFO] 0\n" || got[noteBacklog] != fmt.Sprintf("[INFO] %d\n", noteBacklog-1) {
+			t.Errorf("%d lines: %q", len(got), got)
+		}
+		if got[1] != "[WARNING] lines of the monitor itself are missing here\n" {
+			t.Errorf("the loss is told of as %q", got[1])
+		}
+	})
+}
+
+// A summary follows a change, and nothing else does.
+func TestRunSummary(t *testing.T) {
+	d := journaltest.Start(t)
+	j := journalOf(t, d)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(Config{Journal: j, Summary: time.Minute})
+		err := w.run(t, func() {
+			w.events <- event(classify.Seen, "a.service", states("", "inactive", "dead"))
+			time.Sleep(time.Hour)
+			w.events <- started("a.service", 1)
+			time.Sleep(59 * time.Second)
+			w.events <- started("a.service", 2)
+			time.Sleep(24 * time.Hour)
+			w.events <- event(classify.Stopped, "a.service", counts(2, 1, 0, 0))
+			time.Sleep(30 * time.Second)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.wantFile(t, "[INFO] a.service:  first seen    -> inactive      (SubState: dead)\n",
+			"[INFO] a.service:  Incrementing start counter -> 1\n", "[INFO] a.service:  Incrementing start counter -> 2\n",
+			"[INFO] summary of the last 60 s: 2 starts\n", "[INFO] a.service:  Incrementing stop counter -> 1\n")
+	})
+	want := map[string]string{
+		"MESSAGE": "summary of the last 60 s: 2 starts", "PRIORITY": "6", "MESSAGE_ID": "89829bf77f324bf68076edaca0968f38", "SYSLOG_IDENTIFIER": "service-monitor",
+	}
+	if got := d.Read(); len(got) != 5 || !cmp.Equal(want, got[3]) {
+		t.Errorf("journal: %q", got)
+	}
+}
+
+func TestRunNoSummary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(Config{})
+		err := w.run(t, func() {
+			w.events <- started("a.service", 1)
+			time.Sleep(time.Hour)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.wantFile(t, "[INFO] a.service:  Incrementing start counter -> 1\n")
+	})
+}
+
+// turns counts how often a loop begins.
+type turns struct {
+	context.Context
+	n int
+}
+
+func (c *turns) Done() <-chan struct{} {
+	c.n++
+	return c.Context.Done()
+}
+
+// Nothing wakes an idle sink.
+func TestRunSleeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(Config{Summary: time.Minute})
+		ctx := &turns{Context: t.Context()}
+		done := make(chan error)
+		go func() { done <- New(w.config).Run(ctx, &port{In: w.events}) }()
+		w.events <- started("a.service", 1)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if ctx.n != 3 { // the first, after the event, after the summary
+			t.Errorf("%d turns", ctx.n)
+		}
+		close(w.events)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A disk that is full tears a line. When it takes lines again they are complete,
+// none is missing, and the journal and the status said so.
+func TestRunFullDisk(t *testing.T) {
+	d := journaltest.Start(t)
+	j := journalOf(t, d)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(Config{Journal: j})
+		err := w.run(t, func() {
+			time.Sleep(time.Second)
+			w.give(len("2025-07-07 10:15:23 - [INFO] a"))
+			w.events <- started("a.service", 1)
+			w.events <- started("b.service", 1)
+			time.Sleep(149500 * time.Millisecond) // between two retries
+			w.give(-1)
+			time.Sleep(2 * time.Second)
+			w.wantFile(t, "[INFO] a\n", "[INFO] a.service:  Incrementing start counter -> 1\n", "[INFO] b.service:  Incrementing start counter -> 1\n")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		since := w.begun.Add(time.Second).Format("15:04:05")
+		want := []string{"1s cannot write the log file since " + since, "2m31s ", "2m32.5s saving and stopping"}
+		if diff := cmp.Diff(want, w.told); diff != "" {
+			t.Errorf("status (-want +got):\n%s", diff)
+		}
+	})
+	var got []string
+	for _, e := range d.Read() {
+		if e["MONITOR_UNIT"] == "" {
+			got = append(got, e["MESSAGE_ID"]+" "+e["MESSAGE"])
+		}
+	}
+	const failed = idFile + " cannot write the log file; monitoring goes on (error: no space)"
+	if diff := cmp.Diff([]string{failed, failed, failed}, got); diff != "" {
+		t.Errorf("journal, a line a minute (-want +got):\n%s", diff)
+	}
+}
+
+// What exceeds the backlog is told of as soon as the disk takes it, though
+// nothing else happens.
+func TestRunCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var console strings.Builder
+		w := newWorld(Config{Console: &console})
+		const events = 1500
+		err := w.run(t, func() {
+			w.give(0)
+			for i := range uint64(events) {
+				w.events <- started("a.service", i+1)
+			}
+			synctest.Wait()
+			w.give(-1)
+			time.Sleep(retryEvery)
+			synctest.Wait()
+			got := w.file()
+			kept := len(got) - 1
+			if want := fmt.Sprintf("[WARNING] the log file took no more: %d lines are missing here\n", events-kept); kept < 500 || got[kept] != want {
+				t.Errorf("the last of %d lines is %q, want %q", len(got), got[kept], want)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(console.String(), "\n"); got != events {
+			t.Errorf("%d lines are on the console, want %d", got, events)
+		}
+	})
+}
+
+// A journald that does not read holds nothing up, and gets all once it reads.
+func TestRunStalledJournal(t *testing.T) {
+	d := journaltest.Start(t)
+	j := journalOf(t, d)
+	var read []map[string]string
+	const events = 600
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(Config{Journal: j})
+		err := w.run(t, func() {
+			for i := range uint64(events) {
+				w.events <- started("a.service", i+1)
+			}
+			synctest.Wait()
+			if got := len(w.file()); got != events {
+				t.Errorf("%d lines are in the file, want %d", got, events)
+			}
+			for range events { // each second, what the socket holds
+				read = append(read, d.Read()...)
+				time.Sleep(retryEvery)
+				synctest.Wait()
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	for i, e := range read {
+		if want := fmt.Sprint(i + 1); e["MONITOR_STARTS"] != want {
+			t.Fatalf("entry %d is %q, want %s starts", i, e, want)
+		}
+	}
+	if len(read) != events {
+		t.Errorf("%d entries are in the journal, want %d", len(read), events)
+	}
+}
+
+// A note that journald did not take at first is not left until the next event.
+func TestRunRetriesNotes(t *testing.T) {
+	d := journaltest.Start(t)
+	j := journalOf(t, d)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(Config{Journal: j})
+		err := w.run(t, func() {
+			d.Stop()
+			w.log.Info("journald is being restarted")
+			synctest.Wait()
+			d.Restart()
+			time.Sleep(retryEvery)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got := d.Read(); len(got) != 1 || got[0]["MESSAGE"] != "journald is being restarted" {
+		t.Errorf("journal: %q", got)
+	}
+}
+
+// What the file did not take is written at the end, also where another stage has
+// failed.
+func TestRunFinishes(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fails bool
+		want  string
+	}{
+		{"stop", false, "<nil>"},
+		{"abort", true, "other: no ink"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(Config{})
+				err := w.run(t, func() {
+					w.give(len("2025-07-07 10:15:23 - [INFO] a"))
+					w.events <- started("a.service", 1)
+					synctest.Wait()
+					w.give(-1)
+					if tt.fails {
+						w.other <- errors.New("no ink")
+					}
+				})
+				if got := fmt.Sprint(err); got != tt.want {
+					t.Errorf("Run: %s, want %s", got, tt.want)
+				}
+				w.wantFile(t, "[INFO] a\n", "[INFO] a.service:  Incrementing start counter -> 1\n")
+			})
+		})
+	}
+}
+
+func TestFinishTakesNotes(t *testing.T) {
+	w := newWorld(Config{})
+	w.log.Info("the end")
+	if err := New(w.config).finish(); err != nil {
+		t.Fatal(err)
+	}
+	w.wantFile(t, "[INFO] the end\n")
+}
+
+func TestRunFinishFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(Config{})
+		err := w.run(t, func() {
+			w.give(0)
+			w.events <- started("a.service", 1)
+		})
+		if want := "logsink: cannot write the log file: no space"; err == nil || err.Error() != want {
+			t.Errorf("Run: %v, want %s", err, want)
+		}
+	})
+}

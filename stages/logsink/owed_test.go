@@ -1,0 +1,149 @@
+package logsink
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var errFull = errors.New("no space")
+
+// disk is a file that takes as many bytes more as it is given; -1 for all.
+type disk struct {
+	mu    sync.Mutex
+	text  strings.Builder
+	space int
+}
+
+func (d *disk) give(space int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.space = space
+}
+
+func (d *disk) Write(b []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.space < 0 {
+		return d.text.Write(b)
+	}
+	n, _ := d.text.Write(b[:min(d.space, len(b))])
+	if d.space -= n; n < len(b) {
+		return n, errFull
+	}
+	return n, nil
+}
+
+// A full disk tears a line; it is written again, on a line of its own.
+func TestOwedTorn(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		spaces []int // at each attempt to write
+		want   string
+	}{
+		{"all", []int{-1}, "one\ntwo\n"},
+		{"nothing at first", []int{0, -1}, "one\ntwo\n"},
+		{"torn in the first line", []int{2, -1}, "on\none\ntwo\n"},
+		{"torn before the end of a line", []int{3, -1}, "one\ntwo\n"},
+		{"torn before the end of the last line", []int{7, -1}, "one\ntwo\n"},
+		{"torn twice before the end of a line", []int{3, 0, 4, -1}, "one\ntwo\n"},
+		{"torn between lines", []int{4, -1}, "one\ntwo\n"},
+		{"torn in the second line", []int{6, -1}, "one\ntw\ntwo\n"},
+		{"torn, then nothing, then all", []int{2, 0, 0, -1}, "on\none\ntwo\n"},
+		{"torn, then the newline alone", []int{2, 1, -1}, "on\none\ntwo\n"},
+		{"torn twice", []int{2, 2, -1}, "on\no\none\ntwo\n"},
+		{"torn, then a line", []int{2, 5, -1}, "on\none\ntwo\n"},
+		{"torn, then a line and a part", []int{2, 6, -1}, "on\none\nt\ntwo\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var o owed
+			d := &disk{}
+			o.add([]byte("one\n"))
+			o.add([]byte("two\n"))
+			for i, space := range tt.spaces {
+				d.give(space)
+				if err := o.flush(d, time.Time{}); (err == nil) != (i == len(tt.spaces)-1) {
+					t.Errorf("attempt %d: %v", i, err)
+				}
+			}
+			if diff := cmp.Diff(tt.want, d.text.String()); diff != "" {
+				t.Errorf("file (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// However a disk takes parts: each line is there once, complete and in order,
+// and what was torn is the beginning of the line after it.
+func TestOwedRandom(t *testing.T) {
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 5))
+		var o owed
+		d := &disk{}
+		var want []string
+		for i := range 50 {
+			line := fmt.Sprintf("<%d %s>", i, strings.Repeat("x", r.IntN(20)))
+			want = append(want, line)
+			o.add([]byte(line + "\n"))
+			d.give(r.IntN(60))
+			o.flush(d, time.Time{})
+		}
+		d.give(-1)
+		if err := o.flush(d, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		torn := ""
+		for line := range strings.Lines(d.text.String()) {
+			line = strings.TrimSuffix(line, "\n")
+			if !strings.HasSuffix(line, ">") {
+				torn = line
+				continue
+			}
+			if !strings.HasPrefix(line, torn) {
+				t.Fatalf("seed %d: %q follows %q", seed, line, torn)
+			}
+			torn = ""
+			got = append(got, line)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("seed %d: lines (-want +got):\n%s", seed, diff)
+		}
+	}
+}
+
+// What exceeds the backlog is counted, and told of where it is missing.
+func TestOwedCut(t *testing.T) {
+	var o owed
+	d := &disk{}
+	line := strings.Repeat("x", 999) + "\n"
+	const kept = fileBacklog / 1000
+	for range kept + 5 {
+		o.add([]byte(line))
+	}
+	o.add([]byte("short\n")) // it would fit, but not behind the others
+	if err := o.flush(d, time.Time{}); !errors.Is(err, errFull) {
+		t.Fatalf("flush: %v, want %v", err, errFull)
+	}
+	d.give(kept*len(line) + 10) // the lines that were kept, and a part of the notice
+	at := time.Date(2025, 7, 7, 10, 15, 23, 0, time.Local)
+	if err := o.flush(d, at); !errors.Is(err, errFull) {
+		t.Fatalf("flush: %v, want %v", err, errFull)
+	}
+	d.give(-1)
+	o.add([]byte("later\n"))
+	if err := o.flush(d, at); err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Repeat(line, kept) +
+		"2025-07-07\n2025-07-07 10:15:23 - [WARNING] the log file took no more: 6 lines are missing here\nlater\n"
+	if diff := cmp.Diff(want, d.text.String()); diff != "" {
+		t.Errorf("file (-want +got):\n%s", diff)
+	}
+}

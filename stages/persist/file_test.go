@@ -1,0 +1,771 @@
+package persist
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+	"service-monitor/stages/decode"
+)
+
+// writerEnv makes the test binary a monitor that saves until it is killed.
+const writerEnv = "PERSIST_TEST_WRITER"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(writerEnv); path != "" {
+		fmt.Println(saveForever(path))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func open(t *testing.T, path string) *File {
+	t.Helper()
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func newFile(t *testing.T) *File {
+	t.Helper()
+	return open(t, filepath.Join(t.TempDir(), "service_states.json"))
+}
+
+// generation is a state that tells itself from others.
+func generation(n uint64) map[string]count.Tally {
+	units := make(map[string]count.Tally)
+	for _, unit := range []string{"a.service", "b.service", `c\x2dd@1.service`} {
+		units[unit] = count.Tally{Unit: unit, State: "active", Starts: n}
+	}
+	return units
+}
+
+// text is what generation(n) is in the file.
+func text(t *testing.T, n uint64) string {
+	t.Helper()
+	f := newFile(t)
+	save(t, f, n)
+	return read(t, f.path)
+}
+
+func save(t *testing.T, f *File, n uint64) {
+	t.Helper()
+	if err := f.Save(generation(n)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// loaded loads what must be there and undamaged.
+func loaded(t *testing.T, f *File) map[string]count.Tally {
+	t.Helper()
+	units, damage, err := f.Load()
+	if err != nil || damage != nil {
+		t.Fatalf("Load: damage %v, error %v", damage, err)
+	}
+	return units
+}
+
+func same(t *testing.T, want, got map[string]count.Tally) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("units (-want +got):\n%s", diff)
+	}
+}
+
+// beside lists what is in the directory of path, but for the lock.
+func beside(t *testing.T, path string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), lockSuffix) {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+func TestSaveFormat(t *testing.T) {
+	changed := time.Date(2025, 7, 7, 10, 15, 23, 999, time.Local)
+	f := newFile(t)
+	err := f.Save(map[string]count.Tally{
+		"wirepas-gateway.service": {Unit: "wirepas-gateway.service", State: "active", Changed: changed, Starts: 5, Stops: 4},
+		"setup.service":           {Unit: "setup.service", State: "unloaded", Told: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{
+  "setup.service": {
+    "last_state": "unloaded",
+    "last_change_time": "",
+    "starts": 0,
+    "stops": 0,
+    "crashes": 0,
+    "logged_unloaded": true,
+    "restarts": 0,
+    "running_when_first_seen": 0
+  },
+  "wirepas-gateway.service": {
+    "last_state": "active",
+    "last_change_time": "2025-07-07 10:15:23",
+    "starts": 5,
+    "stops": 4,
+    "crashes": 0,
+    "logged_unloaded": false,
+    "restarts": 0,
+    "running_when_first_seen": 0
+  }
+}
+`
+	if diff := cmp.Diff(want, read(t, f.path)); diff != "" {
+		t.Errorf("state file (-want +got):\n%s", diff)
+	}
+	info, err := os.Stat(f.path)
+	if err != nil || info.Mode() != 0o644 {
+		t.Errorf("mode %v, want people to be able to read it (%v)", info.Mode(), err)
+	}
+}
+
+func TestLoadPython(t *testing.T) {
+	const six = `{"a.service": {"last_state": "active", "last_change_time": %s, "starts": 5, "stops": 3, "crashes": 1, "logged_unloaded": false}}`
+	changed := time.Date(2025, 7, 7, 10, 15, 23, 0, time.Local)
+	counted := count.Tally{Unit: "a.service", State: "active", Starts: 5, Stops: 3, Crashes: 1}
+	for _, tt := range []struct {
+		name string
+		text string
+		want func(*count.Tally)
+	}{
+		{"six keys", fmt.Sprintf(six, `"2025-07-07 10:15:23"`), func(u *count.Tally) { u.Changed = changed }},
+		{"never changed", fmt.Sprintf(six, `null`), func(*count.Tally) {}},
+		{"never changed, empty", fmt.Sprintf(six, `""`), func(*count.Tally) {}},
+		{"another format of time", fmt.Sprintf(six, `"2025-07-07T10:15:23Z"`), func(*count.Tally) {}},
+		{"no time", `{"a.service": {"last_state": "active", "starts": 5, "stops": 3, "crashes": 1}}`, func(*count.Tally) {}},
+		{"unloaded", `{"a.service": {"last_state": "unloaded", "starts": 5, "stops": 3, "crashes": 1, "logged_unloaded": true}}`, func(u *count.Tally) {
+			u.State, u.Told = "unloaded", true
+		}},
+		{"one line, other order, a key of another version", `{"a.service":{"x":[1],"crashes":1,"stops":3,"starts":5,"last_state":"active"}}`, func(*count.Tally) {}},
+		{"saved by an editor on Windows", "\uFEFF" + strings.ReplaceAll(fmt.Sprintf(six, "null"), ",", ",\r\n"), func(*count.Tally) {}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFile(t)
+			put(t, f.path, tt.text)
+			want := counted
+			tt.want(&want)
+			same(t, map[string]count.Tally{"a.service": want}, loaded(t, f))
+		})
+	}
+}
+
+// full is a unit of which everything is known.
+func full() count.Tally {
+	invocation := decode.Invocation{1, 2, 0xff}
+	return count.Tally{
+		Unit: `a-b@c\x2dd.service`, State: "activating", Changed: time.Date(2025, 7, 7, 10, 15, 23, 0, time.Local),
+		Starts: 1 << 63, Stops: 3, Crashes: 4, Restarts: 5, Before: -7, Told: false,
+		Causes: []count.CauseCount{{Result: "exit-code", Crashes: 1}, {Result: "signal", Crashes: 3}},
+		LastCrash: count.Crash{
+			Time: time.Date(2025, 7, 7, 10, 15, 23, 123456789, time.UTC), Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: invocation.String(),
+		},
+		Life: classify.Life{
+			ActiveState: "activating", SubState: "auto-restart", Invocation: invocation, NRestarts: 5, Entered: 1 << 60,
+			Ran: true, Ended: true, Untold: true, Retrying: true, GivenUp: true,
+		},
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	f := newFile(t)
+	want := map[string]count.Tally{full().Unit: full(), "never.service": {Unit: "never.service", State: "unloaded", Told: true}}
+	for range 2 {
+		if err := f.Save(want); err != nil {
+			t.Fatal(err)
+		}
+		same(t, want, loaded(t, f))
+	}
+}
+
+// Flash wears: what is there already is not written again, and the generation
+// before stays another one.
+func TestSaveTheSame(t *testing.T) {
+	f := newFile(t)
+	save(t, f, 1)
+	save(t, f, 2)
+	was, err := os.Stat(f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	save(t, f, 2)
+	now, err := os.Stat(f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !os.SameFile(was, now) {
+		t.Error("the same state was written again")
+	}
+	if diff := cmp.Diff(text(t, 1), read(t, f.path+previousSuffix)); diff != "" {
+		t.Errorf("generation before (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoadNothing(t *testing.T) {
+	f := newFile(t)
+	if units := loaded(t, f); units == nil || len(units) > 0 {
+		t.Errorf("loaded %v, want an empty state", units)
+	}
+}
+
+// damaged are texts that no state file has.
+var damaged = map[string]string{
+	"empty":                   "",
+	"null":                    "null",
+	"zeros":                   strings.Repeat("\x00", 512),
+	"binary":                  "\x7fELF\x02\x01\x01\xff\xfe",
+	"array":                   `[{"a.service": {}}]`,
+	"string":                  `"a.service"`,
+	"number":                  "5",
+	"unit is null":            `{"a.service": null}`,
+	"unit is an array":        `{"a.service": []}`,
+	"unit is a number":        `{"a.service": 5}`,
+	"counter is a string":     `{"a.service": {"starts": "5"}}`,
+	"counter is negative":     `{"a.service": {"starts": -1}}`,
+	"counter is a fraction":   `{"a.service": {"starts": 1.5}}`,
+	"counter is too large":    `{"a.service": {"starts": 18446744073709551616}}`,
+	"counter is an object":    `{"a.service": {"stops": {}}}`,
+	"state is a number":       `{"a.service": {"last_state": 5}}`,
+	"time is a number":        `{"a.service": {"last_change_time": 5}}`,
+	"flag is a string":        `{"a.service": {"logged_unloaded": "true"}}`,
+	"causes are an array":     `{"a.service": {"crash_causes": ["signal"]}}`,
+	"invocation is no number": `{"a.service": {"life": {"invocation": "0123456789abcdef0123456789abcdeg"}}}`,
+	"invocation is too short": `{"a.service": {"life": {"invocation": "0123"}}}`,
+	"crash time":              `{"a.service": {"last_crash": {"time": "yesterday"}}}`,
+	"two objects":             `{}{}`,
+	"an object and more":      `{"a.service": {"starts": 5}}x`,
+	"a flipped bit in a name": "{\"\xe1.service\": {\"starts\": 5}}",
+	"UTF-16":                  "\xff\xfe{\x00}\x00",
+}
+
+// A damaged file is kept as it is, the generation before goes on in its place,
+// also after a kill, and the report names both.
+func TestLoadDamaged(t *testing.T) {
+	f := newFile(t)
+	if err := f.Save(map[string]count.Tally{"a.service": {Unit: "a.service", Starts: 7}}); err != nil {
+		t.Fatal(err)
+	}
+	whole := read(t, f.path)
+	for name, damage := range damaged {
+		t.Run(name, func(t *testing.T) { loadDamaged(t, damage) })
+	}
+	t.Run("truncated", func(t *testing.T) {
+		for n := range len(whole) - len("\n") {
+			loadDamaged(t, whole[:n])
+		}
+	})
+}
+
+func loadDamaged(t *testing.T, damage string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "service_states.json")
+	f := open(t, path)
+	save(t, f, 1)
+	save(t, f, 2)
+	put(t, path, damage)
+	units, report, err := f.Load()
+	if err != nil || report == nil {
+		t.Fatalf("%q: damage %v, error %v", damage, report, err)
+	}
+	same(t, generation(1), units)
+	aside, err := filepath.Glob(path + corruptSuffix + "*")
+	if err != nil || len(aside) != 1 || read(t, aside[0]) != damage {
+		t.Fatalf("%q: kept aside %v (%v)", damage, aside, err)
+	}
+	for _, part := range []string{path + " is damaged: ", "kept as " + aside[0], previousSuffix + ", with 3 services"} {
+		if !strings.Contains(report.Error(), part) {
+			t.Errorf("%q: report %q does not say %q", damage, report, part)
+		}
+	}
+	same(t, generation(1), loaded(t, f)) // killed before the first save
+	save(t, f, 3)
+	same(t, generation(3), loaded(t, f))
+	if read(t, aside[0]) != damage {
+		t.Errorf("%q: what was kept aside is overwritten", damage)
+	}
+}
+
+func TestLoadGenerations(t *testing.T) {
+	one := text(t, 1)
+	for _, tt := range []struct {
+		name     string
+		file     string // "-" for none
+		previous string
+		want     uint64 // generation; 0 for none
+		aside    int    // files that are kept aside
+		report   string
+	}{
+		{"missing", "-", one, 1, 0, "there is no state file DIR/s.json; continuing from the generation before, DIR/s.json.previous, with 3 services"},
+		{"damaged, none before", "[", "-", 0, 1, "state file DIR/s.json is damaged: unexpected end of JSON input; kept as DIR/s.json.corrupt-TIME; there is no state file DIR/s.json.previous; counting from zero"},
+		{"both damaged", "[", "null", 0, 2, "state file DIR/s.json is damaged: unexpected end of JSON input; kept as DIR/s.json.corrupt-TIME; " +
+			"state file DIR/s.json.previous is damaged: null, not an object; kept as DIR/s.json.previous.corrupt-TIME; counting from zero"},
+		{"missing, damaged before", "-", "[", 0, 1, "there is no state file DIR/s.json; state file DIR/s.json.previous is damaged: unexpected end of JSON input; " +
+			"kept as DIR/s.json.previous.corrupt-TIME; counting from zero"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			f := open(t, filepath.Join(dir, "s.json"))
+			for path, text := range map[string]string{f.path: tt.file, f.path + previousSuffix: tt.previous} {
+				if text != "-" {
+					put(t, path, text)
+				}
+			}
+			units, damage, err := f.Load()
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]count.Tally{}
+			if tt.want > 0 {
+				want = generation(tt.want)
+			}
+			same(t, want, units)
+			if diff := cmp.Diff(tt.report, mask(damage.Error(), dir)); diff != "" {
+				t.Errorf("report (-want +got):\n%s", diff)
+			}
+			aside, _ := filepath.Glob(filepath.Join(dir, "*"+corruptSuffix+"*"))
+			if len(aside) != tt.aside {
+				t.Errorf("kept aside %v, want %d", aside, tt.aside)
+			}
+			same(t, want, loaded(t, f)) // killed before the first save
+		})
+	}
+}
+
+// mask hides the directory and the times of corrupt files.
+func mask(s, dir string) string {
+	parts := strings.Split(strings.ReplaceAll(s, dir, "DIR"), corruptSuffix)
+	for i := range parts[1:] {
+		parts[i+1] = "TIME" + parts[i+1][len("20060102-150405.000"):]
+	}
+	return strings.Join(parts, corruptSuffix)
+}
+
+// A file that may not be read is not damaged: somebody must set it right.
+func TestLoadForbidden(t *testing.T) {
+	f := newFile(t)
+	if err := os.WriteFile(f.path, []byte("{}"), 0); err != nil {
+		t.Fatal(err)
+	}
+	unprivileged(t, f.path, func() {
+		if _, damage, err := f.Load(); damage != nil || !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("Load: damage %v, error %v, want permission denied", damage, err)
+		}
+	})
+}
+
+func TestLoadDirectory(t *testing.T) {
+	f := newFile(t)
+	if err := os.Mkdir(f.path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, damage, err := f.Load(); damage != nil || !errors.Is(err, unix.EISDIR) {
+		t.Errorf("Load: damage %v, error %v, want is a directory", damage, err)
+	}
+}
+
+// Blocks that went bad are damage, as /proc/self/mem shows: its first page is
+// never mapped, and reading it is an input/output error.
+func TestLoadBadBlocks(t *testing.T) {
+	if _, err := load("/proc/self/mem"); !errors.As(err, new(*lostError)) {
+		t.Errorf("load: %v, want it to be damage", err)
+	}
+}
+
+// unprivileged calls f as a user who may read what all may, and write nothing
+// in the directory of path.
+func unprivileged(t *testing.T, path string, f func()) {
+	t.Helper()
+	dir := filepath.Dir(path)
+	if os.Geteuid() != 0 {
+		os.Chmod(dir, 0o555)
+		defer os.Chmod(dir, 0o755)
+		f()
+		return
+	}
+	os.Chmod(filepath.Dir(dir), 0o755) // of all tests
+	runtime.LockOSThread()             // the file system's user is the thread's
+	defer runtime.UnlockOSThread()
+	unix.Setfsuid(65534)
+	defer unix.Setfsuid(0)
+	f()
+}
+
+// Where the state cannot be saved, what was saved stays, nothing is left behind
+// that would fill the disk, and a later save works.
+func TestSaveFails(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		under func(t *testing.T, path string, f func())
+		want  error
+	}{
+		{"the directory is read only", unprivileged, fs.ErrPermission},
+		{"the disk is full", fullDisk, unix.EFBIG},
+		{"the directory is gone", without, fs.ErrNotExist},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFile(t)
+			save(t, f, 1)
+			save(t, f, 2)
+			tt.under(t, f.path, func() {
+				err := f.Save(generation(3))
+				if !errors.Is(err, tt.want) || !strings.HasPrefix(err.Error(), "cannot save state: ") {
+					t.Errorf("Save: %v, want %v", err, tt.want)
+				}
+			})
+			same(t, generation(2), loaded(t, f))
+			want := []string{"service_states.json", "service_states.json.previous"}
+			if diff := cmp.Diff(want, beside(t, f.path)); diff != "" {
+				t.Errorf("files (-want +got):\n%s", diff)
+			}
+			save(t, f, 3)
+			same(t, generation(3), loaded(t, f))
+		})
+	}
+}
+
+// fullDisk calls f while a file may have 100 bytes: a write takes a part, and
+// then fails.
+func fullDisk(t *testing.T, _ string, f func()) {
+	t.Helper()
+	signal.Ignore(unix.SIGXFSZ)
+	defer signal.Reset(unix.SIGXFSZ)
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 100, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_FSIZE, &was)
+	f()
+}
+
+// without calls f while the directory of path is elsewhere.
+func without(t *testing.T, path string, f func()) {
+	t.Helper()
+	dir := filepath.Dir(path)
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	f()
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// People link the state file to a disk that keeps it: the link stays, and what
+// it leads to is replaced, there or not yet.
+func TestSymbolicLink(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		links map[string]string
+	}{
+		{"absolute", map[string]string{"var/s.json": "DIR/data/s.json"}},
+		{"relative", map[string]string{"var/s.json": "../data/s.json"}},
+		{"of a link", map[string]string{"var/s.json": "../etc/s.json", "etc/s.json": "DIR/data/s.json"}},
+		{"in a linked directory", map[string]string{"var": "data/deep", "data/deep/s.json": "../s.json"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, sub := range []string{"data/deep", "etc"} {
+				os.MkdirAll(filepath.Join(dir, sub), 0o755)
+			}
+			if _, linked := tt.links["var"]; !linked {
+				os.Mkdir(filepath.Join(dir, "var"), 0o755)
+			}
+			for from, to := range tt.links {
+				if err := os.Symlink(strings.ReplaceAll(to, "DIR", dir), filepath.Join(dir, from)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			link, data := filepath.Join(dir, "var/s.json"), filepath.Join(dir, "data/s.json")
+			f := open(t, link)
+			if _, err := Open(data); !errors.Is(err, ErrHeld) {
+				t.Errorf("Open of what the link leads to: %v, want %v", err, ErrHeld)
+			}
+			for n := uint64(1); n <= 2; n++ {
+				save(t, f, n)
+				if info, err := os.Lstat(link); err != nil || info.Mode().Type() != fs.ModeSymlink {
+					t.Errorf("the link is %v (%v)", info.Mode(), err)
+				}
+				if diff := cmp.Diff(text(t, n), read(t, data)); diff != "" {
+					t.Errorf("what the link leads to (-want +got):\n%s", diff)
+				}
+			}
+			same(t, generation(2), loaded(t, f))
+		})
+	}
+}
+
+func TestLinkLoop(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.json")
+	if err := os.Symlink("s.json", path); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := open(t, path).Load(); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("Load: %v, want %v", err, unix.ELOOP)
+	}
+}
+
+func TestHold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.json")
+	f := open(t, path)
+	_, err := Open(path)
+	if want := path + ": another monitor holds it"; !errors.Is(err, ErrHeld) || err.Error() != want {
+		t.Errorf("Open: %v, want %s", err, want)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, path)
+}
+
+// Root may have cleared or run by hand what another user then holds.
+func TestHoldAfterRoot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.json")
+	if err := os.WriteFile(path+lockSuffix, nil, 0o444); err != nil {
+		t.Fatal(err)
+	}
+	unprivileged(t, path, func() {
+		lock, err := Hold(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lock.Close()
+	})
+}
+
+func TestHoldUnwritable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.json")
+	unprivileged(t, path, func() {
+		if _, err := Open(path); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("Open: %v, want %v", err, fs.ErrPermission)
+		}
+	})
+}
+
+// What a kill leaves behind at any step of a save does no harm.
+func TestLeftovers(t *testing.T) {
+	two, three := text(t, 2), text(t, 3)
+	for _, tt := range []struct {
+		name string
+		left map[string]string // by suffix
+	}{
+		{"killed while writing", map[string]string{tempSuffix: three[:50]}},
+		{"killed before writing", map[string]string{tempSuffix: ""}},
+		{"killed while keeping the generation before", map[string]string{tempSuffix: three, previousSuffix + tempSuffix: two}},
+		{"killed before renaming", map[string]string{tempSuffix: three, previousSuffix: two}},
+		{"killed while copying for a removal", map[string]string{removedSuffix + tempSuffix: two[:9]}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFile(t)
+			save(t, f, 1)
+			save(t, f, 2)
+			for suffix, text := range tt.left {
+				os.Remove(f.path + suffix)
+				// Of root, say: it can be replaced, not written.
+				if err := os.WriteFile(f.path+suffix, []byte(text), 0o400); err != nil {
+					t.Fatal(err)
+				}
+			}
+			same(t, generation(2), loaded(t, f))
+			save(t, f, 4)
+			if err := f.KeepRemoved(); err != nil {
+				t.Fatal(err)
+			}
+			same(t, generation(4), loaded(t, f))
+			want := []string{"service_states.json", "service_states.json.before-removal", "service_states.json.previous"}
+			if diff := cmp.Diff(want, beside(t, f.path)); diff != "" {
+				t.Errorf("files (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(two, read(t, f.path+previousSuffix)); diff != "" {
+				t.Errorf("generation before (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// FAT has no hard links, and protected_hardlinks refuses those to files of
+// others: then there is a copy.
+func TestAliasCopies(t *testing.T) {
+	to := filepath.Join(t.TempDir(), "copy")
+	if err := alias("/proc/version", to); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(read(t, "/proc/version"), read(t, to)); diff != "" {
+		t.Errorf("copy (-want +got):\n%s", diff)
+	}
+}
+
+// A generation that is good is not given up for one that is not there.
+func TestAliasOfNothing(t *testing.T) {
+	f := newFile(t)
+	put(t, f.path+previousSuffix, "good")
+	save(t, f, 1)
+	if got := read(t, f.path+previousSuffix); got != "good" {
+		t.Errorf("generation before: %q", got)
+	}
+}
+
+func TestKeepRemoved(t *testing.T) {
+	f := newFile(t)
+	if err := f.KeepRemoved(); err != nil {
+		t.Errorf("KeepRemoved with nothing saved: %v", err)
+	}
+	save(t, f, 1)
+	if err := f.KeepRemoved(); err != nil {
+		t.Fatal(err)
+	}
+	save(t, f, 2)
+	if diff := cmp.Diff(text(t, 1), read(t, f.path+removedSuffix)); diff != "" {
+		t.Errorf("copy (-want +got):\n%s", diff)
+	}
+	unprivileged(t, f.path, func() {
+		if err := f.KeepRemoved(); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("KeepRemoved: %v, want %v", err, fs.ErrPermission)
+		}
+	})
+}
+
+func TestRemove(t *testing.T) {
+	f := newFile(t)
+	save(t, f, 1)
+	save(t, f, 2)
+	f.KeepRemoved()
+	others := []string{"other.json", "service_states.json.bak", "service_states.json.corrupt-20250707-101523.000"}
+	for _, name := range append([]string{"service_states.json.tmp", "service_states.json.previous.tmp"}, others...) {
+		put(t, filepath.Join(filepath.Dir(f.path), name), "x")
+	}
+	for range 2 { // the second time there is nothing
+		if err := f.Remove(); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(others, beside(t, f.path)); diff != "" {
+			t.Errorf("files that are left (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// saveForever saves generation after generation and acknowledges each.
+func saveForever(path string) error {
+	f, err := Open(path)
+	if err != nil {
+		return err
+	}
+	units, damage, err := f.Load()
+	if err != nil || damage != nil {
+		return errors.Join(damage, err)
+	}
+	for n := units["a.service"].Starts + 1; ; n++ {
+		if err := f.Save(generation(n)); err != nil {
+			return err
+		}
+		fmt.Println(n)
+	}
+}
+
+// A monitor that is killed at any moment leaves a complete file: that of the
+// last save which it acknowledged, or of the one under way.
+func TestKill(t *testing.T) {
+	kills := 50
+	if testing.Short() {
+		kills = 5
+	}
+	r := rand.New(rand.NewPCG(1, 4))
+	path := filepath.Join(t.TempDir(), "s.json")
+	for i := range kills {
+		acknowledged := killed(t, path, time.Duration(r.IntN(10_000))*time.Microsecond)
+		f, err := Open(path) // its lock has died with it
+		if err != nil {
+			t.Fatal(err)
+		}
+		units := loaded(t, f)
+		n := units["a.service"].Starts
+		if n != acknowledged && n != acknowledged+1 {
+			t.Fatalf("kill %d: generation %d is there, %d was acknowledged", i, n, acknowledged)
+		}
+		same(t, generation(n), units)
+		if previous, err := load(path + previousSuffix); err != nil || previous["a.service"].Starts+1 < n {
+			t.Fatalf("kill %d: generation %d before %d (%v)", i, previous["a.service"].Starts, n, err)
+		}
+		f.Close()
+	}
+}
+
+// killed lets a monitor save, kills it some time after its first save, and
+// returns what it acknowledged last.
+func killed(t *testing.T, path string, after time.Duration) (acknowledged uint64) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	writer := exec.Command(self)
+	writer.Env = append(os.Environ(), writerEnv+"="+path)
+	out, err := writer.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writer.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		n, err := strconv.ParseUint(lines.Text(), 10, 64)
+		if err != nil {
+			t.Errorf("the writer says %q", lines.Text())
+		}
+		if acknowledged == 0 {
+			time.AfterFunc(after, func() { writer.Process.Kill() })
+		}
+		acknowledged = n
+	}
+	if err := writer.Wait(); err == nil || err.Error() != "signal: killed" {
+		t.Fatalf("the writer ended with %v", err)
+	}
+	return acknowledged
+}

@@ -1,0 +1,381 @@
+package persist
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus"
+
+	"service-monitor/pipeline"
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+)
+
+// world is what a persister of a test meets: events at their times, a store
+// that fails when told to, a log and a service manager; and what came of it.
+type world struct {
+	events []timed
+	store  Store
+	broken func(since time.Duration) error // of the store; may be nil
+	known  map[string]count.Tally
+	fails  time.Duration // when another sink fails; 0 for never
+
+	begun               time.Time
+	saved, logged, told []string
+}
+
+type timed struct {
+	at    time.Duration
+	event count.Event
+}
+
+func (w *world) since() time.Duration { return time.Since(w.begun) }
+
+// Save, KeepRemoved: a Store.
+func (w *world) Save(units map[string]count.Tally) error {
+	var parts []string
+	for _, unit := range slices.Sorted(maps.Keys(units)) {
+		parts = append(parts, fmt.Sprintf("%s=%d", unit, units[unit].Starts))
+	}
+	line := fmt.Sprintf("%v %s", w.since(), strings.Join(parts, " "))
+	if w.broken != nil {
+		if err := w.broken(w.since()); err != nil {
+			w.saved = append(w.saved, line+" fails")
+			return err
+		}
+	}
+	w.saved = append(w.saved, line)
+	return nil
+}
+
+func (w *world) KeepRemoved() error {
+	w.saved = append(w.saved, fmt.Sprintf("%v copy", w.since()))
+	if w.broken != nil {
+		return w.broken(w.since())
+	}
+	return nil
+}
+
+// Levels, Fire: a logrus.Hook.
+func (w *world) Levels() []logrus.Level { return logrus.AllLevels }
+func (w *world) Fire(e *logrus.Entry) error {
+	w.logged = append(w.logged, fmt.Sprintf("%v %v %s %v", w.since(), e.Level, e.Message, e.Data))
+	return nil
+}
+
+// Notify and the others: a pipeline.Notifier.
+func (w *world) Notify(state string) {
+	if _, status, ok := strings.Cut(state, "STATUS="); ok {
+		w.told = append(w.told, fmt.Sprintf("%v %s", w.since(), status))
+	}
+}
+func (w *world) Stalled(stage string, _ time.Duration) { w.told = append(w.told, "stalled "+stage) }
+func (w *world) Watchdog() time.Duration               { return 0 }
+func (w *world) Reload() string                        { return "" }
+
+// Run is the source: it sends the events, and then waits for the stop.
+func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, count.Event]) error {
+	next := time.NewTimer(0)
+	events := w.events
+	for {
+		if next.Stop(); len(events) > 0 {
+			next.Reset(events[0].at - w.since())
+		}
+		select {
+		case <-next.C:
+			if err := p.Send(ctx, events[0].event); err != nil {
+				return err
+			}
+			events = events[1:]
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// other is another sink, which fails after some time.
+type other time.Duration
+
+func (o other) Run(ctx context.Context, p *pipeline.Port[count.Event, pipeline.None]) error {
+	fail := time.After(time.Duration(o))
+	for {
+		select {
+		case _, ok := <-p.In:
+			if !ok {
+				return nil
+			}
+		case <-fail:
+			return errors.New("no ink")
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// run runs a persister in this world for some time, in a bubble.
+func (w *world) run(t *testing.T, stop time.Duration) error {
+	t.Helper()
+	w.begun = time.Now()
+	log := logrus.New()
+	log.SetOutput(t.Output())
+	log.AddHook(w)
+	if w.store == nil {
+		w.store = w
+	}
+	g := pipeline.New(w)
+	events := pipeline.Source(g, "world", w)
+	pipeline.Sink(g, "persist", events, New(log, w.store, w.known, time.Second, 10*time.Second))
+	if w.fails > 0 {
+		pipeline.Sink(g, "other", events, other(w.fails))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), stop)
+	defer cancel()
+	return g.Run(ctx)
+}
+
+// changed is an event after which unit has so many starts and crashes.
+func changed(at time.Duration, unit string, starts, crashes uint64) timed {
+	return timed{at, count.Event{
+		Transition: classify.Transition{Kind: classify.Started, Unit: unit},
+		Tally:      count.Tally{Unit: unit, State: "active", Starts: starts, Crashes: crashes},
+	}}
+}
+
+func forgotten(at time.Duration, unit string) timed {
+	e := changed(at, unit, 0, 0)
+	e.event.Kind = classify.Forgotten
+	return e
+}
+
+func TestRun(t *testing.T) {
+	const ms, s = time.Millisecond, time.Second
+	stream := func(gap time.Duration, n int) (events []timed) {
+		for i := range n {
+			events = append(events, changed(time.Duration(i)*gap, "a", uint64(i), 0))
+		}
+		return events
+	}
+	for _, tt := range []struct {
+		name   string
+		events []timed
+		known  map[string]count.Tally
+		stop   time.Duration
+		want   []string
+	}{
+		{"nothing changes", nil, generation(1), time.Hour, nil},
+		{"one save for changes that come together", []timed{changed(0, "a", 1, 0), changed(500*ms, "b", 1, 0), changed(900*ms, "a", 2, 0)},
+			nil, time.Minute, []string{"1.9s a=2 b=1"}},
+		{"what was saved before stays", []timed{changed(0, "a", 1, 0)}, map[string]count.Tally{"b": {Unit: "b", Starts: 7}},
+			time.Minute, []string{"1s a=1 b=7"}},
+		{"the deadline begins with the first unsaved change", stream(600*ms, 21), nil, time.Minute, []string{"10s a=16", "13s a=20"}},
+		{"a crash is saved at once", []timed{changed(0, "a", 1, 0), changed(200*ms, "a", 1, 1), changed(300*ms, "a", 2, 1)},
+			nil, time.Minute, []string{"200ms a=1", "1.3s a=2"}},
+		{"a crash that was saved is none", []timed{changed(0, "a", 8, 3)}, map[string]count.Tally{"a": {Unit: "a", Starts: 7, Crashes: 3}},
+			time.Minute, []string{"1s a=8"}},
+		{"a stop saves what is not saved", []timed{changed(0, "a", 1, 0), changed(5*s, "a", 2, 0)}, nil, 5500 * ms, []string{"1s a=1", "5.5s a=2"}},
+		{"a stop saves nothing twice", []timed{changed(0, "a", 1, 0)}, nil, 5 * s, []string{"1s a=1"}},
+		{"units are removed together, with one copy", []timed{changed(0, "a", 1, 0), forgotten(5*s, "a.service"), forgotten(5*s, "b.service")},
+			generation(1), time.Minute, []string{`1s a=1 a.service=1 b.service=1 c\x2dd@1.service=1`, "5s copy", `6s a=1 c\x2dd@1.service=1`}},
+		{"removed at another time, with another copy", []timed{forgotten(0, "a.service"), forgotten(5*s, "b.service")},
+			generation(1), time.Minute, []string{"0s copy", `1s b.service=1 c\x2dd@1.service=1`, "5s copy", `6s c\x2dd@1.service=1`}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{events: tt.events, known: tt.known}
+				if err := w.run(t, tt.stop); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(tt.want, w.saved); diff != "" {
+					t.Errorf("saves (-want +got):\n%s", diff)
+				}
+				if w.logged != nil {
+					t.Errorf("logged %q", w.logged)
+				}
+			})
+		})
+	}
+}
+
+// turns counts how often a loop begins.
+type turns struct {
+	context.Context
+	n int
+}
+
+func (c *turns) Done() <-chan struct{} {
+	c.n++
+	return c.Context.Done()
+}
+
+// Nothing wakes an idle persister.
+func TestRunSleeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := &turns{Context: t.Context()}
+		events, done := make(chan count.Event), make(chan error)
+		s := New(logrus.New(), &world{}, nil, time.Second, 10*time.Second)
+		go func() { done <- s.Run(ctx, &port{In: events}) }()
+		events <- changed(0, "a", 1, 0).event
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if ctx.n != 3 { // the first, after the event, after the save
+			t.Errorf("%d turns", ctx.n)
+		}
+		close(events)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Another stage that fails takes nothing with it that is counted.
+func TestAbortSaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{events: []timed{changed(0, "a", 1, 0)}, fails: 500 * time.Millisecond}
+		if err := w.run(t, time.Minute); err == nil || err.Error() != "other: no ink" {
+			t.Errorf("Run: %v", err)
+		}
+		if diff := cmp.Diff([]string{"500ms a=1"}, w.saved); diff != "" {
+			t.Errorf("saves (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Saving that fails is tried again less and less often, reported at most once a
+// minute and in the status, and does not stop the monitor.
+func TestRunFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{events: []timed{changed(0, "a", 1, 0), changed(200*time.Second, "a", 2, 1)}}
+		w.broken = func(since time.Duration) error {
+			if since < 230*time.Second {
+				return errors.New("no space")
+			}
+			return nil
+		}
+		if err := w.run(t, 10*time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			"1s a=1 fails", "2s a=1 fails", "4s a=1 fails", "8s a=1 fails", "16s a=1 fails", "32s a=1 fails",
+			"1m4s a=1 fails", "2m4s a=1 fails", "3m4s a=1 fails", "4m4s a=2",
+		}
+		if diff := cmp.Diff(want, w.saved); diff != "" {
+			t.Errorf("saves (-want +got):\n%s", diff)
+		}
+		logged := []string{
+			"1s error state is not saved; monitoring goes on map[error:no space retry:1s]",
+			"1m4s error state is not saved; monitoring goes on map[error:no space retry:1m0s]",
+			"2m4s error state is not saved; monitoring goes on map[error:no space retry:1m0s]",
+			"3m4s error state is not saved; monitoring goes on map[error:no space retry:1m0s]",
+			"4m4s info state is saved again map[failed_for:4m3s]",
+		}
+		if diff := cmp.Diff(logged, w.logged); diff != "" {
+			t.Errorf("log (-want +got):\n%s", diff)
+		}
+		since := w.begun.Add(time.Second).Format("15:04:05")
+		told := []string{"1s cannot save state since " + since, "4m4s ", "10m0s saving and stopping"}
+		if diff := cmp.Diff(told, w.told); diff != "" {
+			t.Errorf("status (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A store that fails every other time is reported no more often than one that
+// always fails, and its recovery only where the failure was.
+func TestRunFailsNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{}
+		for i := range uint64(9) {
+			w.events = append(w.events, changed(time.Duration(i)*5*time.Second, "a", i+1, 0))
+		}
+		failed := false
+		w.broken = func(time.Duration) error {
+			if failed = !failed; failed {
+				return errors.New("no space")
+			}
+			return nil
+		}
+		if err := w.run(t, 10*time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			"1s error state is not saved; monitoring goes on map[error:no space retry:1s]",
+			"2s info state is saved again map[failed_for:1s]",
+		}
+		if diff := cmp.Diff(want, w.logged); diff != "" {
+			t.Errorf("log (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// What cannot be saved at the stop is lost, and the monitor says so.
+func TestStopFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{events: []timed{changed(0, "a", 1, 0)}}
+		w.broken = func(time.Duration) error { return errors.New("cannot save state: no space") }
+		err := w.run(t, 500*time.Millisecond)
+		if want := "persist: cannot save state: no space"; err == nil || err.Error() != want {
+			t.Errorf("Run: %v, want %s", err, want)
+		}
+	})
+}
+
+func TestNoCopyOfRemovedUnits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{events: []timed{forgotten(0, "a.service")}, known: generation(1)}
+		w.broken = func(since time.Duration) error {
+			if since == 0 {
+				return errors.New("no space")
+			}
+			return nil
+		}
+		if err := w.run(t, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"0s copy", `1s b.service=1 c\x2dd@1.service=1`}, w.saved); diff != "" {
+			t.Errorf("saves (-want +got):\n%s", diff)
+		}
+		want := []string{"0s warning units are removed from the state without a copy map[error:no space]"}
+		if diff := cmp.Diff(want, w.logged); diff != "" {
+			t.Errorf("log (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// The same with a real file: a directory that is gone for a time takes nothing
+// but the time.
+func TestRunFile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f := open(t, filepath.Join(dir, "s.json"))
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{store: f, events: []timed{changed(0, "a", 1, 0), changed(5*time.Second, "a", 2, 0)}}
+		time.AfterFunc(3*time.Second, func() { os.Rename(dir, dir+".away") })
+		time.AfterFunc(20*time.Second, func() { os.Rename(dir+".away", dir) })
+		if err := w.run(t, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if got := loaded(t, f)["a"].Starts; got != 2 {
+			t.Errorf("%d starts are saved, want 2", got)
+		}
+		want := []string{"6s error state is not saved", "21s info state is saved again"}
+		if len(w.logged) != 2 || !strings.HasPrefix(w.logged[0], want[0]) || !strings.HasPrefix(w.logged[1], want[1]) {
+			t.Errorf("logged %q, want %q", w.logged, want)
+		}
+	})
+}
