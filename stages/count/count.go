@@ -150,6 +150,9 @@ func addCause(causes []CauseCount, result string) []CauseCount {
 
 // status says how the services are, for people.
 func (s *Stage) status(now time.Time) string {
+	if len(s.units) == 0 {
+		return "" // the bus says why
+	}
 	active := 0
 	var last Tally
 	for _, tally := range s.units {

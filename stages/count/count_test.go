@@ -212,7 +212,7 @@ func TestStatus(t *testing.T) {
 		units []Tally
 		want  string
 	}{
-		{"nothing", nil, "watching 0 services, 0 active"},
+		{"nothing", nil, ""},
 		{"states", []Tally{
 			{Unit: "a", State: "active"}, {Unit: "b", State: "reloading"}, {Unit: "c", State: "activating"}, {Unit: "d", State: "failed"}, {Unit: "e", State: "unloaded"},
 		}, "watching 5 services, 2 active"},

@@ -291,13 +291,16 @@ func syncDir(path string) error {
 var ErrHeld = errors.New("another monitor holds it")
 
 // Hold takes path for this process, with a lock file beside the file. The lock
-// ends with the process; the lock file stays, because removing it would race. To
-// read it is enough, because root may have made it (--clear).
+// ends with the process; the lock file stays, because removing it would race.
+// Who may not write it may not hold it either: flock(2) asks for no more than to
+// read, so anybody could keep the monitor from starting.
 func Hold(path string) (*os.File, error) {
-	lock, err := os.OpenFile(follow(path)+lockSuffix, os.O_RDONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
+	name := follow(path) + lockSuffix
+	lock, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
+	give(lock, filepath.Dir(name))
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
@@ -306,6 +309,15 @@ func Hold(path string) (*os.File, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return lock, nil
+}
+
+// give gives a file that root has made (--clear) to the owner of its directory,
+// who runs the monitor. Nobody else can, and need not.
+func give(f *os.File, dir string) {
+	var st unix.Stat_t
+	if unix.Stat(dir, &st) == nil {
+		f.Chown(int(st.Uid), int(st.Gid))
+	}
 }
 
 // Open takes the state file at path, which need not be there yet.

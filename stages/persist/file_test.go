@@ -565,11 +565,25 @@ func TestHold(t *testing.T) {
 	open(t, path)
 }
 
-// Root may have cleared or run by hand what another user then holds.
+// Root may have cleared, or run by hand, what another user then holds.
 func TestHoldAfterRoot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.json")
-	if err := os.WriteFile(path+lockSuffix, nil, 0o444); err != nil {
+	if os.Geteuid() == 0 {
+		if err := os.Chown(filepath.Dir(path), 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lock, err := Hold(path)
+	if err != nil {
 		t.Fatal(err)
+	}
+	lock.Close()
+	var st unix.Stat_t
+	if err := unix.Stat(path+lockSuffix, &st); err != nil || st.Mode&0o777 != 0o600 {
+		t.Errorf("mode %o (%v), want nobody else to hold it", st.Mode, err)
+	}
+	if os.Geteuid() != 0 {
+		return // the directory is this user's
 	}
 	unprivileged(t, path, func() {
 		lock, err := Hold(path)

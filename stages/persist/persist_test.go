@@ -76,7 +76,7 @@ func (w *world) Fire(e *logrus.Entry) error {
 // Notify and the others: a pipeline.Notifier.
 func (w *world) Notify(state string) {
 	if _, status, ok := strings.Cut(state, "STATUS="); ok {
-		w.told = append(w.told, fmt.Sprintf("%v %s", w.since(), status))
+		w.told = append(w.told, fmt.Sprintf("%v %s", w.since().Truncate(time.Second), status))
 	}
 }
 func (w *world) Stalled(stage string, _ time.Duration) { w.told = append(w.told, "stalled "+stage) }

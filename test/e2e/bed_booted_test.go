@@ -78,23 +78,29 @@ func (b *bed) wantShow(property, want string) {
 
 // bounded is the context of something that is awaited.
 func (b *bed) bounded() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(b.t.Context(), limit)
+	return context.WithTimeout(b.t.Context(), limit/2)
 }
 
-// awaitShow waits for a property of the daemon's unit to contain text. Nothing
-// follows properties but a client of the bus, so it is asked for repeatedly.
+// awaitShow waits for a property of the daemon's unit to contain text.
 func (b *bed) awaitShow(property, text string) {
+	b.t.Helper()
+	b.awaitProperty(property, "it to have "+text, func(value string) bool { return strings.Contains(value, text) })
+}
+
+// awaitProperty waits for a property of the daemon's unit. Nothing follows
+// properties but a client of the bus, so it is asked for repeatedly.
+func (b *bed) awaitProperty(property, want string, done func(value string) bool) {
 	b.t.Helper()
 	ctx, cancel := b.bounded()
 	defer cancel()
-	for seen := ""; ; {
-		seen = b.show(property)
-		if strings.Contains(seen, text) {
+	for {
+		seen := b.show(property)
+		if done(seen) {
 			return
 		}
 		select {
 		case <-ctx.Done():
-			b.t.Fatalf("%s is %q, want %q in it", property, seen, text)
+			b.t.Fatalf("%s is %q, want %s", property, seen, want)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -36,7 +36,7 @@ func TestReload(t *testing.T) {
 
 	b.wantReloadsByNotify()
 	b.wantBadReload(t, later)
-	b.sh("systemctl stop kept later service-monitor")
+	b.sh("systemctl stop kept later; systemctl stop service-monitor")
 	b.wantTruth(kept, later)
 	b.wantLogged(kept, later)
 	state := readState(t, b.Machine)

@@ -1,0 +1,75 @@
+//go:build booted
+
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	idleFor     = 10 * time.Second
+	idleWakeups = 10   // in that time; a timer that was stopped may still wake it once
+	idleMemory  = 8192 // kB
+)
+
+// TestIdle measures what the daemon costs a machine on which nothing happens.
+func TestIdle(t *testing.T) {
+	t.Parallel() // it mostly waits
+	units := map[string]string{}
+	for i := range 12 {
+		units[fmt.Sprintf("idle-%d.service", i)] = stays
+	}
+	names := slices.Sorted(maps.Keys(units))
+	b := bootBed(t, units, names, "WatchdogSec=0")
+	b.sh("systemctl start " + strings.Join(names, " ") + "; systemctl start service-monitor")
+	b.awaitLine([]string{"tail", "-F", "-n", "+1", stateFile}, names[11]) // the last thing that it owed
+	before, helper := b.wakeups()
+	<-time.After(idleFor) // the measurement
+	after, helperAfter := b.wakeups()
+	memory := b.status("", "VmRSS")[0]
+	t.Logf("idle for %v: %d wake-ups, and %d of the helper thread; %d kB resident", idleFor, after-before, helperAfter-helper, memory)
+	if after-before > idleWakeups {
+		t.Errorf("%d wake-ups in %v, want at most %d", after-before, idleFor, idleWakeups)
+	}
+	if memory > idleMemory {
+		t.Errorf("%d kB resident, want at most %d", memory, idleMemory)
+	}
+}
+
+// wakeups is how often the daemon's threads have gone to sleep. The second
+// thread of a Go program is its runtime's helper (sysmon), which naps some ten
+// times before it rests whenever another thread was awake.
+func (b *bed) wakeups() (threads, helper int) {
+	for i, n := range b.status("task/*/", "voluntary_ctxt_switches") {
+		if i == 1 {
+			helper = n
+		} else {
+			threads += n
+		}
+	}
+	return threads, helper
+}
+
+// status returns the numbers in a line of the daemon's proc_pid_status(5), or
+// in that of each of its threads, in their order.
+func (b *bed) status(of, key string) []int {
+	b.t.Helper()
+	var all []int
+	for value := range strings.FieldsSeq(b.sh("cd /proc/" + b.show("MainPID") + "; for f in $(ls -v " + of + "status); do sed -n 's/^" + key + ":[^0-9]*\\([0-9]*\\).*/\\1/p' $f; done")) {
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		all = append(all, n)
+	}
+	if len(all) == 0 {
+		b.t.Fatalf("no %s of the daemon", key)
+	}
+	return all
+}
