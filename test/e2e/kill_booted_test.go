@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -80,17 +79,21 @@ func (b *bed) wantProven(unit string, got unitState, truth gateway.Tally) {
 func (b *bed) wantTidy() {
 	b.t.Helper()
 	base := stateFile[strings.LastIndex(stateFile, "/")+1:]
-	known := []string{base, base + ".tmp", base + ".previous", base + ".lock"}
+	known := map[string]string{ // with their modes
+		base: "644", base + ".tmp": "644", base + ".previous": "644", base + ".previous.tmp": "644", base + ".lock": "600",
+	}
 	for line := range strings.Lines(b.sh("cd /var/lib/service_monitor; stat -c '%n %U %G %a' .* *")) {
 		file := strings.Fields(line)
 		if file[0] == "." || file[0] == ".." {
 			continue
 		}
-		if !slices.Contains(known, file[0]) {
+		mode, ok := known[file[0]]
+		if !ok {
 			b.t.Errorf("%s is left in the directory", file[0])
+			continue
 		}
-		if got := strings.Join(file[1:], " "); got != "service-monitor service-monitor 644" {
-			b.t.Errorf("%s is %s, want service-monitor service-monitor 644", file[0], got)
+		if got, want := strings.Join(file[1:], " "), "service-monitor service-monitor "+mode; got != want {
+			b.t.Errorf("%s is %s, want %s", file[0], got, want)
 		}
 	}
 }
