@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"maps"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 
 	"github.com/sirupsen/logrus"
@@ -24,7 +22,11 @@ type reloader struct {
 }
 
 func newReloader(m *monitor, known map[string]count.Tally) *reloader {
-	return &reloader{m, bus.List{Services: m.command.Config.Services, Known: slices.Sorted(maps.Keys(known))}}
+	cursors := make(map[string]string, len(known))
+	for unit, tally := range known {
+		cursors[unit] = tally.Life.Cursor
+	}
+	return &reloader{m, bus.List{Services: m.command.Config.Services, Known: cursors}}
 }
 
 // Run sends lists until the monitor is to stop.

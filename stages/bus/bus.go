@@ -8,13 +8,17 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
+	"service-monitor/stages/bus/history"
 	"service-monitor/stages/bus/link"
+	"service-monitor/stages/bus/watch"
 )
 
 // Kind says what a Signal is.
@@ -25,7 +29,6 @@ const (
 	Changed   Kind = iota // PropertiesChanged: the body is sa{sv}as
 	Snapshot              // all properties of the unit: the body is a{sv}
 	Missing               // systemd refuses to show the unit; no body
-	Lost                  // signals of the unit were lost; a Snapshot follows; no body
 	Forgotten             // the unit is no longer monitored; no body
 )
 
@@ -37,13 +40,21 @@ type Signal struct {
 	Order binary.ByteOrder
 	// Time is when it was read from the socket.
 	Time time.Time
+	// Of a Snapshot after a time when nobody watched: Cursor is up to where the
+	// journal was read for it, empty where it was not, and Runs are what the
+	// journal tells of the unit. They may reach beyond the snapshot. Cut is how the
+	// boot ended in which the cursor before was, empty while it goes on.
+	Cursor string
+	Runs   []history.Run
+	Cut    string
 }
 
 // A List is which services are to be monitored: names and globs.
 type List struct {
 	Services []string
-	// Known are units that were monitored before, by an earlier process.
-	Known []string
+	// Known are units that were monitored before, by an earlier process, and the
+	// journal cursor up to which it had read.
+	Known map[string]string
 }
 
 // ErrNoBus ends the source when the bus could not be reached at start.
@@ -52,7 +63,8 @@ var ErrNoBus = errors.New("no system bus")
 const (
 	firstRetry     = 250 * time.Millisecond // doubled for each further one
 	lastRetry      = 30 * time.Second
-	refusedEvery   = time.Minute // at most one report
+	refusedEvery   = time.Minute            // at most one report
+	pingLimit      = 250 * time.Millisecond // for PID 1 to answer when the source stops
 	timeFormat     = "15:04:05"
 	connectingText = "connecting to the system bus"
 )
@@ -62,7 +74,7 @@ type Stage struct {
 	log        logrus.FieldLogger
 	maxRetries int
 
-	watch    atomic.Pointer[watch]
+	watch    atomic.Pointer[watch.Set]
 	refused  atomic.Uint64
 	reported uint64
 	quiet    time.Time // no report of refused signals before
@@ -82,17 +94,21 @@ type Stage struct {
 	units    map[string]bool // true once the snapshot is there, in this connection
 
 	subscribed bool
+
+	catchUp catchUp
+	cursor  string // up to where the journal was read
 }
 
 type opening struct {
-	link *link.Link
-	err  error
+	link   *link.Link
+	cursor string // of the journal, before the link was there
+	err    error
 }
 
 // New returns a source that gives up, with ErrNoBus, when the bus cannot be
 // reached at start and not in maxRetries further attempts either.
 func New(log logrus.FieldLogger, maxRetries int) *Stage {
-	s := &Stage{log: log, maxRetries: maxRetries, opened: make(chan opening, 1), retry: time.NewTimer(0)}
+	s := &Stage{log: log, maxRetries: maxRetries, opened: make(chan opening, 1), catchUp: newCatchUp(), retry: time.NewTimer(0)}
 	s.retry.Stop()
 	return s
 }
@@ -104,14 +120,14 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	defer s.disconnect()
 	for {
 		var received <-chan struct{}
-		if s.link != nil {
+		if s.link != nil && s.catchUp.phase != reading {
 			received = s.link.Ready()
 		}
 		var err error
 		select {
 		case list, ok := <-p.In:
 			if !ok {
-				return s.receive(ctx, p)
+				return s.finish(ctx, p)
 			}
 			err = s.apply(ctx, p, list)
 		case <-received:
@@ -120,6 +136,8 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			err = s.connected(p, o)
 		case <-s.retry.C:
 			s.connect()
+		case h := <-s.catchUp.read:
+			err = s.caughtUp(ctx, p, h)
 		case q := <-p.Probes:
 			q.Answer(s.answer())
 		case <-ctx.Done():
@@ -139,7 +157,7 @@ func (s *Stage) answer() pipeline.Answer {
 		return pipeline.Answer{Owing: true, Status: connectingText}
 	}
 	s.reportRefused(time.Now())
-	return pipeline.Answer{Owing: !s.synced()}
+	return pipeline.Answer{Owing: !s.synced() || s.catchUp.phase != watching}
 }
 
 // synced reports whether the state of every unit was handed on.
@@ -152,11 +170,12 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 	old := s.watch.Load()
 	first := old == nil
 	if first {
-		old = newWatch(nil).with(list.Known...)
+		old = watch.New(nil).With(slices.Collect(maps.Keys(list.Known))...)
+		s.cursor = oldest(slices.Collect(maps.Values(list.Known)))
 	}
-	s.watch.Store(old.relisted(list.Services))
-	for _, unit := range old.names() {
-		if !Match(list.Services, unit) {
+	s.watch.Store(old.Relisted(list.Services))
+	for _, unit := range old.Names() {
+		if !watch.Match(list.Services, unit) {
 			delete(s.units, unit)
 			if err := p.Send(ctx, Signal{Kind: Forgotten, Unit: unit, Time: time.Now()}); err != nil {
 				return err
@@ -174,10 +193,11 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 
 // connect begins an attempt, in a goroutine of its own because it may block.
 func (s *Stage) connect() {
-	units := func(objectPath []byte) (string, bool) { return s.watch.Load().unit(objectPath) }
+	units := func(objectPath []byte) (string, bool) { return s.watch.Load().Unit(objectPath) }
 	go func() {
+		cursor, _ := history.Now() // what is not readable now is reported when it is needed
 		l, err := link.Open(units, &s.refused)
-		s.opened <- opening{l, err}
+		s.opened <- opening{l, cursor, err}
 	}()
 }
 
@@ -188,6 +208,10 @@ func (s *Stage) connected(p *port, o opening) error {
 	s.link = o.link
 	s.rules, s.requests, s.queue, s.asked, s.lists = nil, make(map[uint32]request), nil, 0, 0
 	s.units = make(map[string]bool)
+	s.catchUp.begin()
+	if s.cursor == "" {
+		s.cursor = o.cursor
+	}
 	s.log.Info("connected to the system bus")
 	return s.failed(p, s.subscribe())
 }
@@ -224,6 +248,41 @@ func (s *Stage) disconnect() {
 	}
 }
 
+// finish hands on what PID 1 has said before the stop: its answer to a ping
+// comes behind that. What a gap still holds back is not counted and not saved,
+// so the next process reads it in the journal.
+func (s *Stage) finish(ctx context.Context, p *port) error {
+	if s.link == nil || s.catchUp.phase != watching {
+		return nil
+	}
+	limit := time.After(pingLimit)
+	for err := s.ask(request{member: "Ping"}, link.Systemd, link.ManagerPath, "org.freedesktop.DBus.Peer"); err == nil && s.asking("Ping"); {
+		select {
+		case <-s.link.Ready():
+			if err := s.receive(ctx, p); err != nil || s.link == nil {
+				return err
+			}
+		case q := <-p.Probes:
+			q.Answer(s.answer())
+		case <-limit:
+			return s.receive(ctx, p)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// asking reports whether the reply to a method is awaited.
+func (s *Stage) asking(member string) bool {
+	for _, r := range s.requests {
+		if r.member == member {
+			return true
+		}
+	}
+	return false
+}
+
 // receive hands on what the connection took off the stream.
 func (s *Stage) receive(ctx context.Context, p *port) error {
 	if s.link == nil {
@@ -241,15 +300,12 @@ func (s *Stage) receive(ctx context.Context, p *port) error {
 	for unit, n := range dropped {
 		s.log.WithFields(logrus.Fields{"unit": unit, "signals": n}).Warn("fell behind and dropped signals; asking for the unit's state")
 		s.await(unit)
-		if err := p.Send(ctx, Signal{Kind: Lost, Unit: unit, Time: time.Now()}); err != nil {
-			return err
-		}
+		s.catchUp.begin()
 	}
 	s.reportRefused(time.Now())
 	err := s.askSnapshots()
 	if s.synced() {
-		s.ever, s.retries = true, 0
-		p.Nudge()
+		s.readJournal(ctx)
 	}
 	return s.failed(p, err)
 }
@@ -261,12 +317,13 @@ func (s *Stage) handle(ctx context.Context, p *port, it link.Item) error {
 	case link.Reply:
 		return s.replied(ctx, p, it)
 	case link.Reloaded:
-		s.queue = append(s.queue, s.watch.Load().names()...)
+		s.queue = append(s.queue, s.watch.Load().Names()...)
 	case link.NewOwner:
 		// It may have forgotten its subscribers: before systemd 257 it does when it
 		// loses the bus itself. Match rules are the bus's, and stay.
 		s.log.Info("systemd has a new name on the bus; subscribing again")
-		s.queue, s.asked, s.lists = s.watch.Load().names(), 0, 0
+		s.queue, s.asked, s.lists = s.watch.Load().Names(), 0, 0
+		s.catchUp.begin()
 		return s.failed(p, s.inquire())
 	case link.Lost:
 		return s.failed(p, it.Err)
@@ -278,8 +335,8 @@ func (s *Stage) handle(ctx context.Context, p *port, it link.Item) error {
 // of its changes, and the snapshot is younger than they are.
 func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 	present, known := s.units[it.Unit]
-	if !known && Match(s.watch.Load().globs, it.Unit) {
-		s.watch.Store(s.watch.Load().with(it.Unit))
+	if !known && watch.Match(s.watch.Load().Globs, it.Unit) {
+		s.watch.Store(s.watch.Load().With(it.Unit))
 		if s.lists > 0 {
 			s.await(it.Unit)
 			return s.failed(p, s.askSnapshots())
@@ -291,57 +348,7 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 	if !present {
 		return nil
 	}
-	return p.Send(ctx, Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time})
-}
-
-func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
-	r, ok := s.requests[it.Serial]
-	if !ok {
-		return nil
-	}
-	delete(s.requests, it.Serial)
-	if it.Nobody {
-		// PID 1 is not on the bus (yet, or while it re-executes itself). Its return
-		// is announced, and then everything is asked for again.
-		return nil
-	}
-	switch r.member {
-	case "GetAll":
-		return s.snapshot(ctx, p, r.unit, it)
-	case listUnits, listUnitFiles:
-		s.lists--
-	}
-	if it.Err != nil {
-		return s.failed(p, fmt.Errorf("cannot call %s: %w", r.member, it.Err))
-	}
-	switch r.member {
-	case "Subscribe":
-		s.subscribed = true
-	case listUnits:
-		s.listed(it, "sssssouso")
-	case listUnitFiles:
-		s.listed(it, "s")
-	}
-	return nil
-}
-
-func (s *Stage) snapshot(ctx context.Context, p *port, unit string, it link.Item) error {
-	s.asked--
-	if _, ok := s.watch.Load().units[escape(unit)]; !ok {
-		return nil // removed by a reload meanwhile
-	}
-	if name := ownName(it); it.Err == nil && name != unit && name != "" {
-		if known, err := s.alias(unit, name); !known {
-			return s.failed(p, err)
-		}
-	}
-	s.units[unit] = true
-	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time}
-	if it.Err != nil {
-		s.log.WithFields(logrus.Fields{"unit": unit, "error": it.Err}).Warn("systemd does not show the unit")
-		out = Signal{Kind: Missing, Unit: unit, Time: it.Time}
-	}
-	return p.Send(ctx, out)
+	return s.emit(ctx, p, Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time})
 }
 
 // reportRefused logs, at most once a minute, that signals were refused.

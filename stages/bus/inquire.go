@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/stages/bus/link"
+	"service-monitor/stages/bus/watch"
 	"service-monitor/stages/bus/wire"
 )
 
@@ -30,7 +32,7 @@ type request struct {
 
 // subscribe renews the match rules, and asks PID 1 for everything.
 func (s *Stage) subscribe() error {
-	rules := s.watch.Load().rules()
+	rules := s.watch.Load().Rules()
 	for _, rule := range without(rules, s.rules) {
 		if err := s.askBus("AddMatch", rule); err != nil {
 			return err
@@ -60,15 +62,15 @@ func (s *Stage) inquire() error {
 		return err
 	}
 	for _, list := range []string{listUnits, listUnitFiles} {
-		if len(w.globs) == 0 {
+		if len(w.Globs) == 0 {
 			break
 		}
 		s.lists++
-		if err := s.ask(request{member: list}, link.Systemd, link.ManagerPath, link.ManagerInterface, []string{}, w.globs); err != nil {
+		if err := s.ask(request{member: list}, link.Systemd, link.ManagerPath, link.ManagerInterface, []string{}, w.Globs); err != nil {
 			return err
 		}
 	}
-	for _, unit := range w.names() {
+	for _, unit := range w.Names() {
 		if _, asked := s.units[unit]; !asked {
 			s.await(unit)
 		}
@@ -104,12 +106,62 @@ func (s *Stage) askSnapshots() error {
 		s.queue = s.queue[1:]
 		// No interface means all of them: one reply, from one moment, with the
 		// Unit half and the Service half (this is what systemctl show asks).
-		if err := s.ask(request{"GetAll", unit}, link.Systemd, escape(unit), link.Properties, ""); err != nil {
+		if err := s.ask(request{"GetAll", unit}, link.Systemd, watch.Escape(unit), link.Properties, ""); err != nil {
 			return err
 		}
 		s.asked++
 	}
 	return nil
+}
+
+func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
+	r, ok := s.requests[it.Serial]
+	if !ok {
+		return nil
+	}
+	delete(s.requests, it.Serial)
+	if it.Nobody {
+		// PID 1 is not on the bus (yet, or while it re-executes itself). Its return
+		// is announced, and then everything is asked for again.
+		return nil
+	}
+	switch r.member {
+	case "GetAll":
+		return s.snapshot(ctx, p, r.unit, it)
+	case listUnits, listUnitFiles:
+		s.lists--
+	}
+	if it.Err != nil {
+		return s.failed(p, fmt.Errorf("cannot call %s: %w", r.member, it.Err))
+	}
+	switch r.member {
+	case "Subscribe":
+		s.subscribed = true
+	case listUnits:
+		s.listed(it, "sssssouso")
+	case listUnitFiles:
+		s.listed(it, "s")
+	}
+	return nil
+}
+
+func (s *Stage) snapshot(ctx context.Context, p *port, unit string, it link.Item) error {
+	s.asked--
+	if _, ok := s.watch.Load().Known(unit); !ok {
+		return nil // removed by a reload meanwhile
+	}
+	if name := ownName(it); it.Err == nil && name != unit && name != "" {
+		if known, err := s.alias(unit, name); !known {
+			return s.failed(p, err)
+		}
+	}
+	s.units[unit] = true
+	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time}
+	if it.Err != nil {
+		s.log.WithFields(logrus.Fields{"unit": unit, "error": it.Err}).Warn("systemd does not show the unit")
+		out = Signal{Kind: Missing, Unit: unit, Time: it.Time}
+	}
+	return s.emit(ctx, p, out)
 }
 
 // listed adds the units of a reply, an array of structs that begin with a name
@@ -126,12 +178,12 @@ func (s *Stage) listed(it link.Item, rest string) {
 		}
 		_, known := s.units[name]
 		template := strings.Contains(name, "@.")
-		if r.Err() == nil && !known && !template && Match(w.globs, name) {
+		if r.Err() == nil && !known && !template && watch.Match(w.Globs, name) {
 			units = append(units, name)
 			s.await(name)
 		}
 	}
-	s.watch.Store(w.with(units...))
+	s.watch.Store(w.With(units...))
 }
 
 // ownName returns the Id of a snapshot: the unit's own name, of which the one
@@ -154,19 +206,19 @@ func ownName(it link.Item) (name string) {
 // glob has found is none of ours: the unit matches by its own name, or does not.
 func (s *Stage) alias(unit, name string) (known bool, err error) {
 	w := s.watch.Load()
-	by, taken := w.units[escape(name)]
+	by, taken := w.Known(name)
 	switch {
 	case taken && by == unit:
 		return true, nil
-	case taken || !slices.Contains(w.list, unit):
-		if slices.Contains(w.list, unit) {
+	case taken || !slices.Contains(w.List, unit):
+		if slices.Contains(w.List, unit) {
 			s.log.WithFields(logrus.Fields{"unit": unit, "counted_as": by}).Warn("another name of a unit that is monitored already")
 		}
-		s.watch.Store(w.without(unit))
+		s.watch.Store(w.Without(unit))
 		delete(s.units, unit)
 		return false, nil
 	}
-	s.watch.Store(w.aliased(unit, name))
+	s.watch.Store(w.Aliased(unit, name))
 	delete(s.units, unit) // its snapshot counts when its changes are matched
 	return false, s.subscribe()
 }

@@ -7,8 +7,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"service-monitor/pipeline"
+	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
 )
 
@@ -29,6 +31,10 @@ type Life struct {
 	// Retrying: systemd was to restart it after this invocation. GivenUp: and did not.
 	Retrying bool `json:"retrying,omitzero"`
 	GivenUp  bool `json:"given_up,omitzero"`
+	// Scheduled is how many restarts after this invocation were told of.
+	Scheduled uint32 `json:"scheduled,omitzero"`
+	// Cursor is up to where the journal was read.
+	Cursor string `json:"cursor,omitzero"`
 }
 
 // Known reports whether the unit was ever observed.
@@ -128,18 +134,19 @@ func step(was Life, u decode.Update) (Life, []Transition) {
 		t.base.From = was.ActiveState
 		t.tell(Forgotten)
 		return Life{}, t.facts
-	case u.Kind == decode.Lost:
-		return was, nil
 	}
 	t.base.From, t.base.To, t.base.SubState = was.ActiveState, u.State(), u.SubState
 	if !was.Known() && t.see(u) {
+		t.catchUp(u)
 		return t.life, t.facts
 	}
-	t.gap(u)
+	t.recover(u)
+	t.gap(u.Invocation)
 	t.observe(u)
 	t.move(u)
 	t.restarts(u)
 	t.follow(u)
+	t.catchUp(u)
 	return t.life, t.facts
 }
 
@@ -170,6 +177,7 @@ func (t *telling) see(u decode.Update) bool {
 		Invocation:  u.Invocation,
 		NRestarts:   u.NRestarts,
 		Entered:     u.Entered,
+		Cursor:      u.Cursor,
 		Ran:         !down(&u.Properties),
 		Ended:       down(&u.Properties) || u.Invocation.IsZero(),
 	}
@@ -197,8 +205,8 @@ func (t *telling) observe(u decode.Update) {
 
 // gap accounts for a run that ended while nobody watched: another invocation
 // is there, and how the one before it ended is known to the journal alone.
-func (t *telling) gap(u decode.Update) {
-	if u.Invocation == t.life.Invocation {
+func (t *telling) gap(next decode.Invocation) {
+	if next == t.life.Invocation {
 		return
 	}
 	if t.life.Untold {
@@ -232,7 +240,11 @@ func (t *telling) restarts(u decode.Update) {
 		scheduled -= t.life.NRestarts
 	}
 	t.life.NRestarts = u.NRestarts
+	if u.Cursor != "" {
+		return // the journal has told of them
+	}
 	for range scheduled {
+		t.life.Scheduled++
 		t.tell(Restarted)
 	}
 }
@@ -240,11 +252,12 @@ func (t *telling) restarts(u decode.Update) {
 // follow follows the invocation.
 func (t *telling) follow(u decode.Update) {
 	l := &t.life
-	if u.Invocation != l.Invocation {
+	// A unit that was unloaded meanwhile shows none; the last one is remembered,
+	// because the journal may tell of it again.
+	if u.Invocation != l.Invocation && !u.Invocation.IsZero() {
 		*l = Life{
-			ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts,
-			Invocation: u.Invocation, Entered: u.Entered,
-			Untold: !u.Invocation.IsZero(), Ended: u.Invocation.IsZero(),
+			ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor,
+			Invocation: u.Invocation, Entered: u.Entered, Untold: true,
 		}
 	}
 	t.observe(u)
@@ -288,10 +301,86 @@ func (t *telling) giveUp(u decode.Update) {
 	}
 }
 
+// recover tells of the runs that the journal has from before the snapshot.
+// Those before the last known invocation, and what was told of that one, are
+// counted already.
+func (t *telling) recover(u decode.Update) {
+	l := &t.life
+	if u.Cursor == "" {
+		return
+	}
+	t.base.To, t.base.SubState, t.base.Recovered = l.ActiveState, l.SubState, true
+	runs := before(u)
+	known := slices.IndexFunc(runs, func(r history.Run) bool { return r.Invocation == l.Invocation })
+	if known >= 0 {
+		t.relive(runs[known])
+		runs = runs[known+1:]
+	} else if u.Cut != "" && (l.Running() || l.Untold) {
+		t.end(Cause{Result: u.Cut})
+		t.base.Cause = Cause{}
+	} else if len(runs) > 0 {
+		t.gap(runs[0].Invocation) // the journal has lost its end
+	}
+	for _, r := range runs {
+		*l = Life{
+			ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor,
+			Invocation: r.Invocation, Ran: true, Untold: true,
+		}
+		t.relive(r)
+	}
+	t.base.Time, t.base.To, t.base.SubState, t.base.Recovered = u.Time, u.State(), u.SubState, false
+}
+
+// before returns the runs up to the snapshot. How the last of them goes on, the
+// snapshot and the changes after it say.
+func before(u decode.Update) []history.Run {
+	last := slices.IndexFunc(u.Runs, func(r history.Run) bool { return r.Invocation == u.Invocation })
+	if last < 0 {
+		// It has not run since it was loaded, or PID 1 may not write of it.
+		later := slices.IndexFunc(u.Runs, func(r history.Run) bool { return r.Begun.After(u.Time) })
+		if later < 0 {
+			return u.Runs
+		}
+		return u.Runs[:later]
+	}
+	runs := slices.Clone(u.Runs[:last+1])
+	r := &runs[last]
+	r.Ended = time.Time{}
+	// Restarts that were scheduled after the snapshot. More than there are means
+	// that NRestarts was zeroed since they were scheduled.
+	if later := r.NRestarts - u.NRestarts; later <= r.Scheduled {
+		r.Scheduled -= later
+	}
+	return runs
+}
+
+// relive tells what is new of a run.
+func (t *telling) relive(r history.Run) {
+	t.base.Time = r.Begun
+	t.tellStart()
+	if !r.Ended.IsZero() && !t.life.Ended {
+		t.base.Time = r.Ended
+		t.end(Cause{r.Result, r.Code, r.Status})
+		t.base.Cause = Cause{}
+	}
+	for t.life.Scheduled < r.Scheduled {
+		t.life.Scheduled++
+		t.tell(Restarted)
+	}
+}
+
+// catchUp notes up to where the journal was read, once that is part of the past.
+func (t *telling) catchUp(u decode.Update) {
+	if u.Cursor != "" && u.Cursor != t.life.Cursor {
+		t.life.Cursor = u.Cursor
+		t.tell(CaughtUp)
+	}
+}
+
 func (t *telling) tell(k Kind) {
 	fact := t.base
 	fact.Kind, fact.Invocation, fact.Life = k, t.life.Invocation, t.life
-	if k == Restarted || k == Seen {
+	if k == Restarted || k == Seen || k == CaughtUp {
 		fact.Cause = Cause{}
 	}
 	t.facts = append(t.facts, fact)

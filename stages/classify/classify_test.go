@@ -7,10 +7,12 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"service-monitor/pipeline"
+	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
 )
 
@@ -45,11 +47,27 @@ func result(r string, code, status int32) func(*decode.Update) {
 	return func(u *decode.Update) { u.Result, u.MainCode, u.MainStatus = r, code, status }
 }
 
+func recovered(runs ...history.Run) func(*decode.Update) {
+	return func(u *decode.Update) { u.Cursor, u.Runs = "c", runs }
+}
+
+// run is what the journal tells of an invocation; it is running without a result.
+func run(invocation byte, result string, scheduled uint32) history.Run {
+	r := history.Run{Invocation: history.Invocation{invocation}, Begun: time.Time{}, Result: result, Scheduled: scheduled}
+	if scheduled > 0 {
+		r.NRestarts = uint32(invocation) - 1
+	}
+	if result != "" {
+		r.Ended = time.Unix(2, 0)
+	}
+	return r
+}
+
 // told is what the facts of a test are compared as.
 func told(facts []Transition) []string {
 	var lines []string
 	for _, f := range facts {
-		line := [...]string{"seen", "moved", "started", "stopped", "crashed", "restarted", "gave up", "forgotten"}[f.Kind]
+		line := [...]string{"seen", "moved", "started", "stopped", "crashed", "restarted", "gave up", "forgotten", "caught up"}[f.Kind]
 		switch f.Kind {
 		case Seen:
 			line += " " + f.To
@@ -218,9 +236,54 @@ func TestStep(t *testing.T) {
 		updates: []decode.Update{at("active/running", 1, snapshot), {Kind: decode.Forgotten, Unit: "a.service"}, at("active/running", 1, snapshot)},
 		want:    []string{"seen active", "forgotten", "seen active"},
 	}, {
-		name:    "what was lost is told by the snapshot",
-		updates: []decode.Update{at("active/running", 1, snapshot), {Kind: decode.Lost, Unit: "a.service"}, at("inactive/dead", 1, snapshot)},
-		want:    []string{"seen active", "active -> inactive/dead", "stopped success"},
+		name: "recovered from the journal, with what was counted already",
+		updates: []decode.Update{
+			at("active/running", 2, snapshot),
+			at("active/running", 4, snapshot, restarts(1), recovered(run(1, "exit-code", 1), run(2, "signal", 1), run(3, "success", 0), run(4, "", 0))),
+		},
+		want: []string{"seen active", "crashed signal", "restarted", "started", "stopped success", "started", "caught up"},
+	}, {
+		name: "recovered, and the known run had ended before",
+		updates: []decode.Update{
+			at("inactive/dead", 2, snapshot), at("inactive/dead", 0, snapshot, recovered(run(3, "power-loss", 0))),
+		},
+		want: []string{"seen inactive", "started", "stopped power-loss", "caught up"},
+	}, {
+		name: "recovered, and the known run goes on",
+		updates: []decode.Update{
+			at("active/running", 2, snapshot), at("active/running", 2, snapshot, recovered(run(2, "", 0))), at("failed/failed", 2, failed),
+		},
+		want: []string{"seen active", "caught up", "active -> failed/failed", "crashed exit-code"},
+	}, {
+		name: "the journal has lost the end of the known run",
+		updates: []decode.Update{
+			at("active/running", 2, snapshot), at("active/running", 9, snapshot, restarts(4), recovered(run(9, "", 0))),
+		},
+		want: []string{"seen active", "stopped unknown at least", "started", "caught up"},
+	}, {
+		name: "what the journal has from after the snapshot is for the signals to tell",
+		updates: []decode.Update{
+			at("active/running", 2, snapshot),
+			at("active/running", 3, snapshot, restarts(1), recovered(run(2, "signal", 1), run(3, "signal", 1), run(4, "signal", 1))),
+			at("failed/failed", 3, failed, restarts(1)), at("inactive/dead", 4, restarts(2)), at("active/running", 4, restarts(2)),
+		},
+		want: []string{
+			"seen active", "crashed signal", "restarted", "started", "caught up", "active -> failed/failed", "crashed exit-code",
+			"failed -> inactive/dead", "restarted", "inactive -> active/running", "started",
+		},
+	}, {
+		name: "a run from long before that the power took",
+		updates: []decode.Update{
+			at("active/running", 2, snapshot), at("inactive/dead", 0, snapshot, recovered(), func(u *decode.Update) { u.Cut = history.PowerLoss }),
+		},
+		want: []string{"seen active", "stopped power-loss", "active -> inactive/dead", "caught up"},
+	}, {
+		name: "read twice",
+		updates: []decode.Update{
+			at("active/running", 2, snapshot), at("active/running", 3, snapshot, restarts(1), recovered(run(2, "signal", 1), run(3, "", 0))),
+			at("active/running", 3, snapshot, restarts(1), recovered(run(2, "signal", 1), run(3, "", 0))), at("active/running", 3, restarts(1)),
+		},
+		want: []string{"seen active", "crashed signal", "restarted", "started", "caught up"},
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			var life Life

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
 )
 
@@ -23,6 +24,7 @@ const (
 	Restarted             // systemd scheduled an automatic restart (Restart=)
 	GaveUp                // systemd will not restart it again (StartLimitBurst=)
 	Forgotten             // the unit is no longer monitored
+	CaughtUp              // the journal was read up to here; nothing else
 )
 
 // A Transition is one fact about one unit.
@@ -38,6 +40,9 @@ type Transition struct {
 	// AtLeast is true when the fact is what properties prove of a time in which
 	// nobody watched; more may have happened.
 	AtLeast bool
+	// Recovered is true when it was read in the journal later; Time is then when
+	// it happened.
+	Recovered bool
 	// Life is what is known of the unit after the fact.
 	Life Life
 }
@@ -83,7 +88,11 @@ func (c Cause) Signal() string {
 
 // Crash reports whether a run that ended so is a crash.
 func (c Cause) Crash() bool {
-	return c.Result != success && c.Result != execCondition && c.Result != Unknown
+	switch c.Result {
+	case success, execCondition, Unknown, history.Shutdown, history.PowerLoss:
+		return false
+	}
+	return true
 }
 
 // Results of systemd that are no crash, and our own.

@@ -10,6 +10,7 @@ import (
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/bus"
+	"service-monitor/stages/bus/history"
 )
 
 // Kind says how an Update came about.
@@ -19,7 +20,6 @@ type Kind uint8
 const (
 	Changed   Kind = iota // systemd announced it
 	Snapshot              // it was asked for: what lies between it and the update before is unknown
-	Lost                  // announcements were lost; a Snapshot follows
 	Forgotten             // the unit is no longer monitored
 )
 
@@ -29,6 +29,10 @@ type Update struct {
 	Unit string
 	Time time.Time // when it was read from the bus
 	Properties
+	// Of a Snapshot after a time when nobody watched, as in bus.Signal.
+	Cursor string
+	Runs   []history.Run
+	Cut    string
 }
 
 // refusedEvery is the shortest time between two reports of malformed signals.
@@ -74,15 +78,12 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[bus.Signal, Update]) e
 // is announced by the Service half and then the Unit half, each in full, so
 // the state is complete with the Unit half (measured on systemd 247 to 257).
 func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
-	out = Update{Unit: in.Unit, Time: in.Time, Properties: s.units[in.Unit]}
+	out = Update{Unit: in.Unit, Time: in.Time, Properties: s.units[in.Unit], Cursor: in.Cursor, Runs: in.Runs, Cut: in.Cut}
 	before := out.Invocation
 	switch in.Kind {
 	case bus.Forgotten:
 		delete(s.units, in.Unit)
 		out.Kind = Forgotten
-		return out, true
-	case bus.Lost:
-		out.Kind = Lost
 		return out, true
 	case bus.Missing:
 		out.Kind = Snapshot

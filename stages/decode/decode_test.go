@@ -240,7 +240,7 @@ func TestRunDrains(t *testing.T) {
 		var got []string
 		g := pipeline.New(nil)
 		signals := pipeline.Source(g, "player", player{
-			changed(t, serviceInterface, theServiceHalf()), changed(t, unitInterface, theUnitHalf()), {Kind: bus.Lost, Unit: "b.service"},
+			changed(t, serviceInterface, theServiceHalf()), changed(t, unitInterface, theUnitHalf()), {Kind: bus.Missing, Unit: "b.service"},
 		})
 		pipeline.Sink(g, "collector", pipeline.Add(g, "decode", signals, New(log)), collector(func(u Update) {
 			got = append(got, u.Unit+" "+u.ActiveState)
@@ -248,7 +248,7 @@ func TestRunDrains(t *testing.T) {
 		if err := g.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{"a.service active", "b.service "}, got); diff != "" {
+		if diff := cmp.Diff([]string{"a.service active", "b.service inactive"}, got); diff != "" {
 			t.Errorf("updates (-want +got):\n%s", diff)
 		}
 	})

@@ -127,6 +127,9 @@ func counter(e count.Event, id, name string, n uint64) line {
 	if e.AtLeast {
 		text += " (at least: it was not watched)"
 	}
+	if e.Recovered {
+		text += " (recovered from the journal)"
+	}
 	return line{logrus.InfoLevel, id, text}
 }
 
@@ -187,13 +190,13 @@ var summed = []struct {
 // summary counts the events since the last one that was written.
 type summary struct {
 	events int
-	counts [classify.Forgotten + 1]int
+	counts [classify.CaughtUp + 1]int
 }
 
 // add takes an event in, and reports whether it is the first that counts.
 func (s *summary) add(e count.Event) bool {
 	switch e.Kind {
-	case classify.Seen, classify.GaveUp, classify.Forgotten:
+	case classify.Seen, classify.GaveUp, classify.Forgotten, classify.CaughtUp:
 		return false
 	case classify.Moved:
 		if e.From == e.To {

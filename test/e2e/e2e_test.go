@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,6 +96,7 @@ type daemon struct {
 	cmd        *exec.Cmd
 	out        bytes.Buffer
 	log, state string
+	told       *net.UnixConn // what it tells its service manager
 }
 
 // run starts the daemon with the files in dir.
@@ -103,13 +105,34 @@ func run(t *testing.T, dir, address string, services ...string) *daemon {
 	d := &daemon{t: t, log: filepath.Join(dir, "monitor.log"), state: filepath.Join(dir, "state.json")}
 	args := append([]string{"-l", d.log, "-p", d.state, "--services"}, services...)
 	d.cmd = exec.Command(binary, args...)
-	d.cmd.Env = append(os.Environ(), "DBUS_SYSTEM_BUS_ADDRESS="+address)
+	notify := &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"}
+	told, err := net.ListenUnixgram(notify.Net, notify)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.told = told
+	d.cmd.Env = append(os.Environ(), "DBUS_SYSTEM_BUS_ADDRESS="+address, "NOTIFY_SOCKET="+notify.Name)
 	d.cmd.Stdout, d.cmd.Stderr = &d.out, &d.out
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { d.cmd.Process.Kill() })
+	t.Cleanup(func() { d.cmd.Process.Kill(); told.Close() })
 	return d
+}
+
+// ready returns when the daemon has said so.
+func (d *daemon) ready() {
+	d.t.Helper()
+	d.told.SetReadDeadline(time.Now().Add(limit))
+	for buf := make([]byte, 4096); ; {
+		n, err := d.told.Read(buf)
+		if err != nil {
+			d.t.Fatalf("not ready: %v\n%s", err, d.out.String())
+		}
+		if strings.Contains(string(buf[:n]), "READY=1") {
+			return
+		}
+	}
 }
 
 // stop stops the daemon and returns its state file.
@@ -178,9 +201,7 @@ func playCase(t *testing.T, c cases.Case, file string) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	context.AfterFunc(ctx, func() { d.cmd.Process.Kill(); b.Drop() })
-	for _, unit := range units {
-		b.Await("GetAll " + fakebus.Path(unit))
-	}
+	d.ready()
 	for _, s := range r.Signals {
 		if s.Kind == bus.Changed {
 			if err := b.Play(s); err != nil {
@@ -188,13 +209,16 @@ func playCase(t *testing.T, c cases.Case, file string) {
 			}
 		}
 	}
-	// The daemon subscribes anew when it has read all that came before. The
-	// snapshots of the beginning are no longer the units' states.
+	// After a daemon-reload it asks for the units, when it has read all that came
+	// before. The snapshots of the beginning are no longer their states.
 	b.Reply("GetAll", fakebus.Reply{Error: "org.freedesktop.DBus.Error.NoReply"})
-	if err := b.NewOwner(":1.99"); err != nil {
+	b.Forget()
+	if err := b.DaemonReload(); err != nil {
 		t.Fatal(err)
 	}
-	b.Await("Subscribe")
+	for _, unit := range units {
+		b.Await("GetAll " + fakebus.Path(unit))
+	}
 	state := d.stop()
 	compare(t, c, r.Truth, state)
 	text, _ := os.ReadFile(d.log)

@@ -244,6 +244,18 @@ func (b *Bus) NewOwner(owner string) error {
 	return b.Say(busName, "/org/freedesktop/DBus", busName, "NameOwnerChanged", "sss", Body(systemd, "", owner), binary.LittleEndian)
 }
 
+// DaemonReload says that PID 1 has read its unit files again.
+func (b *Bus) DaemonReload() error {
+	return b.Say(PID1, "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "Reloading", "b", Body(false), binary.LittleEndian)
+}
+
+// Forget forgets the calls that the client has made.
+func (b *Bus) Forget() {
+	for len(b.calls) > 0 {
+		<-b.calls
+	}
+}
+
 // Say sends any signal, whoever is to have sent it.
 func (b *Bus) Say(sender, path, iface, member, signature string, body []byte, order binary.ByteOrder) error {
 	return b.send(dbus.TypeSignal, map[dbus.HeaderField]dbus.Variant{

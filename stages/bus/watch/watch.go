@@ -1,4 +1,5 @@
-package bus
+// Package watch knows which units are monitored: by name, by glob, by alias.
+package watch
 
 import (
 	"encoding/hex"
@@ -34,55 +35,56 @@ func Match(list []string, unit string) bool {
 	})
 }
 
-// A watch is the set of units that are monitored. The link reads it from
+// A Set is the units that are monitored. The link reads it from
 // another goroutine, so it is replaced and never changed.
-type watch struct {
-	list  []string // names and globs, as configured
-	globs []string // those of the list
+type Set struct {
+	List  []string // names and globs, as configured
+	Globs []string // those of the list
 	// units are by object path. A unit that is monitored by an alias has two:
 	// its changes come from the path of its own name.
 	units map[string]string
 }
 
-func newWatch(list []string) *watch {
-	w := &watch{list: list, units: make(map[string]string)}
+// New returns the set of a list of names and globs.
+func New(list []string) *Set {
+	w := &Set{List: list, units: make(map[string]string)}
 	for _, entry := range list {
 		if IsGlob(entry) {
-			w.globs = append(w.globs, entry)
+			w.Globs = append(w.Globs, entry)
 		} else {
-			w.units[escape(entry)] = entry
+			w.units[Escape(entry)] = entry
 		}
 	}
 	return w
 }
 
-// with returns the watch with more units.
-func (w *watch) with(units ...string) *watch {
-	more := &watch{w.list, w.globs, maps.Clone(w.units)}
+// With returns the watch with more units.
+func (w *Set) With(units ...string) *Set {
+	more := &Set{w.List, w.Globs, maps.Clone(w.units)}
 	for _, unit := range units {
-		more.units[escape(unit)] = unit
+		more.units[Escape(unit)] = unit
 	}
 	return more
 }
 
-// aliased returns the watch with changes of name taken for those of unit.
-func (w *watch) aliased(unit, name string) *watch {
-	more := w.with()
-	more.units[escape(name)] = unit
+// Aliased returns the watch with changes of name taken for those of unit.
+func (w *Set) Aliased(unit, name string) *Set {
+	more := w.With()
+	more.units[Escape(name)] = unit
 	return more
 }
 
-// without returns the watch without a unit.
-func (w *watch) without(unit string) *watch {
-	less := w.with()
+// Without returns the watch without a unit.
+func (w *Set) Without(unit string) *Set {
+	less := w.With()
 	maps.DeleteFunc(less.units, func(_, u string) bool { return u == unit })
 	return less
 }
 
-// relisted returns the watch of another list, with what is known of the units
+// Relisted returns the watch of another list, with what is known of the units
 // that match it.
-func (w *watch) relisted(list []string) *watch {
-	next := newWatch(list)
+func (w *Set) Relisted(list []string) *Set {
+	next := New(list)
 	for objectPath, unit := range w.units {
 		if Match(list, unit) {
 			next.units[objectPath] = unit
@@ -91,30 +93,31 @@ func (w *watch) relisted(list []string) *watch {
 	return next
 }
 
-// unit returns the monitored unit of an object path. A unit that matches a
+// Unit returns the monitored unit of an object path. A unit that matches a
 // glob is found here before it is in the set.
-func (w *watch) unit(objectPath []byte) (string, bool) {
+func (w *Set) Unit(objectPath []byte) (string, bool) {
 	if unit, ok := w.units[string(objectPath)]; ok {
 		return unit, true
 	}
-	if len(w.globs) == 0 {
+	if len(w.Globs) == 0 {
 		return "", false
 	}
 	unit, ok := unescape(string(objectPath))
-	return unit, ok && Match(w.globs, unit)
+	return unit, ok && Match(w.Globs, unit)
 }
 
-func (w *watch) names() []string { return slices.Compact(slices.Sorted(maps.Values(w.units))) }
+// Names returns the names of all units, in order.
+func (w *Set) Names() []string { return slices.Compact(slices.Sorted(maps.Values(w.units))) }
 
-// rules are the match rules that bring every change of the watched units.
-func (w *watch) rules() []string {
+// Rules are the match rules that bring every change of the watched units.
+func (w *Set) Rules() []string {
 	const changes = "type='signal',sender='" + link.Systemd + "',interface='" + link.Properties + "',member='PropertiesChanged',"
 	rules := []string{
 		// After a daemon-reload, units may be there that were not, and the other way
 		// round. UnitNew and UnitRemoved would say so for every unit of the system.
 		"type='signal',sender='" + link.Systemd + "',interface='" + link.ManagerInterface + "',member='Reloading',path='" + link.ManagerPath + "'",
 	}
-	if len(w.globs) > 0 || len(w.units) > pathRules {
+	if len(w.Globs) > 0 || len(w.units) > pathRules {
 		return append(rules, changes+"path_namespace='"+strings.TrimSuffix(unitPath, "/")+"'")
 	}
 	for _, objectPath := range slices.Sorted(maps.Keys(w.units)) {
@@ -123,9 +126,19 @@ func (w *watch) rules() []string {
 	return rules
 }
 
-// escape returns the object path of a unit, as systemd's bus_path_escape makes
+// Known returns the unit whose changes those of a name are taken for, as far as
+// the set already holds it.
+func (w *Set) Known(name string) (string, bool) {
+	unit, ok := w.units[Escape(name)]
+	return unit, ok
+}
+
+// Named returns the unit that is monitored by or as a name of systemd's.
+func (w *Set) Named(name string) (string, bool) { return w.Unit([]byte(Escape(name))) }
+
+// Escape returns the object path of a unit, as systemd's bus_path_escape makes
 // it: every byte but letters and digits (a leading digit too) becomes _xx.
-func escape(unit string) string {
+func Escape(unit string) string {
 	const digits = "0123456789abcdef"
 	b := []byte(unitPath)
 	for i := range len(unit) {
@@ -140,7 +153,7 @@ func escape(unit string) string {
 	return string(b)
 }
 
-// unescape is the inverse of escape; false where the path is not a unit's.
+// unescape is the inverse of Escape; false where the path is not a unit's.
 func unescape(objectPath string) (string, bool) {
 	name, ok := strings.CutPrefix(objectPath, unitPath)
 	if !ok || name == "" {
