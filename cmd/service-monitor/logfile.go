@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"gopkg.in/natefinch/lumberjack.v2"
+
+	"service-monitor/stages/persist"
 )
 
 // Rotation of the log file.
@@ -99,6 +101,7 @@ func prepareLog(path string) error {
 	if err != nil {
 		return err
 	}
+	persist.Give(f)
 	endLine(f)
 	return f.Close()
 }

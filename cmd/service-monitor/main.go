@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	sdjournal "github.com/coreos/go-systemd/v22/journal"
 	"github.com/sirupsen/logrus"
@@ -136,7 +137,19 @@ func (m *monitor) run() error {
 		m.log.Info("poll_interval is accepted for compatibility; the monitor does not poll")
 	}
 	m.log.WithFields(logrus.Fields{"version": version, "services": len(c.Services)}).Info("starting")
-	return m.graph(state, known, newNotifier(m.log)).Run(stop)
+	err = m.graph(state, known, newNotifier(m.log)).Run(stop)
+	if err != nil {
+		m.lastLine(err)
+	}
+	return err
+}
+
+// lastLine tells the log file why the monitor ends, when the sink is gone.
+// Standard error has it, too.
+func (m *monitor) lastLine(err error) {
+	line, _ := logsink.Formatter{}.Format(&logrus.Entry{Time: time.Now(), Level: logrus.ErrorLevel, Message: err.Error()})
+	file := logFile{path: m.command.Config.LogFile}
+	file.Write(line)
 }
 
 func holdLog(path string) (*os.File, error) {

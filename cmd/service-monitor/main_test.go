@@ -64,6 +64,26 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// Who reads only the log file learns why the monitor ended.
+func TestLogSaysWhyItEnded(t *testing.T) {
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
+	dir := t.TempDir()
+	log, once := filepath.Join(dir, "m.log"), filepath.Join(dir, "once.json")
+	if err := os.WriteFile(once, []byte(`{"max_retries": 0}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	run([]string{"--config", once, "-l", log, "-p", filepath.Join(dir, "s.json")}, &out, &errs)
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if last := lines[len(lines)-1]; !strings.Contains(last, " - [ERROR] bus: no system bus: ") {
+		t.Errorf("the last line of the log is %q", last)
+	}
+}
+
 // While a monitor holds the files, another one neither starts nor clears.
 func TestHeldFiles(t *testing.T) {
 	dir := t.TempDir()
@@ -108,6 +128,7 @@ func TestUnitFileAgrees(t *testing.T) {
 	for _, line := range []string{
 		"Type=notify", "RestartPreventExitStatus=USAGE CONFIG", "StateDirectory=" + filepath.Base(filepath.Dir(config.DefaultStateFile)),
 		"LogsDirectory=" + filepath.Base(filepath.Dir(config.DefaultLogFile)), "WatchdogSec=30s", "TimeoutStopSec=20s",
+		"StartLimitIntervalSec=0",
 	} {
 		if !strings.Contains(string(text), "\n"+line+"\n") {
 			t.Errorf("the unit file lacks %s", line)

@@ -77,7 +77,7 @@ func (s *Stage) caughtUp(ctx context.Context, p *port, o outcome) error {
 	}
 	held := s.catchUp.held
 	if o.err != nil {
-		s.log.WithField("error", o.err).Warn("what happened while nobody watched is counted as far as systemd's properties prove it")
+		s.log.WithField("error", o.err).Warn("across times when nobody watches, counts are lower bounds")
 	} else {
 		s.cursor = o.runs.Cursor
 		held = s.explain(held, o.runs)

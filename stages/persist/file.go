@@ -300,7 +300,7 @@ func Hold(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	give(lock, filepath.Dir(name))
+	Give(lock)
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
@@ -311,11 +311,12 @@ func Hold(path string) (*os.File, error) {
 	return lock, nil
 }
 
-// give gives a file that root has made (--clear) to the owner of its directory,
-// who runs the monitor. Nobody else can, and need not.
-func give(f *os.File, dir string) {
+// Give gives a file that root has made, by --clear or by running the monitor by
+// hand, to the owner of its directory, who runs it otherwise. Nobody else can
+// give files away, and nobody else need.
+func Give(f *os.File) {
 	var st unix.Stat_t
-	if unix.Stat(dir, &st) == nil {
+	if unix.Stat(filepath.Dir(f.Name()), &st) == nil {
 		f.Chown(int(st.Uid), int(st.Gid))
 	}
 }

@@ -162,7 +162,7 @@ func Now() (string, error) {
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "journalctl", "--quiet", "--lines=0", "--show-cursor").Output()
 	if err != nil {
-		return "", fmt.Errorf("cannot read the journal: %w", err)
+		return "", fmt.Errorf("cannot read the journal: %w (the user must be in the group systemd-journal)", err)
 	}
 	_, cursor, ok := strings.Cut(strings.TrimSpace(string(out)), "-- cursor: ")
 	if !ok {
