@@ -33,7 +33,8 @@ check: ## what to run before a commit: format, vet, staticcheck, tidy, race test
 	go test -race ./...
 	CGO_ENABLED=0 GOARCH=386 go test ./pipeline ./stages/... ./cmd/...
 
-deps: ## install the packages of Debian that the tests need
+# The packages of Debian that the tests need.
+deps:
 	@for c in systemd-nspawn dbus-daemon gcc; do command -v $$c >/dev/null || missing=1; done; \
 	if [ -n "$$missing" ]; then \
 		$(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive \
@@ -62,6 +63,7 @@ record: deps ## record the signals of all cases on this machine's systemd
 		-record $$(systemctl --version | sed -nE '1s/^systemd ([0-9]+).*/\1/p')
 
 hooks: ## make check a git pre-commit hook
+	mkdir -p "$$(git rev-parse --git-path hooks)"
 	printf '#!/bin/sh\nexec make check\n' > "$$(git rev-parse --git-path hooks)/pre-commit"
 	chmod +x "$$(git rev-parse --git-path hooks)/pre-commit"
 
