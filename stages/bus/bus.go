@@ -40,9 +40,9 @@ type Signal struct {
 	Order binary.ByteOrder
 	// Time is when it was read from the socket.
 	Time time.Time
-	// Of a Snapshot after a time when nobody watched: Cursor is up to where the
-	// journal was read for it, empty where it was not, and Runs are what the
-	// journal tells of the unit. They may reach beyond the snapshot. Cut is how the
+	// Of a Snapshot after a time when nobody watched: Cursor is from where to read
+	// the journal after the next such time, empty where it could not be read, and
+	// Runs are what it tells of the unit. They may reach beyond the snapshot. Cut is how the
 	// boot ended in which the cursor before was, empty while it goes on.
 	Cursor string
 	Runs   []history.Run
@@ -53,7 +53,7 @@ type Signal struct {
 type List struct {
 	Services []string
 	// Known are units that were monitored before, by an earlier process, and the
-	// journal cursor up to which it had read.
+	// journal cursor from which to read what happened since.
 	Known map[string]string
 }
 
@@ -96,7 +96,8 @@ type Stage struct {
 	subscribed bool
 
 	catchUp catchUp
-	cursor  string // up to where the journal was read
+	cursor  string // from where the journal is to be read after the next gap
+	before  string // the journal's end before this connection, and so before its snapshots
 }
 
 type opening struct {
@@ -209,6 +210,7 @@ func (s *Stage) connected(p *port, o opening) error {
 	s.rules, s.requests, s.queue, s.asked, s.lists = nil, make(map[uint32]request), nil, 0, 0
 	s.units = make(map[string]bool)
 	s.catchUp.begin()
+	s.before = o.cursor
 	if s.cursor == "" {
 		s.cursor = o.cursor
 	}

@@ -79,7 +79,7 @@ func (s *Stage) caughtUp(ctx context.Context, p *port, o outcome) error {
 	if o.err != nil {
 		s.log.WithField("error", o.err).Warn("across times when nobody watches, counts are lower bounds")
 	} else {
-		s.cursor = o.runs.Cursor
+		s.advance(o.runs.Cursor)
 		held = s.explain(held, o.runs)
 	}
 	s.catchUp.held, s.catchUp.phase = nil, watching
@@ -91,6 +91,19 @@ func (s *Stage) caughtUp(ctx context.Context, p *port, o outcome) error {
 	}
 	p.Nudge()
 	return nil
+}
+
+// advance moves the cursor for the next gap. It has to lie before the snapshots:
+// what happened between them and the end of what was read is told by signals,
+// and those are lost with the bus or with this process before they are counted.
+// What is read again is not counted again.
+func (s *Stage) advance(end string) {
+	switch {
+	case s.before != "":
+		s.cursor = s.before
+	case s.cursor == "": // the journal can be read only since now
+		s.cursor = end
+	}
 }
 
 // explain puts the runs of each unit to its snapshot, the last one if there are
@@ -111,7 +124,7 @@ func (s *Stage) explain(held []Signal, runs history.Runs) []Signal {
 			continue
 		case signal.Kind == Snapshot:
 			done[signal.Unit] = true
-			signal.Cursor, signal.Runs, signal.Cut = runs.Cursor, of[signal.Unit], runs.Cut
+			signal.Cursor, signal.Runs, signal.Cut = s.cursor, of[signal.Unit], runs.Cut
 		}
 		explained = append(explained, signal)
 	}

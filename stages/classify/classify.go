@@ -31,7 +31,7 @@ type Life struct {
 	GivenUp  bool `json:"given_up,omitzero"`
 	// Scheduled is how many restarts after this invocation were told of.
 	Scheduled uint32 `json:"scheduled,omitzero"`
-	// Cursor is up to where the journal was read.
+	// Cursor is from where the journal is to be read after the next gap.
 	Cursor string `json:"cursor,omitzero"`
 }
 

@@ -76,7 +76,7 @@ func (t *telling) relive(r history.Run) {
 	}
 }
 
-// catchUp notes up to where the journal was read, once that is part of the past.
+// catchUp notes the new cursor, once all that lies before it is told.
 func (t *telling) catchUp(u decode.Update) {
 	if u.Cursor != "" && u.Cursor != t.life.Cursor {
 		t.life.Cursor = u.Cursor

@@ -24,7 +24,7 @@ const (
 	Restarted             // systemd scheduled an automatic restart (Restart=)
 	GaveUp                // systemd will not restart it again (StartLimitBurst=)
 	Forgotten             // the unit is no longer monitored
-	CaughtUp              // the journal was read up to here; nothing else
+	CaughtUp              // what was missed is told: the life has a new journal cursor; nothing else
 )
 
 // A Transition is one fact about one unit.
