@@ -23,7 +23,7 @@ func (m *monitor) graph(state persist.Store, known map[string]count.Tally, n pip
 	c := m.command.Config
 
 	lists := pipeline.Source(g, "config", newReloader(m, known))
-	signals := pipeline.Add(g, "bus", lists, bus.New(m.log, c.MaxRetries))
+	signals := pipeline.Add(g, "bus", lists, bus.New(m.log, c.MaxRetries, c.AuditInterval))
 	updates := pipeline.Add(g, "decode", signals, decode.New(m.log))
 	transitions := pipeline.Add(g, "classify", updates, classify.New(lives(known)))
 	events := pipeline.Add(g, "count", transitions, count.New(known))

@@ -11,6 +11,7 @@ import (
 	"service-monitor/cmd/service-monitor/internal/config"
 	"service-monitor/pipeline"
 	"service-monitor/stages/bus"
+	"service-monitor/stages/bus/history"
 	"service-monitor/stages/count"
 )
 
@@ -22,7 +23,7 @@ type reloader struct {
 }
 
 func newReloader(m *monitor, known map[string]count.Tally) *reloader {
-	cursors := make(map[string]string, len(known))
+	cursors := make(map[string]history.Place, len(known))
 	for unit, tally := range known {
 		cursors[unit] = tally.Life.Cursor
 	}
@@ -84,6 +85,7 @@ func needRestart(a, b config.Config) []string {
 		{"max_retries", a.MaxRetries != b.MaxRetries},
 		{"save_quiet", a.SaveQuiet != b.SaveQuiet},
 		{"save_deadline", a.SaveDeadline != b.SaveDeadline},
+		{"audit_interval", a.AuditInterval != b.AuditInterval},
 	} {
 		if k.differ {
 			keys = append(keys, k.key)

@@ -30,6 +30,9 @@ const (
 	Snapshot              // all properties of the unit: the body is a{sv}
 	Missing               // systemd refuses to show the unit; no body
 	Forgotten             // the unit is no longer monitored; no body
+	Past                  // what the journal tells of a time when nobody watched; no body
+	Checked               // all properties, of which all changes were handed on; the body is a{sv}
+	Unchanged             // the unit is still as it was; no body
 )
 
 // A Signal is what PID 1 said of one unit.
@@ -40,21 +43,27 @@ type Signal struct {
 	Order binary.ByteOrder
 	// Time is when it was read from the socket.
 	Time time.Time
-	// Of a Snapshot after a time when nobody watched: Cursor is from where to read
-	// the journal after the next such time, empty where it could not be read, and
-	// Runs are what it tells of the unit. They may reach beyond the snapshot. Cut is how the
-	// boot ended in which the cursor before was, empty while it goes on.
-	Cursor string
-	Runs   []history.Run
-	Cut    string
+	// Clock is when a Snapshot was read, CLOCK_MONOTONIC in µs.
+	Clock uint64
+	// Runs are what the journal tells, of a Past, and of a Snapshot what was not
+	// told before. Of a Past, the first Tell are to be told; Cut, where it is not
+	// empty, is how the boot ended, at Time, that everything before was of.
+	Runs []history.Run
+	Tell int
+	Cut  string
+	// Cursor is from where to read the journal after the next time when nobody
+	// watches: of a Snapshot (empty where it cannot be read), of Checked and of
+	// Unchanged. Told, of a Snapshot, is true if the journal has told all since the last cursor.
+	Cursor history.Place
+	Told   bool
 }
 
 // A List is which services are to be monitored: names and globs.
 type List struct {
 	Services []string
-	// Known are units that were monitored before, by an earlier process, and the
-	// journal cursor from which to read what happened since.
-	Known map[string]string
+	// Known are units that were monitored before, by an earlier process, and from
+	// where to read in the journal what happened since.
+	Known map[string]history.Place
 }
 
 // ErrNoBus ends the source when the bus could not be reached at start.
@@ -95,21 +104,26 @@ type Stage struct {
 
 	subscribed bool
 
+	known   map[string]bool // units that were ever handed on
 	catchUp catchUp
-	cursor  string // from where the journal is to be read after the next gap
-	before  string // the journal's end before this connection, and so before its snapshots
+	audit   audit
+	cursor  history.Place // from where the journal is to be read after the next gap
 }
 
 type opening struct {
-	link   *link.Link
-	cursor string // of the journal, before the link was there
-	err    error
+	link *link.Link
+	err  error
 }
 
 // New returns a source that gives up, with ErrNoBus, when the bus cannot be
-// reached at start and not in maxRetries further attempts either.
-func New(log logrus.FieldLogger, maxRetries int) *Stage {
-	s := &Stage{log: log, maxRetries: maxRetries, opened: make(chan opening, 1), catchUp: newCatchUp(), retry: time.NewTimer(0)}
+// reached at start and not in maxRetries further attempts either. As often as
+// auditEvery (never if it is 0) it makes sure that systemd still announces what
+// happens.
+func New(log logrus.FieldLogger, maxRetries int, auditEvery time.Duration) *Stage {
+	s := &Stage{
+		log: log, maxRetries: maxRetries, opened: make(chan opening, 1), retry: time.NewTimer(0),
+		known: make(map[string]bool), catchUp: newCatchUp(), audit: newAudit(auditEvery),
+	}
 	s.retry.Stop()
 	return s
 }
@@ -119,9 +133,11 @@ type port = pipeline.Port[List, Signal]
 // Run connects when the first list is there, and ends when lists do.
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	defer s.disconnect()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of what reads the journal
 	for {
 		var received <-chan struct{}
-		if s.link != nil && s.catchUp.phase != reading {
+		if s.link != nil && s.catchUp.phase != closing {
 			received = s.link.Ready()
 		}
 		var err error
@@ -134,11 +150,15 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case <-received:
 			err = s.receive(ctx, p)
 		case o := <-s.opened:
-			err = s.connected(p, o)
+			err = s.connected(ctx, p, o)
 		case <-s.retry.C:
 			s.connect()
-		case h := <-s.catchUp.read:
-			err = s.caughtUp(ctx, p, h)
+		case t := <-s.catchUp.told:
+			err = s.told(ctx, p, t)
+		case <-s.audit.timer.C:
+			err = s.failed(p, s.check(ctx))
+		case m := <-s.audit.marked:
+			err = s.failed(p, s.renew(m))
 		case q := <-p.Probes:
 			q.Answer(s.answer())
 		case <-ctx.Done():
@@ -173,11 +193,16 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 	if first {
 		old = watch.New(nil).With(slices.Collect(maps.Keys(list.Known))...)
 		s.cursor = oldest(slices.Collect(maps.Values(list.Known)))
+		for unit := range list.Known {
+			s.known[unit] = true
+		}
 	}
 	s.watch.Store(old.Relisted(list.Services))
 	for _, unit := range old.Names() {
 		if !watch.Match(list.Services, unit) {
 			delete(s.units, unit)
+			delete(s.known, unit)
+			s.audit.forget(unit)
 			if err := p.Send(ctx, Signal{Kind: Forgotten, Unit: unit, Time: time.Now()}); err != nil {
 				return err
 			}
@@ -196,25 +221,22 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 func (s *Stage) connect() {
 	units := func(objectPath []byte) (string, bool) { return s.watch.Load().Unit(objectPath) }
 	go func() {
-		cursor, _ := history.Now() // what is not readable now is reported when it is needed
 		l, err := link.Open(units, &s.refused)
-		s.opened <- opening{l, cursor, err}
+		s.opened <- opening{l, err}
 	}()
 }
 
-func (s *Stage) connected(p *port, o opening) error {
+func (s *Stage) connected(ctx context.Context, p *port, o opening) error {
 	if o.err != nil {
 		return s.failed(p, o.err)
 	}
 	s.link = o.link
 	s.rules, s.requests, s.queue, s.asked, s.lists = nil, make(map[uint32]request), nil, 0, 0
 	s.units = make(map[string]bool)
-	s.catchUp.begin()
-	s.before = o.cursor
-	if s.cursor == "" {
-		s.cursor = o.cursor
-	}
 	s.log.Info("connected to the system bus")
+	if err := s.begin(ctx, p); err != nil {
+		return err
+	}
 	return s.failed(p, s.subscribe())
 }
 
@@ -258,7 +280,7 @@ func (s *Stage) finish(ctx context.Context, p *port) error {
 		return nil
 	}
 	limit := time.After(pingLimit)
-	for err := s.ask(request{member: "Ping"}, link.Systemd, link.ManagerPath, "org.freedesktop.DBus.Peer"); err == nil && s.asking("Ping"); {
+	for err := s.ping(); err == nil && s.asking("Ping"); {
 		select {
 		case <-s.link.Ready():
 			if err := s.receive(ctx, p); err != nil || s.link == nil {
@@ -299,17 +321,19 @@ func (s *Stage) receive(ctx context.Context, p *port) error {
 			return nil
 		}
 	}
-	for unit, n := range dropped {
-		s.log.WithFields(logrus.Fields{"unit": unit, "signals": n}).Warn("fell behind and dropped signals; asking for the unit's state")
-		s.await(unit)
-		s.catchUp.begin()
+	if len(dropped) > 0 {
+		for unit, n := range dropped {
+			s.log.WithFields(logrus.Fields{"unit": unit, "signals": n}).Warn("fell behind and dropped signals; reading in the journal what they were")
+		}
+		if err := s.startOver(ctx, p, dropped); err != nil {
+			return err
+		}
 	}
 	s.reportRefused(time.Now())
-	err := s.askSnapshots()
-	if s.synced() {
-		s.readJournal(ctx)
+	if err := s.askSnapshots(); err != nil {
+		return s.failed(p, err)
 	}
-	return s.failed(p, err)
+	return s.advance(ctx, p)
 }
 
 func (s *Stage) handle(ctx context.Context, p *port, it link.Item) error {
@@ -324,8 +348,10 @@ func (s *Stage) handle(ctx context.Context, p *port, it link.Item) error {
 		// It may have forgotten its subscribers: before systemd 257 it does when it
 		// loses the bus itself. Match rules are the bus's, and stay.
 		s.log.Info("systemd has a new name on the bus; subscribing again")
-		s.queue, s.asked, s.lists = s.watch.Load().Names(), 0, 0
-		s.catchUp.begin()
+		s.lists = 0
+		if err := s.startOver(ctx, p, nil); err != nil {
+			return err
+		}
 		return s.failed(p, s.inquire())
 	case link.Lost:
 		return s.failed(p, it.Err)
@@ -339,17 +365,18 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 	present, known := s.units[it.Unit]
 	if !known && watch.Match(s.watch.Load().Globs, it.Unit) {
 		s.watch.Store(s.watch.Load().With(it.Unit))
-		if s.lists > 0 {
+		if s.lists > 0 || s.catchUp.phase != watching {
 			s.await(it.Unit)
 			return s.failed(p, s.askSnapshots())
 		}
 		// It was not there when the units were listed: it appears with this very
 		// change, so nothing came before it.
-		s.units[it.Unit], present = true, true
+		s.units[it.Unit], s.known[it.Unit], present = true, true, true
 	}
-	if !present {
+	if !present && s.catchUp.phase == watching {
 		return nil
 	}
+	s.audit.changed(it.Unit)
 	return s.emit(ctx, p, Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time})
 }
 

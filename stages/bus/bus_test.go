@@ -95,7 +95,7 @@ func start(t *testing.T, prepare func(*fakebus.Bus), services ...string) *rig {
 	log.SetLevel(logrus.DebugLevel)
 	r := &rig{t, b, make(lists), make(collector), make(manager, 1000), hook, make(chan error, 1)}
 	g := pipeline.New(r.told)
-	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", r.lists), bus.New(log, 0)), r.signals)
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", r.lists), bus.New(log, 0, 0)), r.signals)
 	go func() { r.ended <- g.Run(context.Background()) }()
 	r.lists <- bus.List{Services: services}
 	return r
@@ -127,7 +127,7 @@ func (r *rig) want(want ...string) {
 }
 
 func show(s bus.Signal) string {
-	kind := [...]string{"changed", "snapshot", "missing", "forgotten", "recovered"}[s.Kind]
+	kind := [...]string{"changed", "snapshot", "missing", "forgotten", "past", "checked", "unchanged"}[s.Kind]
 	return kind + " " + s.Unit + " " + state(s)
 }
 
@@ -278,7 +278,7 @@ func TestNoBus(t *testing.T) {
 	l <- bus.List{Services: []string{"a.service"}}
 	signals := make(collector)
 	g := pipeline.New(nil)
-	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, 2)), signals)
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, 2, 0)), signals)
 	err := g.Run(context.Background())
 	if !errors.Is(err, bus.ErrNoBus) || !strings.Contains(err.Error(), "(tried 3 times)") {
 		t.Errorf("Run: %v, want %v after 3 attempts", err, bus.ErrNoBus)
@@ -294,7 +294,7 @@ func TestAddressThatCannotBeUsed(t *testing.T) {
 	l := make(lists, 1)
 	l <- bus.List{Services: []string{"a.service"}}
 	g := pipeline.New(nil)
-	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, 0)), make(collector))
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, 0, 0)), make(collector))
 	if err := g.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "DBUS_SYSTEM_BUS_ADDRESS") {
 		t.Errorf("Run: %v, want the variable to be named", err)
 	}
@@ -308,7 +308,7 @@ func TestSubscribeRefused(t *testing.T) {
 	l := make(lists, 1)
 	l <- bus.List{Services: []string{"a.service"}}
 	g := pipeline.New(nil)
-	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, 1)), make(collector))
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, 1, 0)), make(collector))
 	err := g.Run(context.Background())
 	if want := "bus: no system bus: cannot call Subscribe: not for you (tried 2 times)"; err == nil || err.Error() != want {
 		t.Errorf("Run: %v, want %s", err, want)
@@ -344,7 +344,7 @@ func TestDaemonReloadAsksAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.want("snapshot a.service inactive")
+	r.want("checked a.service inactive")
 	if rest := r.stop(); rest != nil {
 		t.Errorf("more came: %q", rest)
 	}

@@ -3,88 +3,306 @@ package bus
 import (
 	"context"
 	"slices"
+	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"service-monitor/stages/bus/history"
+	"service-monitor/stages/bus/link"
+	"service-monitor/stages/bus/wire"
 )
 
-// phase is where the source is between a gap and watching.
+// phase is where the source is between a gap, a time in which nobody watched,
+// and watching.
+//
+// Everything up to a mark in the journal is told first, as it is read, however
+// much it is. Only then are the snapshots asked for, and what came into the
+// journal until they were there is put in order with them: little, so it can
+// be compared run by run with the changes that were held back meanwhile.
 type phase uint8
 
 const (
-	asking   phase = iota // for snapshots, which say until when the gap lasted
-	reading               // in the journal what happened in it
-	watching              // what happens
+	reading  phase = iota // in the journal, up to now
+	asking                // for the snapshots
+	closing               // reading in the journal up to behind the snapshots
+	settling              // awaiting the changes of all that was read
+	watching
 )
 
-// catchUp accounts for a time in which nobody watched: before the process, while
-// the bus was lost, while signals did not fit. What PID 1 says from the first
-// snapshot on is held back until the journal was read up to there. While it is
-// read, what comes waits in the link's backlog, which is bounded.
+// heldBytes bounds the changes that are held back until the journal is read.
+// More come only where units change faster than that can be done.
+const heldBytes = 4 << 20
+
+// catchUp accounts for a gap: before the process, while the bus was lost, while
+// signals did not fit.
 type catchUp struct {
-	phase phase
-	held  []Signal
-	read  chan outcome
-	turn  int // of this gap; the outcome of an earlier one is of no use
+	phase  phase
+	reader *history.Reader // nil where the journal cannot be read
+	told   chan told
+	over   bool // the gap has begun anew while the journal was read
+
+	place      history.Place // the mark before the snapshots
+	held       []Signal
+	bytes      int
+	window     map[string][]history.Run // what was read behind the mark
+	spoken     map[string]bool          // units of which the journal told something
+	continuous bool                     // no change was missed that was announced,
+	dropped    map[string]int           // but for those of these units
 }
 
-type outcome struct {
-	turn int
-	runs history.Runs
+// told is what the goroutine that reads the journal hands on: a Past, or that it
+// has come to the end.
+type told struct {
+	past history.Past
+	end  bool
 	err  error
 }
 
-func newCatchUp() catchUp { return catchUp{read: make(chan outcome, 1)} }
+func newCatchUp() catchUp { return catchUp{told: make(chan told), phase: watching} }
 
 // begin begins a gap, or begins it anew.
-func (c *catchUp) begin() {
+func (s *Stage) begin(ctx context.Context, p *port) error {
+	c := &s.catchUp
+	switch c.phase {
+	case reading:
+		c.forget() // the snapshots are not asked for yet
+		return nil
+	case closing:
+		c.over = true
+		return nil
+	case watching:
+		c.reader = history.NewReader(s.cursor, s.wanted, s.tell(ctx))
+		c.spoken = make(map[string]bool)
+	}
+	// All that is in the journal is true, wherever the snapshots stand.
+	for unit, runs := range c.window {
+		if err := s.past(ctx, p, history.Past{Unit: unit, Runs: runs, Tell: len(runs)}); err != nil {
+			return err
+		}
+	}
+	c.forget()
+	s.audit.stop()
 	c.phase = asking
-	c.turn++
+	if c.reader != nil {
+		c.phase = reading
+		s.read(ctx)
+	}
+	return nil
+}
+
+// forget drops what was held back: newer snapshots will be asked for.
+func (c *catchUp) forget() {
+	c.held, c.bytes, c.window = nil, 0, make(map[string][]history.Run)
+	c.continuous, c.dropped = false, nil
+}
+
+// startOver begins a gap while the connection stays, and asks for all units.
+// Changes were dropped of some, or none where PID 1 has come back.
+func (s *Stage) startOver(ctx context.Context, p *port, dropped map[string]int) error {
+	watched := s.catchUp.phase == watching
+	for serial, r := range s.requests {
+		if r.member == "GetAll" || r.member == getProperty {
+			delete(s.requests, serial)
+		}
+	}
+	s.queue, s.asked = s.watch.Load().Names(), 0
+	if err := s.begin(ctx, p); err != nil {
+		return err
+	}
+	s.catchUp.continuous, s.catchUp.dropped = watched, dropped
+	return nil
+}
+
+// wanted reports whether the journal is to tell of a unit. One that was never
+// seen by any process began before anybody watched.
+func (s *Stage) wanted(name string) bool {
+	_, ok := s.watch.Load().Named(name)
+	return ok
+}
+
+// tell hands on what a reader has read.
+func (s *Stage) tell(ctx context.Context) func(history.Past) error {
+	return func(past history.Past) error { return s.post(ctx, told{past: past}) }
+}
+
+func (s *Stage) post(ctx context.Context, t told) error {
+	select {
+	case s.catchUp.told <- t:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// read reads the journal up to now, in a goroutine of its own because that may
+// take long.
+func (s *Stage) read(ctx context.Context) {
+	reader := s.catchUp.reader
+	go func() { _ = s.post(ctx, told{end: true, err: reader.Read(ctx)}) }()
+}
+
+// told takes what the journal tells.
+func (s *Stage) told(ctx context.Context, p *port, t told) error {
+	c := &s.catchUp
+	switch {
+	case t.err != nil:
+		s.log.WithField("error", t.err).Warn("cannot tell what happened while nobody watched; counts are at least right")
+		c.reader, s.cursor, c.place = nil, "", ""
+	case !t.end && c.phase == closing && t.past.Cut == "":
+		c.collect(s.monitored(t.past.Unit), t.past)
+		return nil
+	case !t.end:
+		return s.past(ctx, p, t.past)
+	}
+	if c.over || c.phase == closing && s.link == nil {
+		c.over, c.phase = false, asking
+		return s.begin(ctx, p)
+	}
+	switch c.phase {
+	case reading:
+		c.phase = asking
+		if c.reader != nil {
+			c.place = c.reader.Place()
+		}
+		if s.link == nil {
+			return nil // it is begun anew when there is one
+		}
+		if err := s.askSnapshots(); err != nil {
+			return s.failed(p, err)
+		}
+		return s.advance(ctx, p)
+	case closing:
+		return s.settle(ctx, p)
+	}
+	return nil
+}
+
+// advance goes on when every snapshot is there.
+func (s *Stage) advance(ctx context.Context, p *port) error {
+	c := &s.catchUp
+	switch {
+	case !s.synced():
+	case c.phase == asking && c.reader != nil:
+		c.phase = closing
+		s.read(ctx)
+	case c.phase == asking:
+		return s.settle(ctx, p)
+	case c.phase == settling:
+		return s.caughtUp(ctx, p)
+	}
+	return nil
+}
+
+// settle asks for a sign from PID 1: before it, it has sent the changes of all
+// that it had written into the journal.
+func (s *Stage) settle(ctx context.Context, p *port) error {
+	s.catchUp.phase = settling
+	return s.failed(p, s.ping())
+}
+
+// monitored is the unit that is monitored by the name that PID 1 writes.
+func (s *Stage) monitored(name string) string {
+	unit, _ := s.watch.Load().Named(name)
+	return unit
+}
+
+// past sends on what the journal tells of units that are known. One that only a
+// glob names is counted from when it was first seen; it was not there before if
+// it appeared while this process had lost the bus.
+func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
+	units := []string{s.monitored(past.Unit)}
+	if past.Cut != "" {
+		units = s.watch.Load().Names()
+	}
+	if past.At.IsZero() {
+		past.At = time.Now()
+	}
+	for _, unit := range units {
+		if unit == "" || !s.known[unit] && (!s.ever || past.Cut != "") {
+			continue
+		}
+		s.known[unit], s.catchUp.spoken[unit] = true, true
+		signal := Signal{Kind: Past, Unit: unit, Time: past.At, Runs: past.Runs, Tell: past.Tell, Cut: past.Cut}
+		if err := p.Send(ctx, signal); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// collect adds runs that were read behind the mark. The first of them may be
+// the last that is there, told further.
+func (c *catchUp) collect(unit string, past history.Past) {
+	runs := c.window[unit]
+	for _, r := range past.Runs[:past.Tell] {
+		if n := len(runs); n > 0 && runs[n-1].Invocation == r.Invocation {
+			runs[n-1] = r
+		} else {
+			runs = append(runs, r)
+		}
+	}
+	c.window[unit], c.spoken[unit] = runs, true
 }
 
 // emit sends a signal on, or holds it back.
 func (s *Stage) emit(ctx context.Context, p *port, signal Signal) error {
-	if s.catchUp.phase == watching {
+	c := &s.catchUp
+	if c.phase == watching {
 		return p.Send(ctx, signal)
 	}
-	s.catchUp.held = append(s.catchUp.held, signal)
-	return nil
-}
-
-// readJournal reads what happened in the gap, now that every snapshot is there.
-func (s *Stage) readJournal(ctx context.Context) {
-	if s.catchUp.phase != asking {
-		return
-	}
-	s.catchUp.phase = reading
-	turn, cursor, w := s.catchUp.turn, s.cursor, s.watch.Load()
-	go func() {
-		runs, err := history.Read(ctx, cursor, func(unit string) bool {
-			_, ok := w.Named(unit)
-			return ok
-		})
-		select {
-		case s.catchUp.read <- outcome{turn, runs, err}:
-		case <-ctx.Done():
-		}
-	}()
-}
-
-// caughtUp hands on what was held back, and with each unit's snapshot what
-// happened to it in the gap.
-func (s *Stage) caughtUp(ctx context.Context, p *port, o outcome) error {
-	if s.link == nil || o.turn != s.catchUp.turn {
+	c.bytes += len(signal.Body)
+	c.held = append(c.held, signal)
+	switch {
+	case c.bytes <= heldBytes:
+		return nil
+	case c.phase == reading: // the journal tells it
+		c.forget()
 		return nil
 	}
-	held := s.catchUp.held
-	if o.err != nil {
-		s.log.WithField("error", o.err).Warn("across times when nobody watches, counts are lower bounds")
-	} else {
-		s.advance(o.runs.Cursor)
-		held = s.explain(held, o.runs)
+	s.log.WithFields(logrus.Fields{"signals": len(c.held)}).Warn("fell behind; reading in the journal again")
+	return s.startOver(ctx, p, nil)
+}
+
+// caughtUp hands on what was held back: of each unit what the journal has told
+// behind the mark, the snapshot, and the changes after it. The changes before
+// it are in the journal or, where that has nothing of the unit, are all there is.
+func (s *Stage) caughtUp(ctx context.Context, p *port) error {
+	c := &s.catchUp
+	held := c.held
+	last := make(map[string]int)
+	for i, signal := range held {
+		if signal.Kind == Snapshot || signal.Kind == Missing {
+			last[signal.Unit] = i
+		}
 	}
-	s.catchUp.held, s.catchUp.phase = nil, watching
+	w, told := s.watch.Load(), c.reader != nil && !c.reader.Lossy()
+	var out []Signal
+	for i, signal := range held {
+		unit := signal.Unit
+		at, ok := last[unit]
+		_, monitored := w.Known(unit)
+		all := c.continuous && c.dropped[unit] == 0 && s.known[unit] && !c.spoken[unit] // that happened
+		switch {
+		case !monitored || !ok || i < at && (signal.Kind != Changed || !all):
+			continue
+		case i == at:
+			signal.Runs = until(c.window[unit], signal, held[i+1:])
+			signal.Cursor, signal.Told = c.place, told
+		}
+		out = append(out, signal)
+	}
+	if c.reader != nil {
+		if !told {
+			s.log.Warn("the journal lacks some of what happened while nobody watched; counts are at least right")
+		}
+		s.cursor = c.place
+	}
+	c.forget()
+	c.phase, c.reader = watching, nil
 	s.ever, s.retries = true, 0
-	for _, signal := range held {
+	s.audit.begin(out)
+	for _, signal := range out {
+		s.known[signal.Unit] = true
 		if err := p.Send(ctx, signal); err != nil {
 			return err
 		}
@@ -93,53 +311,69 @@ func (s *Stage) caughtUp(ctx context.Context, p *port, o outcome) error {
 	return nil
 }
 
-// advance moves the cursor for the next gap. It has to lie before the snapshots:
-// what happened between them and the end of what was read is told by signals,
-// and those are lost with the bus or with this process before they are counted.
-// What is read again is not counted again.
-func (s *Stage) advance(end string) {
-	switch {
-	case s.before != "":
-		s.cursor = s.before
-	case s.cursor == "": // the journal can be read only since now
-		s.cursor = end
+// until returns the runs up to a snapshot, the one that it shows included.
+func until(runs []history.Run, snapshot Signal, later []Signal) []history.Run {
+	at := glimpse(snapshot)
+	if at.invocation != (history.Invocation{}) {
+		// What began since, its changes tell.
+		shown := func(r history.Run) bool { return r.Invocation == at.invocation }
+		return runs[:slices.IndexFunc(runs, shown)+1]
 	}
-}
-
-// explain puts the runs of each unit to its snapshot, the last one if there are
-// several. What was held back of the unit before is in the runs.
-func (s *Stage) explain(held []Signal, runs history.Runs) []Signal {
-	w := s.watch.Load()
-	of := make(map[string][]history.Run)
-	for name, runs := range runs.Units {
-		if unit, ok := w.Named(name); ok {
-			of[unit] = runs
+	// It was not loaded. What has begun since has announced it.
+	since := make(map[history.Invocation]bool)
+	for _, signal := range later {
+		if signal.Unit == snapshot.Unit {
+			since[glimpse(signal).invocation] = true
 		}
 	}
-	var explained []Signal
-	done := make(map[string]bool)
-	for _, signal := range slices.Backward(held) {
+	if i := slices.IndexFunc(runs, func(r history.Run) bool { return since[r.Invocation] }); i >= 0 {
+		return runs[:i]
+	}
+	return runs
+}
+
+// glance is the little that the source reads itself of the properties of a unit.
+type glance struct {
+	name       string // Id: its own name, of which the one that was asked for may be an alias
+	invocation history.Invocation
+	entered    uint64 // StateChangeTimestampMonotonic, 0 where it is not loaded
+}
+
+func glimpse(s Signal) (g glance) {
+	r := wire.NewReader(s.Body, s.Order)
+	if s.Kind == Changed {
+		r.String() // the interface
+	}
+	for end := r.Array(8); r.More(end); {
+		r.Align(8)
+		key, sig := r.String(), r.Variant()
 		switch {
-		case done[signal.Unit]:
-			continue
-		case signal.Kind == Snapshot:
-			done[signal.Unit] = true
-			signal.Cursor, signal.Runs, signal.Cut = s.cursor, of[signal.Unit], runs.Cut
+		case string(key) == "Id" && string(sig) == "s":
+			g.name = string(r.String())
+		case string(key) == "InvocationID" && string(sig) == "ay":
+			copy(g.invocation[:], r.Bytes())
+		case string(key) == stateChange && string(sig) == "t":
+			g.entered = r.Uint64()
+		default:
+			r.Skip(sig)
 		}
-		explained = append(explained, signal)
 	}
-	slices.Reverse(explained)
-	return explained
+	return g
 }
 
-// oldest returns the cursor of the earliest time. What lies between it and the
-// others is read again; no run is counted twice.
-func oldest(cursors []string) string {
-	var first string
-	for _, c := range cursors {
-		if c != "" && (first == "" || history.CursorTime(c) < history.CursorTime(first)) {
-			first = c
+// oldest returns the earliest place. What lies between it and the others is read
+// again; no run is counted twice.
+func oldest(places []history.Place) history.Place {
+	var first history.Place
+	for _, p := range places {
+		if p != "" && (first == "" || p.Before(first)) {
+			first = p
 		}
 	}
 	return first
+}
+
+// ping asks PID 1 for a sign of life.
+func (s *Stage) ping() error {
+	return s.ask(request{member: "Ping"}, link.Systemd, link.ManagerPath, "org.freedesktop.DBus.Peer")
 }

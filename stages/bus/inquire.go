@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/watch"
@@ -28,6 +29,8 @@ const window = 32
 type request struct {
 	member string
 	unit   string
+	check  bool // a snapshot of a unit that is watched
+	again  bool // a second look
 }
 
 // subscribe renews the match rules, and asks PID 1 for everything.
@@ -101,12 +104,12 @@ func (s *Stage) ask(r request, destination, path, iface string, args ...any) err
 // askSnapshots asks for queued snapshots, a window at a time: PID 1 answers
 // them between other work, and the socket never fills.
 func (s *Stage) askSnapshots() error {
-	for s.asked < window && len(s.queue) > 0 {
+	for s.catchUp.phase != reading && s.asked < window && len(s.queue) > 0 {
 		unit := s.queue[0]
 		s.queue = s.queue[1:]
 		// No interface means all of them: one reply, from one moment, with the
 		// Unit half and the Service half (this is what systemctl show asks).
-		if err := s.ask(request{"GetAll", unit}, link.Systemd, watch.Escape(unit), link.Properties, ""); err != nil {
+		if err := s.ask(request{member: "GetAll", unit: unit}, link.Systemd, watch.Escape(unit), link.Properties, ""); err != nil {
 			return err
 		}
 		s.asked++
@@ -127,7 +130,12 @@ func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
 	}
 	switch r.member {
 	case "GetAll":
+		if r.check {
+			return s.checked(ctx, p, r, it)
+		}
 		return s.snapshot(ctx, p, r.unit, it)
+	case getProperty:
+		return s.failed(p, s.looked(r, it))
 	case listUnits, listUnitFiles:
 		s.lists--
 	}
@@ -150,18 +158,32 @@ func (s *Stage) snapshot(ctx context.Context, p *port, unit string, it link.Item
 	if _, ok := s.watch.Load().Known(unit); !ok {
 		return nil // removed by a reload meanwhile
 	}
-	if name := ownName(it); it.Err == nil && name != unit && name != "" {
+	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time, Clock: monotonic()}
+	if name := glimpse(out).name; it.Err == nil && name != unit && name != "" {
 		if known, err := s.alias(unit, name); !known {
 			return s.failed(p, err)
 		}
 	}
 	s.units[unit] = true
-	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time}
 	if it.Err != nil {
 		s.log.WithFields(logrus.Fields{"unit": unit, "error": it.Err}).Warn("systemd does not show the unit")
-		out = Signal{Kind: Missing, Unit: unit, Time: it.Time}
+		out.Kind, out.Body = Missing, nil
+	}
+	if s.catchUp.phase == watching {
+		out.Cursor, out.Told = s.cursor, true
+		if s.known[unit] && out.Kind == Snapshot {
+			out.Kind = Checked // every change of it was handed on
+		}
+		s.known[unit] = true
 	}
 	return s.emit(ctx, p, out)
+}
+
+// monotonic is the time since boot as systemd and journald have it, in µs.
+func monotonic() uint64 {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // every Linux has it
+	return uint64(now.Nano() / 1000)
 }
 
 // listed adds the units of a reply, an array of structs that begin with a name
@@ -184,21 +206,6 @@ func (s *Stage) listed(it link.Item, rest string) {
 		}
 	}
 	s.watch.Store(w.With(units...))
-}
-
-// ownName returns the Id of a snapshot: the unit's own name, of which the one
-// that was asked for may be an alias.
-func ownName(it link.Item) (name string) {
-	r := wire.NewReader(it.Body, it.Order)
-	for end := r.Array(8); r.More(end); {
-		r.Align(8)
-		key, sig := r.String(), r.Variant()
-		if string(key) == "Id" && string(sig) == "s" {
-			return string(r.String())
-		}
-		r.Skip(sig)
-	}
-	return ""
 }
 
 // alias makes the changes of a unit's own name those of the alias by which it

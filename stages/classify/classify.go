@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"service-monitor/pipeline"
+	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
 )
 
@@ -21,6 +22,9 @@ type Life struct {
 	// Entered is when the state was entered (µs since boot) that was there when
 	// the invocation was announced.
 	Entered uint64 `json:"entered,omitzero"`
+	// Begun is about when the invocation was announced (µs since boot): what the
+	// journal received earlier in this boot is of the ones before it.
+	Begun uint64 `json:"begun,omitzero"`
 	// Ran: the invocation was seen other than down. Ended: it is over.
 	Ran   bool `json:"ran,omitzero"`
 	Ended bool `json:"ended,omitzero"`
@@ -31,8 +35,9 @@ type Life struct {
 	GivenUp  bool `json:"given_up,omitzero"`
 	// Scheduled is how many restarts after this invocation were told of.
 	Scheduled uint32 `json:"scheduled,omitzero"`
-	// Cursor is from where the journal is to be read after the next gap.
-	Cursor string `json:"cursor,omitzero"`
+	// Cursor is from where the journal is to be read after the next gap. All that
+	// is known of the unit is of the cursor's boot.
+	Cursor history.Place `json:"cursor,omitzero"`
 }
 
 // Known reports whether the unit was ever observed.
@@ -108,6 +113,9 @@ type telling struct {
 	life  Life
 	facts []Transition
 	base  Transition // what all facts of the step have in common
+	// recorded: the journal has told of every restart that there was. lost: it
+	// has not told how the last known run ended.
+	recorded, lost bool
 }
 
 // step compares what is known of a unit with its new state. The rule was
@@ -127,23 +135,27 @@ type telling struct {
 // restart on 252.
 func step(was Life, u decode.Update) (Life, []Transition) {
 	t := telling{life: was, base: Transition{Unit: u.Unit, Time: u.Time}}
-	switch {
-	case u.Kind == decode.Forgotten:
-		t.base.From = was.ActiveState
+	t.base.From = was.ActiveState
+	switch u.Kind {
+	case decode.Forgotten:
 		t.tell(Forgotten)
 		return Life{}, t.facts
-	}
-	t.base.From, t.base.To, t.base.SubState = was.ActiveState, u.State(), u.SubState
-	if !was.Known() && t.see(u) {
-		t.catchUp(u)
+	case decode.Past:
+		t.past(u)
 		return t.life, t.facts
 	}
-	t.recover(u)
-	t.gap(u.Invocation)
+	t.base.To, t.base.SubState = u.State(), u.SubState
+	if !was.Known() && t.see(u) {
+		return t.life, t.facts
+	}
+	if u.Kind == decode.Snapshot {
+		t.gap(u)
+	}
+	t.miss(u.Invocation)
 	t.observe(u)
 	t.move(u)
-	t.restarts(u)
-	t.follow(u)
+	missed := t.restarts(u)
+	t.follow(u, missed)
 	t.catchUp(u)
 	return t.life, t.facts
 }
@@ -162,11 +174,8 @@ func retrying(p *decode.Properties) bool { return strings.HasPrefix(p.SubState, 
 // is not counted.
 func (t *telling) see(u decode.Update) bool {
 	if u.Kind != decode.Snapshot {
-		// The unit appeared with this change, so it was not there before.
-		t.life = Life{ActiveState: "inactive", SubState: "dead", Ended: true}
-		t.base.To, t.base.SubState = t.life.ActiveState, t.life.SubState
-		t.tell(Seen)
-		t.base.From, t.base.To, t.base.SubState = t.life.ActiveState, u.State(), u.SubState
+		t.appear()
+		t.base.To, t.base.SubState = u.State(), u.SubState
 		return false
 	}
 	t.life = Life{
@@ -175,12 +184,24 @@ func (t *telling) see(u decode.Update) bool {
 		Invocation:  u.Invocation,
 		NRestarts:   u.NRestarts,
 		Entered:     u.Entered,
+		Begun:       u.Entered,
 		Cursor:      u.Cursor,
 		Ran:         !down(&u.Properties),
 		Ended:       down(&u.Properties) || u.Invocation.IsZero(),
 	}
+	if u.Invocation.IsZero() {
+		t.life.Begun = u.Clock // if it ran before, that is not counted
+	}
 	t.tell(Seen)
 	return true
+}
+
+// appear takes in a unit that was not there before.
+func (t *telling) appear() {
+	t.life = Life{ActiveState: "inactive", SubState: "dead", Ended: true}
+	t.base.To, t.base.SubState = t.life.ActiveState, t.life.SubState
+	t.tell(Seen)
+	t.base.From = t.life.ActiveState
 }
 
 // observe notes what the state says of the known invocation.
@@ -190,6 +211,9 @@ func (t *telling) observe(u decode.Update) {
 		return
 	}
 	l.Retrying = l.Retrying || retrying(&u.Properties)
+	if l.Begun == 0 {
+		l.Begun = u.Entered
+	}
 	if down(&u.Properties) {
 		return
 	}
@@ -201,21 +225,17 @@ func (t *telling) observe(u decode.Update) {
 	l.Ran = true
 }
 
-// gap accounts for a run that ended while nobody watched: another invocation
-// is there, and how the one before it ended is known to the journal alone.
-func (t *telling) gap(next decode.Invocation) {
+// miss accounts for a run whose end nobody saw: another invocation is there.
+func (t *telling) miss(next decode.Invocation) {
 	if next == t.life.Invocation {
 		return
 	}
-	if t.life.Untold {
-		t.tellStart()
-	}
+	t.tellStart()
 	if t.life.Running() {
-		t.life.Ended = true
+		was := t.base
 		t.base.AtLeast = true
-		t.base.Cause = Cause{Result: Unknown}
-		t.tell(Stopped)
-		t.base.AtLeast, t.base.Cause = false, Cause{}
+		t.end(Cause{Result: Unknown})
+		t.base = was
 	}
 }
 
@@ -232,35 +252,52 @@ func (t *telling) move(u decode.Update) {
 	}
 }
 
-func (t *telling) restarts(u decode.Update) {
+// restarts tells of scheduled restarts, and returns how many runs they prove
+// of which nothing else is known.
+func (t *telling) restarts(u decode.Update) (missed uint64) {
 	scheduled := u.NRestarts
 	if scheduled >= t.life.NRestarts {
 		scheduled -= t.life.NRestarts
 	}
 	t.life.NRestarts = u.NRestarts
-	if u.Cursor != "" {
-		return // the journal has told of them
+	if t.recorded {
+		return 0
 	}
 	for range scheduled {
 		t.life.Scheduled++
 		t.tell(Restarted)
 	}
+	if !t.base.AtLeast || u.Invocation == t.life.Invocation {
+		return 0
+	}
+	// The last of them began the invocation that is there, unless it waits, or was
+	// refused.
+	proven := uint64(scheduled)
+	if u.ActiveState == "failed" || retrying(&u.Properties) {
+		proven = max(proven, 1) - 1
+	}
+	return max(proven, 1) - 1
 }
 
 // follow follows the invocation.
-func (t *telling) follow(u decode.Update) {
+func (t *telling) follow(u decode.Update, missed uint64) {
 	l := &t.life
 	// A unit that was unloaded meanwhile shows none; the last one is remembered,
 	// because the journal may tell of it again.
 	if u.Invocation != l.Invocation && !u.Invocation.IsZero() {
 		*l = Life{
 			ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor,
-			Invocation: u.Invocation, Entered: u.Entered, Untold: true,
+			Invocation: u.Invocation, Entered: u.Entered, Begun: u.Entered, Untold: true,
 		}
 	}
 	t.observe(u)
 	if u.Kind == decode.Snapshot {
+		// PID 1 answers nothing between announcing an invocation and entering its
+		// first state, so what is down here is over.
+		l.Ran = true
+		t.base.Missed = missed
 		t.tellStart()
+		t.base.Missed = 0
 	}
 	if down(&u.Properties) && !l.Ended && (l.Ran || u.Entered != l.Entered) {
 		t.end(Cause{u.Result, u.MainCode, u.MainStatus})
@@ -304,6 +341,9 @@ func (t *telling) tell(k Kind) {
 	fact.Kind, fact.Invocation, fact.Life = k, t.life.Invocation, t.life
 	if k == Restarted || k == Seen || k == CaughtUp {
 		fact.Cause = Cause{}
+	}
+	if k != Started {
+		fact.Missed = 0
 	}
 	t.facts = append(t.facts, fact)
 }

@@ -47,8 +47,18 @@ func result(r string, code, status int32) func(*decode.Update) {
 	return func(u *decode.Update) { u.Result, u.MainCode, u.MainStatus = r, code, status }
 }
 
+// recovered makes a snapshot one behind which the journal was read.
 func recovered(runs ...history.Run) func(*decode.Update) {
-	return func(u *decode.Update) { u.Cursor, u.Runs = "c", runs }
+	return func(u *decode.Update) { u.Kind, u.Cursor, u.Told, u.Runs = decode.Snapshot, "c", true, runs }
+}
+
+// past is what the journal tells by itself. Of the runs, the first are to be told.
+func past(tell int, runs ...history.Run) decode.Update {
+	return decode.Update{Kind: decode.Past, Unit: "a.service", Runs: runs, Tell: tell}
+}
+
+func cut(how string) decode.Update {
+	return decode.Update{Kind: decode.Past, Unit: "a.service", Cut: how}
 }
 
 // run is what the journal tells of an invocation; it is running without a result.
@@ -60,6 +70,23 @@ func run(invocation byte, result string, scheduled uint32) history.Run {
 	if result != "" {
 		r.Ended = time.Unix(2, 0)
 	}
+	return r
+}
+
+// scheduled is a run after which NRestarts was counted up to n.
+func scheduled(n uint32, r history.Run) history.Run {
+	r.NRestarts = n
+	return r
+}
+
+func refused(r history.Run) history.Run {
+	r.Refused = r.Ended
+	return r
+}
+
+// received is a run whose first record was received at a time since boot.
+func received(clock uint64, r history.Run) history.Run {
+	r.Clock = clock
 	return r
 }
 
@@ -76,8 +103,11 @@ func told(facts []Transition) []string {
 		case Crashed, Stopped, GaveUp:
 			line += " " + f.Cause.Result
 		}
-		if f.AtLeast {
+		if f.AtLeast && f.Kind != Moved {
 			line += " at least"
+		}
+		if f.Missed > 0 {
+			line += fmt.Sprintf(" and %d more", f.Missed)
 		}
 		lines = append(lines, line)
 	}
@@ -214,17 +244,27 @@ func TestStep(t *testing.T) {
 		updates: []decode.Update{at("inactive/dead", 1, snapshot), at("active/running", 1), at("failed/failed", 1, failed)},
 		want:    []string{"seen inactive", "inactive -> active/running", "started", "active -> failed/failed", "crashed exit-code"},
 	}, {
-		name:    "ended while nobody watched",
-		updates: []decode.Update{at("active/running", 1, snapshot), at("failed/failed", 1, snapshot, failed)},
-		want:    []string{"seen active", "active -> failed/failed", "crashed exit-code"},
-	}, {
 		name:    "another run after a gap",
-		updates: []decode.Update{at("active/running", 1, snapshot), at("active/running", 2, snapshot, restarts(3))},
-		want:    []string{"seen active", "stopped unknown at least", "restarted", "restarted", "restarted", "started"},
+		updates: []decode.Update{at("active/running", 1, snapshot), at("active/running", 2, snapshot)},
+		want:    []string{"seen active", "stopped unknown at least", "started at least", "caught up at least"},
+	}, {
+		name:    "more runs in a gap, as NRestarts proves",
+		updates: []decode.Update{at("active/running", 1, snapshot), at("active/running", 5, snapshot, restarts(3))},
+		want: []string{
+			"seen active", "stopped unknown at least", "restarted at least", "restarted at least", "restarted at least",
+			"started at least and 2 more", "caught up at least",
+		},
+	}, {
+		name:    "the last restart in a gap was refused",
+		updates: []decode.Update{at("active/running", 1, snapshot), at("failed/failed", 5, snapshot, failed, restarts(3))},
+		want: []string{
+			"seen active", "stopped unknown at least", "active -> failed/failed", "restarted at least", "restarted at least", "restarted at least",
+			"started at least and 1 more", "crashed exit-code at least", "caught up at least",
+		},
 	}, {
 		name:    "garbage-collected in a gap",
 		updates: []decode.Update{at("active/running", 1, snapshot), at("inactive/dead", 0, snapshot)},
-		want:    []string{"seen active", "stopped unknown at least", "active -> inactive/dead"},
+		want:    []string{"seen active", "stopped unknown at least", "active -> inactive/dead", "caught up at least"},
 	}, {
 		name: "NRestarts that is zeroed in between is not negative",
 		updates: []decode.Update{
@@ -236,35 +276,67 @@ func TestStep(t *testing.T) {
 		updates: []decode.Update{at("active/running", 1, snapshot), {Kind: decode.Forgotten, Unit: "a.service"}, at("active/running", 1, snapshot)},
 		want:    []string{"seen active", "forgotten", "seen active"},
 	}, {
+		name:    "ended while nobody watched, and nothing else",
+		updates: []decode.Update{at("active/running", 1, snapshot), at("failed/failed", 1, snapshot, failed)},
+		want:    []string{"seen active", "active -> failed/failed", "crashed exit-code", "caught up"},
+	}, {
+		name:    "not loaded, and nobody can tell what happened in between",
+		updates: []decode.Update{at("inactive/dead", 0, snapshot), at("inactive/dead", 0, snapshot)},
+		want:    []string{"seen inactive", "caught up at least"},
+	}, {
+		name:    "not there, so nothing happened in between",
+		updates: []decode.Update{at("inactive/dead", 0, snapshot, unloaded), at("inactive/dead", 0, snapshot, unloaded)},
+		want:    []string{"seen unloaded", "caught up"},
+	}, {
 		name: "recovered from the journal, with what was counted already",
 		updates: []decode.Update{
 			at("active/running", 2, snapshot),
-			at("active/running", 4, snapshot, restarts(1), recovered(run(1, "exit-code", 1), run(2, "signal", 1), run(3, "success", 0), run(4, "", 0))),
+			past(3, run(1, "exit-code", 1), run(2, "signal", 1), run(3, "success", 0)),
+			at("active/running", 4, restarts(1), recovered(run(4, "", 0))),
 		},
 		want: []string{"seen active", "crashed signal", "restarted", "started", "stopped success", "started", "caught up"},
 	}, {
+		name: "the known run is ahead: all before it is counted",
+		updates: []decode.Update{
+			at("active/running", 4, snapshot),
+			past(2, run(1, "exit-code", 1), run(2, "signal", 1), run(3, "success", 0), run(4, "", 0)),
+			past(2, run(3, "success", 0), run(4, "success", 0)),
+		},
+		want: []string{"seen active", "stopped success"},
+	}, {
+		name: "the known run is not in the journal: what was received before it is counted",
+		updates: []decode.Update{
+			at("active/running", 4, snapshot, entered(40)),
+			past(4, received(10, run(1, "success", 0)), received(39, run(2, "success", 0)), received(41, run(5, "success", 0)), received(50, run(6, "", 0))),
+		},
+		want: []string{"seen active", "stopped unknown at least", "started", "stopped success", "started"},
+	}, {
 		name: "recovered, and the known run had ended before",
 		updates: []decode.Update{
-			at("inactive/dead", 2, snapshot), at("inactive/dead", 0, snapshot, recovered(run(3, "power-loss", 0))),
+			at("inactive/dead", 2, snapshot), past(1, run(3, "success", 0)), at("inactive/dead", 0, recovered()),
 		},
-		want: []string{"seen inactive", "started", "stopped power-loss", "caught up"},
+		want: []string{"seen inactive", "started", "stopped success", "caught up"},
 	}, {
 		name: "recovered, and the known run goes on",
 		updates: []decode.Update{
-			at("active/running", 2, snapshot), at("active/running", 2, snapshot, recovered(run(2, "", 0))), at("failed/failed", 2, failed),
+			at("active/running", 2, snapshot), at("active/running", 2, recovered(run(2, "", 0))), at("failed/failed", 2, failed),
 		},
 		want: []string{"seen active", "caught up", "active -> failed/failed", "crashed exit-code"},
 	}, {
 		name: "the journal has lost the end of the known run",
 		updates: []decode.Update{
-			at("active/running", 2, snapshot), at("active/running", 9, snapshot, restarts(4), recovered(run(9, "", 0))),
+			at("active/running", 2, snapshot), at("active/running", 9, restarts(1), recovered(run(9, "", 0))),
 		},
-		want: []string{"seen active", "stopped unknown at least", "started", "caught up"},
+		want: []string{"seen active", "stopped unknown at least", "started", "restarted at least", "caught up at least"},
 	}, {
-		name: "what the journal has from after the snapshot is for the signals to tell",
+		name:    "the journal has nothing of the unit (LogLevelMax=)",
+		updates: []decode.Update{at("active/running", 2, snapshot), at("active/running", 9, restarts(1), recovered())},
+		want:    []string{"seen active", "stopped unknown at least", "restarted at least", "started at least", "caught up at least"},
+	}, {
+		name: "how the run of the snapshot goes on is for the signals to tell",
 		updates: []decode.Update{
 			at("active/running", 2, snapshot),
-			at("active/running", 3, snapshot, restarts(1), recovered(run(2, "signal", 1), run(3, "signal", 1), run(4, "signal", 1))),
+			at("active/running", 3, restarts(1), recovered(run(2, "signal", 1), run(3, "signal", 1))),
 			at("failed/failed", 3, failed, restarts(1)), at("inactive/dead", 4, restarts(2)), at("active/running", 4, restarts(2)),
 		},
 		want: []string{
@@ -272,18 +344,59 @@ func TestStep(t *testing.T) {
 			"failed -> inactive/dead", "restarted", "inactive -> active/running", "started",
 		},
 	}, {
-		name: "a run from long before that the power took",
+		name: "the restart for which a snapshot waits was not scheduled yet",
 		updates: []decode.Update{
-			at("active/running", 2, snapshot), at("inactive/dead", 0, snapshot, recovered(), func(u *decode.Update) { u.Cut = history.PowerLoss }),
+			at("active/running", 2, snapshot, restarts(6)),
+			at("activating/auto-restart", 2, failed, restarts(6), recovered(scheduled(7, run(2, "exit-code", 1)))),
+			at("activating/auto-restart", 2, failed, restarts(7)), at("inactive/dead", 3, restarts(7)), at("active/running", 3, restarts(7)),
 		},
-		want: []string{"seen active", "stopped power-loss", "active -> inactive/dead", "caught up"},
+		want: []string{
+			"seen active", "crashed exit-code", "active -> activating/auto-restart", "caught up", "restarted",
+			"activating -> inactive/dead", "inactive -> active/running", "started",
+		},
+	}, {
+		name: "NRestarts was zeroed after the restart that was scheduled",
+		updates: []decode.Update{
+			at("active/running", 2, snapshot), at("inactive/dead", 2, recovered(scheduled(7, run(2, "exit-code", 1)))),
+		},
+		want: []string{"seen active", "crashed exit-code", "restarted", "active -> inactive/dead", "caught up"},
+	}, {
+		name: "refused by the start limit, then started by hand",
+		updates: []decode.Update{
+			at("active/running", 2, snapshot), past(2, refused(run(2, "exit-code", 1)), run(3, "", 0)), at("active/running", 3, recovered()),
+		},
+		want: []string{"seen active", "crashed exit-code", "restarted", "gave up exit-code", "started", "caught up"},
+	}, {
+		name: "boots that ended, with runs that did not",
+		updates: []decode.Update{
+			at("active/running", 2, snapshot), cut(history.Shutdown), past(1, run(3, "", 0)), cut(history.PowerLoss),
+			past(1, run(4, "success", 0)), cut(history.Shutdown), at("inactive/dead", 0, recovered()),
+		},
+		want: []string{
+			"seen active", "stopped shutdown", "started", "stopped power-loss", "started", "stopped success",
+			"active -> inactive/dead", "caught up",
+		},
+	}, {
+		name:    "a boot of which nothing is left",
+		updates: []decode.Update{at("active/running", 2, snapshot), cut(history.Unknown)},
+		want:    []string{"seen active", "stopped unknown at least"},
+	}, {
+		name:    "a unit that appeared in a gap",
+		updates: []decode.Update{past(1, run(1, "signal", 0)), at("inactive/dead", 1, recovered())},
+		want:    []string{"seen inactive", "started", "crashed signal", "caught up"},
 	}, {
 		name: "read twice",
 		updates: []decode.Update{
-			at("active/running", 2, snapshot), at("active/running", 3, snapshot, restarts(1), recovered(run(2, "signal", 1), run(3, "", 0))),
-			at("active/running", 3, snapshot, restarts(1), recovered(run(2, "signal", 1), run(3, "", 0))), at("active/running", 3, restarts(1)),
+			at("active/running", 2, snapshot), at("active/running", 3, restarts(1), recovered(run(2, "signal", 1), run(3, "", 0))),
+			at("active/running", 3, restarts(1), recovered(run(2, "signal", 1), run(3, "", 0))), at("active/running", 3, restarts(1)),
 		},
-		want: []string{"seen active", "crashed signal", "restarted", "started", "caught up"},
+		want: []string{"seen active", "crashed signal", "restarted", "started", "caught up", "caught up"},
+	}, {
+		name: "a cursor that moves on",
+		updates: []decode.Update{
+			at("active/running", 2, snapshot), at("active/running", 2, func(u *decode.Update) { u.Cursor = "c" }), at("active/running", 2, func(u *decode.Update) { u.Cursor = "c" }),
+		},
+		want: []string{"seen active", "caught up"},
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			var life Life
@@ -350,6 +463,7 @@ type model struct {
 	clock   uint64
 	truth   tally
 	out     []decode.Update
+	inner   map[int]bool // of out: announced where PID 1 answers nothing
 }
 
 func (m *model) enter(state string) {
@@ -370,11 +484,15 @@ func (m *model) begin() {
 	m.truth.starts++
 	m.u.Invocation = decode.Invocation{byte(m.truth.starts), byte(m.truth.starts >> 8), 1}
 	m.u.Result, m.u.MainCode, m.u.MainStatus = success, 0, 0
+	first := len(m.out)
 	if m.version < 257 || m.u.SubState != "auto-restart" {
 		m.announce()
-		return
+	} else {
+		m.enter("activating/auto-restart-queued")
 	}
-	m.enter("activating/auto-restart-queued")
+	for i := first; i < len(m.out); i++ {
+		m.inner[i] = true
+	}
 }
 
 // life runs the unit once, with what its Restart= makes of it.
@@ -439,7 +557,7 @@ func (m *model) run() bool {
 // twice, and wherever a snapshot lies between.
 func TestModel(t *testing.T) {
 	for seed := range uint64(2000) {
-		m := &model{r: rand.New(rand.NewPCG(seed, 1)), version: []int{252, 257}[seed%2], u: at("inactive/dead", 0, snapshot)}
+		m := &model{r: rand.New(rand.NewPCG(seed, 1)), version: []int{252, 257}[seed%2], u: at("inactive/dead", 0, snapshot), inner: map[int]bool{}}
 		m.announce()
 		m.u.Kind = decode.Changed
 		for range 1 + m.r.IntN(5) {
@@ -447,8 +565,8 @@ func TestModel(t *testing.T) {
 		}
 		var got tally
 		var life Life
-		for _, u := range m.out {
-			if m.r.IntN(10) == 0 {
+		for i, u := range m.out {
+			if m.r.IntN(10) == 0 && !m.inner[i] {
 				u.Kind = decode.Snapshot
 			}
 			var facts []Transition
@@ -550,7 +668,7 @@ func TestRun(t *testing.T) {
 		if err := g.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{"active -> inactive/dead", "stopped success", "started"}, told(facts)); diff != "" {
+		if diff := cmp.Diff([]string{"caught up", "active -> inactive/dead", "stopped success", "started"}, told(facts)); diff != "" {
 			t.Errorf("facts (-want +got):\n%s", diff)
 		}
 	})

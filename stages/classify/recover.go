@@ -2,84 +2,140 @@ package classify
 
 import (
 	"slices"
-	"time"
 
 	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
 )
 
-// recover tells of the runs that the journal has from before the snapshot.
-// Those before the last known invocation, and what was told of that one, are
-// counted already.
-func (t *telling) recover(u decode.Update) {
+// past tells what the journal has of a time when nobody watched.
+func (t *telling) past(u decode.Update) {
 	l := &t.life
-	if u.Cursor == "" {
-		return
+	if !l.Known() {
+		if len(u.Runs) == 0 {
+			return
+		}
+		t.base.Time = u.Runs[0].Begun
+		t.appear()
 	}
 	t.base.To, t.base.SubState, t.base.Recovered = l.ActiveState, l.SubState, true
-	runs := before(u)
-	known := slices.IndexFunc(runs, func(r history.Run) bool { return r.Invocation == l.Invocation })
-	if known >= 0 {
-		t.relive(runs[known])
-		runs = runs[known+1:]
-	} else if u.Cut != "" && (l.Running() || l.Untold) {
+	if u.Cut == "" {
+		t.relate(u.Runs, u.Tell)
+		return
+	}
+	t.base.AtLeast = u.Cut == Unknown
+	if l.Running() || l.Untold {
 		t.end(Cause{Result: u.Cut})
-		t.base.Cause = Cause{}
-	} else if len(runs) > 0 {
-		t.gap(runs[0].Invocation) // the journal has lost its end
 	}
-	for _, r := range runs {
-		*l = Life{
-			ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor,
-			Invocation: r.Invocation, Ran: true, Untold: true,
-		}
-		t.relive(r)
-	}
-	t.base.Time, t.base.To, t.base.SubState, t.base.Recovered = u.Time, u.State(), u.SubState, false
+	l.Entered, l.Begun, l.NRestarts = 0, 0, 0 // in the next boot, all begin again
 }
 
-// before returns the runs up to the snapshot. How the last of them goes on, the
-// snapshot and the changes after it say.
-func before(u decode.Update) []history.Run {
-	last := slices.IndexFunc(u.Runs, func(r history.Run) bool { return r.Invocation == u.Invocation })
-	if last < 0 {
-		// It has not run since it was loaded, or PID 1 may not write of it.
-		later := slices.IndexFunc(u.Runs, func(r history.Run) bool { return r.Begun.After(u.Time) })
-		if later < 0 {
-			return u.Runs
-		}
-		return u.Runs[:later]
+// gap tells what the journal has from before a snapshot, and prepares for what
+// only the snapshot tells.
+func (t *telling) gap(u decode.Update) {
+	l := &t.life
+	l.Cursor = u.Cursor
+	was := t.base
+	t.base.To, t.base.SubState, t.base.Recovered = l.ActiveState, l.SubState, true
+	t.relate(upTo(u), len(u.Runs))
+	t.base = was
+
+	over := l.Ended || !down(&u.Properties) // or else its end should be in the journal
+	switch {
+	case !u.Invocation.IsZero():
+		// As long as it is the same invocation there was no other.
+		t.recorded = u.Told && !t.lost && u.Invocation == l.Invocation && over
+		t.base.AtLeast = t.lost || u.Invocation != l.Invocation
+	case u.Told && !t.lost && !l.Running() && !l.Untold:
+		t.recorded = true
+	default:
+		// Not loaded now; it may have run and been unloaded, if there is such a unit.
+		t.base.AtLeast = l.Running() || l.Untold || u.LoadState != "not-found" || !l.Invocation.IsZero()
 	}
-	runs := slices.Clone(u.Runs[:last+1])
-	r := &runs[last]
-	r.Ended = time.Time{}
-	// Restarts that were scheduled after the snapshot. More than there are means
-	// that NRestarts was zeroed since they were scheduled.
-	if later := r.NRestarts - u.NRestarts; later <= r.Scheduled {
-		r.Scheduled -= later
+}
+
+// upTo returns the runs as they stood at the snapshot. How its own goes on, the
+// changes after it tell.
+func upTo(u decode.Update) []history.Run {
+	n := len(u.Runs) - 1
+	if n < 0 || u.Runs[n].Invocation != u.Invocation {
+		return u.Runs
+	}
+	runs := slices.Clone(u.Runs)
+	switch last := &runs[n]; {
+	case !down(&u.Properties):
+		*last = history.Run{Invocation: last.Invocation, Begun: last.Begun, Clock: last.Clock}
+	case retrying(&u.Properties) && last.NRestarts > u.NRestarts:
+		// The restart that it waits for was scheduled later.
+		last.Scheduled -= min(last.Scheduled, last.NRestarts-u.NRestarts)
 	}
 	return runs
 }
 
-// relive tells what is new of a run.
-func (t *telling) relive(r history.Run) {
-	t.base.Time = r.Begun
-	t.tellStart()
-	if !r.Ended.IsZero() && !t.life.Ended {
-		t.base.Time = r.Ended
-		t.end(Cause{r.Result, r.Code, r.Status})
-		t.base.Cause = Cause{}
+// relate tells the first of these runs. Those before the last known invocation,
+// and what was told of that one, are counted already.
+func (t *telling) relate(runs []history.Run, tell int) {
+	l := &t.life
+	known := slices.IndexFunc(runs, func(r history.Run) bool { return r.Invocation == l.Invocation })
+	switch {
+	case known >= tell:
+		return
+	case known >= 0:
+		t.relive(runs[known])
+		runs = runs[known+1 : tell]
+	default:
+		// The journal has lost it, or it was before all of these. What was received
+		// before it was announced is counted; journald may have left out its records.
+		next := slices.IndexFunc(runs[:tell], func(r history.Run) bool { return r.Clock >= l.Begun })
+		if next < 0 {
+			return
+		}
+		runs = runs[next:tell]
 	}
-	for t.life.Scheduled < r.Scheduled {
-		t.life.Scheduled++
-		t.tell(Restarted)
+	for _, r := range runs {
+		t.lost = t.lost || l.Running() || l.Untold
+		t.miss(r.Invocation) // or the journal lacks the end of the one before
+		*l = Life{
+			ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor,
+			Invocation: r.Invocation, Begun: r.Clock, Ran: true, Untold: true,
+		}
+		t.relive(r)
 	}
 }
 
-// catchUp notes the new cursor, once all that lies before it is told.
-func (t *telling) catchUp(u decode.Update) {
-	if u.Cursor != "" && u.Cursor != t.life.Cursor {
-		t.life.Cursor = u.Cursor
-		t.tell(CaughtUp)
+// relive tells what is new of a run.
+func (t *telling) relive(r history.Run) {
+	l := &t.life
+	t.base.Time = r.Begun
+	t.tellStart()
+	if !r.Ended.IsZero() {
+		t.base.Time = r.Ended
+		if !l.Ended {
+			t.end(Cause{r.Result, r.Code, r.Status})
+			t.base.Cause = Cause{}
+		}
 	}
+	for l.Scheduled < r.Scheduled {
+		l.Scheduled++
+		l.Retrying, l.NRestarts = true, r.NRestarts
+		t.tell(Restarted)
+	}
+	if !r.Refused.IsZero() && !l.GivenUp {
+		l.GivenUp = true
+		t.base.Time, t.base.Cause = r.Refused, Cause{r.Result, r.Code, r.Status}
+		t.tell(GaveUp)
+		t.base.Cause = Cause{}
+	}
+}
+
+// catchUp notes a new cursor, once all that lies before it is told.
+func (t *telling) catchUp(u decode.Update) {
+	switch {
+	case u.Kind == decode.Snapshot:
+	case u.Cursor == "" || u.Cursor == t.life.Cursor:
+		return
+	default:
+		t.life.Cursor = u.Cursor
+	}
+	t.base.Cause = Cause{}
+	t.tell(CaughtUp)
 }

@@ -24,7 +24,7 @@ const (
 	Restarted             // systemd scheduled an automatic restart (Restart=)
 	GaveUp                // systemd will not restart it again (StartLimitBurst=)
 	Forgotten             // the unit is no longer monitored
-	CaughtUp              // what was missed is told: the life has a new journal cursor; nothing else
+	CaughtUp              // what was missed is told; the life has a new journal cursor
 )
 
 // A Transition is one fact about one unit.
@@ -43,6 +43,9 @@ type Transition struct {
 	// Recovered is true when it was read in the journal later; Time is then when
 	// it happened.
 	Recovered bool
+	// Missed is, of Started, how many more runs properties prove, of which nothing
+	// else is known than that they are over.
+	Missed uint64
 	// Life is what is known of the unit after the fact.
 	Life Life
 }
@@ -101,5 +104,5 @@ const (
 	execCondition = "exec-condition"
 	startLimitHit = "start-limit-hit"
 	// Unknown is the result of a run whose end nobody saw.
-	Unknown = "unknown"
+	Unknown = history.Unknown
 )

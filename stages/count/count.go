@@ -31,7 +31,10 @@ type Tally struct {
 	LastCrash Crash
 	// Told is true once it was logged that systemd has no such unit.
 	Told bool
-	Life classify.Life
+	// AtLeast is true once something may have happened that was not seen and that
+	// the journal could not tell: the counts are lower bounds.
+	AtLeast bool
+	Life    classify.Life
 }
 
 // A CauseCount is the number of crashes with one result.
@@ -101,7 +104,7 @@ func (s *Stage) count(t classify.Transition) Event {
 
 // step counts one transition.
 func step(tally Tally, t classify.Transition) Tally {
-	tally.Unit, tally.Life = t.Unit, t.Life
+	tally.Unit, tally.Life, tally.AtLeast = t.Unit, t.Life, tally.AtLeast || t.AtLeast
 	switch t.Kind {
 	case classify.Seen:
 		tally.enter(t)
@@ -113,7 +116,8 @@ func step(tally Tally, t classify.Transition) Tally {
 	case classify.Moved:
 		tally.enter(t)
 	case classify.Started:
-		tally.Starts++
+		tally.Starts += 1 + t.Missed
+		tally.Stops += t.Missed
 	case classify.Stopped:
 		tally.Stops++
 	case classify.Crashed:

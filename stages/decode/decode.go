@@ -19,8 +19,9 @@ type Kind uint8
 // The kinds of Update.
 const (
 	Changed   Kind = iota // systemd announced it
-	Snapshot              // it was asked for: what lies between it and the update before is unknown
+	Snapshot              // it was asked for: what lies between it and the update before is in Runs, or unknown
 	Forgotten             // the unit is no longer monitored
+	Past                  // what the journal tells; the properties mean nothing
 )
 
 // An Update is the complete state of one unit.
@@ -29,10 +30,14 @@ type Update struct {
 	Unit string
 	Time time.Time // when it was read from the bus
 	Properties
-	// Of a Snapshot after a time when nobody watched, as in bus.Signal.
-	Cursor string
+	// Of a Snapshot and of a Past, as in bus.Signal. An update of another kind
+	// that has a Cursor comes after all that is in the journal before it.
+	Clock  uint64
 	Runs   []history.Run
+	Tell   int
 	Cut    string
+	Cursor history.Place
+	Told   bool
 }
 
 // refusedEvery is the shortest time between two reports of malformed signals.
@@ -78,7 +83,10 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[bus.Signal, Update]) e
 // is announced by the Service half and then the Unit half, each in full, so
 // the state is complete with the Unit half (measured on systemd 247 to 257).
 func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
-	out = Update{Unit: in.Unit, Time: in.Time, Properties: s.units[in.Unit], Cursor: in.Cursor, Runs: in.Runs, Cut: in.Cut}
+	out = Update{
+		Unit: in.Unit, Time: in.Time, Properties: s.units[in.Unit],
+		Clock: in.Clock, Runs: in.Runs, Tell: in.Tell, Cut: in.Cut, Cursor: in.Cursor, Told: in.Told,
+	}
 	before := out.Invocation
 	switch in.Kind {
 	case bus.Forgotten:
@@ -88,8 +96,16 @@ func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
 	case bus.Missing:
 		out.Kind = Snapshot
 		out.Properties = Properties{LoadState: "not-found", ActiveState: "inactive", SubState: "dead"}
-	case bus.Snapshot:
-		out.Kind, out.Properties = Snapshot, Properties{}
+	case bus.Past:
+		out.Kind = Past
+		return out, true
+	case bus.Unchanged:
+		return out, out.ActiveState != ""
+	case bus.Snapshot, bus.Checked:
+		out.Properties = Properties{}
+		if in.Kind == bus.Snapshot {
+			out.Kind = Snapshot
+		}
 		if err := s.walker.snapshot(in.Body, in.Order, &out.Properties); err != nil || out.ActiveState == "" {
 			s.refuse(in)
 			return out, false

@@ -104,18 +104,22 @@ func lines(e count.Event) []line {
 		}
 		return []line{{level, idMoved, fmt.Sprintf("%s:  %-13s -> %-13s (SubState: %s)", e.Unit, e.From, e.To, e.SubState)}}
 	case classify.Started:
-		return []line{counter(e, idStarted, "start", t.Starts)}
+		started := counter(e, idStarted, "start", t.Starts)
+		if e.Missed > 0 {
+			return []line{started, counter(e, idStopped, "stop", t.Stops)}
+		}
+		return []line{started}
 	case classify.Stopped:
 		return []line{counter(e, idStopped, "stop", t.Stops)}
 	case classify.Crashed:
 		return []line{
-			{logrus.ErrorLevel, idCrashed, fmt.Sprintf("%s: **CRASH** (ExitCode: %s, Signal: %s, Result: %s)", e.Unit, e.Cause.ExitCode(), e.Cause.Signal(), e.Cause.Result)},
+			{logrus.ErrorLevel, idCrashed, fmt.Sprintf("%s: **CRASH** (ExitCode: %s, Signal: %s, Result: %s)", e.Unit, e.Cause.ExitCode(), e.Cause.Signal(), e.Cause.Result) + provenance(e)},
 			counter(e, idCrashes, "crash", t.Crashes),
 		}
 	case classify.Restarted:
 		return []line{counter(e, idRestarted, "restart", t.Restarts)}
 	case classify.GaveUp:
-		return []line{{logrus.ErrorLevel, idGaveUp, e.Unit + ":  start limit hit: systemd gave up restarting it (systemctl reset-failed, then start it by hand)"}}
+		return []line{{logrus.ErrorLevel, idGaveUp, e.Unit + ":  start limit hit: systemd gave up restarting it (systemctl reset-failed, then start it by hand)" + provenance(e)}}
 	case classify.Forgotten:
 		return []line{{logrus.InfoLevel, idForgotten, e.Unit + ":  no longer monitored; its counters are dropped"}}
 	}
@@ -124,13 +128,19 @@ func lines(e count.Event) []line {
 
 func counter(e count.Event, id, name string, n uint64) line {
 	text := fmt.Sprintf("%s:  Incrementing %s counter -> %d", e.Unit, name, n)
+	return line{logrus.InfoLevel, id, text + provenance(e)}
+}
+
+// provenance says of what was not seen how it is known.
+func provenance(e count.Event) string {
+	text := ""
 	if e.AtLeast {
-		text += " (at least: it was not watched)"
+		text = " (at least: it was not watched)"
 	}
 	if e.Recovered {
 		text += " (recovered from the journal)"
 	}
-	return line{logrus.InfoLevel, id, text}
+	return text
 }
 
 // entry is a line in the journal.
@@ -156,6 +166,13 @@ func fields(e count.Event, l line) []journal.Field {
 		add("RESULT", e.Cause.Result)
 		add("EXIT_CODE", e.Cause.ExitCode())
 		add("SIGNAL", e.Cause.Signal())
+	}
+	if e.AtLeast {
+		add("AT_LEAST", "1")
+	}
+	if e.Recovered {
+		add("RECOVERED", "1")
+		number("TIME", uint64(e.Time.UnixMicro()))
 	}
 	return f
 }

@@ -50,6 +50,7 @@ type record struct {
 	Before         int64             `json:"running_when_first_seen"`
 	CrashCauses    map[string]uint64 `json:"crash_causes,omitempty"`
 	LastCrash      *crashRecord      `json:"last_crash,omitempty"`
+	AtLeast        bool              `json:"at_least,omitempty"`
 	Life           *classify.Life    `json:"life,omitempty"`
 }
 
@@ -165,7 +166,7 @@ func parse(b []byte) (map[string]count.Tally, error) {
 func (r *record) tally(unit string) count.Tally {
 	t := count.Tally{
 		Unit: unit, State: r.LastState, Told: r.LoggedUnloaded,
-		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Restarts: r.Restarts, Before: r.Before,
+		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Restarts: r.Restarts, Before: r.Before, AtLeast: r.AtLeast,
 	}
 	if r.LastChangeTime != nil {
 		// Counters are worth more than a time that cannot be read.
@@ -186,7 +187,7 @@ func (r *record) tally(unit string) count.Tally {
 func newRecord(t count.Tally) record {
 	r := record{
 		LastState: t.State, LastChangeTime: new(string), LoggedUnloaded: t.Told,
-		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Restarts: t.Restarts, Before: t.Before,
+		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Restarts: t.Restarts, Before: t.Before, AtLeast: t.AtLeast,
 	}
 	if !t.Changed.IsZero() {
 		*r.LastChangeTime = t.Changed.Local().Format(timeFormat)

@@ -81,6 +81,11 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 
 func (s *Stage) take(e count.Event, now time.Time) {
 	unit := e.Tally.Unit
+	if e.Recovered {
+		// What is told of a gap is saved when all of it is, with the journal cursor
+		// that belongs to it. Until then the old counters belong to the old cursor.
+		return
+	}
 	if e.Kind == classify.Forgotten {
 		s.keepRemoved()
 		delete(s.units, unit)

@@ -1,158 +1,285 @@
 package history
 
 import (
+	"bufio"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// entry writes a journal entry as journalctl does; each is a second later.
+// entry is a journal entry; each is a second later than the one before.
 type entry struct {
 	boot, message, unit string
 	invocation          byte
-	more                string
-}
-
-func lines(entries ...entry) string {
-	var b strings.Builder
-	for i, e := range entries {
-		id := ""
-		if e.invocation > 0 {
-			id = fmt.Sprintf("%02x%030x", e.invocation, 0)
-		}
-		fmt.Fprintf(&b, `{"__CURSOR":"c%d","__REALTIME_TIMESTAMP":"%d","_BOOT_ID":"%s","MESSAGE_ID":"%s","UNIT":"%s","INVOCATION_ID":"%s"%s}`+"\n",
-			i+1, (i+1)*1_000_000, e.boot, e.message, e.unit, id, e.more)
-	}
-	return b.String()
+	more                string // further fields, separated by spaces
 }
 
 func at(second int64) time.Time { return time.Unix(second, 0) }
 
 func inv(n byte) Invocation { return Invocation{n} }
 
-func TestParse(t *testing.T) {
+// lines writes entries as journalctl does.
+func lines(entries ...entry) string {
+	var b strings.Builder
+	for i, e := range entries {
+		fmt.Fprintf(&b, "__CURSOR=s=1;i=%x;b=%s\n__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n_BOOT_ID=%s\nMESSAGE_ID=%s\nUNIT=%s\n",
+			i+1, e.boot, (i+1)*1_000_000, (i+1)*1000, e.boot, e.message, e.unit)
+		if e.invocation > 0 {
+			fmt.Fprintf(&b, "INVOCATION_ID=%02x%030x\n", e.invocation, 0)
+		}
+		for field := range strings.FieldsSeq(e.more) {
+			b.WriteString(strings.ReplaceAll(field, "_SP_", " ") + "\n")
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// relate returns what a ledger tells of entries.
+func relate(t *testing.T, entries ...entry) (l *ledger, told []Past) {
+	t.Helper()
+	l = &ledger{
+		wanted: func(unit string) bool { return strings.HasSuffix(unit, ".service") },
+		tell:   func(p Past) error { told = append(told, p); return nil },
+		ended: func(boot string) (string, time.Time, error) {
+			return map[string]string{"good": Shutdown, "bad": PowerLoss}[boot], at(100), nil
+		},
+		units: make(map[string]*unit),
+	}
+	in := bufio.NewReader(strings.NewReader(lines(entries...)))
+	for {
+		r, err := read(in)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			err = l.add(&r)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.flushAll(); err != nil {
+		t.Fatal(err)
+	}
+	return l, told
+}
+
+func of(unit string, runs ...Run) Past { return Past{Unit: unit, Runs: runs, Tell: len(runs)} }
+
+func TestLedger(t *testing.T) {
 	const (
-		killedBy9 = `,"COMMAND":"ExecStart","EXIT_CODE":"killed","EXIT_STATUS":"9"`
-		exited1   = `,"COMMAND":"ExecStartPre","EXIT_CODE":"exited","EXIT_STATUS":"1"`
-		bySignal  = `,"UNIT_RESULT":"signal"`
-		byExit    = `,"UNIT_RESULT":"exit-code"`
+		killedBy9 = "COMMAND=ExecStart EXIT_CODE=killed EXIT_STATUS=9"
+		exited1   = "COMMAND=ExecStartPre EXIT_CODE=exited EXIT_STATUS=1"
+		bySignal  = "UNIT_RESULT=signal"
+		byExit    = "UNIT_RESULT=exit-code"
+		byLimit   = "UNIT_RESULT=start-limit-hit"
 	)
 	for _, tt := range []struct {
 		name    string
 		entries []entry
-		want    map[string][]Run
+		want    []Past
 	}{{
 		name: "a crash with its cause, a restart and a stop",
 		entries: []entry{
 			{"b", started, "a.service", 1, ""},
 			{"b", processExited, "a.service", 1, killedBy9},
 			{"b", failed, "a.service", 1, bySignal},
-			{"b", restartSet, "a.service", 1, `,"N_RESTARTS":"3"`},
+			{"b", restartSet, "a.service", 1, "N_RESTARTS=3"},
 			{"b", started, "a.service", 2, ""},
 			{"b", succeeded, "a.service", 2, ""},
 		},
-		want: map[string][]Run{"a.service": {
-			{Invocation: inv(1), Begun: at(1), Ended: at(3), Result: "signal", Code: 2, Status: 9, Scheduled: 1, NRestarts: 3},
-			{Invocation: inv(2), Begun: at(5), Ended: at(6), Result: "success"},
-		}},
+		want: []Past{of("a.service",
+			Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(3), Result: "signal", Code: 2, Status: 9, Scheduled: 1, NRestarts: 3},
+			Run{Invocation: inv(2), Begun: at(5), Clock: 5000, Ended: at(6), Result: "success"},
+		)},
 	}, {
 		name: "the exit of another process than the main one is no cause",
 		entries: []entry{
 			{"b", starting, "a.service", 1, ""}, {"b", processExited, "a.service", 1, exited1}, {"b", failed, "a.service", 1, byExit},
 		},
-		want: map[string][]Run{"a.service": {{Invocation: inv(1), Begun: at(1), Ended: at(3), Result: "exit-code"}}},
+		want: []Past{of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(3), Result: "exit-code"})},
 	}, {
-		name: "a start limit after a clean exit does not make it a crash",
-		entries: []entry{
-			{"b", started, "a.service", 1, ""}, {"b", succeeded, "a.service", 1, ""}, {"b", failed, "a.service", 1, `,"UNIT_RESULT":"start-limit-hit"`},
-		},
-		want: map[string][]Run{"a.service": {{Invocation: inv(1), Begun: at(1), Ended: at(2), Result: "success"}}},
+		name:    "a start limit after a clean exit does not make it a crash",
+		entries: []entry{{"b", started, "a.service", 1, ""}, {"b", succeeded, "a.service", 1, ""}, {"b", failed, "a.service", 1, byLimit}},
+		want:    []Past{of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(2), Result: "success", Refused: at(3)})},
 	}, {
 		name:    "what has no invocation, or is of another unit, is no run",
 		entries: []entry{{"b", started, "a.service", 0, ""}, {"b", started, "b.socket", 1, ""}},
-		want:    map[string][]Run{},
 	}, {
-		name: "a boot that ended in good order, one that did not, and this one",
+		name: "boots that ended",
 		entries: []entry{
-			{"1", started, "a.service", 1, ""}, {"1", journalStopped, "", 0, ""},
-			{"2", journalStarted, "", 0, ""}, {"2", started, "a.service", 2, ""},
-			{"3", journalStarted, "", 0, ""}, {"3", started, "a.service", 3, ""},
+			{"good", started, "a.service", 1, ""}, {"good", succeeded, "a.service", 1, ""},
+			{"bad", started, "a.service", 2, ""}, {"lost", started, "a.service", 3, ""},
 		},
-		want: map[string][]Run{"a.service": {
-			{Invocation: inv(1), Begun: at(1), Ended: at(2), Result: Shutdown},
-			{Invocation: inv(2), Begun: at(4), Ended: at(4), Result: PowerLoss},
-			{Invocation: inv(3), Begun: at(6)},
-		}},
+		want: []Past{
+			of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(2), Result: "success"}), {Cut: Shutdown, At: at(100)},
+			of("a.service", Run{Invocation: inv(2), Begun: at(3), Clock: 3000}), {Cut: PowerLoss, At: at(100)},
+			of("a.service", Run{Invocation: inv(3), Begun: at(4), Clock: 4000}),
+		},
 	}, {
-		name:    "a journald that was restarted did not end the boot",
-		entries: []entry{{"1", started, "a.service", 1, ""}, {"1", journalStopped, "", 0, ""}, {"1", journalStarted, "", 0, ""}, {"2", journalStarted, "", 0, ""}},
-		want:    map[string][]Run{"a.service": {{Invocation: inv(1), Begun: at(1), Ended: at(3), Result: PowerLoss}}},
+		name: "a stop by the shutdown is told from one before it",
+		entries: []entry{
+			{"good", started, "a.service", 1, ""}, {"good", stopping, "a.service", 1, "JOB_ID=211"}, {"good", succeeded, "a.service", 1, ""},
+			{"good", stopping, "shutdown.service", 2, "JOB_ID=217"}, {"good", succeeded, "shutdown.service", 2, ""},
+			{"good", started, "shutdown.target", 3, "JOB_ID=216"}, {"b", started, "c.socket", 4, ""},
+		},
+		want: []Past{
+			of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(3), Result: "success"}),
+			of("shutdown.service", Run{Invocation: inv(2), Begun: at(4), Clock: 4000, Ended: at(5), Result: Shutdown}),
+			{Cut: Shutdown, At: at(100)},
+		},
+	}, {
+		name:    "a run that ends badly in the shutdown is still a crash",
+		entries: []entry{{"good", stopping, "a.service", 1, "JOB_ID=9"}, {"good", failed, "a.service", 1, "UNIT_RESULT=timeout"}, {"good", started, "shutdown.target", 3, "JOB_ID=8"}, {"b", started, "c.socket", 4, ""}},
+		want:    []Past{of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(2), Result: "timeout"}), {Cut: Shutdown, At: at(100)}},
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
-			l, err := parse(strings.NewReader(lines(tt.entries...)), func(unit string) bool { return strings.HasSuffix(unit, ".service") })
-			if err != nil {
-				t.Fatal(err)
+			_, got := relate(t, tt.entries...)
+			sort := cmpopts.SortSlices(func(a, b Past) bool { return a.Unit != "" && b.Unit != "" && a.Unit < b.Unit })
+			if len(tt.want) > 3 { // the order of boots matters
+				sort = cmp.Options{}
 			}
-			l.closeBoots()
-			if diff := cmp.Diff(tt.want, l.Units); diff != "" {
-				t.Errorf("runs (-want +got):\n%s", diff)
-			}
-			if want := fmt.Sprintf("c%d", len(tt.entries)); l.Cursor != want {
-				t.Errorf("cursor %s, want %s", l.Cursor, want)
+			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Run{}), sort); diff != "" {
+				t.Errorf("told (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestParseFieldsThatAreNotText(t *testing.T) {
-	l, err := parse(strings.NewReader(`{"__CURSOR":"c","__REALTIME_TIMESTAMP":"1","UNIT":["a.service","b.service"],"MESSAGE_ID":null,"EXIT_CODE":[1,2]}`), func(string) bool { return true })
-	if err != nil || len(l.Units) != 0 {
-		t.Errorf("read %v (%v), want no run", l.Units, err)
+// However many runs there are, few are kept, and all are told once; behind those
+// that are told, many more are shown.
+func TestLedgerIsBounded(t *testing.T) {
+	const runs = 5 * hold
+	var entries []entry
+	for i := range runs {
+		id := fmt.Sprintf("INVOCATION_ID=%032x", i+1)
+		entries = append(entries, entry{"b", started, "a.service", 0, id}, entry{"b", succeeded, "a.service", 0, id})
+	}
+	l, told := relate(t, entries...)
+	next := 1
+	for i, p := range told {
+		if len(p.Runs) > 2*hold || i < len(told)-1 && len(p.Runs)-p.Tell < hold {
+			t.Errorf("%d of %d runs are told", p.Tell, len(p.Runs))
+		}
+		for _, r := range p.Runs[min(i, 1):p.Tell] { // but for the last one of the Past before
+			if n := int(binary.BigEndian.Uint64(r.Invocation[8:])); n != next || r.Ended.IsZero() {
+				t.Fatalf("run %d (%+v), want %d", n, r, next)
+			}
+			next++
+		}
+	}
+	if next != runs+1 || len(l.units["a.service"].runs) != 1 {
+		t.Errorf("%d runs are told and %d kept, want %d and 1", next-1, len(l.units["a.service"].runs), runs)
 	}
 }
 
-func TestParseRefusesWhatIsNotJSON(t *testing.T) {
-	if _, err := parse(strings.NewReader(`{"__CURSOR":"c"} Hint: you are not allowed`), func(string) bool { return true }); err == nil {
-		t.Error("no error")
-	}
-}
-
-func TestMarkCompletes(t *testing.T) {
-	l, err := parse(strings.NewReader(lines(entry{boot: "b", message: markID})), func(string) bool { return true })
-	if err != nil || !l.complete {
-		t.Errorf("complete: %v (%v), want true", l.complete, err)
-	}
-}
-
-func TestCursorTime(t *testing.T) {
-	const cursor = "s=222f4a49e7c64e4e96fdb9a597f3d61b;i=76;b=44f690739102431cba23ff0076e28b9f;m=165f6962e;t=660eafd050a46;x=73d46b86ee61fb27"
-	if got, want := CursorTime(cursor), uint64(0x660eafd050a46); got != want {
-		t.Errorf("CursorTime: %d, want %d", got, want)
-	}
-	if got := CursorTime("nonsense"); got != 0 {
-		t.Errorf("CursorTime: %d, want 0", got)
-	}
-}
-
-func TestCut(t *testing.T) {
-	entries := []entry{
-		{"1", started, "a.service", 1, ""}, {"1", journalStopped, "", 0, ""}, {"2", journalStarted, "", 0, ""}, {"3", journalStarted, "", 0, ""},
-	}
-	l, err := parse(strings.NewReader(lines(entries...)), func(string) bool { return true })
-	if err != nil {
+// What was told goes on, and with it the exit of its main process.
+func TestLedgerGoesOn(t *testing.T) {
+	l, told := relate(t, entry{"b", started, "a.service", 1, ""}, entry{"b", processExited, "a.service", 1, "EXIT_CODE=exited EXIT_STATUS=3"})
+	told = told[:0]
+	l.tell = func(p Past) error { told = append(told, p); return nil }
+	if err := l.add(&record{boot: "b", message: failed, unit: "a.service", invocation: inv(1), result: "exit-code", at: at(3)}); err != nil {
 		t.Fatal(err)
 	}
-	for _, tt := range []struct{ name, cursor, want string }{
-		{"a boot that ended in good order", "s=0;b=1;m=0", Shutdown},
-		{"a boot of which nothing is behind the cursor", "s=0;b=0;m=0", PowerLoss},
-		{"this boot", "s=0;b=3;m=0", ""},
+	l.flushAll()
+	want := []Past{of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(3), Result: "exit-code", Code: 1, Status: 3})}
+	if diff := cmp.Diff(want, told, cmpopts.IgnoreUnexported(Run{})); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
+func TestLossy(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		want       bool
+	}{
+		{"messages of PID 1", "MESSAGE=Suppressed_SP_12_SP_messages_SP_from_SP_init.scope", true},
+		{"messages of somebody else", "MESSAGE=Suppressed_SP_12_SP_messages_SP_from_SP_a.service", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := l.cut(tt.cursor); got != tt.want {
-				t.Errorf("cut: %q, want %q", got, tt.want)
+			if l, _ := relate(t, entry{"b", suppressed, "", 0, tt.text}); l.lossy != tt.want {
+				t.Errorf("lossy: %v, want %v", l.lossy, tt.want)
+			}
+		})
+	}
+}
+
+// The format is that of systemd.io/JOURNAL_EXPORT_FORMATS.
+func TestRead(t *testing.T) {
+	binaryField := func(key, value string) string {
+		return key + "\n" + string(binary.LittleEndian.AppendUint64(nil, uint64(len(value)))) + value + "\n"
+	}
+	for _, tt := range []struct {
+		name, text string
+		want       record
+		err        error
+	}{
+		{name: "nothing", err: io.EOF},
+		{name: "blank lines", text: "\n\n", err: io.EOF},
+		{name: "a number", text: "N_RESTARTS=7\nJOB_ID=12\n\n", want: record{restarts: 7, job: 12}},
+		{name: "what is no number", text: "N_RESTARTS=x\nEXIT_STATUS=\n\n", want: record{}},
+		{name: "what is no invocation", text: "INVOCATION_ID=00ff\n\n", want: record{}},
+		{name: "a binary field", text: binaryField("UNIT", "a\nb") + "MONITOR_MARK=m\n\n", want: record{unit: "a\nb", mark: "m"}},
+		{name: "a binary field that is long", text: binaryField("MESSAGE", strings.Repeat("x", 2*maxField)) + "UNIT=u\n\n", want: record{unit: "u"}},
+		{name: "a line that is long", text: "MESSAGE=" + strings.Repeat("x", 10*maxField) + "\nUNIT=u\n\n", want: record{unit: "u"}},
+		{name: "the time of who wrote it", text: "__REALTIME_TIMESTAMP=2\n_SOURCE_REALTIME_TIMESTAMP=1\n\n", want: record{at: time.UnixMicro(1)}},
+		{name: "cut short", text: "UNIT=u\n", err: errFormat},
+		{name: "cut short in a line", text: "UNIT=u", err: errFormat},
+		{name: "cut short in a binary field", text: "UNIT\n\x05\x00", err: errFormat},
+		{name: "a binary field as long as nothing", text: "UNIT\n\xff\xff\xff\xff\xff\xff\xff\xff", err: errFormat},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := read(bufio.NewReader(strings.NewReader(tt.text)))
+			if !errors.Is(err, tt.err) {
+				t.Fatalf("error %v, want %v", err, tt.err)
+			}
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(record{}, exit{})); err == nil && diff != "" {
+				t.Errorf("record (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add(lines(entry{"b", started, "a.service", 1, "N_RESTARTS=1"}))
+	f.Add("UNIT\n\x03\x00\x00\x00\x00\x00\x00\x00a\nb\n\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		in := bufio.NewReader(strings.NewReader(text))
+		for n := 0; n <= len(text); n++ {
+			if _, err := read(in); err != nil {
+				return
+			}
+		}
+		t.Error("it does not end")
+	})
+}
+
+func TestPlace(t *testing.T) {
+	const place = Place("s=222f4a49e7c64e4e96fdb9a597f3d61b;i=76;b=44f690739102431cba23ff0076e28b9f;m=165f6962e;t=660eafd050a46;x=73d46b86ee61fb27")
+	if got, want := place.Boot(), "44f690739102431cba23ff0076e28b9f"; got != want {
+		t.Errorf("Boot: %s, want %s", got, want)
+	}
+	for _, tt := range []struct {
+		name string
+		a, b Place
+		want bool
+	}{
+		{"numbered", "s=1;i=ff;t=9", "s=1;i=100;t=1", true},
+		{"the same", "s=1;i=ff;t=9", "s=1;i=ff;t=9", false},
+		{"another journal, by its time", "s=1;i=ff;t=8", "s=2;i=1;t=9", true},
+		{"nonsense", "nonsense", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.a.Before(tt.b); got != tt.want {
+				t.Errorf("Before: %v, want %v", got, tt.want)
 			}
 		})
 	}

@@ -1,192 +1,188 @@
 package history
 
 import (
-	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"io"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 )
 
-// record is a journal entry. A field that was given twice is an array.
-type record struct {
-	Cursor     string `json:"__CURSOR"`
-	Time       string `json:"__REALTIME_TIMESTAMP"`
-	SourceTime text   `json:"_SOURCE_REALTIME_TIMESTAMP"`
-	Boot       text   `json:"_BOOT_ID"`
-	Message    text   `json:"MESSAGE_ID"`
-	Unit       text   `json:"UNIT"`
-	Invocation text   `json:"INVOCATION_ID"`
-	Result     text   `json:"UNIT_RESULT"`
-	Command    text   `json:"COMMAND"`
-	NRestarts  text   `json:"N_RESTARTS"`
-	ExitCode   text   `json:"EXIT_CODE"`
-	ExitStatus text   `json:"EXIT_STATUS"`
+// Messages of PID 1 (systemd.journal-fields(7), sd-messages.h). With
+// INVOCATION_ID, each is about one run of UNIT.
+const (
+	started       = "39f53479d3a045ac8e11786248231fbf"
+	starting      = "7d4958e842da4a758f6c1cdc7b36dcc5"
+	startFailed   = "be02cf6855d2428ba40df7e9d022f03d"
+	stopping      = "de5b426a63be47a7b6ac3eaac82e2f6f"
+	failed        = "d9b373ed55a64feb8242e02dbe79a49c"
+	succeeded     = "7ad2d189f7e94e70a38c781354912448"
+	skipped       = "0e4284a0caca4bfc81c0bb6786972673" // by ExecCondition=
+	processExited = "98e322203f7a4ed290d09fe03c09fe15"
+	restartSet    = "5eb03494b6584870a536b337290809b3"
+	// Of journald: it wrote its last record; it left out what came too fast.
+	journalStopped = "d93fb3c9c24d451a97cea615ce59c00b"
+	suppressed     = "a596d6fe7bfa4994828e72309e95d61e"
+)
+
+// shutdownTarget is started first when the machine is to go down, and by that
+// everything else is stopped (systemd.special(7)).
+const shutdownTarget = "shutdown.target"
+
+// hold is how many runs of a unit are known before the first of them is told,
+// and with it that those before are too. journald may record a run later than
+// its unit says that the next one is there, but no later than its socket is
+// long, which is some hundred records.
+const hold = 512
+
+// A ledger makes runs of records. It is told these in the order of the journal.
+type ledger struct {
+	wanted func(unit string) bool
+	tell   func(Past) error
+	ended  func(boot string) (how string, at time.Time, err error)
+
+	boot     string
+	shutdown uint64 // the job of shutdown.target in this boot
+	units    map[string]*unit
+	lossy    bool // PID 1 has written more than was recorded
 }
 
-// text is a field: what is not a string is none that PID 1 writes.
-type text string
+// unit is what is not told yet of a unit, and the last run that is.
+type unit struct {
+	runs []Run
+	news bool // something in runs is not told yet
+	main exit // how the main process ended
+	of   Invocation
+}
 
-func (t *text) UnmarshalJSON(b []byte) error {
-	var s string
-	if json.Unmarshal(b, &s) == nil {
-		*t = text(s)
+// add takes a record in.
+func (l *ledger) add(r *record) error {
+	if r.boot != l.boot {
+		if err := l.enter(r.boot); err != nil {
+			return err
+		}
+	}
+	switch {
+	case r.message == suppressed:
+		l.lossy = l.lossy || strings.HasSuffix(r.text, " init.scope")
+	case r.unit == shutdownTarget && r.message == started:
+		l.shutdown = r.job
+	case r.invocation != Invocation{} && l.wanted(r.unit): // a start that a condition skipped has none
+		u := l.units[r.unit]
+		if u == nil {
+			u = &unit{}
+			l.units[r.unit] = u
+		}
+		u.add(r)
+		if len(u.runs) >= 2*hold {
+			return l.flush(r.unit, hold)
+		}
 	}
 	return nil
 }
 
-func (r *record) time() time.Time {
-	at := r.Time
-	if r.SourceTime != "" {
-		at = string(r.SourceTime)
-	}
-	us, _ := strconv.ParseInt(at, 10, 64)
-	return time.UnixMicro(us)
-}
-
-// ledger is the history in the making.
-type ledger struct {
-	Runs
-	complete bool // the mark was read
-	boots    []*boot
-	exits    map[string]exit // main processes that exited, by unit
-}
-
-// boot is what is read of one boot of the machine.
-type boot struct {
-	id      string
-	orderly bool           // its journal was stopped
-	last    time.Time      // of its last record
-	running map[string]int // index of the run that has not ended, by unit
-}
-
-type exit struct {
-	invocation   Invocation
-	code, status int32
-}
-
-func parse(in io.Reader, wanted func(string) bool) (*ledger, error) {
-	l := &ledger{Runs: Runs{Units: make(map[string][]Run)}, exits: make(map[string]exit)}
-	for decoder := json.NewDecoder(in); ; {
-		var r record
-		if err := decoder.Decode(&r); errors.Is(err, io.EOF) {
-			return l, nil
-		} else if err != nil {
-			return nil, err
+// enter goes on to the next boot. The one before has ended everything in it.
+func (l *ledger) enter(boot string) error {
+	if l.boot != "" {
+		how, at, err := l.ended(l.boot)
+		if err == nil {
+			err = l.end(how, at)
 		}
-		l.Cursor = r.Cursor
-		b := l.boot(&r)
-		switch {
-		case r.Message == markID:
-			l.complete = true
-		case r.Message == journalStarted || r.Message == journalStopped:
-			b.orderly = r.Message == journalStopped
-		case wanted(string(r.Unit)):
-			l.add(b, &r)
+		if err != nil {
+			return err
 		}
 	}
+	l.boot = boot
+	return nil
 }
 
-// boot returns the boot of a record.
-func (l *ledger) boot(r *record) *boot {
-	if n := len(l.boots); n == 0 || l.boots[n-1].id != string(r.Boot) {
-		l.boots = append(l.boots, &boot{id: string(r.Boot), running: make(map[string]int)})
-	}
-	b := l.boots[len(l.boots)-1]
-	b.last = r.time()
-	return b
-}
-
-// cut is how the boot of a cursor ended.
-func (l *ledger) cut(cursor string) string {
-	if n := len(l.boots); n == 0 || strings.Contains(cursor, "b="+l.boots[n-1].id) {
-		return ""
-	}
-	if first := l.boots[0]; strings.Contains(cursor, "b="+first.id) {
-		return first.cut()
-	}
-	return PowerLoss // nothing of that boot is behind the cursor, not even its end
-}
-
-// closeBoots ends the runs that earlier boots took with them.
-func (l *ledger) closeBoots() {
-	for _, b := range l.boots[:max(0, len(l.boots)-1)] {
-		for unit, i := range b.running {
-			run := &l.Units[unit][i]
-			run.Ended, run.Result = b.last, b.cut()
+// end tells the end of the boot, after all that was before.
+func (l *ledger) end(how string, at time.Time) error {
+	for _, u := range l.units {
+		if last := &u.runs[len(u.runs)-1]; l.shutdown != 0 && last.stopping > l.shutdown && last.Result == success {
+			last.Result, u.news = Shutdown, true
 		}
 	}
+	if err := l.flushAll(); err != nil {
+		return err
+	}
+	clear(l.units)
+	l.shutdown = 0
+	return l.tell(Past{Cut: how, At: at})
 }
 
-// cut is the result of the runs that the end of the boot ended.
-func (b *boot) cut() string {
-	if b.orderly {
-		return Shutdown
+// flushAll tells all that is not told yet.
+func (l *ledger) flushAll() error {
+	for name, u := range l.units {
+		if u.news {
+			if err := l.flush(name, 0); err != nil {
+				return err
+			}
+		}
 	}
-	return PowerLoss
+	return nil
 }
 
-// add adds a record about a unit.
-func (l *ledger) add(b *boot, r *record) {
-	unit := string(r.Unit)
-	var id Invocation
-	if n, err := hex.Decode(id[:], []byte(r.Invocation)); err != nil || n != len(id) {
-		return // a start that a condition skipped has none
-	}
-	run := l.run(b, unit, id, r.time())
-	switch r.Message {
+// flush tells of a unit, but for the last runs that are to be held back.
+func (l *ledger) flush(name string, held int) error {
+	u := l.units[name]
+	tell := len(u.runs) - held
+	past := Past{Unit: name, Runs: slices.Clone(u.runs), Tell: tell}
+	// The last one that is told may go on, and it is what the next are known by.
+	u.runs = append(u.runs[:0], u.runs[tell-1:]...)
+	u.news = held > 0
+	return l.tell(past)
+}
+
+const success = "success"
+
+func (u *unit) add(r *record) {
+	run := u.run(r)
+	u.news = true
+	switch r.message {
 	case restartSet:
 		run.Scheduled++
-		run.NRestarts = uint32(status(string(r.NRestarts)))
+		run.NRestarts = r.restarts
 	case processExited:
-		if r.Command == "" || r.Command == "ExecStart" {
-			l.exits[unit] = exit{id, code(string(r.ExitCode)), status(string(r.ExitStatus))}
+		if r.command == "" || r.command == "ExecStart" {
+			u.main, u.of = r.exit, r.invocation
 		}
+	case stopping:
+		run.stopping = r.job
 	case failed, succeeded, skipped:
-		if run.Ended.IsZero() { // a start limit repeats the end of the run before
-			l.end(run, r, l.exits[unit])
-			delete(b.running, unit)
+		switch {
+		case run.Ended.IsZero():
+			u.end(run, r)
+		case r.message == failed: // a start limit repeats the end of the run before
+			run.Refused = r.at
 		}
 	}
 }
 
-func (l *ledger) end(run *Run, r *record, main exit) {
-	run.Ended = r.time()
-	switch r.Message {
+func (u *unit) end(run *Run, r *record) {
+	run.Ended = r.at
+	switch r.message {
 	case failed:
-		run.Result = string(r.Result)
+		run.Result = r.result
 	case succeeded:
-		run.Result = "success"
+		run.Result = success
 	case skipped:
 		run.Result = "exec-condition"
 	}
-	if main.invocation == run.Invocation {
-		run.Code, run.Status = main.code, main.status
+	if u.of == run.Invocation {
+		run.Code, run.Status = u.main.code, u.main.status
 	}
 }
 
-// run returns the run of an invocation, the last one or one shortly before it.
-func (l *ledger) run(b *boot, unit string, id Invocation, at time.Time) *Run {
-	runs := l.Units[unit]
-	for i := len(runs) - 1; i >= 0; i-- {
-		if runs[i].Invocation == id {
-			return &runs[i]
+// lookBack is how many runs may be there that are younger than a record's.
+// None was ever seen.
+const lookBack = 4
+
+// run returns the run of a record, one of the last or a new one.
+func (u *unit) run(r *record) *Run {
+	for i := len(u.runs) - 1; i >= max(0, len(u.runs)-lookBack); i-- {
+		if u.runs[i].Invocation == r.invocation {
+			return &u.runs[i]
 		}
 	}
-	l.Units[unit] = append(runs, Run{Invocation: id, Begun: at})
-	b.running[unit] = len(runs)
-	return &l.Units[unit][len(runs)]
-}
-
-// code is the CLD_ code of waitid(2) that PID 1 writes by name.
-func code(name string) int32 {
-	return map[string]int32{"exited": 1, "killed": 2, "dumped": 3}[name]
-}
-
-// status is an exit code or a signal number.
-func status(text string) int32 {
-	n, _ := strconv.ParseInt(text, 10, 32)
-	return int32(n)
+	u.runs = append(u.runs, Run{Invocation: r.invocation, Begun: r.at, Clock: r.clock})
+	return &u.runs[len(u.runs)-1]
 }

@@ -65,6 +65,9 @@ type Config struct {
 	// SaveDeadline is how long after the first unsaved change they are saved
 	// anyway; never below SaveQuiet. In the file in milliseconds. Default: 10000 ms.
 	SaveDeadline time.Duration
+	// AuditInterval is the time between two checks that systemd still announces
+	// what happens; 0 means none. In the file in seconds. Default: 300 s.
+	AuditInterval time.Duration
 	// PollIntervalSet says that the file has a poll_interval, which is accepted
 	// from configurations of older monitors: this one does not poll.
 	PollIntervalSet bool
@@ -100,6 +103,7 @@ func Default() Config {
 		MaxRetries:    3,
 		SaveQuiet:     time.Second,
 		SaveDeadline:  10 * time.Second,
+		AuditInterval: 5 * time.Minute,
 	}
 }
 

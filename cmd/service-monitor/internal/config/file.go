@@ -27,6 +27,7 @@ var keys = []struct{ name, text string }{
 	{"debug", "as --debug: true or false (default false)"},
 	{"save_quiet", "ms without change before the state is saved (default 1000)"},
 	{"save_deadline", "ms from first change to latest save (default 10000)"},
+	{"audit_interval", "seconds between audits of the bus, 0: none (default 300)"},
 	{"poll_interval", "accepted and not used: the monitor does not poll"},
 }
 
@@ -230,6 +231,8 @@ func (v value) set(c *Config) (err error) {
 		c.SaveQuiet, err = v.duration(1, time.Millisecond, "milliseconds")
 	case "save_deadline":
 		c.SaveDeadline, err = v.duration(1, time.Millisecond, "milliseconds")
+	case "audit_interval":
+		c.AuditInterval, err = v.duration(0, time.Second, "seconds")
 	case "poll_interval":
 		_, err = v.duration(0, time.Millisecond, "milliseconds")
 		c.PollIntervalSet = true

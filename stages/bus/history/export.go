@@ -1,0 +1,166 @@
+package history
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// fields are the fields of a record that matter. The place, the times and the
+// boot are given without being asked for.
+const fields = "MESSAGE_ID,UNIT,INVOCATION_ID,UNIT_RESULT,COMMAND,N_RESTARTS,EXIT_CODE,EXIT_STATUS,JOB_ID,MONITOR_MARK,MESSAGE,_SOURCE_REALTIME_TIMESTAMP"
+
+// maxField bounds a field that is kept. Those of PID 1 are short.
+const maxField = 4096
+
+// A record is an entry of the journal.
+type record struct {
+	place      Place
+	boot       string
+	message    string // MESSAGE_ID
+	text       string // MESSAGE
+	unit       string
+	invocation Invocation // zero where there is none
+	result     string
+	command    string
+	restarts   uint32
+	exit       exit
+	job        uint64
+	mark       string
+	at         time.Time // by the wall clock of who wrote it
+	clock      uint64    // when it was received, CLOCK_MONOTONIC in µs
+}
+
+// An exit is how a main process ended: a CLD_ code of waitid(2), and a status.
+type exit struct{ code, status int32 }
+
+// set takes a field in. What is no number is 0, as if it were not there.
+func (r *record) set(key, value string) {
+	switch key {
+	case "__CURSOR":
+		r.place = Place(value)
+	case "__REALTIME_TIMESTAMP":
+		if r.at.IsZero() {
+			r.at = micros(value)
+		}
+	case "_SOURCE_REALTIME_TIMESTAMP":
+		r.at = micros(value)
+	case "__MONOTONIC_TIMESTAMP":
+		r.clock, _ = strconv.ParseUint(value, 10, 64)
+	case "_BOOT_ID":
+		r.boot = value
+	case "MESSAGE_ID":
+		r.message = value
+	case "MESSAGE":
+		r.text = value
+	case "UNIT":
+		r.unit = value
+	case "INVOCATION_ID":
+		if n, err := hex.Decode(r.invocation[:], []byte(value)); err != nil || n != len(r.invocation) {
+			r.invocation = Invocation{}
+		}
+	case "UNIT_RESULT":
+		r.result = value
+	case "COMMAND":
+		r.command = value
+	case "N_RESTARTS":
+		n, _ := strconv.ParseUint(value, 10, 32)
+		r.restarts = uint32(n)
+	case "EXIT_CODE":
+		r.exit.code = map[string]int32{"exited": 1, "killed": 2, "dumped": 3}[value]
+	case "EXIT_STATUS":
+		n, _ := strconv.ParseInt(value, 10, 32)
+		r.exit.status = int32(n)
+	case "JOB_ID":
+		r.job, _ = strconv.ParseUint(value, 10, 64)
+	case "MONITOR_MARK":
+		r.mark = value
+	}
+}
+
+func micros(text string) time.Time {
+	us, _ := strconv.ParseInt(text, 10, 64)
+	return time.UnixMicro(us)
+}
+
+// errFormat is of what is not in the export format.
+var errFormat = errors.New("not in the journal export format")
+
+// read returns the next record of the journal export format
+// (systemd.io/JOURNAL_EXPORT_FORMATS), or io.EOF.
+func read(in *bufio.Reader) (record, error) {
+	var r record
+	for n := 0; ; n++ {
+		line, err := in.ReadSlice('\n')
+		switch {
+		case errors.Is(err, io.EOF) && len(line) == 0 && n == 0:
+			return r, io.EOF
+		case errors.Is(err, bufio.ErrBufferFull):
+			err = skipLine(in) // no field of ours is that long
+		case err == nil && len(line) == 1 && n == 0:
+			n-- // more than one line may lie between entries
+		case err == nil && len(line) == 1:
+			return r, nil
+		case err == nil:
+			err = field(in, &r, string(line[:len(line)-1]))
+		}
+		if err != nil {
+			return r, fmt.Errorf("%w: %w", errFormat, err)
+		}
+	}
+}
+
+func skipLine(in *bufio.Reader) error {
+	for {
+		if _, err := in.ReadSlice('\n'); !errors.Is(err, bufio.ErrBufferFull) {
+			return err
+		}
+	}
+}
+
+// field takes in a line, and what follows it where the value is not text.
+func field(in *bufio.Reader, r *record, line string) error {
+	if key, value, ok := strings.Cut(line, "="); ok {
+		r.set(key, value)
+		return nil
+	}
+	var size [8]byte
+	if _, err := io.ReadFull(in, size[:]); err != nil {
+		return err
+	}
+	n := binary.LittleEndian.Uint64(size[:])
+	if n > maxField {
+		_, err := io.CopyN(io.Discard, in, int64(min(n, 1<<40))+1)
+		return err
+	}
+	value := make([]byte, n+1) // with the newline behind it
+	if _, err := io.ReadFull(in, value); err != nil {
+		return err
+	}
+	r.set(line, string(value[:n]))
+	return nil
+}
+
+// part returns a part of a cursor, which is "s=...;i=...;b=...".
+func (p Place) part(key byte) string {
+	for part := range strings.SplitSeq(string(p), ";") {
+		if len(part) > 2 && part[0] == key && part[1] == '=' {
+			return part[2:]
+		}
+	}
+	return ""
+}
+
+// less compares hexadecimal numbers without leading zeros.
+func less(a, b string) bool {
+	if len(a) != len(b) {
+		return len(a) < len(b)
+	}
+	return a < b
+}

@@ -1,0 +1,227 @@
+package history
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// markID is the MESSAGE_ID of a mark.
+const markID = "fbd34845a7fc4586bceb996e68af7052"
+
+const (
+	socket = "/run/systemd/journal/socket"
+	bootID = "/proc/sys/kernel/random/boot_id"
+	// journald may be a little behind: how long to wait for a mark, doubled each
+	// time, and after how long it is not waited for any more.
+	firstWait = 2 * time.Millisecond
+	lastWait  = 5 * time.Second
+	sendLimit = time.Second
+)
+
+// ErrStalled is returned when journald does not write what it is sent.
+var ErrStalled = errors.New("journald does not write: systemctl status systemd-journald")
+
+// A Reader reads the journal from a place on, a part at a time.
+type Reader struct {
+	ledger ledger
+	place  Place // up to where everything is read
+}
+
+// NewReader returns a reader that begins at a place, or, where that is empty, at
+// the end of the journal. It reads of the units that are wanted. What the
+// journal tells is handed to tell, in order; an error of tell ends the reading.
+func NewReader(from Place, wanted func(unit string) bool, tell func(Past) error) *Reader {
+	return &Reader{ledger{wanted: wanted, tell: tell, boot: from.Boot(), units: make(map[string]*unit)}, from}
+}
+
+// Place is up to where everything is read: an entry of our own.
+func (r *Reader) Place() Place { return r.place }
+
+// Lossy reports whether the journal lacks some of what happened since the place
+// where the reader began: it was rotated away, or journald left it out
+// (journald.conf(5), RateLimitBurst=).
+func (r *Reader) Lossy() bool { return r.ledger.lossy }
+
+// Read reads up to now. It fails where there is no journal, or none that may be
+// read, or where journald stalls; what was told until then is true all the same.
+func (r *Reader) Read(ctx context.Context) error {
+	r.ledger.ended = func(boot string) (string, time.Time, error) { return boots(ctx, boot) }
+	if err := r.read(ctx); err != nil {
+		return fmt.Errorf("cannot read the journal: %w", err)
+	}
+	return nil
+}
+
+func (r *Reader) read(ctx context.Context) error {
+	mark, err := leaveMark()
+	if err != nil {
+		return err
+	}
+	if r.place == "" {
+		return r.await(ctx, mark, "MESSAGE_ID="+markID, "MONITOR_MARK="+mark)
+	}
+	now, err := currentBoot(ctx)
+	if err != nil {
+		return err
+	}
+	if r.place.Boot() == now {
+		return r.await(ctx, mark, matches()...)
+	}
+	// What an earlier boot has left comes first. A boot whose clock is wrong may
+	// stand anywhere in the journal, so this one is then read for itself.
+	err = r.scan(ctx, matches(), func(e *record) (bool, error) {
+		if e.boot == now {
+			return true, nil
+		}
+		return true, r.ledger.add(e)
+	})
+	if err == nil && r.ledger.boot != now {
+		err = r.ledger.enter(now)
+	}
+	if err != nil {
+		return err
+	}
+	r.place = ""
+	return r.await(ctx, mark, matches("_BOOT_ID="+now)...)
+}
+
+// await reads from the place until the mark comes, as often as it takes.
+func (r *Reader) await(ctx context.Context, mark string, args ...string) error {
+	waited := time.Duration(0)
+	for wait := firstWait; ; wait *= 2 {
+		found := false
+		place := r.place
+		err := r.scan(ctx, args, func(e *record) (bool, error) {
+			place, found = e.place, e.mark == mark
+			return !found, r.ledger.add(e)
+		})
+		r.place = place // what was read need not be read again
+		switch {
+		case err != nil:
+			return err
+		case found:
+			return r.ledger.flushAll()
+		case waited > lastWait:
+			return ErrStalled
+		}
+		select {
+		case <-time.After(wait):
+			waited += wait
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// scan hands on the records behind the place, or all where there is none. The
+// one at the place must come first, unless it is rotated away, and perhaps more.
+func (r *Reader) scan(ctx context.Context, args []string, take func(*record) (bool, error)) error {
+	from := r.place
+	if from == "" {
+		return journalctl(ctx, args, take)
+	}
+	first := true
+	return journalctl(ctx, append([]string{"--cursor=" + string(from)}, args...), func(e *record) (bool, error) {
+		if first {
+			first = false
+			if e.place == from {
+				return true, nil
+			}
+			r.ledger.lossy = true
+		}
+		return take(e)
+	})
+}
+
+// leaveMark writes an entry of our own into the journal and returns what names it.
+// journald takes entries in the order in which they were sent to its socket, so
+// once the mark can be read, all that PID 1 wrote before it can be read, too.
+func leaveMark() (string, error) {
+	name := rand.Text()
+	journal, err := net.Dial("unixgram", socket)
+	if err != nil {
+		return "", err
+	}
+	defer journal.Close()
+	journal.SetDeadline(time.Now().Add(sendLimit))
+	_, err = fmt.Fprintf(journal, "MESSAGE=reading what happened while nobody watched\nPRIORITY=7\nSYSLOG_IDENTIFIER=service-monitor\nMESSAGE_ID=%s\nMONITOR_MARK=%s\n", markID, name)
+	if err != nil {
+		return "", fmt.Errorf("%w (%w)", ErrStalled, err)
+	}
+	return name, nil
+}
+
+// currentBoot is the boot id, from the journal where a sandbox hides /proc/sys.
+func currentBoot(ctx context.Context) (boot string, err error) {
+	if id, err := os.ReadFile(bootID); err == nil {
+		return strings.ReplaceAll(strings.TrimSpace(string(id)), "-", ""), nil
+	}
+	err = journalctl(ctx, []string{"--lines=1"}, func(r *record) (bool, error) { boot = r.boot; return true, nil })
+	return boot, err
+}
+
+// boots tells how an earlier boot ended: in good order if the last that its
+// journald wrote is that it stops.
+func boots(ctx context.Context, boot string) (how string, at time.Time, err error) {
+	how = Unknown
+	err = journalctl(ctx, []string{"--lines=1", "_BOOT_ID=" + boot}, func(r *record) (bool, error) {
+		how, at = PowerLoss, r.at
+		if r.message == journalStopped {
+			how = Shutdown
+		}
+		return true, nil
+	})
+	return how, at, err
+}
+
+// matches are those of every record that tells something, each with also.
+func matches(also ...string) []string {
+	args := append([]string{"_PID=1"}, also...) // anybody may write UNIT= into the journal
+	for _, id := range []string{started, starting, startFailed, stopping, failed, succeeded, skipped, processExited, restartSet} {
+		args = append(args, "MESSAGE_ID="+id)
+	}
+	args = append(append(args, "+", "_TRANSPORT=driver", "MESSAGE_ID="+suppressed), also...)
+	return append(append(args, "+", "MESSAGE_ID="+markID), also...)
+}
+
+// journalctl hands on the records that journalctl(1) finds, until take has
+// enough or fails. That there are none is no error.
+func journalctl(ctx context.Context, args []string, take func(*record) (more bool, err error)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "journalctl", append([]string{"--quiet", "--output=export", "--output-fields=" + fields}, args...)...)
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	more, err := true, error(nil)
+	for in := bufio.NewReader(out); more && err == nil; {
+		var r record
+		if r, err = read(in); err == nil {
+			more, err = take(&r)
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		cancel()
+		_ = cmd.Wait() // it was ended, or err tells more
+		return err
+	}
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(complaint.String()))
+	}
+	return nil
+}
