@@ -48,6 +48,8 @@ func do(command config.Command, stdout io.Writer) error {
 		return nil
 	case config.Clear:
 		return clearFiles(command.Config, stdout)
+	case config.CheckState:
+		return checkState(command.Config.StateFile, stdout)
 	}
 	m := newMonitor(command, stdout)
 	if command.Action == config.Check {
@@ -69,6 +71,10 @@ func exitCode(err error) int {
 		return config.ExitUsage
 	case errors.Is(err, config.ErrConfig):
 		return config.ExitConfig
+	case errors.Is(err, errDamaged), errors.Is(err, errUnbalanced):
+		return config.ExitDataErr
+	case errors.Is(err, errNoState):
+		return config.ExitNoInput
 	case errors.Is(err, persist.ErrHeld):
 		return config.ExitTempFail
 	case errors.Is(err, errFile):

@@ -64,7 +64,7 @@ type crashRecord struct {
 // before takes its place, as it does where the file is missing; then damage says
 // what happened, for people. Where neither was ever saved, the state is empty.
 func (f *File) Load() (units map[string]count.Tally, damage, err error) {
-	units, err = load(f.path)
+	units, err = Read(f.path)
 	if !errors.As(err, new(*lostError)) {
 		return units, nil, err
 	}
@@ -80,7 +80,7 @@ func (f *File) Load() (units map[string]count.Tally, damage, err error) {
 // damage what came of it.
 func (f *File) loadPrevious(damage error) (map[string]count.Tally, error) {
 	previous := f.path + previousSuffix
-	units, err := load(previous)
+	units, err := Read(previous)
 	if err == nil {
 		// Where this fails the file is missing at the next start, which leads here.
 		alias(previous, f.path)
@@ -121,11 +121,20 @@ func (e *lostError) Error() string {
 
 func (e *lostError) Unwrap() error { return e.err }
 
+// ErrDamaged is what Read returns of a file that is there, but no state file.
+var ErrDamaged = errors.New("damaged")
+
+func (e *lostError) Is(target error) bool {
+	return target == ErrDamaged && !errors.Is(e.err, fs.ErrNotExist)
+}
+
 // unreadable are the errors of a file whose blocks went bad: that is damage,
 // unlike a lack of permission or of memory.
 var unreadable = []error{unix.EIO, unix.EUCLEAN, unix.EBADMSG}
 
-func load(path string) (map[string]count.Tally, error) {
+// Read reads a state file, which may be another monitor's: it is whole at any
+// time, so this needs no lock.
+func Read(path string) (map[string]count.Tally, error) {
 	b, err := os.ReadFile(path)
 	isErr := func(target error) bool { return errors.Is(err, target) }
 	switch {
@@ -142,25 +151,40 @@ func load(path string) (map[string]count.Tally, error) {
 }
 
 func parse(b []byte) (map[string]count.Tally, error) {
-	var records map[string]*record
+	var records map[string]json.RawMessage
 	if !utf8.Valid(b) {
 		return nil, errors.New("not UTF-8")
 	}
 	b = bytes.TrimPrefix(b, []byte("\uFEFF")) // an editor's
-	if err := json.Unmarshal(b, &records); err != nil {
+	if err := unmarshal(b, &records); err != nil {
 		return nil, err
 	}
-	if records == nil {
-		return nil, errors.New("null, not an object")
-	}
 	units := make(map[string]count.Tally, len(records))
-	for unit, r := range records {
-		if r == nil {
-			return nil, fmt.Errorf("%q: null, not an object", unit)
+	for unit, b := range records {
+		var r record
+		if err := unmarshal(b, &r); err != nil {
+			return nil, fmt.Errorf("%q: %w", unit, err)
 		}
 		units[unit] = r.tally(unit)
 	}
 	return units, nil
+}
+
+// unmarshal reads an object. Its errors are for people, who may have edited it.
+func unmarshal(b []byte, object any) error {
+	err := json.Unmarshal(b, object)
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
+		return fmt.Errorf("%s cannot be %s", e.Field, e.Value)
+	} else if ok {
+		return fmt.Errorf("%s, not an object", e.Value)
+	}
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("line %d: %w", 1+bytes.Count(b[:e.Offset], []byte("\n")), err)
+	}
+	if err == nil && bytes.Equal(bytes.TrimSpace(b), []byte("null")) {
+		return errors.New("null, not an object")
+	}
+	return err
 }
 
 func (r *record) tally(unit string) count.Tally {

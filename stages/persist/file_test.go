@@ -248,6 +248,9 @@ func TestSaveTheSame(t *testing.T) {
 
 func TestLoadNothing(t *testing.T) {
 	f := newFile(t)
+	if _, err := Read(f.path); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrDamaged) {
+		t.Errorf("Read: %v, want that there is no file", err)
+	}
 	if units := loaded(t, f); units == nil || len(units) > 0 {
 		t.Errorf("loaded %v, want an empty state", units)
 	}
@@ -281,6 +284,32 @@ var damaged = map[string]string{
 	"an object and more":      `{"a.service": {"starts": 5}}x`,
 	"a flipped bit in a name": "{\"\xe1.service\": {\"starts\": 5}}",
 	"UTF-16":                  "\xff\xfe{\x00}\x00",
+}
+
+// What is wrong with a file that somebody edited is said where it is.
+func TestDamageIsNamed(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"empty", "", "line 1: unexpected end of JSON input"},
+		{"cut short", "{\n  \"a.service\": {\n    \"starts\"", "line 3: unexpected end of JSON input"},
+		{"a comma too many", "{\n  \"a.service\": {\"starts\": 5,\n}}", "line 3: invalid character '}' looking for beginning of object key string"},
+		{"no object", `[{"a.service": {}}]`, "array, not an object"},
+		{"null", "null", "null, not an object"},
+		{"unit is a number", `{"b.service": {}, "a.service": 5}`, `"a.service": number, not an object`},
+		{"unit is null", `{"b.service": {}, "a.service": null}`, `"a.service": null, not an object`},
+		{"counter is negative", `{"a.service": {"starts": -1}}`, `"a.service": starts cannot be number -1`},
+		{"counter is a string", `{"a.service": {"stops": "5"}}`, `"a.service": stops cannot be string`},
+		{"in the life", `{"a.service": {"life": {"ended": 1}}}`, `"a.service": life.ended cannot be number`},
+		{"escape sequence", "{\"\\u001b[2J\": 5}", `"\x1b[2J": number, not an object`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "s.json")
+			put(t, path, tt.text)
+			_, err := Read(path)
+			if want := "state file " + path + " is damaged: " + tt.want; !errors.Is(err, ErrDamaged) || err.Error() != want {
+				t.Errorf("error (-want +got):\n-%s\n+%v", want, err)
+			}
+		})
+	}
 }
 
 // A damaged file is kept as it is, the generation before goes on in its place,
@@ -341,10 +370,10 @@ func TestLoadGenerations(t *testing.T) {
 		report   string
 	}{
 		{"missing", "-", one, 1, 0, "there is no state file DIR/s.json; continuing from the generation before, DIR/s.json.previous, with 3 services"},
-		{"damaged, none before", "[", "-", 0, 1, "state file DIR/s.json is damaged: unexpected end of JSON input; kept as DIR/s.json.corrupt-TIME; there is no state file DIR/s.json.previous; counting from zero"},
-		{"both damaged", "[", "null", 0, 2, "state file DIR/s.json is damaged: unexpected end of JSON input; kept as DIR/s.json.corrupt-TIME; " +
+		{"damaged, none before", "[", "-", 0, 1, "state file DIR/s.json is damaged: line 1: unexpected end of JSON input; kept as DIR/s.json.corrupt-TIME; there is no state file DIR/s.json.previous; counting from zero"},
+		{"both damaged", "[", "null", 0, 2, "state file DIR/s.json is damaged: line 1: unexpected end of JSON input; kept as DIR/s.json.corrupt-TIME; " +
 			"state file DIR/s.json.previous is damaged: null, not an object; kept as DIR/s.json.previous.corrupt-TIME; counting from zero"},
-		{"missing, damaged before", "-", "[", 0, 1, "there is no state file DIR/s.json; state file DIR/s.json.previous is damaged: unexpected end of JSON input; " +
+		{"missing, damaged before", "-", "[", 0, 1, "there is no state file DIR/s.json; state file DIR/s.json.previous is damaged: line 1: unexpected end of JSON input; " +
 			"kept as DIR/s.json.previous.corrupt-TIME; counting from zero"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -411,8 +440,8 @@ func TestLoadDirectory(t *testing.T) {
 // Blocks that went bad are damage, as /proc/self/mem shows: its first page is
 // never mapped, and reading it is an input/output error.
 func TestLoadBadBlocks(t *testing.T) {
-	if _, err := load("/proc/self/mem"); !errors.As(err, new(*lostError)) {
-		t.Errorf("load: %v, want it to be damage", err)
+	if _, err := Read("/proc/self/mem"); !errors.Is(err, ErrDamaged) {
+		t.Errorf("Read: %v, want it to be damage", err)
 	}
 }
 
@@ -768,7 +797,7 @@ func TestKill(t *testing.T) {
 			t.Fatalf("kill %d: generation %d is there, %d was acknowledged", i, n, acknowledged)
 		}
 		same(t, generation(n), units)
-		if previous, err := load(path + previousSuffix); n > 1 && (err != nil || previous["a.service"].Starts+1 < n) {
+		if previous, err := Read(path + previousSuffix); n > 1 && (err != nil || previous["a.service"].Starts+1 < n) {
 			t.Fatalf("kill %d: generation %d before %d (%v)", i, previous["a.service"].Starts, n, err)
 		}
 		f.Close()

@@ -67,8 +67,16 @@ type unitState struct {
 	} `json:"last_crash"`
 }
 
+// parseState reads a state file, in which all counts must balance.
 func parseState(t testing.TB, text []byte) map[string]unitState {
 	t.Helper()
+	file := filepath.Join(t.TempDir(), "state.json")
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(binary, "--check-state", file).CombinedOutput(); err != nil {
+		t.Errorf("--check-state: %v\n%s%s", err, out, text)
+	}
 	var state map[string]unitState
 	if err := json.Unmarshal(text, &state); err != nil {
 		t.Fatalf("state file: %v\n%s", err, text)

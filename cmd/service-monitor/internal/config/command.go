@@ -18,14 +18,16 @@ const (
 	Run Action = iota
 	Help
 	Version
-	Clear // remove the log, its backups and the state file
-	Check // parse, validate, wire, exit
+	Clear      // remove the log, its backups and the state file
+	Check      // parse, validate, wire, exit
+	CheckState // check what is counted in Config.StateFile
 )
 
 // A Command is a command line together with the configuration that it means.
 type Command struct {
 	Action Action
-	// Config is valid, but if there is a Problem. Version does not read the file.
+	// Config is valid, but if there is a Problem. Version and CheckState do not read
+	// the file.
 	Config Config
 	// ConfigFile is an absolute path. FileFound is false if the defaults are used
 	// because nothing is at the default path.
@@ -48,7 +50,11 @@ func parse(args []string, defaultFile string) (Command, error) {
 		return Command{}, problem{ErrUsage, err.Error()}
 	}
 	c := Command{Action: f.action(), Config: Default(), ConfigFile: string(f.config), flags: f}
-	if c.Action == Version {
+	switch c.Action {
+	case Version:
+		return c, nil
+	case CheckState:
+		c.Config.StateFile = string(f.checked)
 		return c, nil
 	}
 	c, err := c.load()
@@ -149,6 +155,7 @@ func (u *unitList) Set(s string) error {
 type flags struct {
 	set                          *pflag.FlagSet
 	config, logFile, stateFile   filePath
+	checked                      filePath
 	services                     unitList
 	debug                        bool
 	help, version, clear, checks bool
@@ -168,6 +175,7 @@ func newFlags(defaultFile string) *flags {
 	f.set.BoolVarP(&f.version, "version", "v", false, "show the version and exit")
 	f.set.BoolVarP(&f.clear, "clear", "c", false, "remove log, backups and state file, and exit;\nrefused while a monitor holds them")
 	f.set.BoolVar(&f.checks, "check", false, "check flags and configuration, and exit")
+	f.set.Var(&f.checked, "check-state", "check that the counts in a state file balance,\nand exit; a monitor may be using it")
 	f.set.VarP(&f.logFile, "log-file", "l", "the log, rotated at 1 MB with 3 backups")
 	f.set.VarP(&f.stateFile, "persistence-file", "p", "counters and last states")
 	f.set.Var(&f.config, "config", "the configuration")
@@ -217,8 +225,17 @@ func (f *flags) checkShort(args []string) error {
 }
 
 func (f *flags) check() error {
-	if f.clear && f.checks {
-		return fmt.Errorf("--clear and --check exclude each other; give one of them")
+	var actions []string
+	for _, a := range []struct {
+		flag  string
+		given bool
+	}{{"--clear", f.clear}, {"--check", f.checks}, {"--check-state", f.checked != ""}} {
+		if a.given {
+			actions = append(actions, a.flag)
+		}
+	}
+	if len(actions) > 1 {
+		return fmt.Errorf("%s and %s exclude each other; give one of them", actions[0], actions[1])
 	}
 	if i, err := checkUnits(f.services); err != nil {
 		return fmt.Errorf("--services entry %d: %w", i+1, err)
@@ -270,6 +287,8 @@ func (f *flags) action() Action {
 		return Clear
 	case f.checks:
 		return Check
+	case f.checked != "":
+		return CheckState
 	}
 	return Run
 }
@@ -342,6 +361,8 @@ Exit codes:
    0  stopped as asked
    1  a stage failed
   64  bad command line
+  65  the state file to be checked is damaged, or does not balance
+  66  there is no such state file, or it cannot be read
   69  no system bus
   73  cannot create or write the log or the state file
   75  another monitor holds the files

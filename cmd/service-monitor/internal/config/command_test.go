@@ -57,6 +57,7 @@ func TestParseActions(t *testing.T) {
 		{"", Run}, {"--debug", Run},
 		{"-h", Help}, {"--help", Help}, {"-v", Version}, {"--version", Version},
 		{"-c", Clear}, {"--clear", Clear}, {"--check", Check},
+		{"--check-state /s", CheckState}, {"--check-state=/s --services a.service", CheckState}, {"--check-state /s -v", Version},
 		{"-c -v -h", Help}, {"-v --check", Version}, {"-c -l /l/a", Clear}, {"--check --check=false", Run},
 	} {
 		if c, err := parse(strings.Fields(tt.args), absent); err != nil || c.Action != tt.want {
@@ -102,6 +103,19 @@ func TestParseUsageErrors(t *testing.T) {
 		{"no configuration", []string{"--config", ""}, `--config is empty; name a file`},
 		{"directory", []string{"-p", "/var/lib/"}, `--persistence-file "/var/lib/" is a directory; name a file in it`},
 		{"two actions", []string{"--clear", "--check"}, `--clear and --check exclude each other; give one of them`},
+		{"three actions", []string{"--check-state", "/s", "--clear", "--check"}, `--clear and --check exclude each other; give one of them`},
+		{"to check two things", []string{"--check-state", "/s", "--check"}, `--check and --check-state exclude each other; give one of them`},
+		{"to clear what is checked", []string{"--check-state", "/s", "-c"}, `--clear and --check-state exclude each other; give one of them`},
+		{"nothing to check", []string{"--check-state"}, `--check-state needs a value: --check-state FILE`},
+		{"check of no file", []string{"--check-state="}, `--check-state is empty; name a file`},
+		{"check of a flag", []string{"--check-state", "-p"}, `--check-state must be followed by a file name, found "-p"; write ./-p if that is its name`},
+		{"check of a directory", []string{"--check-state", "/var/lib/"}, `--check-state "/var/lib/" is a directory; name a file in it`},
+		{"check of two files", []string{"--check-state", "/s", "/t"}, `unexpected argument "/t"; name services after --services`},
+		{"check cut short", []string{"--check-stat", "/s"}, `unknown flag "--check-stat"; did you mean --check-state?`},
+		{"check run together", []string{"--checkstate", "/s"}, `unknown flag "--checkstate"; did you mean --check-state?`},
+		{"a shorter one cut short", []string{"--chec"}, `unknown flag "--chec"; did you mean --check?`},
+		{"check misspelt", []string{"--chek-state", "/s"}, `unknown flag "--chek-state"; did you mean --check-state?`},
+		{"check underscored", []string{"--check_state", "/s"}, `unknown flag "--check_state"; did you mean --check-state?`},
 		{"one file for two", []string{"-l", "/a", "-p", "/x/../a"}, `log file and persistence file are both /a; give each a file of its own`},
 		{"log over configuration", []string{"-l", absent}, `log file and configuration file are both ` + absent + `; give each a file of its own`},
 		{"state over configuration", []string{"-p", absent}, `persistence file and configuration file are both ` + absent + `; give each a file of its own`},
@@ -148,8 +162,12 @@ func TestParseRelativeFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := []string{c.Config.LogFile, c.Config.StateFile, c.ConfigFile}
-	want := []string{filepath.Join(here, "a.log"), filepath.Join(here, "s/b"), filepath.Join(here, "c.json")}
+	checked, err := parse([]string{"--check-state", "../s"}, absent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{c.Config.LogFile, c.Config.StateFile, c.ConfigFile, checked.Config.StateFile}
+	want := []string{filepath.Join(here, "a.log"), filepath.Join(here, "s/b"), filepath.Join(here, "c.json"), filepath.Join(here, "../s")}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
@@ -224,11 +242,11 @@ func TestUsage(t *testing.T) {
 	for _, key := range keys {
 		want = append(want, "  "+key.name+" ")
 	}
-	for _, code := range []int{ExitOK, ExitFailure, ExitUsage, ExitUnavailable, ExitCantCreate, ExitTempFail, ExitConfig} {
+	for _, code := range []int{ExitOK, ExitFailure, ExitUsage, ExitDataErr, ExitNoInput, ExitUnavailable, ExitCantCreate, ExitTempFail, ExitConfig} {
 		want = append(want, fmt.Sprintf("\n  %2d  ", code))
 	}
 	want = append(want, "-h, --help", "-v, --version", "-c, --clear", "-l, --log-file FILE", "-p, --persistence-file FILE",
-		"--config FILE", "--services A B C", "--debug", "--check", "SIGHUP", "SIGTERM", "SIGINT",
+		"--config FILE", "--services A B C", "--debug", "--check ", "--check-state FILE", "SIGHUP", "SIGTERM", "SIGINT",
 		DefaultLogFile, DefaultStateFile, absent, "Monitored services:\n  "+strings.Join(Default().Services, "\n  ")+"\n")
 	for _, part := range want {
 		if !strings.Contains(text, part) {
@@ -271,9 +289,13 @@ func TestUsageWithBadFile(t *testing.T) {
 	}
 }
 
-// Version is shown whatever the file is like.
-func TestVersionReadsNoFile(t *testing.T) {
+// Version is shown, and a state file checked, whatever the file is like.
+func TestReadsNoFile(t *testing.T) {
 	if c, err := parse([]string{"-v", "--config", absent}, absent); err != nil || c.Action != Version {
+		t.Errorf("%v, %+v", err, c)
+	}
+	c, err := parse([]string{"--check-state", "/s", "-p", "/p", "--config", absent}, absent)
+	if err != nil || c.Action != CheckState || c.Config.StateFile != "/s" {
 		t.Errorf("%v, %+v", err, c)
 	}
 }

@@ -21,6 +21,8 @@ const (
 	ExitOK          = 0  // stopped as asked
 	ExitFailure     = 1  // a stage failed
 	ExitUsage       = 64 // EX_USAGE: bad command line
+	ExitDataErr     = 65 // EX_DATAERR: a state file that was to be checked is not good
+	ExitNoInput     = 66 // EX_NOINPUT: it is not there, or cannot be read
 	ExitUnavailable = 69 // EX_UNAVAILABLE: no system bus
 	ExitCantCreate  = 73 // EX_CANTCREAT: log or state file cannot be created or written
 	ExitTempFail    = 75 // EX_TEMPFAIL: another monitor holds the files
@@ -269,11 +271,15 @@ func show(file string) string {
 }
 
 // nearest returns the known word that was probably meant; empty if none is near.
+// Of two that are as near it is the one as long as the word: "check-stat" has
+// "check" in it, too.
 func nearest(word string, known []string) string {
 	word = fold(word)
 	best, least := "", 2+len(word)/3
+	unlike := func(candidate string) int { return max(len(candidate)-len(word), len(word)-len(candidate)) }
 	for _, candidate := range known {
-		if d := distance(word, fold(candidate)); d < least {
+		d := distance(word, fold(candidate))
+		if d < least || d == least && best != "" && unlike(candidate) < unlike(best) {
 			best, least = candidate, d
 		}
 	}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/stages/persist"
+)
+
+// counted is a state file as the monitor writes it, of a service that runs
+// again after a crash and one that it does not have.
+const counted = `{
+  "a.service": {
+    "last_state": "active",
+    "last_change_time": "2025-07-07 10:15:23",
+    "starts": 5,
+    "stops": 3,
+    "crashes": 2,
+    "logged_unloaded": false,
+    "restarts": 1,
+    "running_when_first_seen": 1,
+    "crash_causes": {
+      "signal": 2
+    },
+    "last_crash": {
+      "time": "2025-07-07T10:15:22.5+02:00",
+      "result": "signal",
+      "code": 2,
+      "status": 9,
+      "invocation": "0102030405060708090a0b0c0d0e0f10"
+    },
+    "life": {
+      "active_state": "active",
+      "sub_state": "running",
+      "invocation": "1102030405060708090a0b0c0d0e0f10",
+      "ran": true
+    }
+  },
+  "b.service": {
+    "last_state": "unloaded",
+    "last_change_time": "2025-07-07 10:15:23",
+    "starts": 0,
+    "stops": 0,
+    "crashes": 0,
+    "logged_unloaded": true,
+    "restarts": 0,
+    "running_when_first_seen": 0,
+    "life": {
+      "active_state": "unloaded",
+      "sub_state": "dead",
+      "ended": true
+    }
+  }
+}
+`
+
+// imported is one of the Python monitor, whose counts need not balance.
+const imported = `{"c.service": {"last_state": "active", "last_change_time": null, "starts": 1, "stops": 7, "crashes": 9, "logged_unloaded": false}}`
+
+// edit replaces one thing in the file that is good.
+func edit(old, new string) string { return strings.Replace(counted, old, new, 1) }
+
+// TestCheckState checks files as a user does, while a monitor holds them.
+func TestCheckState(t *testing.T) {
+	const (
+		edited = "; if it was edited, stop the monitor and undo that; if not, it is an error of the monitor: report it with the file\n"
+		broken = "; if it is a state file at all, the monitor keeps it aside at its next start, and goes on from the generation before\n"
+	)
+	for _, tt := range []struct {
+		name   string
+		text   string
+		code   int
+		out    string
+		errors string
+	}{
+		{"good", counted, config.ExitOK, "s.json: 2 services, all counts balance\n", ""},
+		{"no services", "{}", config.ExitOK, "s.json: 0 services, all counts balance\n", ""},
+		{"of the Python monitor", imported, config.ExitOK,
+			"s.json: 1 services, of which 0 balance and 1 cannot be checked: not seen by this monitor yet\n", ""},
+		{"of both monitors", strings.TrimSuffix(counted, "\n}\n") + "," + imported[1:], config.ExitOK,
+			"s.json: 3 services, of which 2 balance and 1 cannot be checked: not seen by this monitor yet\n", ""},
+		{"one counter edited", edit(`"starts": 5`, `"starts": 6`), config.ExitDataErr,
+			"s.json: \"a.service\": starts 6 + running_when_first_seen 1 is not stops 3 + crashes 2 + 1 running now by life\n",
+			"s.json: 1 of 2 services cannot be right" + edited},
+		{"several faults", strings.Replace(edit(`"signal": 2`, `"signal": 3`), `"starts": 0`, `"starts": 1`, 1), config.ExitDataErr,
+			"s.json: \"a.service\": crash_causes add up to 3, more than crashes 2\n" +
+				"s.json: \"b.service\": starts 1 + running_when_first_seen 0 is not stops 0 + crashes 0 + 0 running now by life\n",
+			"s.json: 2 of 2 services cannot be right" + edited},
+		{"a name that would clear the screen", `{"\u001b[2J": {}}`, config.ExitDataErr,
+			"s.json: \"\\x1b[2J\": last_state is missing\n", "s.json: 1 of 1 services cannot be right" + edited},
+		{"empty", "", config.ExitDataErr, "", "state file s.json is damaged: line 1: unexpected end of JSON input" + broken},
+		{"cut short", counted[:200], config.ExitDataErr, "", "state file s.json is damaged: line 10: unexpected end of JSON input" + broken},
+		{"a configuration", `{"monitored_services": ["a.service"]}`, config.ExitDataErr, "",
+			`state file s.json is damaged: "monitored_services": array, not an object` + broken},
+		{"a counter that is none", edit(`"starts": 5`, `"starts": -5`), config.ExitDataErr, "",
+			`state file s.json is damaged: "a.service": starts cannot be number -5` + broken},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "s.json")
+			if err := os.WriteFile(path, []byte(tt.text), 0o444); err != nil {
+				t.Fatal(err)
+			}
+			lock, err := persist.Hold(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer lock.Close()
+			wantCheck(t, path, tt.code, tt.out, tt.errors)
+			if text, err := os.ReadFile(path); err != nil || string(text) != tt.text {
+				t.Errorf("the file is another one now (%v): %s", err, text)
+			}
+		})
+	}
+}
+
+// wantCheck wants this of a check of path, for which its base name stands.
+func wantCheck(t *testing.T, path string, code int, out, errors string) {
+	t.Helper()
+	var gotOut, gotErrors bytes.Buffer
+	if got := run([]string{"--check-state", path}, &gotOut, &gotErrors); got != code {
+		t.Errorf("exit code %d, want %d", got, code)
+	}
+	short := func(b bytes.Buffer) string { return strings.ReplaceAll(b.String(), path, filepath.Base(path)) }
+	if diff := cmp.Diff(out, short(gotOut)); diff != "" {
+		t.Errorf("standard output (-want +got):\n%s", diff)
+	}
+	if errors != "" {
+		errors = "service-monitor: " + errors
+	}
+	if diff := cmp.Diff(errors, short(gotErrors)); diff != "" {
+		t.Errorf("standard error (-want +got):\n%s", diff)
+	}
+}
+
+// What cannot be read is not checked, and nothing is left where it is not.
+func TestCheckStateOfNothing(t *testing.T) {
+	const remedy = "; name a state file that is there and may be read\n"
+	dir := t.TempDir()
+	wantCheck(t, filepath.Join(dir, "none.json"), config.ExitNoInput, "", "there is no state file none.json"+remedy)
+	wantCheck(t, dir, config.ExitNoInput, "", "cannot read state: read "+filepath.Base(dir)+": is a directory"+remedy)
+	wantCheck(t, filepath.Join(dir, "none/s.json"), config.ExitNoInput, "", "there is no state file s.json"+remedy)
+	loop := filepath.Join(dir, "loop.json")
+	if err := os.Symlink(loop, loop); err != nil {
+		t.Fatal(err)
+	}
+	wantCheck(t, loop, config.ExitNoInput, "", "cannot read state: open loop.json: too many levels of symbolic links"+remedy)
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("left in the directory: %v (%v)", left, err)
+	}
+}

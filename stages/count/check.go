@@ -1,0 +1,88 @@
+package count
+
+import (
+	"fmt"
+
+	"service-monitor/stages/classify"
+)
+
+// most is as many as there can be of anything: one per microsecond for three
+// hundred years. It also keeps the sums from overflowing.
+const most = 1 << 53
+
+// Check returns what cannot be of a tally, nil if nothing: a line for each fault,
+// in the words of the state file. The law is that every run that is known of
+// began once, or was going on when the unit was first seen, and has ended once,
+// or is going on.
+//
+// Counters that another monitor counted balance when the unit is first seen, by
+// Before, which may then be any number. Until then nothing is known of the runs,
+// so of such a tally only the counters themselves are checked.
+func (t Tally) Check() []string {
+	var f faults
+	f.counters(t)
+	f.crashes(t)
+	if t.Life.Known() {
+		f.law(t)
+		f.life(t)
+	}
+	return f
+}
+
+type faults []string
+
+// add adds a fault, if it is one.
+func (f *faults) add(fault bool, format string, args ...any) {
+	if fault {
+		*f = append(*f, fmt.Sprintf(format, args...))
+	}
+}
+
+func (f *faults) counters(t Tally) {
+	f.add(t.State == "", "last_state is missing")
+	for _, c := range []struct {
+		key   string
+		count uint64
+	}{{"starts", t.Starts}, {"stops", t.Stops}, {"crashes", t.Crashes}, {"restarts", t.Restarts}} {
+		f.add(c.count > most, "%s %d is more than there can have been", c.key, c.count)
+	}
+}
+
+// crashes checks what is told of crashes besides their number. Those of another
+// monitor have no cause, so there may be more crashes than causes.
+func (f *faults) crashes(t Tally) {
+	var caused, last uint64
+	for _, c := range t.Causes {
+		caused += min(c.Crashes, most) // and cannot wrap around
+		if c.Result == t.LastCrash.Cause.Result {
+			last = c.Crashes
+		}
+		end := classify.Cause{Result: c.Result}
+		f.add(!end.Crash(), "crash_causes has %q, which is no crash", c.Result)
+	}
+	f.add(caused > t.Crashes, "crash_causes add up to %d, more than crashes %d", caused, t.Crashes)
+	none := t.LastCrash.Time.IsZero()
+	f.add(none && caused > 0, "last_crash is missing, but crash_causes add up to %d", caused)
+	f.add(!none && last == 0, "last_crash has the result %q, crash_causes has not", t.LastCrash.Cause.Result)
+}
+
+func (f *faults) law(t Tally) {
+	running := int64(0)
+	if t.Life.Running() {
+		running = 1
+	}
+	f.add(int64(t.Starts)+t.Before != int64(t.Stops+t.Crashes)+running,
+		"starts %d + running_when_first_seen %d is not stops %d + crashes %d + %d running now by life",
+		t.Starts, t.Before, t.Stops, t.Crashes, running)
+}
+
+// life checks what is known of the unit's last run against itself and the rest.
+func (f *faults) life(t Tally) {
+	l := &t.Life
+	f.add(t.State != l.ActiveState, "last_state %q is not life's active_state %q", t.State, l.ActiveState)
+	f.add(t.Told != (t.State == unloaded), "logged_unloaded is %t, but last_state is %q", t.Told, t.State)
+	f.add(l.Invocation.IsZero() && !l.Ended, "life has no invocation, but ended is not true")
+	f.add(l.Untold && l.Ended, "life has both untold and ended")
+	f.add(l.GivenUp && !l.Ended, "life has given_up, but ended is not true")
+	f.add(uint64(l.Scheduled) > t.Restarts, "restarts %d is less than life's scheduled %d", t.Restarts, l.Scheduled)
+}

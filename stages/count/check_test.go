@@ -1,0 +1,252 @@
+package count
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"service-monitor/pipeline"
+	"service-monitor/stages/bus/history"
+	"service-monitor/stages/classify"
+	"service-monitor/stages/decode"
+)
+
+// good is a tally of which everything is known: it has crashed twice, and runs
+// again.
+func good() Tally {
+	return Tally{
+		Unit: "a.service", State: "active", Changed: noon, Starts: 3, Stops: 1, Crashes: 2, Restarts: 2, Before: 1,
+		Causes:    []CauseCount{{"exit-code", 1}, {"signal", 1}},
+		LastCrash: Crash{noon, classify.Cause{Result: "signal", Code: 2, Status: 9}, strings.Repeat("1", 32)},
+		Life:      classify.Life{ActiveState: "active", SubState: "running", Invocation: decode.Invocation{4}, Ran: true, Scheduled: 1},
+	}
+}
+
+// TestCheck changes what is good.
+func TestCheck(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*Tally)
+		want   []string
+	}{
+		{"good", func(*Tally) {}, nil},
+		{"ended", func(u *Tally) { u.Life.Ended = true; u.Stops++ }, nil},
+		{"announced", func(u *Tally) { u.Life.Untold = true; u.Stops++ }, nil},
+		{"given up", func(u *Tally) { u.Life.Ended, u.Life.GivenUp = true, true; u.Stops++ }, nil},
+		{"unloaded", func(u *Tally) {
+			u.State, u.Told = "unloaded", true
+			u.Life = classify.Life{ActiveState: "unloaded", SubState: "dead", Ended: true}
+			u.Stops++
+		}, nil},
+		{"crashes of an imported file have no cause", func(u *Tally) { u.Crashes += 7; u.Before += 7 }, nil},
+		{"an imported file that counted too few starts", func(u *Tally) { u.Stops += 7; u.Before += 7 }, nil},
+		{"an imported file that counted too few ends", func(u *Tally) { u.Starts += 7; u.Before -= 7 }, nil},
+		{"an imported file, not seen yet", func(u *Tally) { *u = Tally{State: "active", Starts: 5, Stops: 9, Crashes: 7} }, nil},
+		{"not seen since somebody removed its life", func(u *Tally) { u.Life = classify.Life{}; u.Starts++ }, nil},
+
+		{"a start too many", func(u *Tally) { u.Starts++ }, []string{
+			"starts 4 + running_when_first_seen 1 is not stops 1 + crashes 2 + 1 running now by life"}},
+		{"a stop too many", func(u *Tally) { u.Stops++ }, []string{
+			"starts 3 + running_when_first_seen 1 is not stops 2 + crashes 2 + 1 running now by life"}},
+		{"a crash too many", func(u *Tally) { u.Crashes++ }, []string{
+			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 3 + 1 running now by life"}},
+		{"first seen otherwise", func(u *Tally) { u.Before = -1 }, []string{
+			"starts 3 + running_when_first_seen -1 is not stops 1 + crashes 2 + 1 running now by life"}},
+		{"an end that is not counted", func(u *Tally) { u.Life.Ended = true }, []string{
+			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + 0 running now by life"}},
+		{"a start that is counted before it is told", func(u *Tally) { u.Life.Untold = true }, []string{
+			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + 0 running now by life"}},
+
+		{"more starts than there can be", func(u *Tally) { u.Starts = most + 1; u.Before -= most - 2 }, []string{
+			"starts 9007199254740993 is more than there can have been"}},
+		{"more stops than there can be", func(u *Tally) { u.Stops = most + 1; u.Before += most }, []string{
+			"stops 9007199254740993 is more than there can have been"}},
+		{"more crashes than there can be", func(u *Tally) { u.Crashes = most + 1; u.Before += most - 1 }, []string{
+			"crashes 9007199254740993 is more than there can have been"}},
+		{"more restarts than there can be", func(u *Tally) { u.Restarts = 1<<64 - 1 }, []string{
+			"restarts 18446744073709551615 is more than there can have been"}},
+		{"more causes than there can be", func(u *Tally) { u.Causes[0].Crashes = 1<<64 - 1 }, []string{
+			"crash_causes add up to 9007199254740993, more than crashes 2"}},
+
+		{"a cause too many", func(u *Tally) { u.Causes[0].Crashes++ }, []string{"crash_causes add up to 3, more than crashes 2"}},
+		{"causes without crashes, not seen yet", func(u *Tally) { u.Life, u.Crashes = classify.Life{}, 1 }, []string{
+			"crash_causes add up to 2, more than crashes 1"}},
+		{"a stop among the causes", func(u *Tally) { u.Causes[0].Result = "success" }, []string{`crash_causes has "success", which is no crash`}},
+		{"a last crash without crashes", func(u *Tally) { u.Causes = nil }, []string{
+			`last_crash has the result "signal", crash_causes has not`}},
+		{"a last crash of another cause", func(u *Tally) { u.LastCrash.Cause.Result = "watchdog" }, []string{
+			`last_crash has the result "watchdog", crash_causes has not`}},
+		{"crashes without a last crash", func(u *Tally) { u.LastCrash = Crash{} }, []string{"last_crash is missing, but crash_causes add up to 2"}},
+
+		{"no state", func(u *Tally) { *u = Tally{} }, []string{"last_state is missing"}},
+		{"another state", func(u *Tally) { u.State = "failed" }, []string{`last_state "failed" is not life's active_state "active"`}},
+		{"told of what is loaded", func(u *Tally) { u.Told = true }, []string{`logged_unloaded is true, but last_state is "active"`}},
+		{"not told of what is unloaded", func(u *Tally) { u.State, u.Life.ActiveState = "unloaded", "unloaded" }, []string{
+			`logged_unloaded is false, but last_state is "unloaded"`}},
+		{"runs without an invocation", func(u *Tally) { u.Life.Invocation = decode.Invocation{}; u.Stops++ }, []string{
+			"life has no invocation, but ended is not true"}},
+		{"ended before it was told", func(u *Tally) { u.Life.Untold, u.Life.Ended = true, true; u.Stops++ }, []string{
+			"life has both untold and ended"}},
+		{"given up while it runs", func(u *Tally) { u.Life.GivenUp = true }, []string{"life has given_up, but ended is not true"}},
+		{"restarts too few", func(u *Tally) { u.Restarts = 0 }, []string{"restarts 0 is less than life's scheduled 1"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tally := good()
+			tt.change(&tally)
+			if diff := cmp.Diff(tt.want, tally.Check()); diff != "" {
+				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// world is a service manager that says anything at all of its units, in any
+// order, but for one thing: a run that failed does not come up again.
+type world struct {
+	r      *rand.Rand
+	nth    uint16 // the newest run of all
+	runs   map[string]uint16
+	failed map[string]bool
+	said   []decode.Update
+}
+
+func one[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+func (w *world) invocation(nth uint16) decode.Invocation {
+	return decode.Invocation{byte(nth >> 8), byte(nth)}
+}
+
+func (w *world) begin(unit string) decode.Invocation {
+	w.nth++
+	w.runs[unit], w.failed[unit] = w.nth, false
+	return w.invocation(w.nth)
+}
+
+// say says something of a unit.
+func (w *world) say(unit string) {
+	r := w.r
+	u := decode.Update{Unit: unit, Time: noon, Kind: one(r, decode.Changed, decode.Changed, decode.Snapshot)}
+	u.LoadState = one(r, "loaded", "loaded", "not-found")
+	u.ActiveState, u.SubState, _ = strings.Cut(one(r,
+		"inactive/dead", "failed/failed", "failed/failed-before-auto-restart", "activating/start", "activating/auto-restart",
+		"activating/auto-restart-queued", "active/running", "active/running", "active/exited", "deactivating/stop-sigterm",
+		"reloading/reload", "maintenance/cleaning", "unheard/of"), "/")
+	u.Result, u.NRestarts, u.Entered = w.result(), r.Uint32N(3), r.Uint64N(3)
+	if u.Kind == decode.Snapshot && r.IntN(2) == 0 {
+		u.Cursor, u.Cut = fmt.Sprint(len(w.said)), one(r, "", history.Shutdown, history.PowerLoss)
+		for range r.IntN(4) {
+			u.Runs = append(u.Runs, w.run(unit))
+		}
+	}
+	down := u.ActiveState == "inactive" || u.ActiveState == "failed" || strings.HasPrefix(u.SubState, "auto-restart")
+	u.Invocation = w.invocation(one(r, 0, w.runs[unit], w.runs[unit], w.runs[unit]))
+	if r.IntN(3) == 0 || w.failed[unit] && !down {
+		u.Invocation = w.begin(unit)
+	}
+	if u.ActiveState == "failed" {
+		w.failed[unit] = true
+	}
+	if r.IntN(50) == 0 {
+		u.Kind = decode.Forgotten
+	}
+	w.said = append(w.said, u)
+}
+
+func (w *world) result() string {
+	return one(w.r, "success", "exit-code", "signal", "exec-condition", "start-limit-hit", "")
+}
+
+// run is what the journal has of a run. It has the end of each.
+func (w *world) run(unit string) history.Run {
+	return history.Run{
+		Invocation: w.begin(unit), Begun: noon, Ended: noon, Result: w.result(),
+		Scheduled: w.r.Uint32N(3), NRestarts: w.r.Uint32N(3),
+	}
+}
+
+func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, decode.Update]) error {
+	for _, u := range w.said {
+		if err := p.Send(ctx, u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// auditor checks what is counted after each event, and keeps it.
+type auditor struct {
+	imported bool
+	known    map[string]Tally
+	saved    []map[string]Tally // after each event
+}
+
+func (a *auditor) Run(_ context.Context, p *pipeline.Port[Event, pipeline.None]) error {
+	for e := range p.In {
+		if e.Kind == classify.Forgotten {
+			delete(a.known, e.Unit)
+		} else if err := a.audit(e.Tally); err != nil {
+			return fmt.Errorf("event %d: %w", len(a.saved), err)
+		}
+		a.saved = append(a.saved, maps.Clone(a.known))
+	}
+	return nil
+}
+
+func (a *auditor) audit(is Tally) error {
+	was := a.known[is.Unit]
+	a.known[is.Unit] = is
+	switch faults := is.Check(); {
+	case faults != nil:
+		return fmt.Errorf("%q: %+v", faults, is)
+	case !a.imported && is.Before != 0 && is.Before != 1:
+		return fmt.Errorf("%d were running when first seen: %+v", is.Before, is)
+	case is.Starts < was.Starts || is.Stops < was.Stops || is.Crashes < was.Crashes || is.Restarts < was.Restarts:
+		return fmt.Errorf("%+v goes down to %+v", was, is)
+	}
+	return nil
+}
+
+// Whatever a service manager says, and whenever the monitor is killed and goes
+// on from what it had saved, the counts balance after each event.
+func TestWalk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for seed := range uint64(100) {
+			r := rand.New(rand.NewPCG(seed, 3))
+			w := &world{r: r, runs: make(map[string]uint16), failed: make(map[string]bool)}
+			known := make(map[string]Tally)
+			imported := seed%2 == 0
+			if imported {
+				known["a.service"] = Tally{Unit: "a.service", State: "active", Starts: r.Uint64N(9), Stops: r.Uint64N(9), Crashes: r.Uint64N(9)}
+			}
+			for range 3 {
+				w.said = nil
+				for range 100 {
+					w.say(one(r, "a.service", "b.service"))
+				}
+				a := &auditor{imported: imported, known: maps.Clone(known)}
+				if err := walk(t.Context(), w, known, a); err != nil {
+					t.Fatalf("seed %d: %v", seed, err)
+				}
+				known = one(r, a.saved...)
+			}
+		}
+	})
+}
+
+// walk runs the middle of a monitor.
+func walk(ctx context.Context, w *world, known map[string]Tally, a *auditor) error {
+	lives := make(map[string]classify.Life)
+	for unit, tally := range known {
+		lives[unit] = tally.Life
+	}
+	g := pipeline.New(nil)
+	facts := pipeline.Add(g, "classify", pipeline.Source(g, "world", w), classify.New(lives))
+	pipeline.Sink(g, "auditor", pipeline.Add(g, "count", facts, New(known)), a)
+	return g.Run(ctx)
+}
