@@ -220,7 +220,7 @@ func (t *telling) observe(u decode.Update) {
 	if l.Ended && !l.Ran {
 		// It was announced, but not up yet, when the unit was first observed, and
 		// looked like one that had ended.
-		l.Ended, l.Untold = false, true
+		l.Ended, l.Untold, l.GivenUp = false, true, false
 	}
 	l.Ran = true
 }

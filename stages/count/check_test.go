@@ -138,11 +138,11 @@ func (w *world) say(unit string) {
 		"activating/auto-restart-queued", "active/running", "active/running", "active/exited", "deactivating/stop-sigterm",
 		"reloading/reload", "maintenance/cleaning", "unheard/of"), "/")
 	u.Result, u.NRestarts, u.Entered = w.result(), r.Uint32N(3), r.Uint64N(3)
+	if r.IntN(4) == 0 {
+		w.past(unit)
+	}
 	if u.Kind == decode.Snapshot && r.IntN(2) == 0 {
-		u.Cursor, u.Cut = fmt.Sprint(len(w.said)), one(r, "", history.Shutdown, history.PowerLoss)
-		for range r.IntN(4) {
-			u.Runs = append(u.Runs, w.run(unit))
-		}
+		u.Cursor, u.Told, u.Runs = history.Place(fmt.Sprint(len(w.said))), r.IntN(2) == 0, w.history(unit)
 	}
 	down := u.ActiveState == "inactive" || u.ActiveState == "failed" || strings.HasPrefix(u.SubState, "auto-restart")
 	u.Invocation = w.invocation(one(r, 0, w.runs[unit], w.runs[unit], w.runs[unit]))
@@ -162,12 +162,39 @@ func (w *world) result() string {
 	return one(w.r, "success", "exit-code", "signal", "exec-condition", "start-limit-hit", "")
 }
 
-// run is what the journal has of a run. It has the end of each.
-func (w *world) run(unit string) history.Run {
-	return history.Run{
-		Invocation: w.begin(unit), Begun: noon, Ended: noon, Result: w.result(),
-		Scheduled: w.r.Uint32N(3), NRestarts: w.r.Uint32N(3),
+// past is the journal's, of a unit or of the end of a boot.
+func (w *world) past(unit string) {
+	u := decode.Update{Kind: decode.Past, Unit: unit, Time: noon}
+	if w.r.IntN(3) == 0 {
+		u.Cut = one(w.r, history.Shutdown, history.PowerLoss, history.Unknown)
+	} else {
+		u.Runs = w.history(unit)
+		u.Tell = w.r.IntN(len(u.Runs) + 1)
 	}
+	w.said = append(w.said, u)
+}
+
+// history is what the journal has: the last runs, or new ones. It may lack the
+// end of some.
+func (w *world) history(unit string) (runs []history.Run) {
+	nth := w.runs[unit] - min(w.runs[unit], 1)
+	for range w.r.IntN(5) {
+		run := history.Run{Invocation: w.invocation(nth), Begun: noon, Clock: w.r.Uint64N(3)}
+		if w.r.IntN(4) > 0 {
+			run.Ended, run.Result, run.Scheduled, run.NRestarts = noon, w.result(), w.r.Uint32N(3), w.r.Uint32N(3)
+		}
+		if w.r.IntN(4) == 0 && !run.Ended.IsZero() {
+			run.Refused = noon
+		}
+		if nth != 0 {
+			runs = append(runs, run)
+		}
+		if nth++; nth > w.runs[unit] {
+			w.begin(unit)
+			nth = w.nth
+		}
+	}
+	return runs
 }
 
 func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, decode.Update]) error {
