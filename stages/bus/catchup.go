@@ -45,6 +45,7 @@ type catchUp struct {
 	held       []Signal
 	bytes      int
 	window     map[string][]history.Run // what was read behind the mark
+	late       bool                     // a snapshot came that is younger than what was read
 	spoken     map[string]bool          // units of which the journal told something
 	continuous bool                     // no change was missed that was announced,
 	dropped    map[string]int           // but for those of these units
@@ -93,7 +94,7 @@ func (s *Stage) begin(ctx context.Context, p *port) error {
 // forget drops what was held back: newer snapshots will be asked for.
 func (c *catchUp) forget() {
 	c.held, c.bytes, c.window = nil, 0, make(map[string][]history.Run)
-	c.continuous, c.dropped = false, nil
+	c.late, c.continuous, c.dropped = false, false, nil
 }
 
 // startOver begins a gap while the connection stays, and asks for all units.
@@ -187,6 +188,8 @@ func (s *Stage) advance(ctx context.Context, p *port) error {
 		s.read(ctx)
 	case c.phase == asking:
 		return s.settle(ctx, p)
+	case c.phase == settling && c.late: // systemd was reloaded meanwhile
+		return s.startOver(ctx, p, nil)
 	case c.phase == settling:
 		return s.caughtUp(ctx, p)
 	}
@@ -252,6 +255,7 @@ func (s *Stage) emit(ctx context.Context, p *port, signal Signal) error {
 	}
 	c.bytes += len(signal.Body)
 	c.held = append(c.held, signal)
+	c.late = c.late || c.phase == settling && signal.Kind != Changed && s.known[signal.Unit]
 	switch {
 	case c.bytes <= heldBytes:
 		return nil

@@ -60,6 +60,7 @@ type unitState struct {
 	Restarts       int    `json:"restarts"`
 	LoggedUnloaded bool   `json:"logged_unloaded"`
 	Before         int    `json:"running_when_first_seen"`
+	AtLeast        bool   `json:"at_least"`
 	LastCrash      struct {
 		Result string `json:"result"`
 		Code   int    `json:"code"`

@@ -10,8 +10,11 @@ import (
 	"testing"
 )
 
-// idCrashed is the MESSAGE_ID of a CRASH line, see stages/logsink.
-const idCrashed = "a9c7ce28cc9d4a2baf64dd96586ff35a"
+// MESSAGE_IDs of a CRASH line and of a start, see stages/logsink.
+const (
+	idCrashed = "a9c7ce28cc9d4a2baf64dd96586ff35a"
+	idStarted = "1b35bf6905d74330ac38053d362e99b5"
+)
 
 // TestStalledJournal stops journald while a unit crashes again and again.
 //

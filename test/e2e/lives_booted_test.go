@@ -1,0 +1,306 @@
+//go:build booted
+
+package e2e
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"service-monitor/test/cases"
+	"service-monitor/test/gateway"
+)
+
+var (
+	livesSeed = flag.Uint64("lives.seed", 0, "live the lives of this `SEED`, if it is not 0")
+	livesFor  = flag.Duration("lives.for", time.Minute, "how long the random lives last")
+	livesKeep = flag.String("lives.keep", "", "write the journal of lives that failed to this `FILE`")
+)
+
+const (
+	livesUnits = 14
+	livesRound = 12 * time.Second // after which the counts are compared
+)
+
+// lives are random units, to which random things happen.
+type lives struct {
+	*bed
+	r      *rand.Rand
+	units  []string
+	events int            // that were compared
+	done   map[string]int // how often each thing was done
+}
+
+// TestLives lets random things happen to random units, to the monitor and to the
+// machine, and compares what is counted with the journal, by unit and by
+// invocation.
+func TestLives(t *testing.T) {
+	seed := *livesSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("again with: go test -tags booted -run TestLives ./test/e2e -args -lives.seed=%d -lives.for=%v", seed, *livesFor)
+	l := &lives{r: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{}}
+	texts := map[string]string{}
+	for i := range livesUnits {
+		name := fmt.Sprintf("life-%02d.service", i)
+		if i%3 == 0 {
+			name = fmt.Sprintf("glob-%02d.service", i)
+		}
+		texts[name] = l.unit()
+		l.units = append(l.units, name)
+	}
+	named := slices.DeleteFunc(slices.Clone(l.units), func(unit string) bool { return strings.HasPrefix(unit, "glob-") })
+	l.bed = bootLives(t, texts, append(named, "glob-*.service"), l.r)
+	l.sh("systemctl start service-monitor")
+	for end := time.Now().Add(*livesFor); time.Now().Before(end) && !t.Failed(); {
+		for round := time.Now().Add(livesRound); time.Now().Before(round); {
+			l.happen()
+		}
+		l.compare()
+	}
+	gaps := 0
+	for _, what := range happenings {
+		if what.gap {
+			gaps += l.done[what.name]
+		}
+	}
+	t.Logf("seed %d: %d starts and ends compared, across %d gaps: %v", seed, l.events, gaps, l.done)
+	if t.Failed() {
+		for _, unit := range l.units {
+			t.Logf("%s:\n%s", unit, texts[unit])
+		}
+		if *livesKeep != "" {
+			journal := must(t, l.Machine, "journalctl", "-q", "-o", "short-precise")
+			if err := os.WriteFile(*livesKeep, []byte(journal), 0o644); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// bootLives boots a machine in which some of the units, and the monitor, start
+// at boot.
+func bootLives(t *testing.T, texts map[string]string, services []string, r *rand.Rand) *bed {
+	t.Helper()
+	o := gateway.Options{Units: maps.Clone(texts)}
+	install(t, &o, services)
+	var early []string
+	for _, unit := range slices.Sorted(maps.Keys(texts)) {
+		// systemd is ready when it has nothing to do: what crashes for ever is not for it.
+		if strings.Contains(texts[unit], "Restart=no") || strings.Contains(texts[unit], "exec sleep infinity") && strings.HasSuffix(texts[unit], "'\n\n") && r.IntN(2) == 0 {
+			early = append(early, unit)
+		}
+	}
+	o.Files["/etc/systemd/system/multi-user.target.d/test.conf"] = "[Unit]\nAfter=" + monitorUnit + "\n"
+	b := newBed(t, o)
+	// At the first boot nothing was to start before the monitor had seen it.
+	wants := "[Unit]\nWants=" + strings.Join(append(early, monitorUnit), " ") + "\n"
+	if err := b.WriteFile("/etc/systemd/system/multi-user.target.d/later.conf", wants, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+// unit writes a random unit.
+func (l *lives) unit() string {
+	r := l.r
+	kind := pick(r, "simple", "simple", "exec", "oneshot", "forking", "notify")
+	restart := pick(r, "no", "on-failure", "always", "on-success", "on-abnormal", "on-abort", "always")
+	if kind == "oneshot" && (restart == "always" || restart == "on-success") {
+		restart = "on-failure" // systemd refuses the others
+	}
+	run := pick(r, "exec sleep infinity", "exit 0", "exit 3", "sleep 0.05; exit 1", "sleep 0.1; exit 0", "sleep 0.3; kill -9 $$$$", "kill -TERM $$$$", "kill -ABRT $$$$")
+	start := "/bin/sh -c '" + run + "'"
+	var more []string
+	switch kind {
+	case "oneshot":
+		start = "/bin/sh -c '" + pick(r, "exit 0", "exit 1", "sleep 0.05", "kill -9 $$$$") + "'"
+	case "forking":
+		start = "/bin/sh -c '(" + run + ") & :'"
+	case "notify":
+		start = "/bin/sh -c '" + pick(r, "systemd-notify --ready; "+run, run) + "'"
+		more = append(more, "NotifyAccess=all")
+	}
+	if r.IntN(4) == 0 {
+		more = append(more, pick(r, "RemainAfterExit=yes", "ExecStartPre=/bin/sh -c 'exit $$(($$(date +%%N | cut -c9) %% 2))'",
+			"ExecStopPost=/bin/sleep 0.05", "ExecStop=/bin/false", "ExecCondition=/bin/sh -c 'exit $$(($$(date +%%N | cut -c9) %% 2))'",
+			"SuccessExitStatus=3 SIGABRT", "EnvironmentFile=/no/such/file", "RestartPreventExitStatus=1", "RestartForceExitStatus=0", "TimeoutStartSec=150ms", "RuntimeMaxSec=100ms"))
+	}
+	limit := "StartLimitIntervalSec=0"
+	if r.IntN(4) == 0 {
+		limit = "StartLimitIntervalSec=2\nStartLimitBurst=" + pick(r, "2", "4")
+	}
+	if kind != "oneshot" && r.IntN(4) == 0 { // unknown, and ignored, before 254
+		more = append(more, "RestartMode=direct")
+	}
+	return fmt.Sprintf("[Unit]\n%s\n[Service]\nType=%s\nRestart=%s\nRestartSec=%s\nTimeoutStartSec=1s\nTimeoutStopSec=300ms\nLimitCORE=0\nExecStart=%s\n%s\n",
+		limit, kind, restart, pick(r, "0", "0", "20ms", "100ms", "500ms"), start, strings.Join(more, "\n"))
+}
+
+// A happening is what may happen.
+type happening struct {
+	name   string
+	weight int
+	gap    bool // nobody watches for a while, or nobody should rely on it
+	do     func(l *lives)
+}
+
+func (l *lives) any() string { return pick(l.r, l.units...) }
+
+// try runs a line that may fail: to start what fails is a failure.
+func (l *lives) try(format string, args ...any) {
+	_, err := l.Run(l.t.Context(), "sh", "-c", fmt.Sprintf(format, args...)+"; true")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// back brings the monitor back, by hand or as systemd does.
+func (l *lives) back() {
+	if l.r.IntN(2) == 0 {
+		l.try("systemctl start service-monitor")
+	}
+}
+
+// ordinary is what happens to units.
+var ordinary = []happening{
+	{"start", 30, false, func(l *lives) { l.try("systemctl --no-block start %s %s", l.any(), l.any()) }},
+	{"start and wait", 8, false, func(l *lives) { l.try("systemctl start %s", l.any()) }},
+	{"stop", 12, false, func(l *lives) { l.try("systemctl --no-block stop %s", l.any()) }},
+	{"restart", 12, false, func(l *lives) { l.try("systemctl --no-block restart %s", l.any()) }},
+	{"kill", 20, false, func(l *lives) {
+		l.try("systemctl kill -s %s %s", pick(l.r, "KILL", "KILL", "TERM", "SEGV", "HUP", "USR1", "ABRT"), l.any())
+	}},
+	{"reset-failed", 6, false, func(l *lives) { l.try("systemctl reset-failed %s", pick(l.r, l.any(), "")) }},
+}
+
+var happenings = append(ordinary, []happening{
+	{"daemon-reload", 3, true, func(l *lives) { l.try("systemctl daemon-reload") }},
+	{"daemon-reexec", 2, true, func(l *lives) { l.try("systemctl daemon-reexec") }},
+	{"dbus restart", 2, true, func(l *lives) { l.try("systemctl restart dbus") }},
+	{"journal rotation", 1, false, func(l *lives) { l.try("journalctl --rotate") }},
+	{"monitor reload", 2, false, func(l *lives) { l.try("systemctl reload service-monitor") }},
+	{"monitor SIGKILL", 4, true, func(l *lives) { l.try("systemctl kill -s KILL service-monitor"); l.back() }},
+	{"monitor stop", 2, true, func(l *lives) {
+		l.try("systemctl stop service-monitor")
+		for range l.r.IntN(12) {
+			pick(l.r, ordinary...).do(l)
+		}
+		l.try("systemctl start service-monitor")
+	}},
+	{"reboot", 1, true, func(l *lives) { l.reboot(l.PowerOff) }},
+	{"power cut", 1, true, func(l *lives) {
+		// Unlike a real one, this cut loses what is on its way to journald: nothing
+		// that is lost there may be saved by the monitor.
+		l.try("systemctl kill -s STOP service-monitor; journalctl --sync")
+		l.reboot(l.PowerCut)
+	}},
+}...)
+
+func (l *lives) reboot(off func() error) {
+	if err := off(); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := l.PowerOn(l.t.Context()); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// happen does one of the things that may happen.
+func (l *lives) happen() {
+	sum := 0
+	for _, what := range happenings {
+		sum += what.weight
+	}
+	n := l.r.IntN(sum)
+	for _, what := range happenings {
+		if n -= what.weight; n < 0 {
+			l.done[what.name]++
+			what.do(l)
+			return
+		}
+	}
+}
+
+// compare lets all come to rest and compares what is counted with the journal.
+func (l *lives) compare() {
+	t := l.t
+	t.Helper()
+	l.sh("systemctl stop " + strings.Join(l.units, " ")) // and what systemd would restart is not
+	// To start waits until all that was missed is known, and to stop until it is saved.
+	l.sh("systemctl start service-monitor; systemctl restart service-monitor; systemctl stop service-monitor")
+	truth, state := l.truth(), readState(t, l.Machine)
+	for _, unit := range l.units {
+		got, want := state[unit].tally(truth[unit]), truth[unit]
+		if !cases.Match(got, want) || got.Scheduled != want.Scheduled || state[unit].AtLeast {
+			t.Errorf("%s (-journal +counted, at least: %v)\n- %+v\n+ %+v", unit, state[unit].AtLeast, want, got)
+		}
+		l.events += want.Starts + want.Stops + want.Crashes
+	}
+	l.compareInvocations()
+	l.sh("systemctl start service-monitor")
+}
+
+// compareInvocations wants each invocation that the journal of PID 1 has to be
+// logged once; and again only where that is said to come from the journal.
+func (l *lives) compareInvocations() {
+	l.t.Helper()
+	begun := l.entries("UNIT", "INVOCATION_ID", "_PID=1", "UNIT=%s")
+	logged := l.entries("MONITOR_UNIT", "MONITOR_INVOCATION_ID", "MESSAGE_ID="+idStarted, "MONITOR_UNIT=%s")
+	for _, unit := range l.units {
+		for id, recovered := range logged[unit] {
+			live := 0
+			for _, r := range recovered {
+				if !r {
+					live++
+				}
+			}
+			if begun[unit][id] == nil || live > 1 {
+				l.t.Errorf("%s: the start of %s was logged %d times, %d of them as it happened; PID 1 has it %d times", unit, id, len(recovered), live, len(begun[unit][id]))
+			}
+		}
+	}
+}
+
+// entries reads the journal: by unit and invocation, whether each entry is of a
+// recovered event.
+func (l *lives) entries(unitField, idField string, matches ...string) map[string]map[string][]bool {
+	l.t.Helper()
+	argv := []string{"journalctl", "-q", "-o", "json", "--output-fields=" + unitField + "," + idField + ",MONITOR_RECOVERED"}
+	for _, match := range matches {
+		if !strings.Contains(match, "%s") {
+			argv = append(argv, match)
+			continue
+		}
+		for _, unit := range l.units {
+			argv = append(argv, fmt.Sprintf(match, unit))
+		}
+	}
+	found := map[string]map[string][]bool{}
+	for entries := json.NewDecoder(strings.NewReader(must(l.t, l.Machine, argv...))); entries.More(); {
+		var e map[string]any
+		if err := entries.Decode(&e); err != nil {
+			l.t.Fatal(err)
+		}
+		unit, _ := e[unitField].(string)
+		id, _ := e[idField].(string)
+		if id == "" {
+			continue
+		}
+		if found[unit] == nil {
+			found[unit] = map[string][]bool{}
+		}
+		found[unit][id] = append(found[unit][id], e["MONITOR_RECOVERED"] == "1")
+	}
+	return found
+}
