@@ -250,6 +250,56 @@ func TestLiesAreRefused(t *testing.T) {
 	}
 }
 
+// A reply is awaited by its serial, and anybody can guess that. By the policy of
+// the system bus replies that nobody asked for are not delivered; another bus,
+// or a policy that was loosened, delivers them.
+func TestRepliesOfStrangersAreRefused(t *testing.T) {
+	const stranger, hello, getNameOwner = ":1.66", 1, 1<<31 + 1
+	r := start(t, snapshots("a.service active"), "a.service")
+	r.want("snapshot a.service active")
+	deep := strings.Repeat("\x01v\x00", 70) + "\x01y\x00\x00" // fatal to godbus
+	for _, lie := range []struct {
+		serial uint32
+		reply  fakebus.Reply
+	}{
+		{getNameOwner, fakebus.Reply{Signature: "s", Body: fakebus.Body(stranger)}},
+		{hello, fakebus.Reply{Signature: "v", Body: []byte(deep)}},
+		{hello, fakebus.Reply{Error: "org.freedesktop.DBus.Error.Failed", Signature: "v", Body: []byte(deep)}},
+		{1 << 31, fakebus.Reply{Signature: "s", Body: make([]byte, 32<<20)}},
+	} {
+		if err := r.bus.SayReply(stranger, lie.serial, lie.reply); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lie := change("a.service", "failed")
+	for _, sender := range []string{stranger, ""} {
+		if err := r.bus.Say(sender, fakebus.Path("a.service"), "org.freedesktop.DBus.Properties", "PropertiesChanged", "sa{sv}as", lie.Body, lie.Order); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.play(change("a.service", "activating"))
+	r.want("changed a.service activating")
+	r.stop()
+}
+
+// Until systemd has its name (again), nobody is believed to have it.
+func TestNobodyIsSystemdWhileItIsGone(t *testing.T) {
+	r := start(t, snapshots("a.service active"), "a.service")
+	r.want("snapshot a.service active")
+	if err := r.bus.NewOwner(""); err != nil {
+		t.Fatal(err)
+	}
+	lie := change("a.service", "failed")
+	if err := r.bus.Say("", fakebus.Path("a.service"), "org.freedesktop.DBus.Properties", "PropertiesChanged", "sa{sv}as", lie.Body, lie.Order); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.bus.NewOwner(fakebus.PID1); err != nil {
+		t.Fatal(err)
+	}
+	r.want("snapshot a.service active")
+	r.stop()
+}
+
 func TestGarbageOnTheStreamMakesANewConnection(t *testing.T) {
 	r := start(t, snapshots("a.service active"), "a.service")
 	r.want("snapshot a.service active")
