@@ -300,6 +300,52 @@ func TestNobodyIsSystemdWhileItIsGone(t *testing.T) {
 	r.stop()
 }
 
+// flood sends lies of so many MB, or until the connection is gone.
+func (r *rig) flood(megabytes int) {
+	lie, n := make([]byte, 1<<20), 0
+	for n < megabytes && r.bus.Say(":1.66", "/", "a.b", "C", "ay", lie, binary.LittleEndian) == nil {
+		n++
+	}
+}
+
+// lost returns how often the log says that the bus was lost, for this reason.
+func (r *rig) lost(why string) int {
+	n := 0
+	for _, e := range r.log.AllEntries() {
+		if err, ok := e.Data["error"].(error); ok && e.Message == "lost the system bus" && strings.Contains(err.Error(), why) {
+			n++
+		}
+	}
+	return n
+}
+
+// A bus with more in its queue than it may hold drops signals of systemd.
+func TestBusThatMayHaveDroppedSignalsIsLeft(t *testing.T) {
+	r := start(t, func(b *fakebus.Bus) {
+		snapshots("a.service active")(b)
+		b.Reply("GetId", fakebus.Reply{None: true}) // its reply is behind all that is sent here
+	}, "a.service")
+	r.want("snapshot a.service active")
+	r.flood(60)
+	r.want("snapshot a.service active")
+	if n := r.lost("too much waits in the bus"); n == 0 {
+		t.Error("the log does not say why there is a new connection")
+	}
+	r.stop()
+}
+
+func TestFloodThatIsReadInTimeIsBorne(t *testing.T) {
+	r := start(t, snapshots("a.service active"), "a.service")
+	r.want("snapshot a.service active")
+	r.flood(200)
+	r.play(change("a.service", "failed"))
+	r.want("changed a.service failed")
+	if n := r.lost(""); n != 0 {
+		t.Errorf("the bus was left %d times, want it kept", n)
+	}
+	r.stop()
+}
+
 func TestGarbageOnTheStreamMakesANewConnection(t *testing.T) {
 	r := start(t, snapshots("a.service active"), "a.service")
 	r.want("snapshot a.service active")

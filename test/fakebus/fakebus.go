@@ -31,11 +31,13 @@ const (
 	systemd = "org.freedesktop.systemd1"
 )
 
-// A Reply answers a call: a body of a signature, or an error by its name.
+// A Reply answers a call: a body of a signature, an error by its name, or not
+// at all.
 type Reply struct {
 	Signature string
 	Body      []byte
 	Error     string
+	None      bool
 }
 
 // A Bus is a listening bus.
@@ -174,6 +176,9 @@ func authenticate(in *bufio.Reader, out io.Writer) error {
 
 func (b *Bus) answer(m *dbus.Message, member string) {
 	reply, owner := b.reply(m, member)
+	if reply.None {
+		return
+	}
 	sender := busName
 	if text(m, dbus.FieldDestination) == systemd {
 		sender = owner
