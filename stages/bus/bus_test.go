@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -346,14 +347,59 @@ func TestFloodThatIsReadInTimeIsBorne(t *testing.T) {
 	r.stop()
 }
 
-func TestGarbageOnTheStreamMakesANewConnection(t *testing.T) {
-	r := start(t, snapshots("a.service active"), "a.service")
-	r.want("snapshot a.service active")
-	if err := r.bus.SendRaw([]byte(strings.Repeat("garbage!", 4))); err != nil {
-		t.Fatal(err)
+// prefix begins a message: its byte order, type and version, and the lengths in
+// bytes of its body and of its header fields.
+func prefix(order, kind, version byte, body, fields uint32) []byte {
+	b := []byte{order, kind, 0, version}
+	for _, n := range []uint32{body, 1, fields} {
+		b = binary.LittleEndian.AppendUint32(b, n)
 	}
-	r.want("snapshot a.service active")
-	r.stop()
+	return b
+}
+
+// What no bus sends: it is refused where the stream goes on, and else there is a
+// new connection.
+func TestGarbageOnTheStream(t *testing.T) {
+	const signal = 4
+	tests := []struct {
+		name  string
+		frame []byte
+		drop  bool // and then the bus is gone
+		again bool
+	}{
+		{name: "no message", frame: []byte(strings.Repeat("garbage!", 4)), again: true},
+		{name: "another version", frame: prefix('l', signal, 2, 0, 0), again: true},
+		{name: "header longer than any", frame: prefix('l', signal, 1, 0, 1<<26+1), again: true},
+		{name: "body longer than any", frame: prefix('l', signal, 1, 1<<27+1, 0), again: true},
+		{name: "body of 4 GB", frame: prefix('l', signal, 1, 1<<32-1, 0), again: true},
+		{name: "cut in the prefix", frame: prefix('l', signal, 1, 0, 0)[:9], drop: true, again: true},
+		{name: "cut in the header", frame: append(prefix('l', signal, 1, 0, 100), make([]byte, 50)...), drop: true, again: true},
+		{name: "cut in the body", frame: append(prefix('l', signal, 1, 32<<20, 0), make([]byte, 16<<20)...), drop: true, again: true},
+		{name: "no header fields", frame: prefix('l', signal, 1, 0, 0)},
+		{name: "no type", frame: prefix('l', 0, 1, 0, 0)},
+		{name: "a type that there is not", frame: prefix('l', 200, 1, 0, 0)},
+		{name: "header of 1 MB", frame: append(prefix('l', signal, 1, 0, 1<<20), make([]byte, 1<<20)...)},
+		{name: "header fields that are none", frame: append(prefix('l', signal, 1, 0, 64), bytes.Repeat([]byte{0xff}, 64)...)},
+		{name: "body of 32 MB", frame: append(prefix('l', signal, 1, 32<<20, 0), make([]byte, 32<<20)...)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := start(t, snapshots("a.service active"), "a.service")
+			r.want("snapshot a.service active")
+			if err := r.bus.SendRaw(tt.frame); err != nil {
+				t.Fatal(err)
+			}
+			if tt.drop {
+				r.bus.Drop()
+			}
+			if tt.again {
+				r.want("snapshot a.service active")
+			}
+			r.play(change("a.service", "failed"))
+			r.want("changed a.service failed")
+			r.stop()
+		})
+	}
 }
 
 func TestBusLostAndBack(t *testing.T) {
