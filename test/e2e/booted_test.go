@@ -28,16 +28,22 @@ import (
 var record = flag.String("record", "", "record the cases' signals as those of this systemd `VERSION`")
 
 const (
-	unitFile  = "../../systemd/service-monitor.service"
-	stateFile = "/var/lib/service_monitor/service_states.json"
-	logPath   = "/var/log/service-monitor/service-monitor.log"
+	unitFile   = "../../systemd/service-monitor.service"
+	busPolicy  = "../../dbus/service-monitor.conf"
+	stateFile  = "/var/lib/service_monitor/service_states.json"
+	policyPath = "/etc/dbus-1/system.d/service-monitor.conf"
+	logPath    = "/var/log/service-monitor/service-monitor.log"
 )
 
-// install puts the daemon into a machine as the package does, but for the path
-// of the binary: a machine's /usr is the host's.
+// install puts the daemon into a machine as the package does, but for the paths
+// below /usr: a machine's /usr is the host's.
 func install(t *testing.T, o *gateway.Options, services []string, more ...string) {
 	t.Helper()
 	unit, err := os.ReadFile(unitFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := os.ReadFile(busPolicy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +61,7 @@ func install(t *testing.T, o *gateway.Options, services []string, more ...string
 	o.Files["/etc/systemd/system/service-monitor.service.d/test.conf"] =
 		"[Service]\nExecStart=\nExecStart=/opt/service-monitor\n" + strings.Join(more, "\n")
 	o.Files["/etc/service-monitor/config.json"] = string(config)
+	o.Files[policyPath] = string(policy)
 	o.Binds = map[string]string{"/opt/service-monitor": binary}
 	o.Users = []string{"service-monitor"}
 }

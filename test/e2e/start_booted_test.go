@@ -9,9 +9,11 @@ import (
 	"testing"
 )
 
+// asNobody begins a line of what runs without any privileges.
+const asNobody = "setpriv --reuid=nobody --regid=nogroup --clear-groups --inh-caps=-all --bounding-set=-all "
+
 // TestRefusals gives the daemon reasons not to start.
 func TestRefusals(t *testing.T) {
-	const asNobody = "setpriv --reuid=nobody --regid=nogroup --clear-groups --inh-caps=-all --bounding-set=-all "
 	b := bootBed(t, map[string]string{"up.service": stays}, []string{"up.service"})
 	b.sh("systemctl start service-monitor")
 	tests := []struct {

@@ -31,11 +31,13 @@ const (
 	systemd = "org.freedesktop.systemd1"
 )
 
-// A Reply answers a call: a body of a signature, or an error by its name.
+// A Reply answers a call: a body of a signature, an error by its name, or not
+// at all.
 type Reply struct {
 	Signature string
 	Body      []byte
 	Error     string
+	None      bool
 }
 
 // A Bus is a listening bus.
@@ -48,6 +50,7 @@ type Bus struct {
 	mu        sync.Mutex
 	snapshots map[string][]byte // by object path
 	replies   map[string]Reply  // by method
+	owner     string            // of the name of systemd
 	conn      net.Conn
 	serial    uint32
 }
@@ -62,7 +65,7 @@ func Start(t testing.TB) *Bus {
 	}
 	b := &Bus{
 		Address: "unix:path=" + path, listener: listener, calls: make(chan string, 100_000),
-		snapshots: map[string][]byte{}, replies: map[string]Reply{},
+		snapshots: map[string][]byte{}, replies: map[string]Reply{}, owner: PID1,
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); b.serve() }()
@@ -172,13 +175,21 @@ func authenticate(in *bufio.Reader, out io.Writer) error {
 }
 
 func (b *Bus) answer(m *dbus.Message, member string) {
-	reply := b.reply(m, member)
+	reply, owner := b.reply(m, member)
+	if reply.None {
+		return
+	}
 	sender := busName
 	if text(m, dbus.FieldDestination) == systemd {
-		sender = PID1
+		sender = owner
 	}
+	b.SayReply(sender, m.Serial(), reply)
+}
+
+// SayReply sends a reply to a call, whoever is to have sent it.
+func (b *Bus) SayReply(sender string, serial uint32, reply Reply) error {
 	headers := map[dbus.HeaderField]dbus.Variant{
-		dbus.FieldReplySerial: dbus.MakeVariant(m.Serial()), dbus.FieldSender: dbus.MakeVariant(sender),
+		dbus.FieldReplySerial: dbus.MakeVariant(serial), dbus.FieldSender: dbus.MakeVariant(sender),
 		dbus.FieldDestination: dbus.MakeVariant(client),
 	}
 	kind := dbus.TypeMethodReply
@@ -186,20 +197,25 @@ func (b *Bus) answer(m *dbus.Message, member string) {
 		kind = dbus.TypeError
 		headers[dbus.FieldErrorName] = dbus.MakeVariant(reply.Error)
 	}
-	b.send(kind, headers, reply.Signature, reply.Body, binary.LittleEndian)
+	return b.send(kind, headers, reply.Signature, reply.Body, binary.LittleEndian)
 }
 
-func (b *Bus) reply(m *dbus.Message, member string) Reply {
+func (b *Bus) reply(m *dbus.Message, member string) (reply Reply, owner string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if reply, ok := b.replies[member]; ok {
-		return reply
+		return reply, b.owner
 	}
+	return b.usual(m, member), b.owner
+}
+
+// usual is what a bus and a systemd reply that were told nothing else.
+func (b *Bus) usual(m *dbus.Message, member string) Reply {
 	switch member {
 	case "Hello":
 		return Reply{Signature: "s", Body: Body(client)}
 	case "GetNameOwner":
-		return Reply{Signature: "s", Body: Body(PID1)}
+		return Reply{Signature: "s", Body: Body(b.owner)}
 	case "GetAll":
 		if body, ok := b.snapshots[text(m, dbus.FieldPath)]; ok {
 			return Reply{Signature: "a{sv}", Body: body}
@@ -241,6 +257,9 @@ func (b *Bus) Play(signals ...bus.Signal) error {
 
 // NewOwner says that PID 1 has its name on the bus (again).
 func (b *Bus) NewOwner(owner string) error {
+	b.mu.Lock()
+	b.owner = owner
+	b.mu.Unlock()
 	return b.Say(busName, "/org/freedesktop/DBus", busName, "NameOwnerChanged", "sss", Body(systemd, "", owner), binary.LittleEndian)
 }
 

@@ -57,7 +57,8 @@ type Link struct {
 	// Known to the reading goroutine, godbus's, alone.
 	begun atomic.Bool // authenticated: messages from here on
 	in    *bufio.Reader
-	pass  int    // bytes that are still godbus's of the message being read
+	pass  int // bytes that are still godbus's of the message being read
+	gauge gauge
 	owner []byte // unique name of PID 1
 }
 
@@ -150,6 +151,12 @@ func (l *Link) Write(b []byte) (int, error) {
 // Call sends a method call and returns the serial that its reply, an Item, will
 // have. Calls are made by one goroutine at a time.
 func (l *Link) Call(destination string, path string, iface, member string, args ...any) (uint32, error) {
+	serial := l.serial
+	l.serial++
+	return serial, l.call(serial, destination, path, iface, member, args...)
+}
+
+func (l *Link) call(serial uint32, destination string, path string, iface, member string, args ...any) error {
 	msg := dbus.Message{Type: dbus.TypeMethodCall, Flags: dbus.FlagNoAutoStart, Body: args, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldDestination: dbus.MakeVariant(destination),
 		dbus.FieldPath:        dbus.MakeVariant(dbus.ObjectPath(path)),
@@ -161,12 +168,10 @@ func (l *Link) Call(destination string, path string, iface, member string, args 
 	}
 	var b bytes.Buffer
 	if err := msg.EncodeTo(&b, binary.LittleEndian); err != nil {
-		return 0, err
+		return err
 	}
-	serial := l.serial
-	l.serial++
 	binary.LittleEndian.PutUint32(b.Bytes()[8:], serial)
 	l.socket.SetWriteDeadline(time.Now().Add(writeLimit))
 	_, err := l.Write(b.Bytes())
-	return serial, err
+	return err
 }

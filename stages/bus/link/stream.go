@@ -18,6 +18,22 @@ const (
 	maxReply   = 16 << 20 // and of a reply
 )
 
+// The bus keeps what we have not read yet, up to some limit: dbus-daemon 127 MiB,
+// unless it is told otherwise (dbus-daemon(1), "max_outgoing_bytes"). Beyond it,
+// it drops what comes for us, and tells the sender only: signals of PID 1 are
+// lost unseen. Anybody can bring that about, with a few messages of 32 MiB whose
+// last bytes are sent at the same moment; so can we, by not running for a while.
+const (
+	// maxQueued is how much may have waited in the bus before it is taken to have
+	// dropped something. What waits at a moment is read in two measurements at most,
+	// so it is less than half of the limit.
+	maxQueued    = 48 << 20
+	measureEvery = 1 << 20         // bytes
+	gaugeSerial  = firstSerial - 1 // neither godbus's nor that of a Call
+)
+
+var errQueued = errors.New("too much waits in the bus, which may have dropped signals")
+
 // Read is godbus's view of the socket: the stream without what is taken off it.
 // godbus reads always and at once, whatever the stages do: a client that reads
 // slowly starves every other client of the bus.
@@ -46,6 +62,9 @@ func (l *Link) next() error {
 	if err != nil {
 		return err
 	}
+	if err := l.measure(p.Header + p.Body); err != nil {
+		return err
+	}
 	if p.Header > maxHeader {
 		return l.refuse(p.Header + p.Body)
 	}
@@ -54,19 +73,29 @@ func (l *Link) next() error {
 		return err
 	}
 	h, err := wire.ParseHeader(head, p)
-	ours := h.ReplySerial >= firstSerial
+	fromBus, reply := string(h.Sender) == BusName, p.Type == wire.MethodReply || p.Type == wire.Error
 	switch {
 	case err != nil:
 		return l.refuse(p.Header + p.Body)
 	case p.Type == wire.Signal:
 		return l.takeSignal(p, h)
-	case p.Type == wire.MethodReply && ours, p.Type == wire.Error && ours:
+	case reply && fromBus && h.ReplySerial == gaugeSerial:
+		l.gauge = gauge{}
+		return l.skip(p.Header + p.Body)
+	case reply && h.ReplySerial >= firstSerial && (fromBus || l.fromSystemd(h)):
 		return l.takeReply(p, h)
-	case p.Type == wire.MethodReply, p.Type == wire.Error:
+	case reply && fromBus:
 		l.pass = p.Header + p.Body
 		return nil
 	}
-	return l.refuse(p.Header + p.Body) // nobody has a reason to call us
+	// Nobody has a reason to call us, and nobody else was asked anything. Whether
+	// the bus keeps such replies from us is a matter of its policy.
+	return l.refuse(p.Header + p.Body)
+}
+
+// fromSystemd reports whether a message is from PID 1.
+func (l *Link) fromSystemd(h wire.Header) bool {
+	return len(l.owner) > 0 && bytes.Equal(h.Sender, l.owner)
 }
 
 func (l *Link) takeSignal(p wire.Prefix, h wire.Header) error {
@@ -83,7 +112,7 @@ func (l *Link) takeSignal(p wire.Prefix, h wire.Header) error {
 		return err
 	case l.owner == nil:
 		return l.skip(size) // older than the snapshot that will be asked for
-	case !bytes.Equal(h.Sender, l.owner):
+	case !l.fromSystemd(h):
 		// A match rule does not keep out what is sent straight to us.
 		return l.refuse(size)
 	case string(h.Interface) == ManagerInterface && string(h.Member) == "Reloading" && string(h.Signature) == "b":
@@ -184,4 +213,25 @@ func (l *Link) skip(size int) error {
 func (l *Link) refuse(size int) error {
 	l.refused.Add(1)
 	return l.skip(size)
+}
+
+// A gauge measures how much waits for us in the bus. The answer to a question
+// comes behind all that the bus held when it was asked.
+type gauge struct {
+	read  int // bytes since the last answer
+	asked bool
+}
+
+// measure takes in that a message of so many bytes is there. An error means that
+// what comes behind it must not be believed to be all.
+func (l *Link) measure(size int) error {
+	l.gauge.read += size
+	switch {
+	case l.gauge.read > maxQueued && l.gauge.asked:
+		return errQueued
+	case l.gauge.read > measureEvery && !l.gauge.asked:
+		l.gauge.asked = true
+		return l.call(gaugeSerial, BusName, BusPath, BusName, "GetId")
+	}
+	return nil
 }
