@@ -29,7 +29,7 @@ var record = flag.String("record", "", "record the cases' signals as those of th
 
 const (
 	unitFile   = "../../systemd/service-monitor.service"
-	busPolicy  = "../../dbus/service-monitor.conf"
+	busPolicy  = "../../systemd/dbus-service-monitor.conf"
 	stateFile  = "/var/lib/service_monitor/service_states.json"
 	policyPath = "/etc/dbus-1/system.d/service-monitor.conf"
 	logPath    = "/var/log/service-monitor/service-monitor.log"

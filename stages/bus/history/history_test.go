@@ -29,7 +29,7 @@ func inv(n byte) Invocation { return Invocation{n} }
 func lines(entries ...entry) string {
 	var b strings.Builder
 	for i, e := range entries {
-		fmt.Fprintf(&b, "__CURSOR=s=1;i=%x;b=%s\n__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n_BOOT_ID=%s\nMESSAGE_ID=%s\nUNIT=%s\n",
+		fmt.Fprintf(&b, "__CURSOR=s=1;i=%x;b=%s\n__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n_BOOT_ID=%s\n_PID=1\nMESSAGE_ID=%s\nUNIT=%s\n",
 			i+1, e.boot, (i+1)*1_000_000, (i+1)*1000, e.boot, e.message, e.unit)
 		if e.invocation > 0 {
 			fmt.Fprintf(&b, "INVOCATION_ID=%02x%030x\n", e.invocation, 0)
@@ -111,6 +111,9 @@ func TestLedger(t *testing.T) {
 		entries: []entry{{"b", started, "a.service", 1, ""}, {"b", succeeded, "a.service", 1, ""}, {"b", failed, "a.service", 1, byLimit}},
 		want:    []Past{of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(2), Result: "success", Refused: at(3)})},
 	}, {
+		name:    "what PID 1 has not written is no run",
+		entries: []entry{{"b", started, "a.service", 1, "_PID=4711"}, {"b", failed, "a.service", 1, "MESSAGE_ID=" + markID + " _PID=4711"}},
+	}, {
 		name:    "what has no invocation, or is of another unit, is no run",
 		entries: []entry{{"b", started, "a.service", 0, ""}, {"b", started, "b.socket", 1, ""}},
 	}, {
@@ -186,7 +189,7 @@ func TestLedgerGoesOn(t *testing.T) {
 	l, told := relate(t, entry{"b", started, "a.service", 1, ""}, entry{"b", processExited, "a.service", 1, "EXIT_CODE=exited EXIT_STATUS=3"})
 	told = told[:0]
 	l.tell = func(p Past) error { told = append(told, p); return nil }
-	if err := l.add(&record{boot: "b", message: failed, unit: "a.service", invocation: inv(1), result: "exit-code", at: at(3)}); err != nil {
+	if err := l.add(&record{boot: "b", pid1: true, message: failed, unit: "a.service", invocation: inv(1), result: "exit-code", at: at(3)}); err != nil {
 		t.Fatal(err)
 	}
 	l.flushAll()
@@ -201,8 +204,9 @@ func TestLossy(t *testing.T) {
 		name, text string
 		want       bool
 	}{
-		{"messages of PID 1", "MESSAGE=Suppressed_SP_12_SP_messages_SP_from_SP_init.scope", true},
-		{"messages of somebody else", "MESSAGE=Suppressed_SP_12_SP_messages_SP_from_SP_a.service", false},
+		{"messages of PID 1", "_TRANSPORT=driver MESSAGE=Suppressed_SP_12_SP_messages_SP_from_SP_init.scope", true},
+		{"messages of somebody else", "_TRANSPORT=driver MESSAGE=Suppressed_SP_12_SP_messages_SP_from_SP_a.service", false},
+		{"not by journald", "MESSAGE=Suppressed_SP_12_SP_messages_SP_from_SP_init.scope", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if l, _ := relate(t, entry{"b", suppressed, "", 0, tt.text}); l.lossy != tt.want {

@@ -61,8 +61,9 @@ func (l *ledger) add(r *record) error {
 		}
 	}
 	switch {
-	case r.message == suppressed:
+	case r.driver && r.message == suppressed:
 		l.lossy = l.lossy || strings.HasSuffix(r.text, " init.scope")
+	case !r.pid1: // a mark, which anybody may write with any other field
 	case r.unit == shutdownTarget && r.message == started:
 		l.shutdown = r.job
 	case r.invocation != Invocation{} && l.wanted(r.unit): // a start that a condition skipped has none

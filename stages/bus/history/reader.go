@@ -175,7 +175,7 @@ func boots(ctx context.Context, boot string) (how string, at time.Time, err erro
 	how = Unknown
 	err = journalctl(ctx, []string{"--lines=1", "_BOOT_ID=" + boot}, func(r *record) (bool, error) {
 		how, at = PowerLoss, r.at
-		if r.message == journalStopped {
+		if r.driver && r.message == journalStopped {
 			how = Shutdown
 		}
 		return true, nil
