@@ -191,6 +191,43 @@ func TestAbandonsAStageThatIgnoresItsContext(t *testing.T) {
 	})
 }
 
+func TestAsideHoldsUpNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &said{watchdog: 3 * time.Second}
+		g := New(s)
+		var got string
+		Sink(g, "disk", Source(g, "numbers", numbers(1)), stageFunc[int, None](func(ctx context.Context, p *Port[int, None]) error {
+			result := Aside(func() string { time.Sleep(time.Minute); return "written" })
+			Aside(func() string { time.Sleep(90 * time.Second); return "never received" })
+			for in := p.In; in != nil; {
+				select {
+				case _, ok := <-in:
+					if !ok {
+						in = nil
+					}
+				case got = <-result:
+				case q := <-p.Probes:
+					q.Answer(Answer{})
+				}
+			}
+			return nil
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		if err := g.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if got != "written" {
+			t.Errorf("the result is %q", got)
+		}
+		for _, line := range s.lines {
+			if strings.HasPrefix(line, "stalled") {
+				t.Error(line)
+			}
+		}
+	})
+}
+
 func TestLatestKeepsTheNewestPerKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type state struct{ key, value int }

@@ -93,3 +93,12 @@ func (p *Port[In, Out]) Nudge() { p.health.nudge() }
 // Reloading tells the service manager that a reload has begun. It ends with
 // the next settled round.
 func (p *Port[In, Out]) Reloading() { p.health.reloading() }
+
+// Aside runs a call that may block for as long as a disk likes, and delivers
+// its result once, to the select of the stage that made it. So the stage goes on
+// to receive, and to answer: a slow disk is no reason for the watchdog.
+func Aside[T any](call func() T) <-chan T {
+	result := make(chan T, 1) // an aborted stage does not wait for it
+	go func() { result <- call() }()
+	return result
+}

@@ -49,7 +49,10 @@ func (p *pace) due() time.Time {
 	return due
 }
 
-// saved says that all that was changed is saved.
+// taken says that what was changed is being saved. If that fails, it is changed.
+func (p *pace) taken() { p.first, p.last, p.urgent = time.Time{}, time.Time{}, false }
+
+// saved says that what was taken is saved.
 func (p *pace) saved(now time.Time) {
 	for p.spent > 0 && !now.Before(p.refilled.Add(refill)) {
 		p.spent--
@@ -59,5 +62,4 @@ func (p *pace) saved(now time.Time) {
 		p.refilled = now
 	}
 	p.spent++
-	p.first, p.last, p.urgent = time.Time{}, time.Time{}, false
 }

@@ -32,6 +32,7 @@ func play(p *pace, changes []change, end time.Duration, check func(now time.Time
 				now = due
 			}
 			check(now)
+			p.taken()
 			p.saved(now)
 			saves = append(saves, now.Sub(zero))
 		case len(changes) > 0:

@@ -15,14 +15,19 @@ import (
 )
 
 // Saving that fails is tried again, less and less often, and reported at most
-// once a minute.
+// once a minute, as is saving that takes longer than any disk should: two
+// fsync(2) of five seconds each are a bad card's everyday life.
 const (
 	firstRetry  = time.Second
 	lastRetry   = time.Minute
 	reportEvery = time.Minute
+	slow        = 15 * time.Second
 )
 
-// A Store is where tallies are saved; File is one.
+var errSlow = errors.New("the disk does not answer")
+
+// A Store is where tallies are saved; File is one. Its methods are not called at
+// the same time, and may block for as long as they like.
 type Store interface {
 	Save(units map[string]count.Tally) error
 	// KeepRemoved keeps a copy of what is stored, before units are removed.
@@ -36,7 +41,11 @@ type Stage struct {
 	units map[string]count.Tally
 	pace  pace
 
-	kept     bool      // a copy from before the removal of units
+	saving  <-chan error // the outcome of the save under way; nil while there is none
+	began   time.Time    // when that was
+	removed bool         // units since the last save began
+	kept    bool         // a copy from before their removal, since the last save that did not fail
+
 	failing  time.Time // since when saving fails; zero while it does not
 	reported bool      // that it fails
 	retry    time.Duration
@@ -58,23 +67,41 @@ type port = pipeline.Port[count.Event, pipeline.None]
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	timer := time.NewTimer(0)
 	timer.Stop()
+	events, failing, last := p.In, s.failing, false
 	for {
 		select {
-		case event, ok := <-p.In:
-			if !ok {
-				return s.finish()
+		case event, ok := <-events:
+			if ok {
+				s.take(event, time.Now())
+			} else {
+				events = nil
 			}
-			s.take(event, time.Now())
+		case err := <-s.saving:
+			if last {
+				return err
+			}
+			s.saved(err, time.Now())
 		case <-timer.C:
-			s.save(p, time.Now())
+			s.turn(time.Now())
 		case q := <-p.Probes:
 			q.Answer(pipeline.Answer{Status: s.status()})
 			continue
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), s.finish())
+			return errors.Join(ctx.Err(), s.abort())
 		}
-		if due := s.due(); !due.IsZero() {
-			timer.Reset(time.Until(due))
+		if events == nil && s.saving == nil {
+			if s.pace.due().IsZero() {
+				return nil
+			}
+			last = true // all is lost that cannot be saved now
+			s.save(time.Now())
+		}
+		if timer.Stop(); !s.due().IsZero() {
+			timer.Reset(time.Until(s.due()))
+		}
+		if s.failing != failing {
+			failing = s.failing
+			p.Nudge()
 		}
 	}
 }
@@ -87,7 +114,7 @@ func (s *Stage) take(e count.Event, now time.Time) {
 		return
 	}
 	if e.Kind == classify.Forgotten {
-		s.keepRemoved()
+		s.removed = true
 		delete(s.units, unit)
 		s.pace.changed(now, false)
 		return
@@ -96,38 +123,53 @@ func (s *Stage) take(e count.Event, now time.Time) {
 	s.units[unit] = e.Tally
 }
 
-// keepRemoved keeps one copy of the units that are removed together.
-func (s *Stage) keepRemoved() {
-	if s.kept {
+// due is when the next turn is, to save or to say that it takes long.
+func (s *Stage) due() time.Time {
+	switch due := s.pace.due(); {
+	case s.saving != nil && s.failing.IsZero():
+		return s.began.Add(slow)
+	case s.saving != nil || due.IsZero():
+		return time.Time{}
+	case due.Before(s.again):
+		return s.again
+	default:
+		return due
+	}
+}
+
+func (s *Stage) turn(now time.Time) {
+	if s.saving == nil {
+		s.save(now)
 		return
 	}
-	s.kept = true
-	if err := s.store.KeepRemoved(); err != nil {
-		s.log.WithField("error", err).Warn("units are removed from the state without a copy")
-	}
+	s.report(logrus.Fields{"error": errSlow}, s.began, now)
 }
 
-func (s *Stage) due() time.Time {
-	due := s.pace.due()
-	if !due.IsZero() && due.Before(s.again) {
-		due = s.again
-	}
-	return due
+// save begins to save all units, and one copy of those that are removed together.
+func (s *Stage) save(now time.Time) {
+	units, keep := maps.Clone(s.units), s.removed && !s.kept
+	s.began, s.removed, s.kept = now, false, s.kept || keep
+	s.pace.taken()
+	s.saving = pipeline.Aside(func() error {
+		if keep {
+			if err := s.store.KeepRemoved(); err != nil {
+				s.log.WithField("error", err).Warn("units are removed from the state without a copy")
+			}
+		}
+		return s.store.Save(units)
+	})
 }
 
-func (s *Stage) save(p *port, now time.Time) {
-	was := s.failing
-	if err := s.store.Save(s.units); err != nil {
-		s.failed(err, now)
-	} else {
-		s.saved(now)
+// saved takes the outcome of a save in.
+func (s *Stage) saved(err error, now time.Time) {
+	s.saving = nil
+	if err != nil {
+		s.pace.changed(s.began, true)
+		s.retry = min(max(2*s.retry, firstRetry), lastRetry)
+		s.again = now.Add(s.retry)
+		s.report(logrus.Fields{"error": err, "retry": s.retry}, now, now)
+		return
 	}
-	if s.failing != was {
-		p.Nudge()
-	}
-}
-
-func (s *Stage) saved(now time.Time) {
 	s.pace.saved(now)
 	s.kept = false
 	if s.reported {
@@ -136,24 +178,27 @@ func (s *Stage) saved(now time.Time) {
 	s.failing, s.reported, s.retry, s.again = time.Time{}, false, 0, time.Time{}
 }
 
-func (s *Stage) failed(err error, now time.Time) {
+func (s *Stage) report(why logrus.Fields, since, now time.Time) {
 	if s.failing.IsZero() {
-		s.failing = now
+		s.failing = since
 	}
-	s.retry = min(max(2*s.retry, firstRetry), lastRetry)
-	s.again = now.Add(s.retry)
 	if !now.Before(s.quiet) {
 		s.quiet, s.reported = now.Add(reportEvery), true
-		s.log.WithFields(logrus.Fields{"error": err, "retry": s.retry}).Error("state is not saved; monitoring goes on")
+		s.log.WithFields(why).Error("state is not saved; monitoring goes on")
 	}
 }
 
-// finish saves what is not saved. All is lost that cannot be saved now.
-func (s *Stage) finish() error {
+// abort saves what is not saved, and waits for that. All is lost that cannot be
+// saved now.
+func (s *Stage) abort() error {
+	if s.saving != nil {
+		s.saved(<-s.saving, time.Now())
+	}
 	if s.pace.due().IsZero() {
 		return nil
 	}
-	return s.store.Save(s.units)
+	s.save(time.Now())
+	return <-s.saving
 }
 
 func (s *Stage) status() string {

@@ -26,9 +26,13 @@ import (
 type world struct {
 	events []timed
 	store  Store
-	broken func(since time.Duration) error // of the store; may be nil
+	broken func(since time.Duration) error // of saving; may be nil
+	noCopy error                           // of keeping a copy
+	slow   time.Duration                   // how long saving takes
 	known  map[string]count.Tally
 	fails  time.Duration // when another sink fails; 0 for never
+
+	watchdog time.Duration
 
 	begun               time.Time
 	saved, logged, told []string
@@ -48,6 +52,7 @@ func (w *world) Save(units map[string]count.Tally) error {
 		parts = append(parts, fmt.Sprintf("%s=%d", unit, units[unit].Starts))
 	}
 	line := fmt.Sprintf("%v %s", w.since(), strings.Join(parts, " "))
+	time.Sleep(w.slow)
 	if w.broken != nil {
 		if err := w.broken(w.since()); err != nil {
 			w.saved = append(w.saved, line+" fails")
@@ -60,10 +65,7 @@ func (w *world) Save(units map[string]count.Tally) error {
 
 func (w *world) KeepRemoved() error {
 	w.saved = append(w.saved, fmt.Sprintf("%v copy", w.since()))
-	if w.broken != nil {
-		return w.broken(w.since())
-	}
-	return nil
+	return w.noCopy
 }
 
 // Levels, Fire: a logrus.Hook.
@@ -80,7 +82,7 @@ func (w *world) Notify(state string) {
 	}
 }
 func (w *world) Stalled(stage string, _ time.Duration) { w.told = append(w.told, "stalled "+stage) }
-func (w *world) Watchdog() time.Duration               { return 0 }
+func (w *world) Watchdog() time.Duration               { return w.watchdog }
 func (w *world) Reload() string                        { return "" }
 
 // Run is the source: it sends the events, and then waits for the stop.
@@ -189,9 +191,9 @@ func TestRun(t *testing.T) {
 		{"a stop saves what is not saved", []timed{changed(0, "a", 1, 0), changed(5*s, "a", 2, 0)}, nil, 5500 * ms, []string{"1s a=1", "5.5s a=2"}},
 		{"a stop saves nothing twice", []timed{changed(0, "a", 1, 0)}, nil, 5 * s, []string{"1s a=1"}},
 		{"units are removed together, with one copy", []timed{changed(0, "a", 1, 0), forgotten(5*s, "a.service"), forgotten(5*s, "b.service")},
-			generation(1), time.Minute, []string{`1s a=1 a.service=1 b.service=1 c\x2dd@1.service=1`, "5s copy", `6s a=1 c\x2dd@1.service=1`}},
+			generation(1), time.Minute, []string{`1s a=1 a.service=1 b.service=1 c\x2dd@1.service=1`, "6s copy", `6s a=1 c\x2dd@1.service=1`}},
 		{"removed at another time, with another copy", []timed{forgotten(0, "a.service"), forgotten(5*s, "b.service")},
-			generation(1), time.Minute, []string{"0s copy", `1s b.service=1 c\x2dd@1.service=1`, "5s copy", `6s c\x2dd@1.service=1`}},
+			generation(1), time.Minute, []string{"1s copy", `1s b.service=1 c\x2dd@1.service=1`, "6s copy", `6s c\x2dd@1.service=1`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -231,7 +233,7 @@ func TestRunSleeps(t *testing.T) {
 		events <- changed(0, "a", 1, 0).event
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if ctx.n != 3 { // the first, after the event, after the save
+		if ctx.n != 4 { // the first, after the event, when a save is due, after it
 			t.Errorf("%d turns", ctx.n)
 		}
 		close(events)
@@ -321,6 +323,86 @@ func TestRunFailsNowAndThen(t *testing.T) {
 	})
 }
 
+// While the disk takes its time, the persister goes on to take changes and to
+// answer. What came meanwhile is in the next save.
+func TestRunSlowDisk(t *testing.T) {
+	crash := func(at time.Duration, n uint64) timed { return changed(at, "a", n, n) }
+	const s = time.Second
+	for _, tt := range []struct {
+		name   string
+		slow   time.Duration
+		events []timed
+		stop   time.Duration
+		saved  []string
+		logged []string
+		told   []string
+	}{
+		{
+			"two fsync(2) of 5 s", 10 * s, []timed{crash(0, 1), crash(s, 2), crash(2*s, 3), crash(11*s, 4)}, 55 * s,
+			[]string{"0s a=1", "10s a=3", "20s a=4"}, nil, []string{"55s saving and stopping"},
+		},
+		{
+			"longer than the watchdog waits", 40 * s, []timed{crash(s, 1), crash(2*s, 2)}, 115 * s,
+			[]string{"1s a=1", "41s a=2"},
+			[]string{
+				"16s error state is not saved; monitoring goes on map[error:the disk does not answer]",
+				"41s info state is saved again map[failed_for:40s]",
+			},
+			[]string{"16s cannot save state since 1s", "41s ", "56s cannot save state since 41s", "1m21s ", "1m55s saving and stopping"},
+		},
+		{
+			"stopped meanwhile", 4 * s, []timed{crash(0, 1), crash(s, 2)}, 2 * s,
+			[]string{"0s a=1", "4s a=2"}, nil, []string{"2s saving and stopping"},
+		},
+		{
+			"stopped meanwhile, with nothing else to save", 4 * s, []timed{crash(0, 1)}, 2 * s,
+			[]string{"0s a=1"}, nil, []string{"2s saving and stopping"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{events: tt.events, slow: tt.slow, watchdog: 30 * s}
+				if err := w.run(t, tt.stop); err != nil {
+					t.Fatal(err)
+				}
+				for i, status := range w.told { // its clock time as the time that has passed
+					for n := range time.Duration(60) {
+						status = strings.ReplaceAll(status, w.begun.Add(n*s).Format("15:04:05"), (n * s).String())
+					}
+					w.told[i] = status
+				}
+				for _, d := range []string{
+					cmp.Diff(tt.saved, w.saved), cmp.Diff(tt.logged, w.logged), cmp.Diff(tt.told, w.told),
+				} {
+					if d != "" {
+						t.Errorf("saves, log or status (-want +got):\n%s", d)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A save that fails late has lost nothing, and neither has one that another
+// stage's failure interrupts.
+func TestSlowSaveFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{events: []timed{changed(0, "a", 1, 1), changed(time.Second, "b", 1, 0)}, slow: 500 * time.Millisecond, fails: 3400 * time.Millisecond}
+		w.broken = func(since time.Duration) error {
+			if since < 3*time.Second {
+				return errors.New("no space")
+			}
+			return nil
+		}
+		if err := w.run(t, time.Minute); err == nil || err.Error() != "other: no ink" {
+			t.Errorf("Run: %v", err)
+		}
+		if diff := cmp.Diff([]string{"0s a=1 fails", "1.5s a=1 b=1 fails", "3.4s a=1 b=1"}, w.saved); diff != "" {
+			t.Errorf("saves (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // What cannot be saved at the stop is lost, and the monitor says so.
 func TestStopFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -335,20 +417,14 @@ func TestStopFails(t *testing.T) {
 
 func TestNoCopyOfRemovedUnits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{events: []timed{forgotten(0, "a.service")}, known: generation(1)}
-		w.broken = func(since time.Duration) error {
-			if since == 0 {
-				return errors.New("no space")
-			}
-			return nil
-		}
+		w := &world{events: []timed{forgotten(0, "a.service")}, known: generation(1), noCopy: errors.New("no space")}
 		if err := w.run(t, time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{"0s copy", `1s b.service=1 c\x2dd@1.service=1`}, w.saved); diff != "" {
+		if diff := cmp.Diff([]string{"1s copy", `1s b.service=1 c\x2dd@1.service=1`}, w.saved); diff != "" {
 			t.Errorf("saves (-want +got):\n%s", diff)
 		}
-		want := []string{"0s warning units are removed from the state without a copy map[error:no space]"}
+		want := []string{"1s warning units are removed from the state without a copy map[error:no space]"}
 		if diff := cmp.Diff(want, w.logged); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
 		}
