@@ -32,7 +32,8 @@
 // Every stage answers a [Probe] in its own select, the one in which it does
 // its work; a stage that waits to send answers there. So an answer means that
 // the loop turns, and a stall is blamed on the stage that stalls, not on the
-// ones that wait for it.
+// ones that wait for it. What a disk may hold up is called [Aside]: to start
+// anew would not make the disk faster, and meanwhile nobody would watch.
 //
 // A round asks every stage once, from the first to the last. WATCHDOG=1
 // follows each complete round; rounds are begun every third of WATCHDOG_USEC.

@@ -22,11 +22,18 @@ const (
 	noteBacklog = 64
 	retryEvery  = time.Second // of what the file or the journal did not take
 	reportEvery = time.Minute // at most one report that the file takes nothing
+	// patience is how long a write may hold events up when many lines wait for it.
+	// A disk that is well takes them by then, and no burst costs a line. Of one that
+	// is not, the source's backlog has room for this time of the worst storm.
+	patience = 200 * time.Millisecond
+	slow     = 15 * time.Second // for a write is too long; some seconds are a bad card's everyday life
 )
+
+var errSlow = errors.New("the disk does not answer")
 
 // Config is what the sink writes to, and how.
 type Config struct {
-	// File is the rotated log file.
+	// File is the rotated log file. It may block for as long as it likes.
 	File io.Writer
 	// Journal may be nil.
 	Journal *journal.Journal
@@ -85,9 +92,18 @@ func (n *Notes) Fire(e *logrus.Entry) error {
 type Stage struct {
 	Config
 	owed    owed
-	failing time.Time // since when the file takes nothing; zero while it does
-	quiet   time.Time // no report of that before
+	writing <-chan written // the outcome of the write under way; nil while there is none
+	began   time.Time      // when that was
+	failing time.Time      // since when the file takes nothing; zero while it does
+	quiet   time.Time      // no report of that before
 	sum     summary
+}
+
+// written is the outcome of a write to the file.
+type written struct {
+	lines []byte
+	n     int
+	err   error
 }
 
 // New returns a sink.
@@ -100,11 +116,18 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	retry, sum := time.NewTimer(0), time.NewTimer(0)
 	retry.Stop()
 	sum.Stop()
+	events, failing, last := p.In, s.failing, false
 	for {
+		failed := false
+		in := events
+		if s.busy(time.Now()) {
+			in = nil
+		}
 		select {
-		case event, ok := <-p.In:
+		case event, ok := <-in:
 			if !ok {
-				return s.finish()
+				events = nil
+				break
 			}
 			s.write(event)
 			if s.sum.add(event) && s.Summary > 0 {
@@ -112,17 +135,39 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			}
 		case note := <-s.Notes.entries:
 			s.note(note)
+		case w := <-s.writing:
+			s.wrote(w, time.Now())
+			failed = w.err != nil
+			if failed && last {
+				return fileError(w.err)
+			}
 		case <-retry.C:
 		case <-sum.C:
 			s.summarize(time.Now())
 		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{Status: s.status()})
+			q.Answer(pipeline.Answer{Status: s.status(), Owing: s.writing != nil && s.failing.IsZero()})
 			continue
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), s.finish())
 		}
-		if !s.flush(p) {
+		if events == nil {
+			s.takeNotes()
+		}
+		if s.writing == nil && !failed && s.owed.any() {
+			s.begin(time.Now())
+			last = events == nil
+		}
+		if retry.Stop(); s.busy(time.Now()) {
+			retry.Reset(patience)
+		} else if !s.flushed(time.Now()) {
 			retry.Reset(retryEvery)
+		}
+		if s.failing != failing {
+			failing = s.failing
+			p.Nudge()
+		}
+		if events == nil && s.writing == nil && !s.owed.any() {
+			return nil
 		}
 	}
 }
@@ -170,25 +215,44 @@ func (s *Stage) line(at time.Time, level logrus.Level, text string) {
 	s.owed.add(b)
 }
 
-// flush writes what is owed, and reports whether nothing is.
-func (s *Stage) flush(p *port) bool {
-	was := s.failing
-	err := s.owed.flush(s.File, time.Now())
-	if err != nil {
-		s.failed(err, time.Now())
+// begin begins to write what is owed.
+func (s *Stage) begin(now time.Time) {
+	lines := s.owed.give(now)
+	s.began = now
+	s.writing = pipeline.Aside(func() written {
+		n, err := s.File.Write(lines)
+		return written{lines, n, err}
+	})
+}
+
+// busy reports whether the file should catch up before more comes.
+func (s *Stage) busy(now time.Time) bool {
+	return s.writing != nil && s.owed.many() && now.Sub(s.began) < patience
+}
+
+// wrote takes the outcome of a write in.
+func (s *Stage) wrote(w written, now time.Time) {
+	s.writing = nil
+	s.owed.took(w.lines, w.n)
+	if w.err != nil {
+		s.failed(w.err, now, now)
 	} else {
 		s.failing = time.Time{}
 	}
-	if s.failing != was {
-		p.Nudge()
+}
+
+// flushed reports whether the file and the journal have taken everything.
+func (s *Stage) flushed(now time.Time) bool {
+	if s.writing != nil && now.Sub(s.began) >= slow {
+		s.failed(errSlow, s.began, now)
 	}
-	return s.Journal.Retry() && err == nil
+	return s.Journal.Retry() && s.writing == nil && !s.owed.any()
 }
 
 // failed tells the journal, because the file cannot be told.
-func (s *Stage) failed(err error, now time.Time) {
+func (s *Stage) failed(err error, since, now time.Time) {
 	if s.failing.IsZero() {
-		s.failing = now
+		s.failing = since
 	}
 	if !now.Before(s.quiet) {
 		s.quiet = now.Add(reportEvery)
@@ -204,12 +268,17 @@ func (s *Stage) status() string {
 	return "cannot write the log file since " + s.failing.Format("15:04:05")
 }
 
-// finish writes what is owed, as far as it can be.
+// finish writes what is owed, as far as it can be, and waits for that.
 func (s *Stage) finish() error {
+	if s.writing != nil {
+		s.wrote(<-s.writing, time.Now())
+	}
 	s.takeNotes()
 	s.Journal.Retry()
 	if err := s.owed.flush(s.File, time.Now()); err != nil {
-		return fmt.Errorf("cannot write the log file: %w", err)
+		return fileError(err)
 	}
 	return nil
 }
+
+func fileError(err error) error { return fmt.Errorf("cannot write the log file: %w", err) }

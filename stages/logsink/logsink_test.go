@@ -30,6 +30,9 @@ type world struct {
 	log    *logrus.Logger
 	config Config
 
+	slow     time.Duration // how long a write to the disk takes
+	watchdog time.Duration
+
 	begun time.Time
 	told  []string
 }
@@ -55,8 +58,14 @@ func (w *world) Notify(state string) {
 	}
 }
 func (w *world) Stalled(stage string, _ time.Duration) { w.told = append(w.told, "stalled "+stage) }
-func (w *world) Watchdog() time.Duration               { return 0 }
+func (w *world) Watchdog() time.Duration               { return w.watchdog }
 func (w *world) Reload() string                        { return "" }
+
+// Write is the log file.
+func (w *world) Write(b []byte) (int, error) {
+	time.Sleep(w.slow)
+	return w.disk.Write(b)
+}
 
 // Run is the source: it passes the events on until they end.
 func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, count.Event]) error {
@@ -325,7 +334,7 @@ func TestRunSleeps(t *testing.T) {
 		w.events <- started("a.service", 1)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if ctx.n != 3 { // the first, after the event, after the summary
+		if ctx.n != 5 { // the first, after the event, after the summary, and after each was written
 			t.Errorf("%d turns", ctx.n)
 		}
 		close(w.events)
@@ -373,13 +382,113 @@ func TestRunFullDisk(t *testing.T) {
 	}
 }
 
+// While the disk takes its time, the sink goes on to take events, to tell the
+// journal and to answer. The lines come to the file late and in order.
+func TestRunSlowDisk(t *testing.T) {
+	const s, events = time.Second, 8 // the socket of a journald holds ten
+	var lines []string
+	for i := range events {
+		lines = append(lines, fmt.Sprintf("[INFO] a.service:  Incrementing start counter -> %d\n", i+1))
+	}
+	for _, tt := range []struct {
+		name  string
+		slow  time.Duration
+		stop  time.Duration
+		told  []string
+		entry string // in the journal, beside the lines
+	}{
+		{"5 s", 5 * s, 55 * s, []string{"55s saving and stopping"}, ""},
+		{"longer than the watchdog waits", 39 * s, 115 * s,
+			[]string{"15s cannot write the log file since 0s", "39s ", "54s cannot write the log file since 39s", "1m18s ", "1m55s saving and stopping"},
+			"cannot write the log file; monitoring goes on (error: the disk does not answer)"},
+		{"stopped meanwhile", 4 * s, 2 * s, []string{"2s saving and stopping"}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := journaltest.Start(t)
+			j := journalOf(t, d)
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(Config{Journal: j})
+				w.slow, w.watchdog = tt.slow, 30*s
+				err := w.run(t, func() {
+					for i := range uint64(events) {
+						w.events <- started("a.service", i+1)
+					}
+					if waited := time.Since(w.begun); waited > 0 {
+						t.Errorf("the events had to wait for %v", waited)
+					}
+					time.Sleep(tt.stop)
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.wantFile(t, lines...)
+				for i, status := range w.told { // its clock time as the time that has passed
+					for n := range time.Duration(60) {
+						status = strings.ReplaceAll(status, w.begun.Add(n*s).Format("15:04:05"), (n * s).String())
+					}
+					w.told[i] = status
+				}
+				if diff := cmp.Diff(tt.told, w.told); diff != "" {
+					t.Errorf("status (-want +got):\n%s", diff)
+				}
+			})
+			entries := d.Read()
+			if len(entries) < events || entries[events-1]["MONITOR_STARTS"] != fmt.Sprint(events) {
+				t.Errorf("%d entries are in the journal, want %d at once", len(entries), events)
+			}
+			if got := entries[len(entries)-1]["MESSAGE"]; len(entries) > events && got != tt.entry {
+				t.Errorf("the journal has %q too, want %q", got, tt.entry)
+			}
+		})
+	}
+}
+
+// A burst costs no line where the disk is only busy, and hardly a moment where it
+// stalls.
+func TestRunBurst(t *testing.T) {
+	const burst = 10000
+	for _, tt := range []struct {
+		name string
+		slow time.Duration
+		wait time.Duration // of the events
+		cut  bool
+	}{
+		{"busy", 150 * time.Millisecond, time.Second, false},
+		{"stalled", 5 * time.Second, patience, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(Config{})
+				w.slow = tt.slow
+				err := w.run(t, func() {
+					for i := range uint64(burst) {
+						w.events <- started("a.service", i+1)
+					}
+					if waited := time.Since(w.begun); waited > tt.wait {
+						t.Errorf("the events had to wait for %v, want at most %v", waited, tt.wait)
+					}
+					time.Sleep(time.Minute)
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				lines := w.file()
+				last := lines[len(lines)-1]
+				if cut := strings.Contains(last, "lines are missing here"); cut != tt.cut || !cut && len(lines) != burst {
+					t.Errorf("%d lines of %d are in the file, the last is %q", len(lines), burst, last)
+				}
+			})
+		})
+	}
+}
+
 // What exceeds the backlog is told of as soon as the disk takes it, though
 // nothing else happens.
 func TestRunCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var console strings.Builder
 		w := newWorld(Config{Console: &console})
-		const events = 1500
+		const events = 6000
 		err := w.run(t, func() {
 			w.give(0)
 			for i := range uint64(events) {
