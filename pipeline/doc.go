@@ -43,8 +43,8 @@
 //
 // READY=1 follows the first settled round: each stage in turn has answered
 // from its own select (not while waiting to send) that it owes nothing. Since
-// edges hold nothing, all that was known when the first stage answered has
-// then passed through every stage joined by lossless edges. A reload is told
+// edges hold nothing, and none behind [Latest] may keep anything then, all that
+// was known when the first stage answered has passed through every stage. A reload is told
 // the same way: RELOADING=1, and READY=1 after the next settled round.
 //
 // Each answer carries the stage's part of the STATUS= line, so that no state

@@ -3,7 +3,9 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -49,7 +51,8 @@ type health struct {
 	notifier Notifier
 	nudges   chan struct{}
 	reloads  chan struct{}
-	status   string // the last that was sent
+	status   string         // the last that was sent
+	holding  []*atomic.Bool // whether each edge behind Latest keeps something
 }
 
 func newHealth(n Notifier) health {
@@ -128,6 +131,7 @@ func (h *health) watch(ctx, stop context.Context, stages []*member) {
 		}
 		asked := time.Now()
 		r := round(ctx, stages, limit)
+		r.owing = r.owing || slices.ContainsFunc(h.holding, (*atomic.Bool).Load)
 		last = time.Now()
 		switch {
 		case ctx.Err() != nil:

@@ -1,6 +1,9 @@
 package pipeline
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // A Stream is what one stage sends. It is wired before the graph runs.
 type Stream[T any] struct {
@@ -25,6 +28,8 @@ func (s *Stream[T]) close() {
 // What is kept is delivered before the stream ends.
 func Latest[T any, K comparable](g *Graph, in *Stream[T], key func(T) K) *Stream[T] {
 	from, out := in.edge(), &Stream[T]{}
+	holding := new(atomic.Bool)
+	g.health.holding = append(g.health.holding, holding)
 	g.pumps = append(g.pumps, func(ctx context.Context) {
 		defer out.close()
 		newest := make(map[K]T)
@@ -35,6 +40,7 @@ func Latest[T any, K comparable](g *Graph, in *Stream[T], key func(T) K) *Stream
 			if len(order) > 0 {
 				to, head = out.edges[0], newest[order[0]]
 			}
+			holding.Store(len(order) > 0)
 			select {
 			case v, ok := <-from:
 				if !ok {

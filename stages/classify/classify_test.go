@@ -355,6 +355,16 @@ func TestStep(t *testing.T) {
 			"activating -> inactive/dead", "inactive -> active/running", "started",
 		},
 	}, {
+		name: "NRestarts was zeroed after the restart that was scheduled, for which the snapshot still waits",
+		updates: []decode.Update{
+			at("active/running", 2, snapshot, restarts(6)),
+			at("activating/auto-restart", 2, recovered(scheduled(7, run(2, "exit-code", 1)))), at("inactive/dead", 3), at("active/running", 3),
+		},
+		want: []string{
+			"seen active", "crashed exit-code", "restarted", "active -> activating/auto-restart", "caught up",
+			"activating -> inactive/dead", "inactive -> active/running", "started",
+		},
+	}, {
 		name: "NRestarts was zeroed after the restart that was scheduled",
 		updates: []decode.Update{
 			at("active/running", 2, snapshot), at("inactive/dead", 2, recovered(scheduled(7, run(2, "exit-code", 1)))),

@@ -61,12 +61,14 @@ func upTo(u decode.Update) []history.Run {
 		return u.Runs
 	}
 	runs := slices.Clone(u.Runs)
-	switch last := &runs[n]; {
+	last := &runs[n]
+	switch later := last.NRestarts - u.NRestarts; {
 	case !down(&u.Properties):
 		*last = history.Run{Invocation: last.Invocation, Begun: last.Begun, Clock: last.Clock}
-	case retrying(&u.Properties) && last.NRestarts > u.NRestarts:
-		// The restart that it waits for was scheduled later.
-		last.Scheduled -= min(last.Scheduled, last.NRestarts-u.NRestarts)
+	case retrying(&u.Properties) && later <= last.Scheduled:
+		// The restart that it waits for was scheduled later. If there are more than
+		// that, NRestarts was zeroed since.
+		last.Scheduled -= later
 	}
 	return runs
 }

@@ -44,6 +44,8 @@ type Stage struct {
 	saving  <-chan error // the outcome of the save under way; nil while there is none
 	began   time.Time    // when that was
 	removed bool         // units since the last save began
+	seen    bool         // units for the first time since then
+	owed    bool         // the save under way has them
 	kept    bool         // a copy from before their removal, since the last save that did not fail
 
 	failing  time.Time // since when saving fails; zero while it does not
@@ -80,11 +82,14 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			if last {
 				return err
 			}
-			s.saved(err, time.Now())
+			owed := s.owed
+			if s.saved(err, time.Now()); owed {
+				p.Nudge()
+			}
 		case <-timer.C:
 			s.turn(time.Now())
 		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{Status: s.status()})
+			q.Answer(pipeline.Answer{Status: s.status(), Owing: s.owing(time.Now())})
 			continue
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), s.abort())
@@ -119,8 +124,16 @@ func (s *Stage) take(e count.Event, now time.Time) {
 		s.pace.changed(now, false)
 		return
 	}
-	s.pace.changed(now, e.Tally.Crashes > s.units[unit].Crashes)
+	s.seen = s.seen || e.Kind == classify.Seen
+	s.pace.changed(now, e.Kind == classify.Seen || e.Tally.Crashes > s.units[unit].Crashes)
 	s.units[unit] = e.Tally
+}
+
+// owing reports whether units were seen for the first time and that is about to
+// be saved. Only then the monitor is ready: were it killed before, nobody would
+// know that it had watched them, and what happened meanwhile would not count.
+func (s *Stage) owing(now time.Time) bool {
+	return s.owed || s.seen && s.due().Before(now.Add(time.Second))
 }
 
 // due is when the next turn is, to save or to say that it takes long.
@@ -149,6 +162,7 @@ func (s *Stage) turn(now time.Time) {
 func (s *Stage) save(now time.Time) {
 	units, keep := maps.Clone(s.units), s.removed && !s.kept
 	s.began, s.removed, s.kept = now, false, s.kept || keep
+	s.owed, s.seen = s.seen, false
 	s.pace.taken()
 	s.saving = pipeline.Aside(func() error {
 		if keep {
@@ -162,7 +176,7 @@ func (s *Stage) save(now time.Time) {
 
 // saved takes the outcome of a save in.
 func (s *Stage) saved(err error, now time.Time) {
-	s.saving = nil
+	s.saving, s.owed = nil, false
 	if err != nil {
 		s.pace.changed(s.began, true)
 		s.retry = min(max(2*s.retry, firstRetry), lastRetry)
