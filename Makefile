@@ -18,7 +18,7 @@ MIRROR   ?= $(shell apt-get indextargets --format '$$(REPO_URI) $$(LABEL)' | sed
 BOOTED   := go test -buildvcs=false -tags booted -count=1 -p 1
 
 .PHONY: help build run test check deps booted versions cross bench fuzz record hooks clean
-.PHONY: $(foreach r,$(RELEASES),booted-$r)
+.PHONY: $(foreach r,$(RELEASES),booted-$r record-$r)
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -84,9 +84,11 @@ fuzz: ## fuzz the readers of D-Bus data against godbus, a minute each
 	go test -run '^$$' -fuzz FuzzBody -fuzztime 1m -fuzzminimizetime 100x ./stages/bus/wire
 	go test -run '^$$' -fuzz FuzzHeader -fuzztime 1m -fuzzminimizetime 100x ./stages/bus/wire
 
-record: deps ## record the signals of all cases on this machine's systemd
-	$(SUDO) $(BOOTED) -run TestCases ./test/e2e -args \
-		-record $$(systemctl --version | sed -nE '1s/^systemd ([0-9]+).*/\1/p')
+# Record the signals of cases of which there is no recording yet.
+record: $(RELEASES:%=record-%)
+
+$(RELEASES:%=record-%): record-%: $(ROOTS)/%
+	$(SUDO) env GATEWAY_SYSTEM=$(ROOTS)/$* $(BOOTED) -run TestCases ./test/e2e -args -record
 
 hooks: ## make check a git pre-commit hook
 	mkdir -p "$$(git rev-parse --git-path hooks)"
