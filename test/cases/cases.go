@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,10 @@ type Case struct {
 	Units  map[string]string // unit files that are there from the start
 	Files  map[string]string // other files: text by path
 	Script []Step
+
+	// Since is the first version of systemd that has what the case is about,
+	// or 0 if all have it that Debian still ships.
+	Since int
 
 	// Reloads is set if the script calls daemon-reload. That makes systemd
 	// forget how often a unit was started within its start limit interval,
@@ -52,6 +57,11 @@ type Step struct {
 func sh(line string) Step { return Step{Shell: line} }
 
 func until(unit string, t gateway.Tally) Step { return Step{Unit: unit, Until: t} }
+
+// Known returns those of the cases that are for a version of systemd.
+func Known(all []Case, version int) []Case {
+	return slices.DeleteFunc(slices.Clone(all), func(c Case) bool { return version < c.Since })
+}
 
 // Install adds what the cases need to the options of a machine.
 func Install(o *gateway.Options, cases []Case) {

@@ -22,6 +22,11 @@ func TestTable(t *testing.T) {
 	var o gateway.Options
 	cases.Install(&o, all)
 	m := gatewaytest.Boot(t, o)
+	version, err := m.Version(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all = cases.Known(all, version)
 	if err := cases.RunAll(t.Context(), m, all); err != nil {
 		t.Error(err)
 	}

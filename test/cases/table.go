@@ -26,7 +26,7 @@ const stays = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"
 // All returns every case.
 func All() []Case {
 	var all []Case
-	for _, some := range [][]Case{ends(), failures(), kinds(), restarts(), limits(), nonStarts(), requests(), names(), files()} {
+	for _, some := range [][]Case{ends(), failures(), kinds(), restarts(), directRestarts(), limits(), nonStarts(), requests(), names(), files()} {
 		all = append(all, some...)
 	}
 	return all
@@ -172,11 +172,51 @@ func restarts() []Case {
 	}
 }
 
+// directRestarts are restarts with RestartMode=direct: the unit is neither failed
+// nor inactive in between.
+func directRestarts() []Case {
+	const direct = "[Service]\nRestartMode=direct\n"
+	some := []Case{
+		one("restarted directly after exit 0", "case-direct-0.service",
+			unlimited+direct+"Restart=always\nExecStart=/bin/sh "+firstPath+" 3 0 %n sleep infinity\n",
+			gateway.Tally{Starts: 4, Stops: 3, Restarts: 3, Running: true},
+			sh("systemctl start case-direct-0")),
+		one("restarted directly after a crash", "case-direct-3.service",
+			unlimited+direct+"Restart=on-failure\nExecStart=/bin/sh "+firstPath+" 3 3 %n sleep infinity\n",
+			gateway.Tally{Starts: 4, Crashes: 3, Restarts: 3, Running: true, Last: gateway.Crash{Result: "exit-code", Code: "exited", Status: 3}},
+			sh("systemctl start case-direct-3")),
+		one("restarted directly after SIGKILL", "case-direct-kill.service",
+			unlimited+direct+"Type=exec\nRestart=on-failure\nRestartSec=0\nExecStart=/bin/sleep infinity\n",
+			gateway.Tally{Starts: 2, Crashes: 1, Restarts: 1, Running: true, Last: gateway.Crash{Result: "signal", Code: "killed", Status: 9}},
+			sh("systemctl start case-direct-kill; systemctl kill -s KILL case-direct-kill")),
+		one("crash loop of a oneshot, direct", "case-direct-oneshot.service",
+			unlimited+direct+"Type=oneshot\nRestart=on-failure\nRestartSec=0\nExecStart=/bin/sh "+firstPath+" 10 1 %n true\n",
+			gateway.Tally{Starts: 11, Stops: 1, Crashes: 10, Restarts: 10, Last: gateway.Crash{Result: "exit-code", Code: "exited", Status: 1}},
+			sh("systemctl start case-direct-oneshot || true")),
+		one("stopped while it waits for its direct restart", "case-direct-stop.service",
+			direct+"Restart=always\nRestartSec=1h\nExecStart=/bin/false\n", crashed("exit-code", "exited", 1),
+			sh("systemctl start case-direct-stop"), until("case-direct-stop.service", crashed("", "", 0)),
+			sh("systemctl stop case-direct-stop")),
+		one("given up after direct restarts", "case-direct-limit.service",
+			limit3+direct+"Restart=on-failure\nRestartSec=0\nExecStart=/bin/false\n", givenUp,
+			sh("systemctl start case-direct-limit")),
+	}
+	for i := range some {
+		some[i].Since = 254
+	}
+	return some
+}
+
+// A unit that is started three times, and then no more.
+const limit3 = "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=3\n"
+
+var (
+	exited1 = gateway.Crash{Result: "exit-code", Code: "exited", Status: 1}
+	givenUp = gateway.Tally{Starts: 3, Crashes: 3, Restarts: 2, Refused: 1, Last: exited1}
+)
+
 // limits are units that systemd gives up.
 func limits() []Case {
-	const limit3 = "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=3\n"
-	exited1 := gateway.Crash{Result: "exit-code", Code: "exited", Status: 1}
-	givenUp := gateway.Tally{Starts: 3, Crashes: 3, Restarts: 2, Refused: 1, Last: exited1}
 	return []Case{
 		one("given up after crashes", "case-limit.service", limit3+"[Service]\nRestart=on-failure\nRestartSec=0\nExecStart=/bin/false\n", givenUp,
 			sh("systemctl start case-limit")),

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -25,7 +24,7 @@ import (
 	"service-monitor/test/recording"
 )
 
-var record = flag.String("record", "", "record the cases' signals as those of this systemd `VERSION`")
+var record = flag.Bool("record", false, "record the signals of cases that have no recording")
 
 const (
 	unitFile   = "../../systemd/service-monitor.service"
@@ -96,6 +95,11 @@ func TestCases(t *testing.T) {
 	}
 	install(t, &o, services)
 	m := gatewaytest.Boot(t, o)
+	version, err := m.Version(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all = cases.Known(all, version)
 	must(t, m, "systemctl", "start", "service-monitor")
 	stopRecording := startRecording(t, m, services)
 	if err := cases.RunAll(t.Context(), m, all); err != nil {
@@ -110,7 +114,7 @@ func TestCases(t *testing.T) {
 	for _, c := range all {
 		compare(t, c, truth, state)
 	}
-	save(t, all, truth, stopRecording())
+	save(t, version, all, truth, stopRecording())
 	if t.Failed() {
 		text, _ := m.ReadFile(logPath)
 		t.Logf("log:\n%s", text)
@@ -157,7 +161,7 @@ func (o once) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.List]
 // of its bus, if it is wanted.
 func startRecording(t *testing.T, m *gateway.Machine, services []string) (stop func() []bus.Signal) {
 	t.Helper()
-	if *record == "" {
+	if !*record {
 		return func() []bus.Signal { return nil }
 	}
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", fmt.Sprintf("unix:path=/proc/%d/root/run/dbus/system_bus_socket", m.Leader()))
@@ -179,14 +183,18 @@ func startRecording(t *testing.T, m *gateway.Machine, services []string) (stop f
 	}
 }
 
-// save writes a recording for each case: the first snapshot of each of its
+// save writes a recording for each case that has none: the first snapshot of each of its
 // units, all changes, and what the journal told.
-func save(t *testing.T, all []cases.Case, truth map[string]gateway.Tally, signals []bus.Signal) {
+func save(t *testing.T, version int, all []cases.Case, truth map[string]gateway.Tally, signals []bus.Signal) {
 	t.Helper()
-	if *record == "" || t.Failed() {
+	if !*record || t.Failed() {
 		return
 	}
 	for _, c := range all {
+		file := recordingOf(version, c)
+		if _, err := os.Stat(file); err == nil {
+			continue
+		}
 		seen := map[string]bool{}
 		r := recording.Recording{Truth: map[string]gateway.Tally{}}
 		for _, s := range signals {
@@ -197,7 +205,7 @@ func save(t *testing.T, all []cases.Case, truth map[string]gateway.Tally, signal
 			r.Signals = append(r.Signals, s)
 			r.Truth[s.Unit] = truth[s.Unit]
 		}
-		if err := recording.Save(filepath.Join(recordings, *record, fileName(c)+".gz"), r); err != nil {
+		if err := recording.Save(file, r); err != nil {
 			t.Error(err)
 		}
 	}

@@ -62,6 +62,19 @@ func (m *Machine) Run(ctx context.Context, argv ...string) (string, error) {
 	return stdout.String(), nil
 }
 
+// Version is that of the machine's systemd, such as 252.
+func (m *Machine) Version(ctx context.Context) (int, error) {
+	out, err := m.Run(ctx, "systemctl", "--version")
+	if err != nil {
+		return 0, err
+	}
+	var version int
+	if _, err := fmt.Sscanf(out, "systemd %d", &version); err != nil {
+		return 0, fmt.Errorf("cannot read the version in %q: %w", out, err)
+	}
+	return version, nil
+}
+
 // ReadFile returns the text of a file of the machine, be it on or off. A link
 // is followed unless it is absolute: that would lead out of the machine.
 func (m *Machine) ReadFile(path string) (string, error) {
