@@ -23,9 +23,10 @@ func (m *monitor) graph(state persist.Store, known map[string]count.Tally, n pip
 	c := m.command.Config
 
 	lists := pipeline.Source(g, "config", newReloader(m, known))
-	signals := pipeline.Add(g, "bus", lists, bus.New(m.log, c.MaxRetries, c.AuditInterval))
+	source := bus.New(m.log, c.MaxRetries, c.AuditInterval)
+	signals := pipeline.Add(g, "bus", lists, source)
 	updates := pipeline.Add(g, "decode", signals, decode.New(m.log))
-	transitions := pipeline.Add(g, "classify", updates, classify.New(lives(known)))
+	transitions := pipeline.Add(g, "classify", updates, classify.New(lives(known), source.Doubt))
 	events := pipeline.Add(g, "count", transitions, count.New(known))
 
 	// Events must not be lost. Of tallies, only the newest of each unit matters, so

@@ -32,7 +32,7 @@ const (
 	Forgotten             // the unit is no longer monitored; no body
 	Past                  // what the journal tells of a time when nobody watched; no body
 	Checked               // all properties, of which all changes were handed on; the body is a{sv}
-	Unchanged             // the unit is still as it was; no body
+	Unchanged             // nothing happened to the unit, and the journal tells nothing of it; no body
 )
 
 // A Signal is what PID 1 said of one unit.
@@ -51,10 +51,16 @@ type Signal struct {
 	Runs []history.Run
 	Tell int
 	Cut  string
+	// From is from where the journal was read, and Restarts how many restarts it
+	// has had scheduled since, up to the last run that is told or to the snapshot.
+	From     history.Place
+	Restarts uint32
 	// Cursor is from where to read the journal after the next time when nobody
-	// watches: of a Snapshot (empty where it cannot be read), of Checked and of
-	// Unchanged. Told, of a Snapshot, is true if the journal has told all since the last cursor.
+	// watches, of a Snapshot (empty where it cannot be read) and of Unchanged. Since
+	// is how many of the restarts are behind it. Told, of a Snapshot, is true if the
+	// journal has told all since the last cursor.
 	Cursor history.Place
+	Since  uint32
 	Told   bool
 }
 
@@ -73,6 +79,7 @@ const (
 	firstRetry     = 250 * time.Millisecond // doubled for each further one
 	lastRetry      = 30 * time.Second
 	refusedEvery   = time.Minute            // at most one report
+	doubtGap       = time.Second            // at least, between two gaps that doubts begin
 	pingLimit      = 250 * time.Millisecond // for PID 1 to answer when the source stops
 	timeFormat     = "15:04:05"
 	connectingText = "connecting to the system bus"
@@ -107,6 +114,9 @@ type Stage struct {
 	known   map[string]bool // units that were ever handed on
 	catchUp catchUp
 	audit   audit
+	doubts  chan struct{} // holds a token while there is a Doubt
+	doubted *time.Timer   // armed while a gap is to begin because of one
+	again   time.Time     // not before
 	cursor  history.Place // from where the journal is to be read after the next gap
 }
 
@@ -123,9 +133,20 @@ func New(log logrus.FieldLogger, maxRetries int, auditEvery time.Duration) *Stag
 	s := &Stage{
 		log: log, maxRetries: maxRetries, opened: make(chan opening, 1), retry: time.NewTimer(0),
 		known: make(map[string]bool), catchUp: newCatchUp(), audit: newAudit(auditEvery),
+		doubts: make(chan struct{}, 1), doubted: time.NewTimer(0),
 	}
 	s.retry.Stop()
+	s.doubted.Stop()
 	return s
+}
+
+// Doubt makes the source tell from the journal what happened of late, as after a
+// time when nobody watched. It may be called from any goroutine, and never blocks.
+func (s *Stage) Doubt() {
+	select {
+	case s.doubts <- struct{}{}:
+	default:
+	}
 }
 
 type port = pipeline.Port[List, Signal]
@@ -155,10 +176,12 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			s.connect()
 		case t := <-s.catchUp.told:
 			err = s.told(ctx, p, t)
+		case <-s.doubts:
+			s.doubted.Reset(time.Until(s.again))
+		case <-s.doubted.C:
+			err = s.resolve(ctx, p)
 		case <-s.audit.timer.C:
-			err = s.failed(p, s.check(ctx))
-		case m := <-s.audit.marked:
-			err = s.failed(p, s.renew(m))
+			err = s.check(ctx, p)
 		case q := <-p.Probes:
 			q.Answer(s.answer())
 		case <-ctx.Done():
@@ -322,9 +345,11 @@ func (s *Stage) receive(ctx context.Context, p *port) error {
 		}
 	}
 	if len(dropped) > 0 {
-		for unit, n := range dropped {
-			s.log.WithFields(logrus.Fields{"unit": unit, "signals": n}).Warn("fell behind and dropped signals; reading in the journal what they were")
+		signals := 0
+		for _, n := range dropped {
+			signals += n
 		}
+		s.log.WithFields(logrus.Fields{"units": len(dropped), "signals": signals}).Warn("fell behind and dropped signals; reading in the journal what they were")
 		if err := s.startOver(ctx, p, dropped); err != nil {
 			return err
 		}
@@ -376,8 +401,24 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 	if !present && s.catchUp.phase == watching {
 		return nil
 	}
+	if present && s.catchUp.partial {
+		s.await(it.Unit) // it was not asked for, because nothing had happened to it
+	}
 	s.audit.changed(it.Unit)
 	return s.emit(ctx, p, Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time})
+}
+
+// resolve begins a gap because of a doubt. Where there is one already, or no bus,
+// that resolves it.
+func (s *Stage) resolve(ctx context.Context, p *port) error {
+	if s.link == nil || s.catchUp.phase != watching {
+		return nil
+	}
+	s.again = time.Now().Add(doubtGap)
+	if err := s.startOver(ctx, p, nil); err != nil {
+		return err
+	}
+	return s.failed(p, s.askSnapshots())
 }
 
 // reportRefused logs, at most once a minute, that signals were refused.

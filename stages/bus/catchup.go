@@ -41,14 +41,23 @@ type catchUp struct {
 	told   chan told
 	over   bool // the gap has begun anew while the journal was read
 
+	from       history.Place // where the reader began
 	place      history.Place // the mark before the snapshots
+	partial    bool          // an audit: only the units that have changed are asked for
 	held       []Signal
 	bytes      int
-	window     map[string][]history.Run // what was read behind the mark
-	late       bool                     // a snapshot came that is younger than what was read
-	spoken     map[string]bool          // units of which the journal told something
-	continuous bool                     // no change was missed that was announced,
-	dropped    map[string]int           // but for those of these units
+	window     map[string]*recent // what was read behind the mark
+	restarts   map[string]uint32  // scheduled up to the mark
+	late       bool               // a snapshot came that is younger than what was read
+	spoken     map[string]bool    // units of which the journal told something
+	continuous bool               // no change was missed that was announced,
+	dropped    map[string]int     // but for those of these units
+}
+
+// recent is what is read of a unit behind the mark.
+type recent struct {
+	runs     []history.Run
+	restarts uint32 // from where the reader began
 }
 
 // told is what the goroutine that reads the journal hands on: a Past, or that it
@@ -72,12 +81,12 @@ func (s *Stage) begin(ctx context.Context, p *port) error {
 		c.over = true
 		return nil
 	case watching:
-		c.reader = history.NewReader(s.cursor, s.wanted, s.tell(ctx))
-		c.spoken = make(map[string]bool)
+		c.reader, c.from = history.NewReader(s.cursor, s.wanted, s.tell(ctx)), s.cursor
+		c.spoken, c.restarts = make(map[string]bool), make(map[string]uint32)
 	}
 	// All that is in the journal is true, wherever the snapshots stand.
-	for unit, runs := range c.window {
-		if err := s.past(ctx, p, history.Past{Unit: unit, Runs: runs, Tell: len(runs)}); err != nil {
+	for unit, w := range c.window {
+		if err := s.past(ctx, p, history.Past{Unit: unit, Runs: w.runs, Tell: len(w.runs), Restarts: w.restarts}); err != nil {
 			return err
 		}
 	}
@@ -93,8 +102,9 @@ func (s *Stage) begin(ctx context.Context, p *port) error {
 
 // forget drops what was held back: newer snapshots will be asked for.
 func (c *catchUp) forget() {
-	c.held, c.bytes, c.window = nil, 0, make(map[string][]history.Run)
+	c.held, c.bytes, c.window = nil, 0, make(map[string]*recent)
 	c.late, c.continuous, c.dropped = false, false, nil
+	c.partial = false
 }
 
 // startOver begins a gap while the connection stays, and asks for all units.
@@ -224,8 +234,20 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 		if unit == "" || !s.known[unit] && (!s.ever || past.Cut != "") {
 			continue
 		}
+		if w := s.watch.Load(); past.Cut == "" {
+			if _, ok := w.Known(unit); !ok { // a glob's, of which no change was handed on
+				s.watch.Store(w.With(unit))
+				s.await(unit)
+			}
+		}
 		s.known[unit], s.catchUp.spoken[unit] = true, true
-		signal := Signal{Kind: Past, Unit: unit, Time: past.At, Runs: past.Runs, Tell: past.Tell, Cut: past.Cut}
+		signal := Signal{
+			Kind: Past, Unit: unit, Time: past.At, Runs: past.Runs, Tell: past.Tell, Cut: past.Cut,
+			From: s.catchUp.from, Restarts: past.Restarts,
+		}
+		if past.Cut == "" {
+			s.catchUp.restarts[unit] = past.Restarts
+		}
 		if err := p.Send(ctx, signal); err != nil {
 			return err
 		}
@@ -236,15 +258,19 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 // collect adds runs that were read behind the mark. The first of them may be
 // the last that is there, told further.
 func (c *catchUp) collect(unit string, past history.Past) {
-	runs := c.window[unit]
+	w := c.window[unit]
+	if w == nil {
+		w = &recent{}
+		c.window[unit] = w
+	}
 	for _, r := range past.Runs[:past.Tell] {
-		if n := len(runs); n > 0 && runs[n-1].Invocation == r.Invocation {
-			runs[n-1] = r
+		if n := len(w.runs); n > 0 && w.runs[n-1].Invocation == r.Invocation {
+			w.runs[n-1] = r
 		} else {
-			runs = append(runs, r)
+			w.runs = append(w.runs, r)
 		}
 	}
-	c.window[unit], c.spoken[unit] = runs, true
+	w.restarts, c.spoken[unit] = past.Restarts, true
 }
 
 // emit sends a signal on, or holds it back.
@@ -290,7 +316,7 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 		case !monitored || !ok || i < at && (signal.Kind != Changed || !all):
 			continue
 		case i == at:
-			signal.Runs = until(c.window[unit], signal, held[i+1:])
+			c.relate(&signal, held[i+1:])
 			signal.Cursor, signal.Told = c.place, told
 		}
 		out = append(out, signal)
@@ -301,10 +327,17 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 		}
 		s.cursor = c.place
 	}
+	if c.partial && told {
+		for _, unit := range w.Names() {
+			if _, asked := last[unit]; !asked && s.known[unit] {
+				out = append(out, Signal{Kind: Unchanged, Unit: unit, Time: time.Now(), Cursor: c.place})
+			}
+		}
+	}
+	s.audit.begin(out, c.partial)
 	c.forget()
 	c.phase, c.reader = watching, nil
 	s.ever, s.retries = true, 0
-	s.audit.begin(out)
 	for _, signal := range out {
 		s.known[signal.Unit] = true
 		if err := p.Send(ctx, signal); err != nil {
@@ -313,6 +346,21 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 	}
 	p.Nudge()
 	return nil
+}
+
+// relate puts to a snapshot what the journal has of it behind the mark.
+func (c *catchUp) relate(snapshot *Signal, later []Signal) {
+	before := c.restarts[snapshot.Unit]
+	snapshot.From, snapshot.Restarts = c.from, before
+	w := c.window[snapshot.Unit]
+	if w == nil {
+		return
+	}
+	snapshot.Runs, snapshot.Restarts = until(w.runs, *snapshot, later), w.restarts
+	for _, r := range w.runs[len(snapshot.Runs):] {
+		snapshot.Restarts -= r.Scheduled
+	}
+	snapshot.Since = snapshot.Restarts - before
 }
 
 // until returns the runs up to a snapshot, the one that it shows included.

@@ -29,7 +29,6 @@ const window = 32
 type request struct {
 	member string
 	unit   string
-	check  bool // a snapshot of a unit that is watched
 	again  bool // a second look
 }
 
@@ -130,9 +129,6 @@ func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
 	}
 	switch r.member {
 	case "GetAll":
-		if r.check {
-			return s.checked(ctx, p, r, it)
-		}
 		return s.snapshot(ctx, p, r.unit, it)
 	case getProperty:
 		return s.failed(p, s.looked(r, it))
@@ -170,7 +166,6 @@ func (s *Stage) snapshot(ctx context.Context, p *port, unit string, it link.Item
 		out.Kind, out.Body = Missing, nil
 	}
 	if s.catchUp.phase == watching {
-		out.Cursor, out.Told = s.cursor, true
 		if s.known[unit] && out.Kind == Snapshot {
 			out.Kind = Checked // every change of it was handed on
 		}

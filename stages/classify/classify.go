@@ -35,6 +35,8 @@ type Life struct {
 	GivenUp  bool `json:"given_up,omitzero"`
 	// Scheduled is how many restarts after this invocation were told of.
 	Scheduled uint32 `json:"scheduled,omitzero"`
+	// Since is how many restarts were told of that were scheduled behind the cursor.
+	Since uint32 `json:"since,omitzero"`
 	// Cursor is from where the journal is to be read after the next gap. All that
 	// is known of the unit is of the cursor's boot.
 	Cursor history.Place `json:"cursor,omitzero"`
@@ -49,15 +51,21 @@ func (l *Life) Running() bool { return !l.Invocation.IsZero() && !l.Ended && !l.
 // Stage is the transition classifier.
 type Stage struct {
 	units map[string]Life
+	// doubt asks the source to begin a gap; doubtful are the units of which nothing
+	// is believed until it has.
+	doubt    func()
+	doubtful map[string]bool
 }
 
-// New returns a classifier that continues from what an earlier process knew.
-func New(known map[string]Life) *Stage {
+// New returns a classifier that continues from what an earlier process knew. It
+// calls doubt where changes do not tell what happened, and the journal has to;
+// doubt must not block.
+func New(known map[string]Life, doubt func()) *Stage {
 	units := maps.Clone(known)
 	if units == nil {
 		units = make(map[string]Life)
 	}
-	return &Stage{units: units}
+	return &Stage{units: units, doubt: doubt, doubtful: make(map[string]bool)}
 }
 
 type port = pipeline.Port[decode.Update, Transition]
@@ -82,6 +90,9 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 }
 
 func (s *Stage) classify(ctx context.Context, p *port, u decode.Update) error {
+	if s.unclear(u) {
+		return nil
+	}
 	life, facts := step(s.units[u.Unit], u)
 	if s.units[u.Unit] = life; u.Kind == decode.Forgotten {
 		delete(s.units, u.Unit)
@@ -92,6 +103,25 @@ func (s *Stage) classify(ctx context.Context, p *port, u decode.Update) error {
 		}
 	}
 	return nil
+}
+
+// unclear reports whether a change is no use: the end of an invocation was not
+// announced. systemd announces a state before it enters the next one, but not
+// before the next invocation, so where both happen at once the end of one that
+// failed to start is told under the name of the next, and no longer with its result.
+func (s *Stage) unclear(u decode.Update) bool {
+	if u.Kind != decode.Changed {
+		if u.Kind != decode.Past {
+			delete(s.doubtful, u.Unit)
+		}
+		return false
+	}
+	l := s.units[u.Unit]
+	if !s.doubtful[u.Unit] && u.Invocation != l.Invocation && !l.Invocation.IsZero() && !l.Ended {
+		s.doubtful[u.Unit] = true
+		s.doubt()
+	}
+	return s.doubtful[u.Unit]
 }
 
 // tellUntold sends the starts that were announced and wait for their change.
@@ -186,6 +216,7 @@ func (t *telling) see(u decode.Update) bool {
 		Entered:     u.Entered,
 		Begun:       u.Entered,
 		Cursor:      u.Cursor,
+		Since:       u.Since, // as if they were counted
 		Ran:         !down(&u.Properties),
 		Ended:       down(&u.Properties) || u.Invocation.IsZero(),
 	}
@@ -264,8 +295,7 @@ func (t *telling) restarts(u decode.Update) (missed uint64) {
 		return 0
 	}
 	for range scheduled {
-		t.life.Scheduled++
-		t.tell(Restarted)
+		t.restart()
 	}
 	if !t.base.AtLeast || u.Invocation == t.life.Invocation {
 		return 0
@@ -279,6 +309,12 @@ func (t *telling) restarts(u decode.Update) (missed uint64) {
 	return max(proven, 1) - 1
 }
 
+func (t *telling) restart() {
+	t.life.Scheduled++
+	t.life.Since++
+	t.tell(Restarted)
+}
+
 // follow follows the invocation.
 func (t *telling) follow(u decode.Update, missed uint64) {
 	l := &t.life
@@ -286,7 +322,7 @@ func (t *telling) follow(u decode.Update, missed uint64) {
 	// because the journal may tell of it again.
 	if u.Invocation != l.Invocation && !u.Invocation.IsZero() {
 		*l = Life{
-			ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor,
+			ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor, Since: l.Since,
 			Invocation: u.Invocation, Entered: u.Entered, Begun: u.Entered, Untold: true,
 		}
 	}

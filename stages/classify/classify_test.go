@@ -57,6 +57,13 @@ func past(tell int, runs ...history.Run) decode.Update {
 	return decode.Update{Kind: decode.Past, Unit: "a.service", Runs: runs, Tell: tell}
 }
 
+// fromCursor makes an update one of what was read from the cursor of the others
+// of a test, since which some restarts were scheduled.
+func fromCursor(restarts uint32, u decode.Update) decode.Update {
+	u.From, u.Restarts = "c", restarts
+	return u
+}
+
 func cut(how string) decode.Update {
 	return decode.Update{Kind: decode.Past, Unit: "a.service", Cut: how}
 }
@@ -402,6 +409,29 @@ func TestStep(t *testing.T) {
 		},
 		want: []string{"seen active", "crashed signal", "restarted", "started", "caught up", "caught up"},
 	}, {
+		name: "a restart that NRestarts did not show, because it was zeroed before",
+		updates: []decode.Update{
+			at("active/running", 2, restarts(1), recovered()), at("activating/auto-restart", 2, restarts(1)), // zeroed, then 1 again
+			at("inactive/dead", 3, restarts(1)), at("active/running", 3, restarts(1)),
+			fromCursor(2, past(2, run(2, "success", 1), run(3, "", 0))), at("active/running", 3, restarts(1), recovered()),
+		},
+		want: []string{
+			"seen active", "active -> activating/auto-restart", "stopped success", "activating -> inactive/dead",
+			"inactive -> active/running", "started", "restarted", "restarted", "caught up",
+		},
+	}, {
+		name: "restarts behind the cursor are told once",
+		updates: []decode.Update{
+			at("active/running", 2, recovered()),
+			fromCursor(3, at("active/running", 3, restarts(7), func(u *decode.Update) { u.Since = 2 }, recovered(run(2, "signal", 3), run(3, "", 0)))),
+			at("activating/auto-restart", 3, restarts(7), failed), at("activating/auto-restart", 3, restarts(8), failed),
+			fromCursor(3, past(1, run(3, "exit-code", 1))),
+		},
+		want: []string{
+			"seen active", "crashed signal", "restarted", "restarted", "restarted", "started", "caught up",
+			"active -> activating/auto-restart", "crashed exit-code", "restarted",
+		},
+	}, {
 		name: "a cursor that moves on",
 		updates: []decode.Update{
 			at("active/running", 2, snapshot), at("active/running", 2, func(u *decode.Update) { u.Cursor = "c" }), at("active/running", 2, func(u *decode.Update) { u.Cursor = "c" }),
@@ -674,7 +704,7 @@ func TestRun(t *testing.T) {
 		updates := pipeline.Source(g, "player", player{
 			at("active/running", 1, snapshot), at("inactive/dead", 1), at("inactive/dead", 2),
 		})
-		pipeline.Sink(g, "collector", pipeline.Add(g, "classify", updates, New(known)), collector{&facts})
+		pipeline.Sink(g, "collector", pipeline.Add(g, "classify", updates, New(known, func() {})), collector{&facts})
 		if err := g.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -20,6 +20,7 @@ func (t *telling) past(u decode.Update) {
 	t.base.To, t.base.SubState, t.base.Recovered = l.ActiveState, l.SubState, true
 	if u.Cut == "" {
 		t.relate(u.Runs, u.Tell)
+		t.reconcile(u.From, u.Restarts)
 		return
 	}
 	t.base.AtLeast = u.Cut == Unknown
@@ -33,10 +34,12 @@ func (t *telling) past(u decode.Update) {
 // only the snapshot tells.
 func (t *telling) gap(u decode.Update) {
 	l := &t.life
-	l.Cursor = u.Cursor
 	was := t.base
 	t.base.To, t.base.SubState, t.base.Recovered = l.ActiveState, l.SubState, true
-	t.relate(upTo(u), len(u.Runs))
+	runs, later := upTo(u)
+	t.relate(runs, len(runs))
+	t.reconcile(u.From, u.Restarts-min(u.Restarts, later))
+	l.Cursor, l.Since = u.Cursor, u.Since-min(u.Since, later)
 	t.base = was
 
 	over := l.Ended || !down(&u.Properties) // or else its end should be in the journal
@@ -53,24 +56,39 @@ func (t *telling) gap(u decode.Update) {
 	}
 }
 
-// upTo returns the runs as they stood at the snapshot. How its own goes on, the
-// changes after it tell.
-func upTo(u decode.Update) []history.Run {
+// upTo returns the runs as they stood at the snapshot, and how many restarts were
+// scheduled later. How its own run goes on, the changes after it tell.
+func upTo(u decode.Update) (runs []history.Run, later uint32) {
 	n := len(u.Runs) - 1
 	if n < 0 || u.Runs[n].Invocation != u.Invocation {
-		return u.Runs
+		return u.Runs, 0
 	}
-	runs := slices.Clone(u.Runs)
+	runs = slices.Clone(u.Runs)
 	last := &runs[n]
-	switch later := last.NRestarts - u.NRestarts; {
+	more := last.NRestarts - u.NRestarts
+	switch {
 	case !down(&u.Properties):
+		later = last.Scheduled
 		*last = history.Run{Invocation: last.Invocation, Begun: last.Begun, Clock: last.Clock}
-	case retrying(&u.Properties) && later <= last.Scheduled:
+	case retrying(&u.Properties) && more <= last.Scheduled:
 		// The restart that it waits for was scheduled later. If there are more than
 		// that, NRestarts was zeroed since.
+		later = more
 		last.Scheduled -= later
 	}
-	return runs
+	return runs, later
+}
+
+// reconcile tells of restarts that were missed. The changes of a unit do not show
+// each: reset-failed zeroes NRestarts of a unit that has not failed and announces
+// nothing, so the next restart may leave it at 1, where it was.
+func (t *telling) reconcile(from history.Place, restarts uint32) {
+	if from == "" || t.life.Cursor != from {
+		return // it was not counted from there
+	}
+	for t.life.Since < restarts {
+		t.restart()
+	}
 }
 
 // relate tells the first of these runs. Those before the last known invocation,
@@ -97,7 +115,7 @@ func (t *telling) relate(runs []history.Run, tell int) {
 		t.lost = t.lost || l.Running() || l.Untold
 		t.miss(r.Invocation) // or the journal lacks the end of the one before
 		*l = Life{
-			ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor,
+			ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor, Since: l.Since,
 			Invocation: r.Invocation, Begun: r.Clock, Ran: true, Untold: true,
 		}
 		t.relive(r)
@@ -117,9 +135,8 @@ func (t *telling) relive(r history.Run) {
 		}
 	}
 	for l.Scheduled < r.Scheduled {
-		l.Scheduled++
 		l.Retrying, l.NRestarts = true, r.NRestarts
-		t.tell(Restarted)
+		t.restart()
 	}
 	if !r.Refused.IsZero() && !l.GivenUp {
 		l.GivenUp = true
@@ -136,7 +153,7 @@ func (t *telling) catchUp(u decode.Update) {
 	case u.Cursor == "" || u.Cursor == t.life.Cursor:
 		return
 	default:
-		t.life.Cursor = u.Cursor
+		t.life.Cursor, t.life.Since = u.Cursor, 0
 	}
 	t.base.Cause = Cause{}
 	t.tell(CaughtUp)

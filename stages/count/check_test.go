@@ -273,7 +273,7 @@ func walk(ctx context.Context, w *world, known map[string]Tally, a *auditor) err
 		lives[unit] = tally.Life
 	}
 	g := pipeline.New(nil)
-	facts := pipeline.Add(g, "classify", pipeline.Source(g, "world", w), classify.New(lives))
+	facts := pipeline.Add(g, "classify", pipeline.Source(g, "world", w), classify.New(lives, func() {}))
 	pipeline.Sink(g, "auditor", pipeline.Add(g, "count", facts, New(known)), a)
 	return g.Run(ctx)
 }

@@ -31,13 +31,16 @@ type Update struct {
 	Time time.Time // when it was read from the bus
 	Properties
 	// Of a Snapshot and of a Past, as in bus.Signal. An update of another kind
-	// that has a Cursor comes after all that is in the journal before it.
-	Clock  uint64
-	Runs   []history.Run
-	Tell   int
-	Cut    string
-	Cursor history.Place
-	Told   bool
+	// that has a Cursor says that the journal has nothing of the unit before it.
+	Clock    uint64
+	Runs     []history.Run
+	Tell     int
+	Cut      string
+	From     history.Place
+	Restarts uint32
+	Cursor   history.Place
+	Since    uint32
+	Told     bool
 }
 
 // refusedEvery is the shortest time between two reports of malformed signals.
@@ -85,7 +88,8 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[bus.Signal, Update]) e
 func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
 	out = Update{
 		Unit: in.Unit, Time: in.Time, Properties: s.units[in.Unit],
-		Clock: in.Clock, Runs: in.Runs, Tell: in.Tell, Cut: in.Cut, Cursor: in.Cursor, Told: in.Told,
+		Clock: in.Clock, Runs: in.Runs, Tell: in.Tell, Cut: in.Cut,
+		From: in.From, Restarts: in.Restarts, Cursor: in.Cursor, Since: in.Since, Told: in.Told,
 	}
 	before := out.Invocation
 	switch in.Kind {

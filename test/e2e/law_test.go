@@ -57,7 +57,7 @@ func TestRecordingsBalance(t *testing.T) {
 		g := pipeline.New(nil)
 		a := &auditor{}
 		updates := pipeline.Add(g, "decode", pipeline.Source(g, "player", player(r.Signals)), decode.New(logrus.StandardLogger()))
-		transitions := pipeline.Add(g, "classify", updates, classify.New(nil))
+		transitions := pipeline.Add(g, "classify", updates, classify.New(nil, func() {}))
 		pipeline.Sink(g, "auditor", pipeline.Add(g, "count", transitions, count.New(nil)), a)
 		if err := g.Run(t.Context()); err != nil || a.events == 0 {
 			t.Errorf("%s: %d events: %v", file, a.events, err)

@@ -42,6 +42,9 @@ type Past struct {
 	// was told already can be found among them, or before them.
 	Runs []Run
 	Tell int
+	// Restarts is how many restarts of the unit were scheduled from where the reader
+	// began to the last run that is to be told.
+	Restarts uint32
 	// Cut is how the boot ended that everything so far was of, at At.
 	Cut string
 	At  time.Time

@@ -51,7 +51,7 @@ func relate(t *testing.T, entries ...entry) (l *ledger, told []Past) {
 		ended: func(boot string) (string, time.Time, error) {
 			return map[string]string{"good": Shutdown, "bad": PowerLoss}[boot], at(100), nil
 		},
-		units: make(map[string]*unit),
+		units: make(map[string]*unit), restarts: make(map[string]uint32),
 	}
 	in := bufio.NewReader(strings.NewReader(lines(entries...)))
 	for {
@@ -72,7 +72,13 @@ func relate(t *testing.T, entries ...entry) (l *ledger, told []Past) {
 	return l, told
 }
 
-func of(unit string, runs ...Run) Past { return Past{Unit: unit, Runs: runs, Tell: len(runs)} }
+func of(unit string, runs ...Run) Past {
+	p := Past{Unit: unit, Runs: runs, Tell: len(runs)}
+	for _, r := range runs {
+		p.Restarts += r.Scheduled
+	}
+	return p
+}
 
 func TestLedger(t *testing.T) {
 	const (

@@ -42,7 +42,8 @@ type ledger struct {
 	boot     string
 	shutdown uint64 // the job of shutdown.target in this boot
 	units    map[string]*unit
-	lossy    bool // PID 1 has written more than was recorded
+	restarts map[string]uint32 // scheduled so far, in all boots
+	lossy    bool              // PID 1 has written more than was recorded
 }
 
 // unit is what is not told yet of a unit, and the last run that is.
@@ -73,6 +74,9 @@ func (l *ledger) add(r *record) error {
 			l.units[r.unit] = u
 		}
 		u.add(r)
+		if r.message == restartSet {
+			l.restarts[r.unit]++
+		}
 		if len(u.runs) >= 2*hold {
 			return l.flush(r.unit, hold)
 		}
@@ -126,7 +130,10 @@ func (l *ledger) flushAll() error {
 func (l *ledger) flush(name string, held int) error {
 	u := l.units[name]
 	tell := len(u.runs) - held
-	past := Past{Unit: name, Runs: slices.Clone(u.runs), Tell: tell}
+	past := Past{Unit: name, Runs: slices.Clone(u.runs), Tell: tell, Restarts: l.restarts[name]}
+	for _, r := range u.runs[tell:] {
+		past.Restarts -= r.Scheduled
+	}
 	// The last one that is told may go on, and it is what the next are known by.
 	u.runs = append(u.runs[:0], u.runs[tell-1:]...)
 	u.news = held > 0

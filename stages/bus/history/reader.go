@@ -40,7 +40,7 @@ type Reader struct {
 // the end of the journal. It reads of the units that are wanted. What the
 // journal tells is handed to tell, in order; an error of tell ends the reading.
 func NewReader(from Place, wanted func(unit string) bool, tell func(Past) error) *Reader {
-	return &Reader{ledger{wanted: wanted, tell: tell, boot: from.Boot(), units: make(map[string]*unit)}, from}
+	return &Reader{ledger{wanted: wanted, tell: tell, boot: from.Boot(), units: make(map[string]*unit), restarts: make(map[string]uint32)}, from}
 }
 
 // Place is up to where everything is read: an entry of our own.
