@@ -321,6 +321,7 @@ func TestFallBehind(t *testing.T) {
 		services []string
 	}{
 		{"units that are known", append(swarmUnits(), trigger)},
+		{"units of a glob, which appear meanwhile", []string{"swarm@*.service", trigger}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := bootStorm(t, 5, "", "StandardOutput=file:/run/console", "StandardError=journal",
