@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -25,7 +26,19 @@ import (
 // version is set at link time.
 var version = "0.1.0-dev"
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+// memoryLimit is what the Go runtime may keep of the 16 MB that the monitor may
+// cost. Without it, a heap that doubles before it is collected reached 17.5 MB
+// when the bus's backlog was full; with 13 MiB that is 13.8, for no more CPU time,
+// and with 10 the collector never rests. Whoever monitors thousands of units sets
+// GOMEMLIMIT.
+const memoryLimit = 13 << 20
+
+func main() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // run is main with its surroundings as arguments. It returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {

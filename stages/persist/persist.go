@@ -131,9 +131,10 @@ func (s *Stage) take(e count.Event, now time.Time) {
 
 // owing reports whether units were seen for the first time and that is about to
 // be saved. Only then the monitor is ready: were it killed before, nobody would
-// know that it had watched them, and what happened meanwhile would not count.
+// know that it had watched them, and what happened meanwhile would not count. A
+// disk that fails is not waited for: systemd would end the start in the end.
 func (s *Stage) owing(now time.Time) bool {
-	return s.owed || s.seen && s.due().Before(now.Add(time.Second))
+	return s.failing.IsZero() && (s.owed || s.seen && s.due().Before(now.Add(time.Second)))
 }
 
 // due is when the next turn is, to save or to say that it takes long.

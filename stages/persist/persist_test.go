@@ -36,6 +36,7 @@ type world struct {
 
 	begun               time.Time
 	saved, logged, told []string
+	ready               time.Duration // when READY=1 was told
 }
 
 type timed struct {
@@ -77,6 +78,9 @@ func (w *world) Fire(e *logrus.Entry) error {
 
 // Notify and the others: a pipeline.Notifier.
 func (w *world) Notify(state string) {
+	if strings.Contains(state, "READY=1") {
+		w.ready = w.since()
+	}
 	if _, status, ok := strings.Cut(state, "STATUS="); ok {
 		w.told = append(w.told, fmt.Sprintf("%v %s", w.since().Truncate(time.Second), status))
 	}
@@ -377,6 +381,35 @@ func TestRunSlowDisk(t *testing.T) {
 					if d != "" {
 						t.Errorf("saves, log or status (-want +got):\n%s", d)
 					}
+				}
+			})
+		})
+	}
+}
+
+// The monitor is ready when what it saw first is saved, unless the disk fails.
+func TestReady(t *testing.T) {
+	seen := changed(0, "a", 0, 0)
+	seen.event.Kind = classify.Seen
+	for _, tt := range []struct {
+		name   string
+		slow   time.Duration
+		broken error
+		want   time.Duration
+	}{
+		{"two fsync(2) of 5 s", 10 * time.Second, nil, 10 * time.Second},
+		{"the disk does not answer", 200 * time.Second, nil, slow},
+		{"a disk that is full", time.Second, errors.New("no space"), time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{events: []timed{seen}, slow: tt.slow, broken: func(time.Duration) error { return tt.broken }}
+				err := w.run(t, 199*time.Second)
+				if (err == nil) != (tt.broken == nil) {
+					t.Errorf("Run: %v", err)
+				}
+				if w.ready < tt.want || w.ready > tt.want+time.Second {
+					t.Errorf("ready after %v, want %v", w.ready, tt.want)
 				}
 			})
 		})

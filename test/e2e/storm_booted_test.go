@@ -1,0 +1,364 @@
+//go:build booted
+
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"service-monitor/test/gateway"
+)
+
+// What the daemon may cost, whatever happens to what it watches.
+const (
+	peakMemory = 16 << 10 // kB resident
+	// peakQueue is how much the bus may have had to keep for it, in bytes. A storm
+	// is 2 to 4 MB a second, of which a socket holds 0.2, so a pause of a second
+	// shows. On a busy machine the daemon gets no processor for some tenths of one.
+	peakQueue = 2 << 20
+)
+
+const (
+	swarm      = 200 // units
+	swarmRuns  = 21  // of each: the first, and 20 restarts
+	loopFor    = 20 * time.Second
+	stormLimit = 5 * time.Minute // far more than any storm takes
+)
+
+// stormScript is what the units of a storm run. They count their own runs, a
+// byte each, and tell of the last one.
+const stormScript = `printf x >>/var/runs/$1
+read -r runs </var/runs/$1
+if [ ${#runs} -ge $2 ] || [ -e /var/over ]; then
+	echo $1 >/run/ended
+	exit 0
+fi
+exit 9
+`
+
+// stormUnit is a unit that crashes until it has run so many times.
+func stormUnit(name string, runs int, pause, more string) string {
+	return fmt.Sprintf("[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/sh /opt/storm %s %d\nRestart=on-failure\n"+
+		"RestartSec=%s\nStandardOutput=null\nStandardError=null\n%s", name, runs, pause, more)
+}
+
+const loopUnit = "loop.service"
+
+// swarmUnits are the units of the swarm.
+func swarmUnits() (units []string) {
+	for i := range swarm {
+		units = append(units, fmt.Sprintf("swarm@%d.service", i))
+	}
+	return units
+}
+
+var startSwarm = "systemctl start --no-block " + strings.Join(swarmUnits(), " ")
+
+// storm is a machine with units that can make one, and a daemon that watches.
+type storm struct {
+	*bed
+	connection string // unique name of the daemon's on the bus
+	ends       *bufio.Scanner
+}
+
+// bootStorm boots it. Lines in more are for the units, those in dropIn for the
+// daemon, which is not started.
+func bootStorm(t *testing.T, runs int, more string, dropIn ...string) *storm {
+	t.Helper()
+	b := bootBed(t, map[string]string{
+		"swarm@.service":  stormUnit("swarm@%i.service", runs, "10ms", more),
+		loopUnit:          stormUnit(loopUnit, 1<<20, "0", more),
+		"victim@.service": stays + "Restart=always\nRestartSec=0\n",
+		"trigger.service": stays,
+	}, []string{"swarm@*.service", loopUnit, "victim@*.service", "trigger.service"}, dropIn...)
+	if err := b.WriteFile("/opt/storm", stormScript, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b.sh("mkdir /var/runs; mkfifo /run/ended")
+	// Who holds it open for writing too sees no end of it.
+	return &storm{bed: b, ends: b.follow("sh", "-c", "exec cat 0<>/run/ended")}
+}
+
+// start starts the daemon.
+func (s *storm) start() {
+	s.t.Helper()
+	s.sh("systemctl start service-monitor")
+	s.connection = s.sh("busctl list --unique --no-legend | while read -r name pid rest; do [ $pid = " + s.show("MainPID") + " ] && echo $name || :; done")
+}
+
+// follow starts a command that ends with the test, and returns its output.
+func (b *bed) follow(argv ...string) *bufio.Scanner {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), stormLimit)
+	cmd := b.Command(ctx, argv...)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { cancel(); _ = cmd.Wait() })
+	return bufio.NewScanner(out)
+}
+
+// awaitEnds waits until so many more units have run for the last time.
+func (s *storm) awaitEnds(n int) {
+	s.t.Helper()
+	for i := range n {
+		if !s.ends.Scan() {
+			s.t.Fatalf("%d of %d units came to their end", i, n)
+		}
+	}
+}
+
+// wantCalm wants that the storm has not shown in what the daemon costs, and
+// stops it.
+func (s *storm) wantCalm() {
+	s.t.Helper()
+	memory, queue := s.status("", "VmHWM")[0], s.peakQueue()
+	s.t.Logf("%d kB resident and %d bytes in the bus's queue at most", memory, queue)
+	if memory > peakMemory {
+		s.t.Errorf("%d kB were resident, want at most %d", memory, peakMemory)
+	}
+	if queue > peakQueue {
+		s.t.Errorf("the bus had to keep %d bytes, want at most %d", queue, peakQueue)
+	}
+	s.wantShow("ActiveState", "active")
+	s.wantShow("NRestarts", "0") // the watchdog did not fire
+	s.sh("systemctl stop service-monitor")
+	if s.t.Failed() {
+		s.t.Logf("what the daemon said of itself:\n%s", s.sh("cat "+logDir+"/*.log | grep -v '\\.service: '"))
+	}
+}
+
+// peakQueue is the most that the bus had to keep for the daemon, because its
+// socket was full.
+func (s *storm) peakQueue() int {
+	s.t.Helper()
+	out := s.sh("busctl --json=short call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus.Debug.Stats GetConnectionStats s " + s.connection)
+	var reply struct {
+		Data []map[string]struct{ Data any }
+	}
+	if err := json.Unmarshal([]byte(out), &reply); err != nil || len(reply.Data) != 1 {
+		s.t.Fatalf("%v in %s", err, out)
+	}
+	peak, ok := reply.Data[0]["PeakOutgoingBytes"].Data.(float64)
+	if !ok {
+		s.t.Fatalf("no PeakOutgoingBytes in %s", out)
+	}
+	return int(peak)
+}
+
+// wantRuns wants of the state file what the units have counted of themselves:
+// that each run crashed but the last.
+func (s *storm) wantRuns(units ...string) {
+	s.t.Helper()
+	runs, state := s.runs(), readState(s.t, s.Machine)
+	total := 0
+	for _, unit := range units {
+		got, n := state[unit], runs[unit]
+		total += n
+		if n == 0 || got.Starts != n || got.Crashes != n-1 || got.Stops != 1 || got.Restarts != n-1 || got.Before != 0 {
+			s.t.Errorf("%s ran %d times; counted %+v", unit, n, got)
+		}
+		if last := got.LastCrash; last.Result != "exit-code" || last.Code != 1 || last.Status != 9 {
+			s.t.Errorf("%s: the last crash is %+v, want exit code 9", unit, last)
+		}
+	}
+	s.t.Logf("%d runs of %d units", total, len(units))
+}
+
+// runs is how often each unit has run.
+func (s *storm) runs() map[string]int {
+	s.t.Helper()
+	runs := map[string]int{}
+	for line := range strings.Lines(s.sh("cd /var/runs; stat -c '%n %s' *")) {
+		var unit string
+		var n int
+		if _, err := fmt.Sscan(line, &unit, &n); err != nil {
+			s.t.Fatalf("%v in %q", err, line)
+		}
+		runs[unit] = n
+	}
+	return runs
+}
+
+// TestStorm lets happen more than a gateway ever will. Whatever it is, the
+// daemon reads on, stays small, and each count is exact.
+func TestStorm(t *testing.T) {
+	t.Run("200 units restarted 20 times", func(t *testing.T) {
+		s := bootStorm(t, swarmRuns, "")
+		s.start()
+		s.sh(startSwarm)
+		s.awaitEnds(swarm)
+		s.wantCalm()
+		s.wantRuns(swarmUnits()...)
+		s.wantTruth(swarmUnits()...)
+	})
+
+	t.Run("RestartSec=0", func(t *testing.T) {
+		s := bootStorm(t, swarmRuns, "")
+		s.start()
+		s.sh("systemctl start loop")
+		length := loopFor
+		if testing.Short() {
+			length /= 10
+		}
+		<-time.After(length) // the storm
+		s.sh("touch /var/over")
+		s.awaitEnds(1)
+		s.wantCalm()
+		s.wantRuns(loopUnit)
+		s.wantTruth(loopUnit)
+	})
+
+	t.Run("50 SIGKILLs", func(t *testing.T) {
+		s := bootStorm(t, swarmRuns, "")
+		s.start()
+		victims := strings.Fields("victim@1.service victim@2.service victim@3.service victim@4.service victim@5.service")
+		all, kills := strings.Join(victims, " "), 10
+		s.sh("systemctl start " + all)
+		for i := range kills {
+			s.sh("systemctl kill -s KILL " + all)
+			for _, unit := range victims {
+				s.awaitLife(unit, func(life gateway.Tally) bool { return life.Starts == i+2 })
+			}
+		}
+		s.sh("systemctl stop " + all)
+		s.wantCalm()
+		s.wantTruth(victims...)
+		for unit, got := range readState(t, s.Machine) {
+			if strings.HasPrefix(unit, "victim") && (got.Crashes != kills || got.LastCrash.Result != "signal" || got.LastCrash.Status != 9) {
+				t.Errorf("%s: counted %+v, want %d kills", unit, got, kills)
+			}
+		}
+	})
+
+	// PID 1 too waits for journald, 10 ms for each message before it loses it, and
+	// the storm would be a breeze; so it is told to write nothing of these units.
+	t.Run("the disk and journald stall", func(t *testing.T) {
+		s := bootStorm(t, swarmRuns, "LogLevelMax=emerg\n",
+			// As its own tracer's child it is the main process. With the filter, nothing
+			// but fsync(2) is slower than it would be.
+			"ExecStart=", "ExecStart=/usr/bin/strace -D -f --seccomp-bpf -T -e signal=none -e trace=fsync "+
+				"-e inject=fsync:delay_enter=5000000 -o "+fsyncs+" /opt/service-monitor")
+		s.start()
+		s.sh("systemctl kill -s STOP systemd-journald; systemctl start loop; " + startSwarm)
+		s.awaitEnds(swarm)
+		s.sh("touch /var/over")
+		s.awaitEnds(1)
+		s.wantStalled()
+		s.awaitSaved(append(swarmUnits(), loopUnit)...)
+		s.sh("systemctl kill -s CONT systemd-journald")
+		s.wantCalm()
+		s.wantRuns(append(swarmUnits(), loopUnit)...)
+	})
+}
+
+// fsyncs is the log of strace(1).
+const fsyncs = logDir + "/fsyncs"
+
+var delayed = regexp.MustCompile(`fsync\(.*\(DELAYED\) <(\d+)\.`)
+
+// wantStalled wants that the disk has stalled all the time.
+func (s *storm) wantStalled() {
+	s.t.Helper()
+	text, err := s.ReadFile(fsyncs)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	stalls := delayed.FindAllStringSubmatch(text, -1)
+	if len(stalls) < 2 {
+		s.t.Errorf("the disk did not stall: %q", text)
+	}
+	for _, stall := range stalls {
+		if stall[1] < "5" {
+			s.t.Errorf("a stall of less than 5 s: %q", stall[0])
+		}
+	}
+	s.t.Logf("%d stalls", len(stalls))
+}
+
+// awaitSaved waits until the state file has all runs of these units. Nothing
+// tells when a file is replaced, so it is read repeatedly.
+func (s *storm) awaitSaved(units ...string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
+	defer cancel()
+	runs := s.runs()
+	for {
+		state, missing := readState(s.t, s.Machine), ""
+		for _, unit := range units {
+			if state[unit].Starts != runs[unit] || state[unit].Stops != 1 {
+				missing = fmt.Sprintf("%s ran %d times; saved %+v", unit, runs[unit], state[unit])
+			}
+		}
+		if missing == "" {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			s.t.Fatal(missing)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// TestFallBehind lets the daemon fall behind until its bound is reached: whoever
+// reads its standard output reads no more while 200 units crash. It must read on
+// all the same, say what it has lost, and find it in the journal.
+func TestFallBehind(t *testing.T) {
+	const trigger = "trigger.service"
+	for _, tt := range []struct {
+		name     string
+		services []string
+	}{
+		{"units that are known", append(swarmUnits(), trigger)},
+		{"units of a glob, which appear meanwhile", []string{"swarm@*.service", trigger}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := bootStorm(t, 5, "", "StandardOutput=file:/run/console", "StandardError=journal",
+				"WatchdogSec=2min") // it would be right to end this
+			s.configure(t, map[string]any{"monitored_services": tt.services})
+			s.fallBehind()
+			// What comes after the gap is told of when the gap has been.
+			s.sh("systemctl start trigger")
+			s.awaitLogged(trigger, "Incrementing start counter -> 1")
+			s.crash(trigger)
+			s.awaitLogged(trigger, "Incrementing crash counter -> 1")
+			s.wantCalm()
+			s.wantRuns(swarmUnits()...)
+			s.wantTruth(append(swarmUnits(), trigger)...)
+		})
+	}
+}
+
+// fallBehind starts the daemon and the swarm, and lets the daemon write again
+// when the storm is over.
+func (s *storm) fallBehind() {
+	s.t.Helper()
+	s.sh("mkfifo -m 666 /run/console")
+	console := s.follow("sh", "-c", "exec cat 0<>/run/console")
+	s.start()
+	s.sh(startSwarm)
+	s.awaitEnds(swarm)
+	go func() {
+		for console.Scan() { // it is read again
+		}
+	}()
+	s.awaitLogged("fell behind and dropped signals", "swarm@")
+}
+
+// awaitLogged waits for a line of the log file. The journal may lag behind here,
+// and lack lines.
+func (s *storm) awaitLogged(texts ...string) {
+	s.t.Helper()
+	s.awaitLine([]string{"tail", "-n", "+1", "-F", logPath}, texts...)
+}
