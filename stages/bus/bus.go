@@ -43,6 +43,8 @@ type Signal struct {
 	Order binary.ByteOrder
 	// Time is when it was read from the socket.
 	Time time.Time
+	// Ending is true while the machine is going down.
+	Ending bool
 	// Clock is when a Snapshot was read, CLOCK_MONOTONIC in µs.
 	Clock uint64
 	// Runs are what the journal tells, of a Past, and of a Snapshot what was not
@@ -112,6 +114,7 @@ type Stage struct {
 	subscribed bool
 
 	known   map[string]bool // units that were ever handed on
+	ending  bool            // the machine is going down
 	catchUp catchUp
 	audit   audit
 	doubts  chan struct{} // holds a token while there is a Doubt
@@ -387,6 +390,10 @@ func (s *Stage) handle(ctx context.Context, p *port, it link.Item) error {
 // handOn sends a change on. Before a unit's first snapshot nothing can be made
 // of its changes, and the snapshot is younger than they are.
 func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
+	if it.Unit == watch.Shutdown {
+		s.ending = hasJob(it, s.ending)
+		return nil
+	}
 	present, known := s.units[it.Unit]
 	if !known && watch.Match(s.watch.Load().Globs, it.Unit) {
 		s.watch.Store(s.watch.Load().With(it.Unit))
@@ -405,7 +412,7 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 		s.await(it.Unit) // it was not asked for, because nothing had happened to it
 	}
 	s.audit.changed(it.Unit)
-	return s.emit(ctx, p, Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time})
+	return s.emit(ctx, p, Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time, Ending: s.ending})
 }
 
 // resolve begins a gap because of a doubt. Where there is one already, or no bus,

@@ -200,6 +200,7 @@ func TestSubscribesBeforeItAsks(t *testing.T) {
 		"GetNameOwner org.freedesktop.systemd1",
 		"AddMatch type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.systemd1.Manager',member='Reloading',path='/org/freedesktop/systemd1'",
 		"AddMatch type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',path='" + path + "'",
+		"AddMatch type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',path='/org/freedesktop/systemd1/unit/shutdown_2etarget'",
 		"Subscribe", "GetAll " + path,
 	} {
 		if got := r.bus.Called(); got != want {

@@ -174,6 +174,23 @@ func (s *Stage) snapshot(ctx context.Context, p *port, unit string, it link.Item
 	return s.emit(ctx, p, out)
 }
 
+// hasJob reports whether a unit is to be started or stopped, or what was known if
+// a change does not tell.
+func hasJob(it link.Item, known bool) bool {
+	r := wire.NewReader(it.Body, it.Order)
+	r.String() // the interface
+	for end := r.Array(8); r.More(end); {
+		r.Align(8)
+		key, sig := r.String(), r.Variant()
+		if string(key) == "Job" && string(sig) == "(uo)" {
+			r.Align(8)
+			return r.Uint32() != 0
+		}
+		r.Skip(sig)
+	}
+	return known
+}
+
 // monotonic is the time since boot as systemd and journald have it, in µs.
 func monotonic() uint64 {
 	var now unix.Timespec

@@ -336,9 +336,18 @@ func (t *telling) follow(u decode.Update, missed uint64) {
 		t.base.Missed = 0
 	}
 	if down(&u.Properties) && !l.Ended && (l.Ran || u.Entered != l.Entered) {
-		t.end(Cause{u.Result, u.MainCode, u.MainStatus})
+		t.end(cause(u, t.base.From))
 	}
 	t.giveUp(u)
+}
+
+// cause is how a run ended that was in a state before.
+func cause(u decode.Update, from string) Cause {
+	c := Cause{u.Result, u.MainCode, u.MainStatus}
+	if u.Ending && from == "deactivating" && c.Result == success {
+		c.Result = history.Shutdown
+	}
+	return c
 }
 
 func (t *telling) tellStart() {

@@ -33,6 +33,8 @@ func at(state string, invocation byte, more ...func(*decode.Update)) decode.Upda
 
 func snapshot(u *decode.Update) { u.Kind = decode.Snapshot }
 
+func ending(u *decode.Update) { u.Ending = true }
+
 func unloaded(u *decode.Update) { u.LoadState = "not-found" }
 
 func restarts(n uint32) func(*decode.Update) {
@@ -392,6 +394,22 @@ func TestStep(t *testing.T) {
 		want: []string{
 			"seen active", "stopped shutdown", "started", "stopped power-loss", "started", "stopped success",
 			"active -> inactive/dead", "caught up",
+		},
+	}, {
+		name: "stopped when the machine goes down",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("deactivating/stop-sigterm", 1, ending), at("inactive/dead", 1, ending),
+		},
+		want: []string{"seen active", "active -> deactivating/stop-sigterm", "deactivating -> inactive/dead", "stopped shutdown"},
+	}, {
+		name: "ended when the machine goes down, by itself or badly",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("inactive/dead", 1, ending), at("inactive/dead", 2), at("active/running", 2),
+			at("deactivating/stop-sigterm", 2, ending), at("failed/failed", 2, ending, result("timeout", killed, 9)),
+		},
+		want: []string{
+			"seen active", "active -> inactive/dead", "stopped success", "inactive -> active/running", "started",
+			"active -> deactivating/stop-sigterm", "deactivating -> failed/failed", "crashed timeout",
 		},
 	}, {
 		name:    "a boot of which nothing is left",

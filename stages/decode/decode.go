@@ -30,6 +30,7 @@ type Update struct {
 	Unit string
 	Time time.Time // when it was read from the bus
 	Properties
+	Ending bool // the machine is going down
 	// Of a Snapshot and of a Past, as in bus.Signal. An update of another kind
 	// that has a Cursor says that the journal has nothing of the unit before it.
 	Clock    uint64
@@ -88,7 +89,7 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[bus.Signal, Update]) e
 func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
 	out = Update{
 		Unit: in.Unit, Time: in.Time, Properties: s.units[in.Unit],
-		Clock: in.Clock, Runs: in.Runs, Tell: in.Tell, Cut: in.Cut,
+		Ending: in.Ending, Clock: in.Clock, Runs: in.Runs, Tell: in.Tell, Cut: in.Cut,
 		From: in.From, Restarts: in.Restarts, Cursor: in.Cursor, Since: in.Since, Told: in.Told,
 	}
 	before := out.Invocation

@@ -20,6 +20,12 @@ const unitPath = "/org/freedesktop/systemd1/unit/"
 // rule for all units of the system costs it.
 const pathRules = 32
 
+// Shutdown is the unit by which everything else is stopped when the machine is to
+// go down (systemd.special(7)). Its changes are always watched.
+const Shutdown = "shutdown.target"
+
+var shutdownPath = Escape(Shutdown)
+
 // IsGlob reports whether an entry of the list of services is a pattern
 // (glob(7)) and not the name of one unit.
 func IsGlob(entry string) bool { return strings.ContainsAny(entry, "*?[") }
@@ -99,6 +105,9 @@ func (w *Set) Unit(objectPath []byte) (string, bool) {
 	if unit, ok := w.units[string(objectPath)]; ok {
 		return unit, true
 	}
+	if string(objectPath) == shutdownPath {
+		return Shutdown, true
+	}
 	if len(w.Globs) == 0 {
 		return "", false
 	}
@@ -120,7 +129,7 @@ func (w *Set) Rules() []string {
 	if len(w.Globs) > 0 || len(w.units) > pathRules {
 		return append(rules, changes+"path_namespace='"+strings.TrimSuffix(unitPath, "/")+"'")
 	}
-	for _, objectPath := range slices.Sorted(maps.Keys(w.units)) {
+	for _, objectPath := range append(slices.Sorted(maps.Keys(w.units)), shutdownPath) {
 		rules = append(rules, changes+"path='"+objectPath+"'")
 	}
 	return rules
@@ -134,7 +143,10 @@ func (w *Set) Known(name string) (string, bool) {
 }
 
 // Named returns the unit that is monitored by or as a name of systemd's.
-func (w *Set) Named(name string) (string, bool) { return w.Unit([]byte(Escape(name))) }
+func (w *Set) Named(name string) (string, bool) {
+	unit, ok := w.Unit([]byte(Escape(name)))
+	return unit, ok && unit != Shutdown
+}
 
 // Escape returns the object path of a unit, as systemd's bus_path_escape makes
 // it: every byte but letters and digits (a leading digit too) becomes _xx.

@@ -45,15 +45,16 @@ func TestEscape(t *testing.T) {
 	}
 }
 
-// Few units have a rule each, many and globs one for all.
+// Few units, and what shuts the machine down, have a rule each, many and globs one
+// for all.
 func TestRules(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		set  *Set
 		want int
 	}{
-		{"two units", New([]string{"a.service", "b.service"}), 3},
-		{"a unit and its own name", New([]string{"sshd.service"}).Aliased("sshd.service", "ssh.service"), 3},
+		{"two units", New([]string{"a.service", "b.service"}), 4},
+		{"a unit and its own name", New([]string{"sshd.service"}).Aliased("sshd.service", "ssh.service"), 4},
 		{"a glob", New([]string{"a.service", "b-*.service"}), 2},
 		{"many", New(nil).With(many()...), 2},
 	} {
