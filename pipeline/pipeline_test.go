@@ -262,6 +262,39 @@ func TestLatestKeepsTheNewestPerKey(t *testing.T) {
 	})
 }
 
+// What an edge behind Latest keeps has not passed through the graph.
+func TestReadyWaitsForWhatLatestKeeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &said{watchdog: 30 * time.Second, begun: time.Now()}
+		g := New(s)
+		newest := Latest(g, Source(g, "numbers", numbers(1)), func(n int) int { return n })
+		Sink(g, "late", newest, stageFunc[int, None](func(ctx context.Context, p *Port[int, None]) error {
+			var in <-chan int
+			for receives := time.After(2 * time.Second); ; {
+				select {
+				case <-receives:
+					in = p.In
+				case _, ok := <-in:
+					if !ok {
+						return nil
+					}
+				case q := <-p.Probes:
+					q.Answer(Answer{})
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		}))
+		stop, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := g.Run(stop); err != nil {
+			t.Fatal(err)
+		}
+		// It is asked again after 1 ms, 2 ms, 4 ms and so on to 1 s.
+		s.want(t, "2.023s READY=1", "5s STOPPING=1 STATUS=saving and stopping")
+	})
+}
+
 func TestReadyWaitsForWhatIsOwed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &said{watchdog: 30 * time.Second, begun: time.Now()}

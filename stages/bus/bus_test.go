@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -82,10 +83,17 @@ type rig struct {
 	told    manager
 	log     *logtest.Hook
 	ended   chan error
+	doubt   func()
 }
 
 // start starts a source; prepare sets up the bus first.
 func start(t *testing.T, prepare func(*fakebus.Bus), services ...string) *rig {
+	t.Helper()
+	return startAudited(t, 0, prepare, services...)
+}
+
+// startAudited starts one that audits.
+func startAudited(t *testing.T, every time.Duration, prepare func(*fakebus.Bus), services ...string) *rig {
 	t.Helper()
 	b := fakebus.Start(t)
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", b.Address)
@@ -94,9 +102,10 @@ func start(t *testing.T, prepare func(*fakebus.Bus), services ...string) *rig {
 	}
 	log, hook := logtest.NewNullLogger()
 	log.SetLevel(logrus.DebugLevel)
-	r := &rig{t, b, make(lists), make(collector), make(manager, 1000), hook, make(chan error, 1)}
+	source := bus.New(log, 0, every)
+	r := &rig{t, b, make(lists), make(collector), make(manager, 1000), hook, make(chan error, 1), source.Doubt}
 	g := pipeline.New(r.told)
-	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", r.lists), bus.New(log, 0, 0)), r.signals)
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", r.lists), source), r.signals)
 	go func() { r.ended <- g.Run(context.Background()) }()
 	r.lists <- bus.List{Services: services}
 	return r
@@ -561,6 +570,55 @@ func TestAlias(t *testing.T) {
 	r.want("forgotten syslog.service ")
 	r.play(change("ssh.service", "active"))
 	r.want("changed sshd.service active")
+	r.stop()
+}
+
+func entered(state string, at uint64) []byte {
+	p := properties(state)
+	p["StateChangeTimestampMonotonic"] = dbus.MakeVariant(at)
+	return fakebus.Body(p)
+}
+
+// A unit that is in another state, and has announced nothing, is the sign of a
+// subscription that systemd has forgotten: everything is begun anew.
+func TestForgottenSubscription(t *testing.T) {
+	since := func(at uint64) fakebus.Reply {
+		return fakebus.Reply{Signature: "v", Body: fakebus.Body(dbus.MakeVariant(at))}
+	}
+	r := startAudited(t, 10*time.Millisecond, func(b *fakebus.Bus) {
+		b.Snapshot("a.service", entered("active", 100))
+		b.Reply("Get", since(100))
+	}, "a.service")
+	r.want("snapshot a.service active")
+	for range 3 { // all is well
+		r.bus.Await("Get org.freedesktop.systemd1.Unit")
+	}
+	r.play(change("a.service", "activating")) // and said so
+	r.want("changed a.service activating")
+	r.bus.Snapshot("a.service", entered("failed", 200))
+	r.sync("a.service")
+	r.want("snapshot a.service failed")
+	r.bus.Snapshot("a.service", entered("inactive", 300))
+	r.bus.Reply("Get", since(300)) // behind our back
+	r.want("snapshot a.service inactive")
+	r.bus.Reply("Get", since(300))
+	r.stop()
+	var reports int
+	for _, e := range r.log.AllEntries() {
+		if strings.Contains(fmt.Sprint(e.Data["error"]), "systemd no longer announces what happens: a.service has changed") {
+			reports++
+		}
+	}
+	if reports != 1 {
+		t.Errorf("%d reports, want 1", reports)
+	}
+}
+
+func TestDoubtBeginsAGap(t *testing.T) {
+	r := start(t, snapshots("a.service active", "b.service active"), "a.service", "b.service")
+	r.want("snapshot a.service active", "snapshot b.service active")
+	r.doubt()
+	r.want("snapshot a.service active", "snapshot b.service active")
 	r.stop()
 }
 

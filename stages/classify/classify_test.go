@@ -732,6 +732,38 @@ func TestRun(t *testing.T) {
 	})
 }
 
+// An end that was not announced is left to the journal: until there is a snapshot,
+// nothing is believed of the unit. Others are not touched.
+func TestDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var facts []Transition
+		doubts := 0
+		other := at("active/running", 7, snapshot)
+		other.Unit = "b.service"
+		ended := at("failed/failed", 7, result("exit-code", exited, 1))
+		ended.Unit = "b.service"
+		g := pipeline.New(nil)
+		updates := pipeline.Source(g, "player", player{
+			at("active/running", 1, snapshot), other, at("failed/failed", 2), at("failed/failed", 2), ended,
+			past(2, run(1, "signal", 0), run(2, "resources", 0)), at("failed/failed", 2, recovered()), at("active/running", 3),
+		})
+		pipeline.Sink(g, "collector", pipeline.Add(g, "classify", updates, New(nil, func() { doubts++ })), collector{&facts})
+		if err := g.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			"seen active", "seen active", "active -> failed/failed", "crashed exit-code",
+			"crashed signal", "started", "crashed resources", "active -> failed/failed", "caught up", "failed -> active/running", "started",
+		}
+		if diff := cmp.Diff(want, told(facts)); diff != "" {
+			t.Errorf("facts (-want +got):\n%s", diff)
+		}
+		if doubts != 1 {
+			t.Errorf("%d doubts, want 1", doubts)
+		}
+	})
+}
+
 func BenchmarkStepRepeat(b *testing.B) {
 	u := at("active/running", 1)
 	life, _ := step(Life{}, at("active/running", 1, snapshot))
