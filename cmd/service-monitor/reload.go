@@ -11,7 +11,6 @@ import (
 	"service-monitor/cmd/service-monitor/internal/config"
 	"service-monitor/pipeline"
 	"service-monitor/stages/bus"
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/count"
 )
 
@@ -23,11 +22,11 @@ type reloader struct {
 }
 
 func newReloader(m *monitor, known map[string]count.Tally) *reloader {
-	cursors := make(map[string]history.Place, len(known))
+	units := make(map[string]bus.Known, len(known))
 	for unit, tally := range known {
-		cursors[unit] = tally.Life.Cursor
+		units[unit] = bus.Known{Name: tally.Life.Name, Cursor: tally.Life.Cursor}
 	}
-	return &reloader{m, bus.List{Services: m.command.Config.Services, Known: cursors}}
+	return &reloader{m, bus.List{Services: m.command.Config.Services, Known: units}}
 }
 
 // Run sends lists until the monitor is to stop.

@@ -69,9 +69,14 @@ type Signal struct {
 // A List is which services are to be monitored: names and globs.
 type List struct {
 	Services []string
-	// Known are units that were monitored before, by an earlier process, and from
-	// where to read in the journal what happened since.
-	Known map[string]history.Place
+	// Known are units that were monitored before, by an earlier process.
+	Known map[string]Known
+}
+
+// Known is what an earlier process knew of a unit.
+type Known struct {
+	Name   string        // its own, if that is another one
+	Cursor history.Place // from where to read in the journal what happened since
 }
 
 // ErrNoBus ends the source when the bus could not be reached at start.
@@ -218,9 +223,12 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 	first := old == nil
 	if first {
 		old = watch.New(nil).With(slices.Collect(maps.Keys(list.Known))...)
-		s.cursor = oldest(slices.Collect(maps.Values(list.Known)))
-		for unit := range list.Known {
+		for unit, known := range list.Known {
 			s.known[unit] = true
+			s.cursor = oldest(s.cursor, known.Cursor)
+			if known.Name != "" {
+				old = old.Aliased(unit, known.Name)
+			}
 		}
 	}
 	s.watch.Store(old.Relisted(list.Services))

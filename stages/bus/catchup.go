@@ -413,16 +413,13 @@ func glimpse(s Signal) (g glance) {
 	return g
 }
 
-// oldest returns the earliest place. What lies between it and the others is read
-// again; no run is counted twice.
-func oldest(places []history.Place) history.Place {
-	var first history.Place
-	for _, p := range places {
-		if p != "" && (first == "" || p.Before(first)) {
-			first = p
-		}
+// oldest returns the earlier place of two. What lies between them is read again; no
+// run is counted twice.
+func oldest(a, b history.Place) history.Place {
+	if a == "" || b != "" && b.Before(a) {
+		return b
 	}
-	return first
+	return a
 }
 
 // ping asks PID 1 for a sign of life.

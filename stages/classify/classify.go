@@ -15,6 +15,8 @@ import (
 
 // A Life is what is known of a unit: all that the classifier needs of the past.
 type Life struct {
+	// Name is the unit's own name, where it is monitored by another.
+	Name        string            `json:"name,omitempty"`
 	ActiveState string            `json:"active_state"`
 	SubState    string            `json:"sub_state"`
 	Invocation  decode.Invocation `json:"invocation,omitzero"`
@@ -178,7 +180,7 @@ func step(was Life, u decode.Update) (Life, []Transition) {
 	if !was.Known() && t.see(u) {
 		return t.life, t.facts
 	}
-	if u.Kind == decode.Snapshot {
+	if t.life.Name = alias(u); u.Kind == decode.Snapshot {
 		t.gap(u)
 	}
 	t.miss(u.Invocation)
@@ -188,6 +190,14 @@ func step(was Life, u decode.Update) (Life, []Transition) {
 	t.follow(u, missed)
 	t.catchUp(u)
 	return t.life, t.facts
+}
+
+// alias returns the unit's own name, where that is another one.
+func alias(u decode.Update) string {
+	if u.Name == u.Unit {
+		return ""
+	}
+	return u.Name
 }
 
 // down reports whether no process of the unit is there or is being started.
@@ -209,6 +219,7 @@ func (t *telling) see(u decode.Update) bool {
 		return false
 	}
 	t.life = Life{
+		Name:        alias(u),
 		ActiveState: u.State(),
 		SubState:    u.SubState,
 		Invocation:  u.Invocation,
@@ -322,7 +333,7 @@ func (t *telling) follow(u decode.Update, missed uint64) {
 	// because the journal may tell of it again.
 	if u.Invocation != l.Invocation && !u.Invocation.IsZero() {
 		*l = Life{
-			ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor, Since: l.Since,
+			Name: l.Name, ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor, Since: l.Since,
 			Invocation: u.Invocation, Entered: u.Entered, Begun: u.Entered, Untold: true,
 		}
 	}

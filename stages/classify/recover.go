@@ -115,7 +115,7 @@ func (t *telling) relate(runs []history.Run, tell int) {
 		t.lost = t.lost || l.Running() || l.Untold
 		t.miss(r.Invocation) // or the journal lacks the end of the one before
 		*l = Life{
-			ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor, Since: l.Since,
+			Name: l.Name, ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor, Since: l.Since,
 			Invocation: r.Invocation, Begun: r.Clock, Ran: true, Untold: true,
 		}
 		t.relive(r)

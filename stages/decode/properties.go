@@ -40,10 +40,11 @@ func (i *Invocation) UnmarshalText(text []byte) error {
 }
 
 // Properties are what matters of a service (org.freedesktop.systemd1(5)).
-// The first five are only in the Unit half of a change, the others only in its
+// Those up to Entered are only in the Unit half of a change, the others only in its
 // Service half.
 type Properties struct {
-	LoadState   string // known from snapshots alone: its changes are not announced
+	Name        string // Id; like LoadState, known from snapshots alone
+	LoadState   string // its changes are not announced
 	ActiveState string
 	SubState    string
 	Invocation  Invocation
@@ -136,6 +137,10 @@ func (w *walker) dict(r *wire.Reader, p *Properties) {
 		r.Align(8)
 		name, sig := r.String(), r.Variant()
 		switch string(name) {
+		case "Id":
+			if expect(r, sig, "s") {
+				p.Name = string(r.String())
+			}
 		case "LoadState":
 			w.text(r, sig, &p.LoadState)
 		case "ActiveState":

@@ -107,3 +107,18 @@ func compareWithJournal(t *testing.T, m *gateway.Machine, units []string) {
 		t.Logf("log:\n%s", text)
 	}
 }
+
+// A unit that is monitored by an alias stands in the journal by its own name.
+func TestGapOfAnAlias(t *testing.T) {
+	const alias, own = "alias.service", "own.service"
+	b := bootBed(t, map[string]string{own: flaps}, []string{alias})
+	b.sh("ln -s own.service /etc/systemd/system/alias.service; systemctl daemon-reload; systemctl start service-monitor; systemctl start own")
+	b.awaitLog("", alias, "Incrementing crash counter -> 3")
+	b.sh("systemctl kill -s KILL service-monitor")
+	b.awaitCrashes(own, b.truth()[own].Crashes+5)
+	b.sh("systemctl start service-monitor; systemctl stop own; systemctl restart service-monitor; systemctl stop service-monitor")
+	truth, state := b.truth()[own], readState(t, b.Machine)[alias]
+	if got := state.tally(truth); !cases.Match(got, truth) || got.Scheduled != truth.Scheduled || state.AtLeast {
+		t.Errorf("(-journal +counted, at least: %v)\n- %+v\n+ %+v", state.AtLeast, truth, got)
+	}
+}
