@@ -144,7 +144,9 @@ func (r *Reader) scan(ctx context.Context, args []string, take func(*record) (bo
 
 // leaveMark writes an entry of our own into the journal and returns what names it.
 // journald takes entries in the order in which they were sent to its socket, so
-// once the mark can be read, all that PID 1 wrote before it can be read, too.
+// once the mark can be read, all that PID 1 wrote before it can be read, too. It has
+// the priority of most of that, and so is stored where that is (journald.conf(5),
+// MaxLevelStore=).
 func leaveMark() (string, error) {
 	name := rand.Text()
 	journal, err := net.Dial("unixgram", socket)
@@ -153,7 +155,7 @@ func leaveMark() (string, error) {
 	}
 	defer journal.Close()
 	journal.SetDeadline(time.Now().Add(sendLimit))
-	_, err = fmt.Fprintf(journal, "MESSAGE=reading what happened while nobody watched\nPRIORITY=7\nSYSLOG_IDENTIFIER=service-monitor\nMESSAGE_ID=%s\nMONITOR_MARK=%s\n", markID, name)
+	_, err = fmt.Fprintf(journal, "MESSAGE=reading what happened while nobody watched\nPRIORITY=6\nSYSLOG_IDENTIFIER=service-monitor\nMESSAGE_ID=%s\nMONITOR_MARK=%s\n", markID, name)
 	if err != nil {
 		return "", fmt.Errorf("%w (%w)", ErrStalled, err)
 	}
