@@ -355,7 +355,11 @@ func (s *Stage) receive(ctx context.Context, p *port) error {
 			return nil
 		}
 	}
-	if len(dropped) > 0 {
+	switch {
+	case len(dropped) == 0:
+	case s.catchUp.phase == reading:
+		s.catchUp.forget() // the journal has them all
+	default:
 		signals := 0
 		for _, n := range dropped {
 			signals += n

@@ -305,7 +305,7 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 			last[signal.Unit] = i
 		}
 	}
-	w, told := s.watch.Load(), c.reader != nil && !c.reader.Lossy()
+	w, told := s.watch.Load(), c.reader != nil && c.from != "" && !c.reader.Lossy()
 	var out []Signal
 	for i, signal := range held {
 		unit := signal.Unit
@@ -322,7 +322,7 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 		out = append(out, signal)
 	}
 	if c.reader != nil {
-		if !told {
+		if c.reader.Lossy() {
 			s.log.Warn("the journal lacks some of what happened while nobody watched; counts are at least right")
 		}
 		s.cursor = c.place

@@ -245,7 +245,10 @@ func (l *lives) happen() {
 func (l *lives) compare() {
 	t := l.t
 	t.Helper()
-	l.sh("systemctl stop " + strings.Join(l.units, " ")) // and what systemd would restart is not
+	// What systemd would restart is not, once it is stopped. A start that is still
+	// queued may cancel a stop.
+	stop := "systemctl stop " + strings.Join(l.units, " ")
+	l.sh(stop + " || " + stop + " || " + stop)
 	// To start waits until all that was missed is known, and to stop until it is saved.
 	l.sh("systemctl start service-monitor; systemctl restart service-monitor; systemctl stop service-monitor")
 	truth, state := l.truth(), readState(t, l.Machine)
