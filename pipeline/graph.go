@@ -56,12 +56,12 @@ func Source[Out any](g *Graph, name string, s Stage[None, Out]) *Stream[Out] {
 
 // Add adds a stage that receives all of in, and returns what it sends.
 func Add[In, Out any](g *Graph, name string, in *Stream[In], s Stage[In, Out]) *Stream[Out] {
-	return add(g, name, in.edge(), s)
+	return add(g, name, in.edge(nil), s)
 }
 
 // Sink adds a stage that receives all of in and sends nothing.
 func Sink[In any](g *Graph, name string, in *Stream[In], s Stage[In, None]) {
-	add(g, name, in.edge(), s)
+	add(g, name, in.edge(nil), s)
 }
 
 func add[In, Out any](g *Graph, name string, in <-chan In, s Stage[In, Out]) *Stream[Out] {

@@ -51,8 +51,8 @@ type health struct {
 	notifier Notifier
 	nudges   chan struct{}
 	reloads  chan struct{}
-	status   string         // the last that was sent
-	holding  []*atomic.Bool // whether each edge behind Latest keeps something
+	status   string          // the last that was sent
+	kept     []*atomic.Int64 // what each edge behind Latest keeps
 }
 
 func newHealth(n Notifier) health {
@@ -130,8 +130,7 @@ func (h *health) watch(ctx, stop context.Context, stages []*member) {
 			continue
 		}
 		asked := time.Now()
-		r := round(ctx, stages, limit)
-		r.owing = r.owing || slices.ContainsFunc(h.holding, (*atomic.Bool).Load)
+		r := h.round(ctx, stages, limit)
 		last = time.Now()
 		switch {
 		case ctx.Err() != nil:
@@ -175,12 +174,14 @@ type outcome struct {
 }
 
 // round asks every stage that still runs, from the first to the last.
-func round(ctx context.Context, stages []*member, limit time.Duration) outcome {
+func (h *health) round(ctx context.Context, stages []*member, limit time.Duration) outcome {
 	var r outcome
 	var parts []string
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	for _, m := range stages {
+		// What the stages before have sent, and is not kept now, this one has received.
+		r.owing = r.owing || slices.ContainsFunc(h.kept, func(kept *atomic.Int64) bool { return kept.Load() > 0 })
 		reply := make(chan Answer, 1)
 		select {
 		case m.probes <- Probe{reply}:

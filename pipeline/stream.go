@@ -7,19 +7,26 @@ import (
 
 // A Stream is what one stage sends. It is wired before the graph runs.
 type Stream[T any] struct {
-	edges []chan T
+	edges []edge[T]
 }
 
-func (s *Stream[T]) edge() <-chan T {
+type edge[T any] struct {
+	c chan T
+	// sent is, of an edge that keeps messages, how many were sent and have neither
+	// been received nor replaced. nil where none are kept.
+	sent *atomic.Int64
+}
+
+func (s *Stream[T]) edge(sent *atomic.Int64) <-chan T {
 	// Unbuffered, so that order, back-pressure and "settled" need no thought.
-	e := make(chan T)
+	e := edge[T]{make(chan T), sent}
 	s.edges = append(s.edges, e)
-	return e
+	return e.c
 }
 
 func (s *Stream[T]) close() {
 	for _, e := range s.edges {
-		close(e)
+		close(e.c)
 	}
 }
 
@@ -27,9 +34,9 @@ func (s *Stream[T]) close() {
 // messages that its receiver has not yet taken, it keeps the newest per key.
 // What is kept is delivered before the stream ends.
 func Latest[T any, K comparable](g *Graph, in *Stream[T], key func(T) K) *Stream[T] {
-	from, out := in.edge(), &Stream[T]{}
-	holding := new(atomic.Bool)
-	g.health.holding = append(g.health.holding, holding)
+	kept := new(atomic.Int64)
+	from, out := in.edge(kept), &Stream[T]{}
+	g.health.kept = append(g.health.kept, kept)
 	g.pumps = append(g.pumps, func(ctx context.Context) {
 		defer out.close()
 		newest := make(map[K]T)
@@ -38,9 +45,8 @@ func Latest[T any, K comparable](g *Graph, in *Stream[T], key func(T) K) *Stream
 			var to chan<- T
 			var head T
 			if len(order) > 0 {
-				to, head = out.edges[0], newest[order[0]]
+				to, head = out.edges[0].c, newest[order[0]]
 			}
-			holding.Store(len(order) > 0)
 			select {
 			case v, ok := <-from:
 				if !ok {
@@ -48,11 +54,14 @@ func Latest[T any, K comparable](g *Graph, in *Stream[T], key func(T) K) *Stream
 					break
 				}
 				k := key(v)
-				if _, waiting := newest[k]; !waiting {
+				if _, waiting := newest[k]; waiting {
+					kept.Add(-1)
+				} else {
 					order = append(order, k)
 				}
 				newest[k] = v
 			case to <- head:
+				kept.Add(-1)
 				delete(newest, order[0])
 				order = order[1:]
 			case <-ctx.Done():
@@ -79,9 +88,12 @@ type Port[In, Out any] struct {
 // ctx's error when ctx is done first; then v may be lost.
 func (p *Port[In, Out]) Send(ctx context.Context, v Out) error {
 	for _, e := range p.out.edges {
+		if e.sent != nil {
+			e.sent.Add(1) // before it is received, or a round could find nothing kept
+		}
 		for sent := false; !sent; {
 			select {
-			case e <- v:
+			case e.c <- v:
 				sent = true
 			case q := <-p.Probes:
 				q.Answer(Answer{Owing: true, sending: true})

@@ -5,7 +5,6 @@ package bus
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,64 +19,6 @@ import (
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/watch"
 )
-
-// Kind says what a Signal is.
-type Kind uint8
-
-// The kinds of Signal.
-const (
-	Changed   Kind = iota // PropertiesChanged: the body is sa{sv}as
-	Snapshot              // all properties of the unit: the body is a{sv}
-	Missing               // systemd refuses to show the unit; no body
-	Forgotten             // the unit is no longer monitored; no body
-	Past                  // what the journal tells of a time when nobody watched; no body
-	Checked               // all properties, of which all changes were handed on; the body is a{sv}
-	Unchanged             // nothing happened to the unit, and the journal tells nothing of it; no body
-)
-
-// A Signal is what PID 1 said of one unit.
-type Signal struct {
-	Kind  Kind
-	Unit  string
-	Body  []byte
-	Order binary.ByteOrder
-	// Time is when it was read from the socket.
-	Time time.Time
-	// Ending is true while the machine is going down.
-	Ending bool
-	// Clock is when a Snapshot was read, CLOCK_MONOTONIC in µs.
-	Clock uint64
-	// Runs are what the journal tells, of a Past, and of a Snapshot what was not
-	// told before. Of a Past, the first Tell are to be told; Cut, where it is not
-	// empty, is how the boot ended, at Time, that everything before was of.
-	Runs []history.Run
-	Tell int
-	Cut  string
-	// From is from where the journal was read, and Restarts how many restarts it
-	// has had scheduled since, up to the last run that is told or to the snapshot.
-	From     history.Place
-	Restarts uint32
-	// Cursor is from where to read the journal after the next time when nobody
-	// watches, of a Snapshot (empty where it cannot be read) and of Unchanged. Since
-	// is how many of the restarts are behind it. Told, of a Snapshot, is true if the
-	// journal has told all since the last cursor.
-	Cursor history.Place
-	Since  uint32
-	Told   bool
-}
-
-// A List is which services are to be monitored: names and globs.
-type List struct {
-	Services []string
-	// Known are units that were monitored before, by an earlier process.
-	Known map[string]Known
-}
-
-// Known is what an earlier process knew of a unit.
-type Known struct {
-	Name   string        // its own, if that is another one
-	Cursor history.Place // from where to read in the journal what happened since
-}
 
 // ErrNoBus ends the source when the bus could not be reached at start.
 var ErrNoBus = errors.New("no system bus")

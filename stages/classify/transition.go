@@ -50,6 +50,43 @@ type Transition struct {
 	Life Life
 }
 
+// A Life is what is known of a unit: all that the classifier needs of the past.
+type Life struct {
+	// Name is the unit's own name, where it is monitored by another.
+	Name        string            `json:"name,omitempty"`
+	ActiveState string            `json:"active_state"`
+	SubState    string            `json:"sub_state"`
+	Invocation  decode.Invocation `json:"invocation,omitzero"`
+	NRestarts   uint32            `json:"n_restarts,omitzero"`
+	// Entered is when the state was entered (µs since boot) that was there when
+	// the invocation was announced.
+	Entered uint64 `json:"entered,omitzero"`
+	// Begun is about when the invocation was announced (µs since boot): what the
+	// journal received earlier in this boot is of the ones before it.
+	Begun uint64 `json:"begun,omitzero"`
+	// Ran: the invocation was seen other than down. Ended: it is over.
+	Ran   bool `json:"ran,omitzero"`
+	Ended bool `json:"ended,omitzero"`
+	// Untold: the invocation is announced, and Started is owed with the next change.
+	Untold bool `json:"untold,omitzero"`
+	// Retrying: systemd was to restart it after this invocation. GivenUp: and did not.
+	Retrying bool `json:"retrying,omitzero"`
+	GivenUp  bool `json:"given_up,omitzero"`
+	// Scheduled is how many restarts after this invocation were told of.
+	Scheduled uint32 `json:"scheduled,omitzero"`
+	// Since is how many restarts were told of that were scheduled behind the cursor.
+	Since uint32 `json:"since,omitzero"`
+	// Cursor is from where the journal is to be read after the next gap. All that
+	// is known of the unit is of the cursor's boot.
+	Cursor history.Place `json:"cursor,omitzero"`
+}
+
+// Known reports whether the unit was ever observed.
+func (l *Life) Known() bool { return l.ActiveState != "" }
+
+// Running reports whether an invocation was told of that has not ended.
+func (l *Life) Running() bool { return !l.Invocation.IsZero() && !l.Ended && !l.Untold }
+
 // A Cause says how an invocation ended.
 type Cause struct {
 	// Result is systemd's (systemd.service(5), "SERVICE_RESULT"), or "unknown".
