@@ -104,7 +104,7 @@ func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, count.E
 			}
 			events = events[1:]
 		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{})
+			q.Answer(pipeline.Answer{Owing: len(events) > 0 && events[0].at <= w.since()})
 		case <-ctx.Done():
 			return nil
 		}
