@@ -353,7 +353,7 @@ func (s *storm) fallBehind() {
 		for console.Scan() { // it is read again
 		}
 	}()
-	s.awaitLogged("fell behind and dropped signals", "swarm@")
+	s.awaitLogged("fell behind and dropped signals", "units: ")
 }
 
 // awaitLogged waits for a line of the log file. The journal may lag behind here,
