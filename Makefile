@@ -10,7 +10,9 @@ MAXSIZE := 8388608
 # Debian 11, 12 and 13, whose systemd is 247, 252 and 257. A root of each is made
 # once, and again when it was deleted.
 RELEASES := bullseye bookworm trixie
-ROOTS    ?= $(or $(XDG_CACHE_HOME),/var/cache)/service-monitor
+# What the tests need in a root. Its name is in the path: another list, other roots.
+PACKAGES := dbus,strace,systemd-sysv
+ROOTS    ?= $(or $(XDG_CACHE_HOME),/var/cache)/service-monitor/$(PACKAGES)
 # The release that this machine itself is, if it is one.
 HOST     := $(shell . /etc/os-release && echo $$VERSION_CODENAME)
 # Where apt has Debian from; empty is what debootstrap takes then.
@@ -66,7 +68,7 @@ $(RELEASES:%=booted-%): booted-%: $(ROOTS)/%
 $(RELEASES:%=$(ROOTS)/%): $(ROOTS)/%: | deps
 	$(SUDO) mkdir -p $(ROOTS)
 	$(SUDO) flock $(ROOTS) unshare --mount sh -ec '[ ! -d $@ ] || exit 0; rm -rf $@.new; \
-		debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,strace $* $@.new $(MIRROR); \
+		debootstrap --variant=minbase --include=$(PACKAGES) $* $@.new $(MIRROR); \
 		rm $@.new/var/cache/apt/archives/*.deb; mv $@.new $@'
 
 cross: ## build for each architecture, static, and check the size

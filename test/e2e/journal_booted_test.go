@@ -23,7 +23,7 @@ const (
 // and the journal is no longer the truth: here the unit counts its own runs.
 func TestStalledJournal(t *testing.T) {
 	t.Parallel() // it mostly waits
-	const unit, runs = "storm.service", 130
+	const unit, runs = "storm.service", 50
 	b := bootBed(t, map[string]string{unit: "[Unit]\nStartLimitIntervalSec=0\n" +
 		"[Service]\nExecStart=/bin/sh /opt/storm\nRestart=on-failure\nRestartSec=0\nStandardOutput=null\nStandardError=null\n"},
 		[]string{unit}, "WatchdogSec=2s")

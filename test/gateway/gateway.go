@@ -44,7 +44,7 @@ type Options struct {
 	System string
 
 	// Units are unit files by unit name, below /etc/systemd/system. An
-	// empty one masks that unit.
+	// empty one masks that unit. On systemd 247, RestartSec=0 becomes 1ms.
 	Units map[string]string
 
 	// Files are further files: text by path. Paths are absolute, and not

@@ -205,6 +205,19 @@ func again(t *testing.T, m *gateway.Machine, off func() error) {
 	}
 }
 
+// TestPowerOffAmidRestarts stops units at any moment of their restart.
+func TestPowerOffAmidRestarts(t *testing.T) {
+	t.Parallel()
+	const loops = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=0\n"
+	m := gatewaytest.Boot(t, gateway.Options{Units: map[string]string{"a.service": loops, "b.service": loops, "c.service": loops}})
+	for range 3 {
+		if _, err := m.Run(t.Context(), "systemctl", "start", "a", "b", "c"); err != nil {
+			t.Fatal(err)
+		}
+		again(t, m, m.PowerOff)
+	}
+}
+
 func TestAwait(t *testing.T) {
 	t.Parallel()
 	m := gatewaytest.Boot(t, gateway.Options{Units: map[string]string{

@@ -92,7 +92,7 @@ func plant(root string, o Options) error {
 	}
 	units := make(map[string]string, len(o.Units))
 	for name, text := range o.Units {
-		units[unitPath(name)] = text
+		units[unitPath(name)] = pausing(system, text)
 	}
 	return errors.Join(
 		mkdir(root, "usr", "etc", "var", "run", "tmp", "dev", "proc", "sys", "root", unitPath("")),
@@ -100,6 +100,16 @@ func plant(root string, o Options) error {
 		write(root, files), write(root, units), write(root, o.Files),
 		os.Symlink(bootTarget, filepath.Join(root, unitPath("default.target"))),
 	)
+}
+
+// pausing is a unit file that systemd 247 can stop. There, a unit that is to be
+// stopped while it waits for its restart waits once more; and if RestartSec=0,
+// PID 1 does that for ever and nothing else (service_enter_restart()).
+func pausing(system, text string) string {
+	if _, err := os.Stat(filepath.Join(system, "usr/lib/systemd/libsystemd-shared-247.so")); err != nil {
+		return text
+	}
+	return strings.ReplaceAll(text, "RestartSec=0\n", "RestartSec=1ms\n")
 }
 
 // links repeats those links of the system's root that lead into /usr: bin,
