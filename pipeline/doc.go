@@ -47,6 +47,9 @@
 // was known when the first stage answered has passed through every stage. A reload is told
 // the same way: RELOADING=1, and READY=1 after the next settled round.
 //
+// As long as rounds are complete, a start may take its time: EXTEND_TIMEOUT_USEC=
+// is told now and then until READY=1.
+//
 // Each answer carries the stage's part of the STATUS= line, so that no state
 // is shared for it. A stage whose part has changed asks for a round with
 // [Port.Nudge]; such rounds are at least [StatusGap] apart. Nothing else wakes

@@ -16,6 +16,9 @@ const (
 	// something is asked again at start and at reload. A nudge asks at once.
 	settleRetry    = time.Millisecond
 	settleRetryMax = time.Second
+	// startExtension is how long a start may still take after each round that was
+	// complete: it takes long where much was missed. It is told every third of that.
+	startExtension = 30 * time.Second
 )
 
 // A Notifier tells the service manager, in the terms of sd_notify(3).
@@ -89,6 +92,7 @@ func (h *health) watch(ctx, stop context.Context, stages []*member) {
 		settling = settleRetry
 		renew    <-chan time.Time // armed while a nudge is owed a round
 		last     time.Time
+		extended = time.Now()
 		stopped  = stop.Done() // nil once it was told
 		stopping bool
 		alive    string // what a complete round says; nothing before READY=1
@@ -150,7 +154,12 @@ func (h *health) watch(ctx, stop context.Context, stages []*member) {
 				settle.Reset(settling)
 				settling = min(2*settling, settleRetryMax)
 			}
-			h.say(r.status, alive)
+			assignment := alive
+			if alive == "" && last.Sub(extended) >= startExtension/3 {
+				extended = last
+				assignment = fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", startExtension.Microseconds())
+			}
+			h.say(r.status, assignment)
 		}
 	}
 }

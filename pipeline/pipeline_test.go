@@ -337,6 +337,32 @@ func TestReadyWaitsForWhatIsOwed(t *testing.T) {
 	})
 }
 
+// A start that takes long is not ended by systemd while the stages answer.
+func TestStartIsExtended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &said{begun: time.Now()}
+		g := New(s)
+		sent := Source(g, "source", stageFunc[None, int](func(ctx context.Context, p *Port[None, int]) error {
+			for begun := time.Now(); ; {
+				select {
+				case q := <-p.Probes:
+					q.Answer(Answer{Owing: time.Since(begun) < 25*time.Second})
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		}))
+		Sink(g, "sink", sent, each(fine, func(context.Context, int) {}))
+		stop, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := g.Run(stop); err != nil {
+			t.Fatal(err)
+		}
+		s.want(t, "10.023s EXTEND_TIMEOUT_USEC=30000000", "20.023s EXTEND_TIMEOUT_USEC=30000000", "25.023s READY=1",
+			"1m0s STOPPING=1 STATUS=saving and stopping")
+	})
+}
+
 func TestRoundsPingTheWatchdogAtAThird(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &said{watchdog: 30 * time.Second, begun: time.Now()}

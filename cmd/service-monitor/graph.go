@@ -17,7 +17,8 @@ import (
 //	config ─lists─▶ bus ─signals─▶ decode ─updates─▶ classify ─transitions─▶ count ─events─┬─(latest)─▶ persist
 //	                                                                                       └──────────▶ logsink
 //
-// Nothing runs yet.
+// Where changes do not tell what happened, classify doubts, and bus tells it from
+// the journal. Nothing runs yet.
 func (m *monitor) graph(state persist.Store, known map[string]count.Tally, n pipeline.Notifier) *pipeline.Graph {
 	g := pipeline.New(n)
 	c := m.command.Config

@@ -155,7 +155,7 @@ func leaveMark() (string, error) {
 	}
 	defer journal.Close()
 	journal.SetDeadline(time.Now().Add(sendLimit))
-	_, err = fmt.Fprintf(journal, "MESSAGE=reading what happened while nobody watched\nPRIORITY=6\nSYSLOG_IDENTIFIER=service-monitor\nMESSAGE_ID=%s\nMONITOR_MARK=%s\n", markID, name)
+	_, err = fmt.Fprintf(journal, "MESSAGE=reading the journal up to here\nPRIORITY=6\nSYSLOG_IDENTIFIER=service-monitor\nMESSAGE_ID=%s\nMONITOR_MARK=%s\n", markID, name)
 	if err != nil {
 		return "", fmt.Errorf("%w (%w)", ErrStalled, err)
 	}
