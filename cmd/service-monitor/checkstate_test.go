@@ -80,6 +80,11 @@ func TestCheckState(t *testing.T) {
 		errors string
 	}{
 		{"good", counted, config.ExitOK, "s.json: 2 services, all counts balance\n", ""},
+		{"times that are not trusted", strings.NewReplacer(
+			`"logged_unloaded": false,`, `"logged_unloaded": false, "last_change_untrusted": true,`,
+			`2025-07-07 10:15:23`, `1970-01-01 00:01:10`,
+			`"time": "2025-07-07T10:15:22.5+02:00",`, `"time": "1970-01-01T00:01:10Z", "untrusted": true, "boot_id": "0102", "monotonic_usec": 70000000,`,
+		).Replace(counted), config.ExitOK, "s.json: 2 services, all counts balance\n", ""},
 		{"no services", "{}", config.ExitOK, "s.json: 0 services, all counts balance\n", ""},
 		{"of the Python monitor", imported, config.ExitOK,
 			"s.json: 1 services, of which 0 balance and 1 cannot be checked: not seen by this monitor yet\n", ""},

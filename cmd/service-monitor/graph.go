@@ -28,7 +28,7 @@ func (m *monitor) graph(state persist.Store, known map[string]count.Tally, n pip
 	signals := pipeline.Add(g, "bus", lists, source)
 	updates := pipeline.Add(g, "decode", signals, decode.New(m.log))
 	transitions := pipeline.Add(g, "classify", updates, classify.New(lives(known), source.Doubt))
-	events := pipeline.Add(g, "count", transitions, count.New(known))
+	events := pipeline.Add(g, "count", transitions, count.New(m.log, known, count.Now()))
 
 	// Events must not be lost. Of tallies, only the newest of each unit matters, so
 	// a slow disk under the state file holds nothing up.

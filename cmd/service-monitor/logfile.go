@@ -16,7 +16,10 @@ import (
 	"service-monitor/stages/persist"
 )
 
-// Rotation of the log file.
+// Rotation of the log file. lumberjack keeps the backups whose names have the
+// newest times. So while the clock is behind those that are there, as after a boot
+// in 1970, each new backup is removed at once, and the log is what is in the file
+// itself, with older ones beside it. It never grows by that.
 const (
 	logMegabytes = 1
 	logBackups   = 3

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -99,6 +100,29 @@ func TestLogRotates(t *testing.T) {
 	if name := regexp.MustCompile(`/service-monitor-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}\.log$`); !name.MatchString(all[0]) {
 		t.Errorf("a backup is named %s", all[0])
 	}
+}
+
+// A clock that is behind makes the backup of now look like the oldest. It goes,
+// and neither the file nor the older ones with it.
+func TestLogRotatesWhileTheClockIsBehind(t *testing.T) {
+	path := logPath(t)
+	for day := range logBackups {
+		ahead := time.Date(2099, 1, 1+day, 0, 0, 0, 0, time.Local).Format(backupTime)
+		if err := os.WriteFile(strings.TrimSuffix(path, ".log")+"-"+ahead+".log", []byte("old\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	was := backups(t, path)
+	l := newLog(t, path)
+	for range 1 << 20 / 128 {
+		l.put(t, strings.Repeat("x", 127)+"\n")
+	}
+	l.put(t, "new\n")
+	waitFor(t, "three backups", func() bool { return len(backups(t, path)) == logBackups })
+	if diff := cmp.Diff(was, backups(t, path)); diff != "" {
+		t.Errorf("backups (-want +got):\n%s", diff)
+	}
+	wantText(t, path, "new\n")
 }
 
 // waitFor waits for what lumberjack's goroutine does.

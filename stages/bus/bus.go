@@ -29,7 +29,6 @@ const (
 	refusedEvery   = time.Minute            // at most one report
 	doubtGap       = time.Second            // at least, between two gaps that doubts begin
 	pingLimit      = 250 * time.Millisecond // for PID 1 to answer when the source stops
-	timeFormat     = "15:04:05"
 	connectingText = "connecting to the system bus"
 )
 
@@ -145,7 +144,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 func (s *Stage) answer() pipeline.Answer {
 	switch {
 	case s.link == nil && s.ever:
-		return pipeline.Answer{Owing: true, Status: "bus lost since " + s.since.Format(timeFormat)}
+		return pipeline.Answer{Owing: true, Status: "bus lost " + pipeline.Since(s.since)}
 	case s.link == nil:
 		return pipeline.Answer{Owing: true, Status: connectingText}
 	}

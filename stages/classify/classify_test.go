@@ -772,3 +772,20 @@ func BenchmarkStepRepeat(b *testing.B) {
 		life, _ = step(life, u)
 	}
 }
+
+// Only the end of a run has a clock, that of its own record, and a unit that
+// appears with its first run.
+func TestClock(t *testing.T) {
+	crashed := received(4, run(1, "signal", 1))
+	crashed.EndClock = 7
+	u := decode.Update{Kind: decode.Past, Unit: "a.service", Runs: []history.Run{crashed, received(9, run(2, "", 0))}, Tell: 2}
+	_, facts := step(Life{}, u)
+	var got []string
+	for i, line := range told(facts) {
+		got = append(got, fmt.Sprintf("%s %d", line, facts[i].Clock))
+	}
+	want := []string{"seen inactive 4", "started 0", "crashed signal 7", "restarted 0", "started 0"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("facts and their clocks (-want +got):\n%s", diff)
+	}
+}

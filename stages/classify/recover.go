@@ -14,8 +14,9 @@ func (t *telling) past(u decode.Update) {
 		if len(u.Runs) == 0 {
 			return
 		}
-		t.base.Time = u.Runs[0].Begun
+		t.base.Time, t.base.Clock = u.Runs[0].Begun, u.Runs[0].Clock
 		t.appear()
+		t.base.Clock = 0
 	}
 	t.base.To, t.base.SubState, t.base.Recovered = l.ActiveState, l.SubState, true
 	if u.Cut == "" {
@@ -130,8 +131,9 @@ func (t *telling) relive(r history.Run) {
 	if !r.Ended.IsZero() {
 		t.base.Time = r.Ended
 		if !l.Ended {
+			t.base.Clock = r.EndClock
 			t.end(Cause{r.Result, r.Code, r.Status})
-			t.base.Cause = Cause{}
+			t.base.Cause, t.base.Clock = Cause{}, 0
 		}
 	}
 	for l.Scheduled < r.Scheduled {

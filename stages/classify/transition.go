@@ -32,6 +32,9 @@ type Transition struct {
 	Kind Kind
 	Unit string
 	Time time.Time
+	// Clock is CLOCK_MONOTONIC then, in µs, where it is known of a time that the
+	// journal has told; 0 where it is not.
+	Clock uint64
 	// From and To are active states ("unloaded" where systemd has no such unit).
 	// From is empty for Seen.
 	From, To, SubState string

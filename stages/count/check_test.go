@@ -23,7 +23,7 @@ func good() Tally {
 	return Tally{
 		Unit: "a.service", State: "active", Changed: noon, Starts: 3, Stops: 1, Crashes: 2, Restarts: 2, Before: 1,
 		Causes:    []CauseCount{{"exit-code", 1}, {"signal", 1}},
-		LastCrash: Crash{noon, classify.Cause{Result: "signal", Code: 2, Status: 9}, strings.Repeat("1", 32)},
+		LastCrash: Crash{Time: noon, Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: strings.Repeat("1", 32)},
 		Life:      classify.Life{ActiveState: "active", SubState: "running", Invocation: decode.Invocation{4}, Ran: true, Scheduled: 1},
 	}
 }
@@ -274,6 +274,6 @@ func walk(ctx context.Context, w *world, known map[string]Tally, a *auditor) err
 	}
 	g := pipeline.New(nil)
 	facts := pipeline.Add(g, "classify", pipeline.Source(g, "world", w), classify.New(lives, func() {}))
-	pipeline.Sink(g, "auditor", pipeline.Add(g, "count", facts, New(known)), a)
+	pipeline.Sink(g, "auditor", pipeline.Add(g, "count", facts, New(quiet, known, Now())), a)
 	return g.Run(ctx)
 }

@@ -2,12 +2,15 @@
 package count
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/classify"
@@ -18,6 +21,8 @@ type Tally struct {
 	Unit    string
 	State   string    // active state, or "unloaded"
 	Changed time.Time // when the state was entered, as far as it was observed
+	// ChangedUntrusted is true where Changed is certainly wrong.
+	ChangedUntrusted bool
 	// Of each invocation: starts, and stops or crashes. So always
 	// Starts + Before = Stops + Crashes + (1 if it is running).
 	Starts, Stops, Crashes uint64
@@ -48,29 +53,47 @@ type Crash struct {
 	Time       time.Time
 	Cause      classify.Cause
 	Invocation string
+	// Untrusted is true where Time is certainly wrong.
+	Untrusted bool
+	// Clock is CLOCK_MONOTONIC then, in µs, of a boot; both are zero where they are
+	// not known.
+	Clock uint64
+	Boot  string
 }
 
 // An Event is a transition and the counters after it, a fact.
 type Event struct {
 	classify.Transition
-	Tally Tally
+	// Untrusted is true where Time is certainly wrong: the wall clock had not been
+	// set yet.
+	Untrusted bool
+	Tally     Tally
 }
+
+// timeFormat is that of the log file.
+const timeFormat = "2006-01-02 15:04:05"
 
 // unloaded is the state of a unit that systemd does not have.
 const unloaded = "unloaded"
 
 // Stage is the counter keeper.
 type Stage struct {
+	log   logrus.FieldLogger
 	units map[string]Tally
+	start Moment
+	clock clock
+	// recovering are the units of which not all is told yet that was missed.
+	recovering map[string]bool
 }
 
-// New returns a keeper that continues from what an earlier process counted.
-func New(known map[string]Tally) *Stage {
+// New returns a keeper that continues from what an earlier process counted, and
+// begins now.
+func New(log logrus.FieldLogger, known map[string]Tally, now Moment) *Stage {
 	units := maps.Clone(known)
 	if units == nil {
 		units = make(map[string]Tally)
 	}
-	return &Stage{units: units}
+	return &Stage{log: log, units: units, start: now, clock: newClock(known, now), recovering: make(map[string]bool)}
 }
 
 // Run counts transitions until they end.
@@ -81,29 +104,74 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[classify.Transition, E
 			if !ok {
 				return nil
 			}
-			if err := p.Send(ctx, s.count(transition)); err != nil {
-				return err
+			for _, event := range s.count(transition, time.Now()) {
+				if err := p.Send(ctx, event); err != nil {
+					return err
+				}
 			}
 			p.Nudge()
 		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{Status: s.status(time.Now())})
+			q.Answer(pipeline.Answer{Status: s.status(s.start.at(time.Now()))})
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-func (s *Stage) count(t classify.Transition) Event {
-	tally := step(s.units[t.Unit], t)
-	s.units[t.Unit] = tally
+// count counts a transition. The event of it comes last, after those of other
+// units whose tallies it has changed.
+func (s *Stage) count(t classify.Transition, now time.Time) []Event {
+	var events []Event
+	e := Event{Transition: t}
+	if t.Recovered {
+		today := s.start.at(now).Time
+		e.Untrusted = !s.clock.trusts(t.Time) || s.clock.trusts(today) && t.Time.After(today.Add(slack))
+	} else {
+		e.Clock = cmp.Or(t.Clock, s.start.at(t.Time).Clock)
+		// Where a sandbox hides the boot id, the journal tells it.
+		s.start.Boot = cmp.Or(s.start.Boot, t.Life.Cursor.Boot())
+		events = s.set(Moment{t.Time.Round(0), e.Clock, s.start.Boot})
+		e.Untrusted = !s.clock.trusts(t.Time)
+	}
+	e.Time = t.Time.Round(0) // from here on, it is of the wall clock
+	e.Tally = step(s.units[t.Unit], e, s.start.Boot)
+	s.units[t.Unit], s.recovering[t.Unit] = e.Tally, t.Recovered
 	if t.Kind == classify.Forgotten {
 		delete(s.units, t.Unit)
+		delete(s.recovering, t.Unit)
 	}
-	return Event{t, tally}
+	return append(events, e)
 }
 
-// step counts one transition.
-func step(tally Tally, t classify.Transition) Tally {
+// set takes in a moment at which something happened. Where the clock was set
+// back since, the times of some units are no longer trusted: their events say
+// that nothing but this is new. What a unit is still to be told of a gap, it is
+// told with its times.
+func (s *Stage) set(m Moment) (events []Event) {
+	from, set := s.clock.take(m)
+	if !set {
+		return nil
+	}
+	s.log.WithFields(logrus.Fields{"from": from.Local().Format(timeFormat), "to": m.Time.Local().Format(timeFormat)}).WithTime(m.Time).Warn("the clock was set")
+	if m.Time.After(from) || !s.clock.trusts(m.Time) {
+		return nil
+	}
+	for _, unit := range slices.Sorted(maps.Keys(s.units)) {
+		tally := s.units[unit]
+		if !tally.doubt(m.Time) {
+			continue
+		}
+		s.units[unit] = tally
+		if !s.recovering[unit] {
+			t := classify.Transition{Kind: classify.CaughtUp, Unit: unit, Time: m.Time, To: tally.State, Life: tally.Life}
+			events = append(events, Event{Transition: t, Tally: tally})
+		}
+	}
+	return events
+}
+
+// step counts the transition of an event, in a boot.
+func step(tally Tally, t Event, boot string) Tally {
 	tally.Unit, tally.Life, tally.AtLeast = t.Unit, t.Life, tally.AtLeast || t.AtLeast
 	switch t.Kind {
 	case classify.Seen:
@@ -123,7 +191,10 @@ func step(tally Tally, t classify.Transition) Tally {
 	case classify.Crashed:
 		tally.Crashes++
 		tally.Causes = addCause(tally.Causes, t.Cause.Result)
-		tally.LastCrash = Crash{t.Time, t.Cause, t.Invocation.String()}
+		tally.LastCrash = Crash{Time: t.Time, Cause: t.Cause, Invocation: t.Invocation.String(), Untrusted: t.Untrusted, Clock: t.Clock}
+		if t.Clock > 0 {
+			tally.LastCrash.Boot = boot
+		}
 	case classify.Restarted:
 		tally.Restarts++
 	}
@@ -133,9 +204,9 @@ func step(tally Tally, t classify.Transition) Tally {
 
 // enter takes the new state in. A unit that is found in the state that an
 // imported file tells of has not changed.
-func (t *Tally) enter(into classify.Transition) {
+func (t *Tally) enter(into Event) {
 	if into.To != t.State || t.Changed.IsZero() {
-		t.State, t.Changed = into.To, into.Time
+		t.State, t.Changed, t.ChangedUntrusted = into.To, into.Time, into.Untrusted
 	}
 }
 
@@ -153,7 +224,7 @@ func addCause(causes []CauseCount, result string) []CauseCount {
 }
 
 // status says how the services are, for people.
-func (s *Stage) status(now time.Time) string {
+func (s *Stage) status(now Moment) string {
 	if len(s.units) == 0 {
 		return "" // the bus says why
 	}
@@ -163,14 +234,17 @@ func (s *Stage) status(now time.Time) string {
 		if tally.State == "active" || tally.State == "reloading" {
 			active++
 		}
-		if tally.LastCrash.Time.After(last.LastCrash.Time) {
+		if last.LastCrash.before(tally.LastCrash, now.Boot) {
 			last = tally
 		}
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "watching %d services, %d active", len(s.units), active)
 	if last.Crashes > 0 {
-		fmt.Fprintf(&b, ", last crash %s %s", last.Unit, ago(now.Sub(last.LastCrash.Time)))
+		b.WriteString(", last crash " + last.Unit)
+		if age, ok := s.clock.age(last.LastCrash, now); ok {
+			b.WriteString(" " + ago(age))
+		}
 	}
 	return b.String()
 }

@@ -3,6 +3,7 @@ package count
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/classify"
@@ -17,6 +19,23 @@ import (
 )
 
 var noon = time.Date(2025, 7, 7, 12, 0, 0, 0, time.UTC)
+
+const (
+	boot = "0123456789abcdef0123456789abcdef"
+	hour = 3_600_000_000 // in µs
+)
+
+// quiet is a log that nobody reads.
+var quiet = &logrus.Logger{Out: io.Discard, Formatter: &logrus.TextFormatter{}}
+
+// keeper is one that has begun at noon, an hour after the machine.
+func keeper(known map[string]Tally) *Stage { return New(quiet, known, Moment{noon, hour, boot}) }
+
+// counted counts a transition, and returns the tally of its unit.
+func counted(s *Stage, t classify.Transition) Tally {
+	events := s.count(t, noon)
+	return events[len(events)-1].Tally
+}
 
 // life is that of a unit in its nth invocation, which runs or has ended.
 func life(nth byte, running bool) classify.Life {
@@ -98,7 +117,7 @@ func TestStep(t *testing.T) {
 		told: crash("exit-code"),
 		want: Tally{
 			State: "failed", Changed: earlier, Starts: 1, Crashes: 1, Causes: []CauseCount{{"exit-code", 1}},
-			LastCrash: Crash{noon.Add(time.Minute), classify.Cause{Result: "exit-code", Code: 1, Status: 3}, "01" + strings.Repeat("0", 30)},
+			LastCrash: Crash{Time: noon.Add(time.Minute), Cause: classify.Cause{Result: "exit-code", Code: 1, Status: 3}, Invocation: "01" + strings.Repeat("0", 30)},
 		},
 	}, {
 		name: "restarted",
@@ -113,7 +132,7 @@ func TestStep(t *testing.T) {
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.want.Unit, tt.want.Life = "a.service", tt.told.Life
-			if diff := cmp.Diff(tt.want, step(tt.was, tt.told)); diff != "" {
+			if diff := cmp.Diff(tt.want, step(tt.was, Event{Transition: tt.told}, boot)); diff != "" {
 				t.Errorf("tally (-want +got):\n%s", diff)
 			}
 		})
@@ -122,10 +141,10 @@ func TestStep(t *testing.T) {
 
 // Tallies are on their way to others while the next crash is counted.
 func TestCausesAreNotShared(t *testing.T) {
-	s := New(nil)
-	first := s.count(crash("exit-code")).Tally
-	second := s.count(crash("signal")).Tally
-	third := s.count(crash("exit-code")).Tally
+	s := keeper(nil)
+	first := counted(s, crash("exit-code"))
+	second := counted(s, crash("signal"))
+	third := counted(s, crash("exit-code"))
 	got := [][]CauseCount{first.Causes, second.Causes, third.Causes}
 	want := [][]CauseCount{{{"exit-code", 1}}, {{"exit-code", 1}, {"signal", 1}}, {{"exit-code", 2}, {"signal", 1}}}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -183,10 +202,10 @@ func TestConservation(t *testing.T) {
 		l := lived{r: r, unit: "a.service", nth: 1, running: r.IntN(2) == 0}
 		l.tell(classify.Seen)
 		l.live(60)
-		s := New(map[string]Tally{"a.service": imported})
+		s := keeper(map[string]Tally{"a.service": imported})
 		was := imported
 		for i, fact := range l.told {
-			got := s.count(fact).Tally
+			got := counted(s, fact)
 			if faults := got.Check(); faults != nil {
 				t.Fatalf("seed %d: %q of %+v after fact %d", seed, faults, got, i)
 			}
@@ -222,7 +241,7 @@ func TestStatus(t *testing.T) {
 			"watching 3 services, 2 active, last crash b 3 min ago"},
 		{"crashes of an imported file", []Tally{{Unit: "a", State: "active", Crashes: 7}}, "watching 1 services, 1 active"},
 		{"seconds", []Tally{crashed("a", "active", time.Minute-1)}, "watching 1 services, 1 active, last crash a just now"},
-		{"the clock was set back", []Tally{crashed("a", "active", -time.Hour)}, "watching 1 services, 1 active, last crash a just now"},
+		{"it is told from after now", []Tally{crashed("a", "active", -time.Hour)}, "watching 1 services, 1 active, last crash a"},
 		{"a minute", []Tally{crashed("a", "active", time.Minute)}, "watching 1 services, 1 active, last crash a 1 min ago"},
 		{"nearly an hour", []Tally{crashed("a", "active", time.Hour-1)}, "watching 1 services, 1 active, last crash a 59 min ago"},
 		{"an hour", []Tally{crashed("a", "active", time.Hour)}, "watching 1 services, 1 active, last crash a 1 h ago"},
@@ -234,7 +253,7 @@ func TestStatus(t *testing.T) {
 			for _, tally := range tt.units {
 				known[tally.Unit] = tally
 			}
-			if got := New(known).status(noon); got != tt.want {
+			if got := keeper(known).status(Moment{noon, hour, boot}); got != tt.want {
 				t.Errorf("status (-want +got):\n-%s\n+%s", tt.want, got)
 			}
 		})
@@ -314,7 +333,7 @@ func TestRun(t *testing.T) {
 		m := &manager{begun: time.Now()}
 		g := pipeline.New(m)
 		known := map[string]Tally{"a.service": {Unit: "a.service", Starts: 7}, "b.service": {Unit: "b.service", State: "active"}}
-		pipeline.Sink(g, "collector", pipeline.Add(g, "count", pipeline.Source(g, "player", facts), New(known)), collector{&got})
+		pipeline.Sink(g, "collector", pipeline.Add(g, "count", pipeline.Source(g, "player", facts), New(quiet, known, Now())), collector{&got})
 		stop, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		if err := g.Run(stop); err != nil {

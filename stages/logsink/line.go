@@ -88,8 +88,19 @@ type line struct {
 	text  string
 }
 
-// lines says what an event is to people.
+// lines are those of an event.
 func lines(e count.Event) []line {
+	all := words(e)
+	if e.Untrusted {
+		for i := range all {
+			all[i].text += " (clock not trusted)"
+		}
+	}
+	return all
+}
+
+// words says what an event is to people.
+func words(e count.Event) []line {
 	t := &e.Tally
 	switch e.Kind {
 	case classify.Seen:
@@ -173,6 +184,9 @@ func fields(e count.Event, l line) []journal.Field {
 	if e.Recovered {
 		add("RECOVERED", "1")
 		number("TIME", uint64(e.Time.UnixMicro()))
+	}
+	if e.Untrusted {
+		add("CLOCK", "untrusted")
 	}
 	return f
 }

@@ -42,6 +42,10 @@ func counts(starts, stops, crashes, restarts uint64) func(*count.Event) {
 
 func atLeast(e *count.Event) { e.AtLeast = true }
 
+func recovered(e *count.Event) { e.Recovered = true }
+
+func untrusted(e *count.Event) { e.Untrusted = true }
+
 // The lines that programs of users read are those of the Python monitor, to the
 // last space.
 func TestLines(t *testing.T) {
@@ -82,6 +86,14 @@ func TestLines(t *testing.T) {
 			at + "[WARNING] setup.service:  not loaded: systemd has no such unit (yet); watched all the same\n"},
 		{"forgotten", event(classify.Forgotten, "a.service", states("active", "", "")),
 			at + "[INFO] a.service:  no longer monitored; its counters are dropped\n"},
+		{"a clock that is wrong", event(classify.Moved, "a.service", states("inactive", "active", "running"), untrusted),
+			at + "[INFO] a.service:  inactive      -> active        (SubState: running) (clock not trusted)\n"},
+		{"seen by a clock that is wrong", event(classify.Seen, "a.service", states("", "active", "running"), untrusted),
+			at + "[INFO] a.service:  first seen    -> active        (SubState: running) (clock not trusted)\n"},
+		{"crash by a clock that was wrong", event(classify.Crashed, "a.service", cause("signal", 2, 9), counts(1, 0, 1, 0), recovered, untrusted),
+			at + "[ERROR] a.service: **CRASH** (ExitCode: none, Signal: 9 (SIGKILL), Result: signal) (recovered from the journal) (clock not trusted)\n" +
+				at + "[INFO] a.service:  Incrementing crash counter -> 1 (recovered from the journal) (clock not trusted)\n"},
+		{"what has no line", event(classify.CaughtUp, "a.service", untrusted), ""},
 		{"a name with escapes", event(classify.Started, `a-b@c\x2dd.service`, counts(1, 0, 0, 0)),
 			at + `[INFO] a-b@c\x2dd.service:  Incrementing start counter -> 1` + "\n"},
 		{"a sub state that would forge a line", event(classify.Moved, "a.service", states("active", "failed", "x)\n2025-07-07 10:15:24 - [INFO] b")),
@@ -168,6 +180,15 @@ func TestFields(t *testing.T) {
 			"MESSAGE_ID=a9c7ce28cc9d4a2baf64dd96586ff35a", `MONITOR_UNIT=a\x2db.service`, "MONITOR_FROM=active", "MONITOR_TO=failed",
 			"MONITOR_SUB_STATE=failed", "MONITOR_INVOCATION_ID=ab" + strings.Repeat("0", 30), "MONITOR_STARTS=5", "MONITOR_STOPS=1",
 			"MONITOR_CRASHES=3", "MONITOR_RESTARTS=2", "MONITOR_RESULT=core-dump", "MONITOR_EXIT_CODE=none", "MONITOR_SIGNAL=11 (SIGSEGV)",
+		},
+	}, {
+		name:  "stop, by a clock that was wrong",
+		event: event(classify.Stopped, "a.service", counts(1, 1, 0, 0), recovered, untrusted, func(e *count.Event) { e.Time = time.UnixMicro(42) }),
+		want: []string{
+			"MESSAGE=a.service:  Incrementing stop counter -> 1 (recovered from the journal) (clock not trusted)", "PRIORITY=6",
+			"MESSAGE_ID=3769531c6aa04fb699667a9abdce1110", "MONITOR_UNIT=a.service", "MONITOR_FROM=", "MONITOR_TO=", "MONITOR_SUB_STATE=",
+			"MONITOR_INVOCATION_ID=", "MONITOR_STARTS=1", "MONITOR_STOPS=1", "MONITOR_CRASHES=0", "MONITOR_RESTARTS=0",
+			"MONITOR_RECOVERED=1", "MONITOR_TIME=42", "MONITOR_CLOCK=untrusted",
 		},
 	}, {
 		name:  "seen, not loaded",

@@ -265,7 +265,7 @@ func (s *Stage) status() string {
 	if s.failing.IsZero() {
 		return ""
 	}
-	return "cannot write the log file since " + s.failing.Format("15:04:05")
+	return "cannot write the log file " + pipeline.Since(s.failing)
 }
 
 // finish writes what is owed, as far as it can be, and waits for that.

@@ -46,6 +46,7 @@ type record struct {
 	Stops          uint64            `json:"stops"`
 	Crashes        uint64            `json:"crashes"`
 	LoggedUnloaded bool              `json:"logged_unloaded"`
+	Untrusted      bool              `json:"last_change_untrusted,omitempty"` // the time is certainly wrong
 	Restarts       uint64            `json:"restarts"`
 	Before         int64             `json:"running_when_first_seen"`
 	CrashCauses    map[string]uint64 `json:"crash_causes,omitempty"`
@@ -58,6 +59,12 @@ type crashRecord struct {
 	Time time.Time `json:"time"`
 	classify.Cause
 	Invocation string `json:"invocation"`
+	// Untrusted is true where time is certainly wrong.
+	Untrusted bool `json:"untrusted,omitempty"`
+	// Clock is CLOCK_MONOTONIC in µs, of the boot: how long ago it was can be told
+	// by it whatever becomes of the wall clock.
+	Boot  string `json:"boot_id,omitempty"`
+	Clock uint64 `json:"monotonic_usec,omitempty"`
 }
 
 // Load reads the state file. A damaged one is kept aside, and the generation
@@ -189,7 +196,7 @@ func unmarshal(b []byte, object any) error {
 
 func (r *record) tally(unit string) count.Tally {
 	t := count.Tally{
-		Unit: unit, State: r.LastState, Told: r.LoggedUnloaded,
+		Unit: unit, State: r.LastState, ChangedUntrusted: r.Untrusted, Told: r.LoggedUnloaded,
 		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Restarts: r.Restarts, Before: r.Before, AtLeast: r.AtLeast,
 	}
 	if r.LastChangeTime != nil {
@@ -199,8 +206,11 @@ func (r *record) tally(unit string) count.Tally {
 	for _, result := range slices.Sorted(maps.Keys(r.CrashCauses)) {
 		t.Causes = append(t.Causes, count.CauseCount{Result: result, Crashes: r.CrashCauses[result]})
 	}
-	if r.LastCrash != nil {
-		t.LastCrash = count.Crash{Time: r.LastCrash.Time, Cause: r.LastCrash.Cause, Invocation: r.LastCrash.Invocation}
+	if c := r.LastCrash; c != nil {
+		t.LastCrash = count.Crash{Time: c.Time, Cause: c.Cause, Invocation: c.Invocation, Untrusted: c.Untrusted}
+		if c.Boot != "" { // or the clock could be of any boot
+			t.LastCrash.Clock, t.LastCrash.Boot = c.Clock, c.Boot
+		}
 	}
 	if r.Life != nil {
 		t.Life = *r.Life
@@ -210,7 +220,7 @@ func (r *record) tally(unit string) count.Tally {
 
 func newRecord(t count.Tally) record {
 	r := record{
-		LastState: t.State, LastChangeTime: new(string), LoggedUnloaded: t.Told,
+		LastState: t.State, LastChangeTime: new(string), Untrusted: t.ChangedUntrusted, LoggedUnloaded: t.Told,
 		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Restarts: t.Restarts, Before: t.Before, AtLeast: t.AtLeast,
 	}
 	if !t.Changed.IsZero() {
@@ -222,8 +232,11 @@ func newRecord(t count.Tally) record {
 		}
 		r.CrashCauses[c.Result] = c.Crashes
 	}
-	if !t.LastCrash.Time.IsZero() {
-		r.LastCrash = &crashRecord{t.LastCrash.Time, t.LastCrash.Cause, t.LastCrash.Invocation}
+	if c := t.LastCrash; !c.Time.IsZero() {
+		r.LastCrash = &crashRecord{Time: c.Time, Cause: c.Cause, Invocation: c.Invocation, Untrusted: c.Untrusted}
+		if c.Boot != "" {
+			r.LastCrash.Boot, r.LastCrash.Clock = c.Boot, c.Clock
+		}
 	}
 	if t.Life.Known() {
 		r.Life = &t.Life

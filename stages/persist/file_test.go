@@ -199,11 +199,12 @@ func TestLoadPython(t *testing.T) {
 func full() count.Tally {
 	invocation := decode.Invocation{1, 2, 0xff}
 	return count.Tally{
-		Unit: `a-b@c\x2dd.service`, State: "activating", Changed: time.Date(2025, 7, 7, 10, 15, 23, 0, time.Local),
+		Unit: `a-b@c\x2dd.service`, State: "activating", Changed: time.Date(2025, 7, 7, 10, 15, 23, 0, time.Local), ChangedUntrusted: true,
 		Starts: 1 << 63, Stops: 3, Crashes: 4, Restarts: 5, Before: -7, Told: false,
 		Causes: []count.CauseCount{{Result: "exit-code", Crashes: 1}, {Result: "signal", Crashes: 3}},
 		LastCrash: count.Crash{
 			Time: time.Date(2025, 7, 7, 10, 15, 23, 123456789, time.UTC), Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: invocation.String(),
+			Untrusted: true, Clock: 1 << 50, Boot: "0123456789abcdef0123456789abcdef",
 		},
 		Life: classify.Life{
 			ActiveState: "activating", SubState: "auto-restart", Invocation: invocation, NRestarts: 5, Entered: 1 << 60,
@@ -220,6 +221,68 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		same(t, want, loaded(t, f))
+	}
+}
+
+// A time that is not trusted is marked beside it, one that is has no mark; and by
+// which clock a crash was is there where it is known of which boot.
+func TestClockInTheFile(t *testing.T) {
+	crashed := time.Date(1970, 1, 1, 0, 1, 10, 0, time.UTC)
+	last := count.Crash{Time: crashed, Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: "01"}
+	for _, tt := range []struct {
+		name   string
+		tally  count.Tally
+		keys   []string // of these, those that are in the file
+		loaded func(*count.Tally)
+	}{
+		{"trusted", count.Tally{LastCrash: last}, nil, nil},
+		{"change not trusted", count.Tally{Changed: crashed, ChangedUntrusted: true}, []string{`"last_change_untrusted": true`}, nil},
+		{"crash not trusted", count.Tally{LastCrash: with(last, func(c *count.Crash) { c.Untrusted = true })}, []string{`"untrusted": true`}, nil},
+		{"in a boot", count.Tally{LastCrash: with(last, func(c *count.Crash) { c.Boot, c.Clock = "b", 70_000_000 })},
+			[]string{`"boot_id": "b"`, `"monotonic_usec": 70000000`}, nil},
+		{"in a boot that is not known", count.Tally{LastCrash: with(last, func(c *count.Crash) { c.Clock = 70_000_000 })}, nil,
+			func(t *count.Tally) { t.LastCrash.Clock = 0 }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFile(t)
+			tt.tally.Unit, tt.tally.State = "a.service", "active"
+			if err := f.Save(map[string]count.Tally{"a.service": tt.tally}); err != nil {
+				t.Fatal(err)
+			}
+			var keys []string
+			for line := range strings.Lines(read(t, f.path)) {
+				for _, key := range []string{"untrusted", "boot_id", "monotonic_usec"} {
+					if strings.Contains(line, key) {
+						keys = append(keys, strings.Trim(line, " ,\n"))
+					}
+				}
+			}
+			if diff := cmp.Diff(tt.keys, keys); diff != "" {
+				t.Errorf("keys (-want +got):\n%s", diff)
+			}
+			if tt.loaded != nil {
+				tt.loaded(&tt.tally)
+			}
+			same(t, map[string]count.Tally{"a.service": tt.tally}, loaded(t, f))
+		})
+	}
+}
+
+func with(c count.Crash, change func(*count.Crash)) count.Crash {
+	change(&c)
+	return c
+}
+
+// A file of an earlier version has neither marks nor clocks; a clock whose boot
+// somebody has removed could be of any.
+func TestLoadWithoutClock(t *testing.T) {
+	crash := count.Crash{Time: time.Date(2025, 7, 7, 10, 15, 22, 0, time.UTC), Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: "01"}
+	for _, more := range []string{"", `, "monotonic_usec": 5`} {
+		f := newFile(t)
+		put(t, f.path, `{"a.service": {"last_state": "active", "crashes": 1, "crash_causes": {"signal": 1},
+			"last_crash": {"time": "2025-07-07T10:15:22Z", "result": "signal", "code": 2, "status": 9, "invocation": "01"`+more+`}}}`)
+		want := count.Tally{Unit: "a.service", State: "active", Crashes: 1, Causes: []count.CauseCount{{Result: "signal", Crashes: 1}}, LastCrash: crash}
+		same(t, map[string]count.Tally{"a.service": want}, loaded(t, f))
 	}
 }
 

@@ -220,5 +220,5 @@ func (s *Stage) status() string {
 	if s.failing.IsZero() {
 		return ""
 	}
-	return "cannot save state since " + s.failing.Format("15:04:05")
+	return "cannot save state " + pipeline.Since(s.failing)
 }

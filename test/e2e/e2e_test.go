@@ -62,10 +62,13 @@ type unitState struct {
 	LoggedUnloaded bool   `json:"logged_unloaded"`
 	Before         int    `json:"running_when_first_seen"`
 	AtLeast        bool   `json:"at_least"`
+	Untrusted      bool   `json:"last_change_untrusted"`
 	LastCrash      struct {
 		Result string `json:"result"`
 		Code   int    `json:"code"`
 		Status int    `json:"status"`
+
+		Untrusted bool `json:"untrusted"`
 	} `json:"last_crash"`
 }
 
@@ -130,8 +133,8 @@ func run(t *testing.T, dir, address string, services ...string) *daemon {
 	return d
 }
 
-// ready returns when the daemon has said so.
-func (d *daemon) ready() {
+// ready returns when the daemon has said so, and the status that it has then.
+func (d *daemon) ready() (status string) {
 	d.t.Helper()
 	d.told.SetReadDeadline(time.Now().Add(limit))
 	for buf := make([]byte, 4096); ; {
@@ -139,8 +142,12 @@ func (d *daemon) ready() {
 		if err != nil {
 			d.t.Fatalf("not ready: %v\n%s", err, d.out.String())
 		}
-		if strings.Contains(string(buf[:n]), "READY=1") {
-			return
+		said := string(buf[:n])
+		if _, text, ok := strings.Cut(said, "STATUS="); ok {
+			status = text
+		}
+		if strings.Contains(said, "READY=1") {
+			return status
 		}
 	}
 }

@@ -58,7 +58,7 @@ func TestRecordingsBalance(t *testing.T) {
 		a := &auditor{}
 		updates := pipeline.Add(g, "decode", pipeline.Source(g, "player", player(r.Signals)), decode.New(logrus.StandardLogger()))
 		transitions := pipeline.Add(g, "classify", updates, classify.New(nil, func() {}))
-		pipeline.Sink(g, "auditor", pipeline.Add(g, "count", transitions, count.New(nil)), a)
+		pipeline.Sink(g, "auditor", pipeline.Add(g, "count", transitions, count.New(logrus.StandardLogger(), nil, count.Now())), a)
 		if err := g.Run(t.Context()); err != nil || a.events == 0 {
 			t.Errorf("%s: %d events: %v", file, a.events, err)
 		}

@@ -3,6 +3,7 @@
 package history
 
 import (
+	"strconv"
 	"time"
 )
 
@@ -15,6 +16,7 @@ type Run struct {
 	Begun      time.Time // of its first record
 	Clock      uint64    // when journald received that, CLOCK_MONOTONIC in µs
 	Ended      time.Time // zero while it is running
+	EndClock   uint64    // likewise, of the end; 0 where that was in an earlier boot
 	Result     string    // of its end
 	Code       int32     // of the main process: a CLD_ code of waitid(2), or 0
 	Status     int32
@@ -55,6 +57,14 @@ type Place string
 
 // Boot is the boot id, 32 hexadecimal digits.
 func (p Place) Boot() string { return p.part('b') }
+
+// Made is when the place was made, by the wall clock and by CLOCK_MONOTONIC, in µs,
+// of its boot. What is no place was made in 1970.
+func (p Place) Made() (wall time.Time, clock uint64) {
+	us, _ := strconv.ParseInt(p.part('t'), 16, 64)
+	clock, _ = strconv.ParseUint(p.part('m'), 16, 64)
+	return time.UnixMicro(us), clock
+}
 
 // Before reports whether a place is the earlier one. Places of one journal are
 // numbered. Only where a journal was begun anew is the wall clock, which may

@@ -51,7 +51,7 @@ func relate(t *testing.T, entries ...entry) (l *ledger, told []Past) {
 		ended: func(boot string) (string, time.Time, error) {
 			return map[string]string{"good": Shutdown, "bad": PowerLoss}[boot], at(100), nil
 		},
-		units: make(map[string]*unit), restarts: make(map[string]uint32),
+		now: "b", units: make(map[string]*unit), restarts: make(map[string]uint32),
 	}
 	in := bufio.NewReader(strings.NewReader(lines(entries...)))
 	for {
@@ -103,19 +103,19 @@ func TestLedger(t *testing.T) {
 			{"b", succeeded, "a.service", 2, ""},
 		},
 		want: []Past{of("a.service",
-			Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(3), Result: "signal", Code: 2, Status: 9, Scheduled: 1, NRestarts: 3},
-			Run{Invocation: inv(2), Begun: at(5), Clock: 5000, Ended: at(6), Result: "success"},
+			Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(3), EndClock: 3000, Result: "signal", Code: 2, Status: 9, Scheduled: 1, NRestarts: 3},
+			Run{Invocation: inv(2), Begun: at(5), Clock: 5000, Ended: at(6), EndClock: 6000, Result: "success"},
 		)},
 	}, {
 		name: "the exit of another process than the main one is no cause",
 		entries: []entry{
 			{"b", starting, "a.service", 1, ""}, {"b", processExited, "a.service", 1, exited1}, {"b", failed, "a.service", 1, byExit},
 		},
-		want: []Past{of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(3), Result: "exit-code"})},
+		want: []Past{of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(3), EndClock: 3000, Result: "exit-code"})},
 	}, {
 		name:    "a start limit after a clean exit does not make it a crash",
 		entries: []entry{{"b", started, "a.service", 1, ""}, {"b", succeeded, "a.service", 1, ""}, {"b", failed, "a.service", 1, byLimit}},
-		want:    []Past{of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(2), Result: "success", Refused: at(3)})},
+		want:    []Past{of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(2), EndClock: 2000, Result: "success", Refused: at(3)})},
 	}, {
 		name:    "what PID 1 has not written is no run",
 		entries: []entry{{"b", started, "a.service", 1, "_PID=4711"}, {"b", failed, "a.service", 1, "MESSAGE_ID=" + markID + " _PID=4711"}},
@@ -195,11 +195,11 @@ func TestLedgerGoesOn(t *testing.T) {
 	l, told := relate(t, entry{"b", started, "a.service", 1, ""}, entry{"b", processExited, "a.service", 1, "EXIT_CODE=exited EXIT_STATUS=3"})
 	told = told[:0]
 	l.tell = func(p Past) error { told = append(told, p); return nil }
-	if err := l.add(&record{boot: "b", pid1: true, message: failed, unit: "a.service", invocation: inv(1), result: "exit-code", at: at(3)}); err != nil {
+	if err := l.add(&record{boot: "b", pid1: true, message: failed, unit: "a.service", invocation: inv(1), result: "exit-code", at: at(3), clock: 3000}); err != nil {
 		t.Fatal(err)
 	}
 	l.flushAll()
-	want := []Past{of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(3), Result: "exit-code", Code: 1, Status: 3})}
+	want := []Past{of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(3), EndClock: 3000, Result: "exit-code", Code: 1, Status: 3})}
 	if diff := cmp.Diff(want, told, cmpopts.IgnoreUnexported(Run{})); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}
@@ -276,6 +276,12 @@ func TestPlace(t *testing.T) {
 	const place = Place("s=222f4a49e7c64e4e96fdb9a597f3d61b;i=76;b=44f690739102431cba23ff0076e28b9f;m=165f6962e;t=660eafd050a46;x=73d46b86ee61fb27")
 	if got, want := place.Boot(), "44f690739102431cba23ff0076e28b9f"; got != want {
 		t.Errorf("Boot: %s, want %s", got, want)
+	}
+	if wall, clock := place.Made(); !wall.Equal(time.UnixMicro(0x660eafd050a46)) || clock != 0x165f6962e {
+		t.Errorf("Made: %v, %d", wall, clock)
+	}
+	if wall, clock := Place("nonsense").Made(); wall.Unix() != 0 || clock != 0 {
+		t.Errorf("Made, of nonsense: %v, %d", wall, clock)
 	}
 	for _, tt := range []struct {
 		name string

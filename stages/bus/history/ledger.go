@@ -40,6 +40,7 @@ type ledger struct {
 	ended  func(boot string) (how string, at time.Time, err error)
 
 	boot     string
+	now      string // the boot that goes on
 	shutdown uint64 // the job of shutdown.target in this boot
 	units    map[string]*unit
 	restarts map[string]uint32 // scheduled so far, in all boots
@@ -52,6 +53,7 @@ type unit struct {
 	news bool // something in runs is not told yet
 	main exit // how the main process ended
 	of   Invocation
+	past bool // of an earlier boot, whose clock is over
 }
 
 // add takes a record in.
@@ -70,7 +72,7 @@ func (l *ledger) add(r *record) error {
 	case r.invocation != Invocation{} && l.wanted(r.unit): // a start that a condition skipped has none
 		u := l.units[r.unit]
 		if u == nil {
-			u = &unit{}
+			u = &unit{past: r.boot != l.now}
 			l.units[r.unit] = u
 		}
 		u.add(r)
@@ -167,6 +169,9 @@ func (u *unit) add(r *record) {
 
 func (u *unit) end(run *Run, r *record) {
 	run.Ended = r.at
+	if !u.past {
+		run.EndClock = r.clock
+	}
 	switch r.message {
 	case failed:
 		run.Result = r.result

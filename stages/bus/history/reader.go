@@ -73,6 +73,7 @@ func (r *Reader) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.ledger.now = now
 	if r.place.Boot() == now {
 		return r.await(ctx, mark, matches()...)
 	}
