@@ -131,7 +131,7 @@ func (r *Reader) scan(ctx context.Context, args []string, take func(*record) (bo
 		return journalctl(ctx, args, take)
 	}
 	first := true
-	return journalctl(ctx, append([]string{"--cursor=" + string(from)}, args...), func(e *record) (bool, error) {
+	err := journalctl(ctx, append([]string{"--cursor=" + string(from)}, args...), func(e *record) (bool, error) {
 		if first {
 			first = false
 			if e.place == from {
@@ -141,6 +141,9 @@ func (r *Reader) scan(ctx context.Context, args []string, take func(*record) (bo
 		}
 		return take(e)
 	})
+	// There is nothing behind a place that is gone if the clock was set back.
+	r.ledger.lossy = r.ledger.lossy || first
+	return err
 }
 
 // leaveMark writes an entry of our own into the journal and returns what names it.
