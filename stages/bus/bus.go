@@ -62,10 +62,12 @@ type Stage struct {
 	ending  bool            // the machine is going down
 	catchUp catchUp
 	audit   audit
-	doubts  chan struct{} // holds a token while there is a Doubt
-	doubted *time.Timer   // armed while a gap is to begin because of one
-	again   time.Time     // not before
-	cursor  history.Place // from where the journal is to be read after the next gap
+	doubts  chan struct{}            // holds a token while there is a Doubt
+	doubted *time.Timer              // armed while a gap is to begin because of one
+	again   time.Time                // not before
+	cursor  history.Place            // from where the journal is to be read after the next gap
+	cursors map[string]history.Place // of units, at the start of the process, until the first gap is over
+	globs   []string                 // that were in force when the last gap was over, and still are
 }
 
 type opening struct {
@@ -81,7 +83,7 @@ func New(log logrus.FieldLogger, maxRetries int, auditEvery time.Duration) *Stag
 	s := &Stage{
 		log: log, maxRetries: maxRetries, opened: make(chan opening, 1), retry: time.NewTimer(0),
 		known: make(map[string]bool), catchUp: newCatchUp(), audit: newAudit(auditEvery),
-		doubts: make(chan struct{}, 1), doubted: time.NewTimer(0),
+		doubts: make(chan struct{}, 1), doubted: time.NewTimer(0), cursors: make(map[string]history.Place),
 	}
 	s.retry.Stop()
 	s.doubted.Stop()
@@ -166,12 +168,14 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 		for unit, known := range list.Known {
 			s.known[unit] = true
 			s.cursor = oldest(s.cursor, known.Cursor)
+			s.cursors[unit] = known.Cursor
 			if known.Name != "" {
 				old = old.Aliased(unit, known.Name)
 			}
 		}
 	}
 	s.watch.Store(old.Relisted(list.Services))
+	s.globs = slices.DeleteFunc(s.globs, func(g string) bool { return !slices.Contains(list.Services, g) })
 	for _, unit := range old.Names() {
 		if !watch.Match(list.Services, unit) {
 			delete(s.units, unit)
@@ -298,7 +302,11 @@ func (s *Stage) receive(ctx context.Context, p *port) error {
 	switch {
 	case len(dropped) == 0:
 	case s.catchUp.phase == reading:
-		s.catchUp.forget() // the journal has them all
+		// The journal has them all, if the units are asked for behind it: an audit
+		// has not asked for all of them.
+		if err := s.startOver(ctx, p, nil); err != nil {
+			return err
+		}
 	default:
 		signals := 0
 		for _, n := range dropped {

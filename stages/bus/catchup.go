@@ -2,12 +2,14 @@ package bus
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/stages/bus/history"
 	"service-monitor/stages/bus/link"
+	"service-monitor/stages/bus/watch"
 )
 
 // phase is where the source is between a gap, a time in which nobody watched,
@@ -152,14 +154,22 @@ func (s *Stage) told(ctx context.Context, p *port, t told) error {
 		s.log.WithField("error", t.err).Warn("cannot tell what happened while nobody watched; counts are at least right")
 		c.reader, s.cursor, c.place = nil, "", ""
 	case !t.end && c.phase == closing && t.past.Cut == "":
-		c.collect(s.monitored(t.past.Unit), t.past)
+		unit := s.monitored(t.past.Unit)
+		if _, ok := s.watch.Load().Known(unit); !ok && s.appeared(unit) {
+			s.watch.Store(s.watch.Load().With(unit))
+			s.await(unit)
+		}
+		c.collect(unit, t.past)
 		return nil
 	case !t.end:
 		return s.past(ctx, p, t.past)
 	}
 	if c.over || c.phase == closing && s.link == nil {
 		c.over, c.phase = false, asking
-		return s.begin(ctx, p)
+		if err := s.begin(ctx, p); err != nil || s.link == nil {
+			return err
+		}
+		return s.failed(p, s.askSnapshots()) // where the journal cannot be read
 	}
 	switch c.phase {
 	case reading:
@@ -222,9 +232,15 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 	if past.At.IsZero() {
 		past.At = time.Now()
 	}
+	if past.Cut == "" {
+		s.catchUp.restarts[units[0]] = past.Restarts
+	}
 	for _, unit := range units {
-		if unit == "" || !s.known[unit] && (!s.ever || past.Cut != "") {
+		if unit == "" || !s.known[unit] && (past.Cut != "" || !s.appeared(unit)) {
 			continue
+		}
+		if own := s.cursors[unit]; own != "" && past.Place != "" && past.Place.Boot() != own.Boot() && past.Place.Before(own) {
+			continue // of a boot before the one that is known of the unit
 		}
 		if w := s.watch.Load(); past.Cut == "" {
 			if _, ok := w.Known(unit); !ok { // a glob's, of which no change was handed on
@@ -237,15 +253,16 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 			Kind: Past, Unit: unit, Time: past.At, Runs: past.Runs, Tell: past.Tell, Cut: past.Cut,
 			From: s.catchUp.from, Restarts: past.Restarts,
 		}
-		if past.Cut == "" {
-			s.catchUp.restarts[unit] = past.Restarts
-		}
 		if err := p.Send(ctx, signal); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// appeared reports whether a unit that is not known was not there before: a glob
+// has named it since the last gap, and it would have been seen.
+func (s *Stage) appeared(unit string) bool { return s.ever && watch.Match(s.globs, unit) }
 
 // emit sends a signal on, or holds it back.
 func (s *Stage) emit(ctx context.Context, p *port, signal Signal) error {
@@ -255,13 +272,12 @@ func (s *Stage) emit(ctx context.Context, p *port, signal Signal) error {
 	}
 	c.bytes += len(signal.Body)
 	c.held = append(c.held, signal)
-	c.late = c.late || c.phase == settling && signal.Kind != Changed && s.known[signal.Unit]
+	c.late = c.late || c.phase == settling && signal.Kind != Changed && (s.known[signal.Unit] || s.appeared(signal.Unit))
 	switch {
 	case c.bytes <= heldBytes:
 		return nil
 	case c.phase == reading: // the journal tells it
-		c.forget()
-		return nil
+		return s.startOver(ctx, p, nil)
 	}
 	s.log.WithFields(logrus.Fields{"signals": len(c.held)}).Warn("fell behind; reading in the journal again")
 	return s.startOver(ctx, p, nil)
@@ -292,6 +308,7 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 		case i == at:
 			c.relate(&signal, held[i+1:])
 			signal.Cursor, signal.Told = c.place, told
+			signal.New = !s.known[unit] && s.appeared(unit)
 		}
 		out = append(out, signal)
 	}
@@ -303,7 +320,7 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 	}
 	if c.partial && told {
 		for _, unit := range w.Names() {
-			if _, asked := last[unit]; !asked && s.known[unit] {
+			if _, asked := last[unit]; !asked && s.known[unit] && !c.spoken[unit] {
 				out = append(out, Signal{Kind: Unchanged, Unit: unit, Time: time.Now(), Cursor: c.place})
 			}
 		}
@@ -312,6 +329,8 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 	c.forget()
 	c.phase, c.reader = watching, nil
 	s.ever, s.retries = true, 0
+	s.globs = slices.Clone(w.Globs)
+	clear(s.cursors)
 	for _, signal := range out {
 		s.known[signal.Unit] = true
 		if err := p.Send(ctx, signal); err != nil {

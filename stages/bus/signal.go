@@ -50,6 +50,8 @@ type Signal struct {
 	Cursor history.Place
 	Since  uint32
 	Told   bool
+	// New, of a Snapshot, is true for a unit that was not there before.
+	New bool
 }
 
 // A List is which services are to be monitored: names and globs.

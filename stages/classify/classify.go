@@ -176,7 +176,7 @@ func retrying(p *decode.Properties) bool { return strings.HasPrefix(p.SubState, 
 // to it: a run that it finds going on was started before anybody watched, and
 // is not counted.
 func (t *telling) see(u decode.Update) bool {
-	if u.Kind != decode.Snapshot {
+	if u.Kind != decode.Snapshot || u.New {
 		t.appear()
 		t.base.To, t.base.SubState = u.State(), u.SubState
 		return false

@@ -42,6 +42,7 @@ type Update struct {
 	Cursor   history.Place
 	Since    uint32
 	Told     bool
+	New      bool
 }
 
 // refusedEvery is the shortest time between two reports of malformed signals.
@@ -90,7 +91,7 @@ func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
 	out = Update{
 		Unit: in.Unit, Time: in.Time, Properties: s.units[in.Unit],
 		Ending: in.Ending, Clock: in.Clock, Runs: in.Runs, Tell: in.Tell, Cut: in.Cut,
-		From: in.From, Restarts: in.Restarts, Cursor: in.Cursor, Since: in.Since, Told: in.Told,
+		From: in.From, Restarts: in.Restarts, Cursor: in.Cursor, Since: in.Since, Told: in.Told, New: in.New,
 	}
 	before := out.Invocation
 	switch in.Kind {

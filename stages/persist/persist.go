@@ -124,8 +124,11 @@ func (s *Stage) take(e count.Event, now time.Time) {
 		s.pace.changed(now, false)
 		return
 	}
-	s.seen = s.seen || e.Kind == classify.Seen
-	s.pace.changed(now, e.Kind == classify.Seen || e.Tally.Crashes > s.units[unit].Crashes)
+	// Latest may have replaced Seen itself by what came behind it.
+	saved := s.units[unit]
+	first := e.Kind == classify.Seen || !saved.Life.Known() && e.Tally.Life.Known()
+	s.seen = s.seen || first
+	s.pace.changed(now, first || e.Tally.Crashes > saved.Crashes)
 	s.units[unit] = e.Tally
 }
 

@@ -416,6 +416,19 @@ func TestReady(t *testing.T) {
 	}
 }
 
+// Latest may have replaced the first that was seen of a unit by what came next.
+func TestFirstIsOwedWhateverItIs(t *testing.T) {
+	s := New(nil, nil, nil, time.Second, 10*time.Second)
+	now := time.Now()
+	s.take(count.Event{
+		Transition: classify.Transition{Kind: classify.Moved, Unit: "a"},
+		Tally:      count.Tally{Unit: "a", State: "active", Life: classify.Life{ActiveState: "active"}},
+	}, now)
+	if !s.owing(now) || s.due().After(now) {
+		t.Errorf("owing %v, due in %v, want it to be saved at once", s.owing(now), s.due().Sub(now))
+	}
+}
+
 // A save that fails late has lost nothing, and neither has one that another
 // stage's failure interrupts.
 func TestSlowSaveFails(t *testing.T) {

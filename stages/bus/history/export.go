@@ -36,7 +36,8 @@ type record struct {
 	pid1       bool      // PID 1 wrote it, as journald knows
 	driver     bool      // journald itself did
 	at         time.Time // by the wall clock of who wrote it
-	clock      uint64    // when it was received, CLOCK_MONOTONIC in µs
+	received   time.Time // by journald
+	clock      uint64    // when it was sent, CLOCK_MONOTONIC in µs
 }
 
 // An exit is how a main process ended: a CLD_ code of waitid(2), and a status.
@@ -48,8 +49,9 @@ func (r *record) set(key, value string) {
 	case "__CURSOR":
 		r.place = Place(value)
 	case "__REALTIME_TIMESTAMP":
+		r.received = micros(value)
 		if r.at.IsZero() {
-			r.at = micros(value)
+			r.at = r.received
 		}
 	case "_SOURCE_REALTIME_TIMESTAMP":
 		r.at = micros(value)
@@ -112,6 +114,11 @@ func read(in *bufio.Reader) (record, error) {
 		case err == nil && len(line) == 1 && n == 0:
 			n-- // more than one line may lie between entries
 		case err == nil && len(line) == 1:
+			// What journald knows is when it received it. PID 1 writes of a failure
+			// before it enters the state, but journald reads that a little later.
+			if late := r.received.Sub(r.at).Microseconds(); late > 0 && uint64(late) < r.clock {
+				r.clock -= uint64(late)
+			}
 			return r, nil
 		case err == nil:
 			err = field(in, &r, string(line[:len(line)-1]))

@@ -14,7 +14,7 @@ type Invocation = [16]byte
 type Run struct {
 	Invocation Invocation
 	Begun      time.Time // of its first record
-	Clock      uint64    // when journald received that, CLOCK_MONOTONIC in µs
+	Clock      uint64    // of that, CLOCK_MONOTONIC in µs
 	Ended      time.Time // zero while it is running
 	EndClock   uint64    // likewise, of the end; 0 where that was in an earlier boot
 	Result     string    // of its end
@@ -47,6 +47,8 @@ type Past struct {
 	// Restarts is how many restarts of the unit were scheduled from where the reader
 	// began to the last run that is to be told.
 	Restarts uint32
+	// Place is that of the last record of which this is, empty where it does not matter.
+	Place Place
 	// Cut is how the boot ended that everything so far was of, at At.
 	Cut string
 	At  time.Time

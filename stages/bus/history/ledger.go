@@ -41,6 +41,7 @@ type ledger struct {
 
 	boot     string
 	now      string // the boot that goes on
+	place    Place  // of the last record
 	shutdown uint64 // the job of shutdown.target in this boot
 	units    map[string]*unit
 	restarts map[string]uint32 // scheduled so far, in all boots
@@ -63,6 +64,7 @@ func (l *ledger) add(r *record) error {
 			return err
 		}
 	}
+	l.place = r.place
 	switch {
 	case r.driver && r.message == suppressed:
 		l.lossy = l.lossy || strings.HasSuffix(r.text, " init.scope")
@@ -113,7 +115,7 @@ func (l *ledger) end(how string, at time.Time) error {
 	}
 	clear(l.units)
 	l.shutdown = 0
-	return l.tell(Past{Cut: how, At: at})
+	return l.tell(Past{Cut: how, At: at, Place: l.place})
 }
 
 // flushAll tells all that is not told yet.
@@ -132,7 +134,7 @@ func (l *ledger) flushAll() error {
 func (l *ledger) flush(name string, held int) error {
 	u := l.units[name]
 	tell := len(u.runs) - held
-	past := Past{Unit: name, Runs: slices.Clone(u.runs), Tell: tell, Restarts: l.restarts[name]}
+	past := Past{Unit: name, Runs: slices.Clone(u.runs), Tell: tell, Restarts: l.restarts[name], Place: l.place}
 	for _, r := range u.runs[tell:] {
 		past.Restarts -= r.Scheduled
 	}
