@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"service-monitor/stages/bus/history"
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/watch"
 	"service-monitor/stages/bus/wire"
@@ -29,13 +30,14 @@ var errForgotten = errors.New("systemd no longer announces what happens")
 type audit struct {
 	every time.Duration
 	timer *time.Timer
+	works chan struct{} // holds a token when the journal can be read again
 	// quiet are the units that announced no change, and when each entered its
 	// state, 0 for one that is not loaded.
 	quiet map[string]uint64
 }
 
 func newAudit(every time.Duration) audit {
-	a := audit{every: every, timer: time.NewTimer(0), quiet: make(map[string]uint64)}
+	a := audit{every: every, timer: time.NewTimer(0), works: make(chan struct{}, 1), quiet: make(map[string]uint64)}
 	a.timer.Stop()
 	return a
 }
@@ -87,17 +89,46 @@ func (s *Stage) check(ctx context.Context, p *port) error {
 			changed = append(changed, unit)
 		}
 	}
-	if s.cursor == "" || len(changed) == 0 {
+	switch {
+	case s.cursor == "":
+		go s.audit.try(ctx)
+		return nil
+	case len(changed) == 0:
 		return nil
 	}
+	return s.compare(ctx, p, changed)
+}
+
+// compare begins a gap in which nothing was missed, of units.
+func (s *Stage) compare(ctx context.Context, p *port, units []string) error {
 	if err := s.begin(ctx, p); err != nil {
 		return err
 	}
 	s.catchUp.partial, s.catchUp.continuous = true, true
-	for _, unit := range changed {
+	for _, unit := range units {
 		s.await(unit)
 	}
 	return nil
+}
+
+// try tries whether the journal can be read, where it could not be.
+func (a *audit) try(ctx context.Context) {
+	reader := history.NewReader("", func(string) bool { return false }, func(history.Past) error { return nil })
+	if reader.Read(ctx) != nil {
+		return // it was reported when it was needed
+	}
+	select {
+	case a.works <- struct{}{}:
+	default:
+	}
+}
+
+// resume takes a place in the journal again, for the next gap.
+func (s *Stage) resume(ctx context.Context, p *port) error {
+	if s.link == nil || s.catchUp.phase != watching || s.cursor != "" {
+		return nil
+	}
+	return s.compare(ctx, p, s.watch.Load().Names())
 }
 
 // look asks when a unit has entered its state.

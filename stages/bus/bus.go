@@ -132,6 +132,8 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			err = s.resolve(ctx, p)
 		case <-s.audit.timer.C:
 			err = s.check(ctx, p)
+		case <-s.audit.works:
+			err = s.resume(ctx, p)
 		case q := <-p.Probes:
 			q.Answer(s.answer())
 		case <-ctx.Done():

@@ -295,7 +295,7 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 			last[signal.Unit] = i
 		}
 	}
-	w, told := s.watch.Load(), c.reader != nil && c.from != "" && !c.reader.Lossy()
+	w, told := s.watch.Load(), c.reader != nil && (c.from != "" || c.partial) && !c.reader.Lossy()
 	var out []Signal
 	for i, signal := range held {
 		unit := signal.Unit
