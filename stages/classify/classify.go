@@ -143,6 +143,8 @@ func step(was Life, u decode.Update) (Life, []Transition) {
 	if !was.Known() && t.see(u) {
 		return t.life, t.facts
 	}
+	announced := t.announced(u)
+	t.life.StateEntered = u.Entered
 	if t.life.Name = alias(u); u.Kind == decode.Snapshot {
 		t.gap(u)
 	}
@@ -150,9 +152,21 @@ func step(was Life, u decode.Update) (Life, []Transition) {
 	t.observe(u)
 	t.move(u)
 	missed := t.restarts(u)
-	t.follow(u, missed)
+	t.follow(u, announced, missed)
 	t.catchUp(u)
 	return t.life, t.facts
+}
+
+// announced returns when the state was entered that was there when the invocation
+// of an update was announced. An invocation that fails to start enters the state
+// failed; where the unit was in it already, systemd does not announce the
+// invocation before that.
+func (t *telling) announced(u decode.Update) uint64 {
+	l := &t.life
+	if u.ActiveState == "failed" && u.SubState == "failed" && l.ActiveState == "failed" && l.SubState == "failed" && u.Entered > l.StateEntered {
+		return l.StateEntered
+	}
+	return u.Entered
 }
 
 // alias returns the unit's own name, where that is another one.
@@ -182,17 +196,18 @@ func (t *telling) see(u decode.Update) bool {
 		return false
 	}
 	t.life = Life{
-		Name:        alias(u),
-		ActiveState: u.State(),
-		SubState:    u.SubState,
-		Invocation:  u.Invocation,
-		NRestarts:   u.NRestarts,
-		Entered:     u.Entered,
-		Begun:       u.Entered,
-		Cursor:      u.Cursor,
-		Since:       u.Since, // as if they were counted
-		Ran:         !down(&u.Properties),
-		Ended:       down(&u.Properties) || u.Invocation.IsZero(),
+		Name:         alias(u),
+		ActiveState:  u.State(),
+		SubState:     u.SubState,
+		Invocation:   u.Invocation,
+		NRestarts:    u.NRestarts,
+		Entered:      u.Entered,
+		StateEntered: u.Entered,
+		Begun:        u.Entered,
+		Cursor:       u.Cursor,
+		Since:        u.Since, // as if they were counted
+		Ran:          !down(&u.Properties),
+		Ended:        down(&u.Properties) || u.Invocation.IsZero(),
 	}
 	if u.Invocation.IsZero() {
 		t.life.Begun = u.Clock // if it ran before, that is not counted
@@ -290,14 +305,15 @@ func (t *telling) restart() {
 }
 
 // follow follows the invocation.
-func (t *telling) follow(u decode.Update, missed uint64) {
+func (t *telling) follow(u decode.Update, announced, missed uint64) {
 	l := &t.life
 	// A unit that was unloaded meanwhile shows none; the last one is remembered,
 	// because the journal may tell of it again.
 	if u.Invocation != l.Invocation && !u.Invocation.IsZero() {
 		*l = Life{
 			Name: l.Name, ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor, Since: l.Since,
-			Invocation: u.Invocation, Entered: u.Entered, Begun: u.Entered, Untold: true,
+			StateEntered: l.StateEntered,
+			Invocation:   u.Invocation, Entered: announced, Begun: announced, Untold: true,
 		}
 	}
 	t.observe(u)

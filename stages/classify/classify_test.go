@@ -285,6 +285,15 @@ func TestStep(t *testing.T) {
 		updates: []decode.Update{at("active/running", 1, snapshot), {Kind: decode.Forgotten, Unit: "a.service"}, at("active/running", 1, snapshot)},
 		want:    []string{"seen active", "forgotten", "seen active"},
 	}, {
+		name: "failed to start, twice, in the state in which it was",
+		updates: []decode.Update{
+			at("failed/failed", 1, snapshot, failed, entered(10)), at("failed/failed", 2, failed, entered(20)),
+			at("failed/failed", 3, failed, entered(20)), at("failed/failed", 3, failed, entered(30)), at("inactive/dead", 3, entered(40)),
+		},
+		want: []string{
+			"seen failed", "started", "crashed exit-code", "started", "crashed exit-code", "failed -> inactive/dead",
+		},
+	}, {
 		name:    "ended while nobody watched, and nothing else",
 		updates: []decode.Update{at("active/running", 1, snapshot), at("failed/failed", 1, snapshot, failed)},
 		want:    []string{"seen active", "active -> failed/failed", "crashed exit-code", "caught up"},

@@ -117,7 +117,7 @@ func (t *telling) relate(runs []history.Run, tell int) {
 		t.miss(r.Invocation) // or the journal lacks the end of the one before
 		*l = Life{
 			Name: l.Name, ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor, Since: l.Since,
-			Invocation: r.Invocation, Begun: r.Clock, Ran: true, Untold: true,
+			StateEntered: l.StateEntered, Invocation: r.Invocation, Begun: r.Clock, Ran: true, Untold: true,
 		}
 		t.relive(r)
 	}

@@ -64,6 +64,8 @@ type Life struct {
 	// Entered is when the state was entered (µs since boot) that was there when
 	// the invocation was announced.
 	Entered uint64 `json:"entered,omitzero"`
+	// StateEntered is when the state was entered that is known (µs since boot).
+	StateEntered uint64 `json:"state_entered,omitzero"`
 	// Begun is about when the invocation was announced (µs since boot): what the
 	// journal received earlier in this boot is of the ones before it.
 	Begun uint64 `json:"begun,omitzero"`
