@@ -307,7 +307,7 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 			continue
 		case i == at:
 			c.relate(&signal, held[i+1:])
-			signal.Cursor, signal.Told = c.place, told
+			signal.Cursor, signal.Told = c.place, all || told && !glimpse(signal).muted
 			signal.New = !s.known[unit] && s.appeared(unit)
 		}
 		out = append(out, signal)

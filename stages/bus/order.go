@@ -67,11 +67,15 @@ func until(runs []history.Run, snapshot Signal, later []Signal) []history.Run {
 	return runs
 }
 
+// info is the level (syslog(3)) of what PID 1 writes of starts and stops.
+const info = 6
+
 // glance is the little that the source reads itself of the properties of a unit.
 type glance struct {
 	name       string // Id: its own name, of which the one that was asked for may be an alias
 	invocation history.Invocation
 	entered    uint64 // StateChangeTimestampMonotonic, 0 where it is not loaded
+	muted      bool   // by LogLevelMax=: the journal has not all of what PID 1 writes of it
 }
 
 func glimpse(s Signal) (g glance) {
@@ -89,6 +93,9 @@ func glimpse(s Signal) (g glance) {
 			copy(g.invocation[:], r.Bytes())
 		case string(key) == stateChange && string(sig) == "t":
 			g.entered = r.Uint64()
+		case string(key) == "LogLevelMax" && string(sig) == "i":
+			level := r.Int32() // -1 where there is no such limit
+			g.muted = level >= 0 && level < info
 		default:
 			r.Skip(sig)
 		}

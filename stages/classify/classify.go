@@ -151,8 +151,8 @@ func step(was Life, u decode.Update) (Life, []Transition) {
 	t.miss(u.Invocation)
 	t.observe(u)
 	t.move(u)
-	missed := t.restarts(u)
-	t.follow(u, announced, missed)
+	t.restarts(u)
+	t.follow(u, announced)
 	t.catchUp(u)
 	return t.life, t.facts
 }
@@ -272,30 +272,29 @@ func (t *telling) move(u decode.Update) {
 	}
 }
 
-// restarts tells of scheduled restarts, and returns how many runs they prove
-// of which nothing else is known.
-func (t *telling) restarts(u decode.Update) (missed uint64) {
-	scheduled := u.NRestarts
-	if scheduled >= t.life.NRestarts {
-		scheduled -= t.life.NRestarts
+// restarts tells of scheduled restarts. Where there may have been more runs than
+// is known, each proves one.
+func (t *telling) restarts(u decode.Update) {
+	l := &t.life
+	scheduled, known := u.NRestarts, l.Unexplained
+	if scheduled >= l.NRestarts {
+		scheduled -= l.NRestarts
 	}
-	t.life.NRestarts = u.NRestarts
+	l.NRestarts, l.Unexplained = u.NRestarts, 0
 	if t.recorded {
-		return 0
+		return
 	}
-	for range scheduled {
+	if u.Invocation != l.Invocation && l.Scheduled == 0 {
+		known++ // the last of them began what is there
+	}
+	if down(&u.Properties) {
+		known++ // and another one may wait, or was refused or cancelled
+	}
+	for i := range scheduled {
+		t.base.Missed = t.base.AtLeast && i+known < scheduled
 		t.restart()
 	}
-	if !t.base.AtLeast || u.Invocation == t.life.Invocation {
-		return 0
-	}
-	// The last of them began the invocation that is there, unless it waits, or was
-	// refused.
-	proven := uint64(scheduled)
-	if u.ActiveState == "failed" || retrying(&u.Properties) {
-		proven = max(proven, 1) - 1
-	}
-	return max(proven, 1) - 1
+	t.base.Missed = false
 }
 
 func (t *telling) restart() {
@@ -305,7 +304,7 @@ func (t *telling) restart() {
 }
 
 // follow follows the invocation.
-func (t *telling) follow(u decode.Update, announced, missed uint64) {
+func (t *telling) follow(u decode.Update, announced uint64) {
 	l := &t.life
 	// A unit that was unloaded meanwhile shows none; the last one is remembered,
 	// because the journal may tell of it again.
@@ -321,9 +320,7 @@ func (t *telling) follow(u decode.Update, announced, missed uint64) {
 		// PID 1 answers nothing between announcing an invocation and entering its
 		// first state, so what is down here is over.
 		l.Ran = true
-		t.base.Missed = missed
 		t.tellStart()
-		t.base.Missed = 0
 	}
 	if down(&u.Properties) && !l.Ended && (l.Ran || u.Entered != l.Entered) {
 		t.end(cause(u, t.base.From))
@@ -376,9 +373,6 @@ func (t *telling) tell(k Kind) {
 	fact.Kind, fact.Invocation, fact.Life = k, t.life.Invocation, t.life
 	if k == Restarted || k == Seen || k == CaughtUp {
 		fact.Cause = Cause{}
-	}
-	if k != Started {
-		fact.Missed = 0
 	}
 	t.facts = append(t.facts, fact)
 }

@@ -28,7 +28,7 @@ func (t *telling) past(u decode.Update) {
 	if l.Running() || l.Untold {
 		t.end(Cause{Result: u.Cut})
 	}
-	l.Entered, l.Begun, l.NRestarts = 0, 0, 0 // in the next boot, all begin again
+	l.Entered, l.Begun, l.NRestarts, l.Unexplained = 0, 0, 0, 0 // in the next boot, all begin again
 }
 
 // gap tells what the journal has from before a snapshot, and prepares for what
@@ -48,7 +48,7 @@ func (t *telling) gap(u decode.Update) {
 	case !u.Invocation.IsZero():
 		// As long as it is the same invocation there was no other.
 		t.recorded = u.Told && !t.lost && u.Invocation == l.Invocation && over
-		t.base.AtLeast = t.lost || u.Invocation != l.Invocation
+		t.base.AtLeast = t.lost || u.Invocation != l.Invocation || l.Relived && !u.Told
 	case u.Told && !t.lost && !l.Running() && !l.Untold:
 		t.recorded = true
 	default:
@@ -115,9 +115,13 @@ func (t *telling) relate(runs []history.Run, tell int) {
 	for _, r := range runs {
 		t.lost = t.lost || l.Running() || l.Untold
 		t.miss(r.Invocation) // or the journal lacks the end of the one before
+		unexplained := l.Unexplained
+		if l.Scheduled == 0 {
+			unexplained++
+		}
 		*l = Life{
 			Name: l.Name, ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor, Since: l.Since,
-			StateEntered: l.StateEntered, Invocation: r.Invocation, Begun: r.Clock, Ran: true, Untold: true,
+			StateEntered: l.StateEntered, Invocation: r.Invocation, Begun: r.Clock, Ran: true, Untold: true, Relived: true, Unexplained: unexplained,
 		}
 		t.relive(r)
 	}
@@ -127,6 +131,7 @@ func (t *telling) relate(runs []history.Run, tell int) {
 func (t *telling) relive(r history.Run) {
 	l := &t.life
 	t.base.Time = r.Begun
+	t.lapse(r)
 	t.tellStart()
 	if !r.Ended.IsZero() {
 		t.base.Time = r.Ended
@@ -137,7 +142,7 @@ func (t *telling) relive(r history.Run) {
 		}
 	}
 	for l.Scheduled < r.Scheduled {
-		l.Retrying, l.NRestarts = true, r.NRestarts
+		l.Retrying, l.NRestarts, l.Unexplained = true, r.NRestarts, 0
 		t.restart()
 	}
 	if !r.Refused.IsZero() && !l.GivenUp {
@@ -148,10 +153,28 @@ func (t *telling) relive(r history.Run) {
 	}
 }
 
+// lapse tells of restarts before a run that the journal lacks: what it has of the
+// one after that run says how many there have been.
+func (t *telling) lapse(r history.Run) {
+	l := &t.life
+	known := l.NRestarts + r.Scheduled - l.Scheduled
+	if r.Scheduled <= l.Scheduled || r.NRestarts <= known {
+		return
+	}
+	was, lacks := t.base, r.NRestarts-known
+	t.base.AtLeast = true
+	for i := range lacks {
+		t.base.Missed = i+l.Unexplained < lacks
+		t.tell(Restarted)
+	}
+	t.base, l.NRestarts, l.Unexplained = was, l.NRestarts+lacks, 0
+}
+
 // catchUp notes a new cursor, once all that lies before it is told.
 func (t *telling) catchUp(u decode.Update) {
 	switch {
 	case u.Kind == decode.Snapshot:
+		t.life.Relived = false
 	case u.Cursor == "" || u.Cursor == t.life.Cursor:
 		return
 	default:

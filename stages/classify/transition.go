@@ -46,9 +46,9 @@ type Transition struct {
 	// Recovered is true when it was read in the journal later; Time is then when
 	// it happened.
 	Recovered bool
-	// Missed is, of Started, how many more runs properties prove, of which nothing
-	// else is known than that they are over.
-	Missed uint64
+	// Missed is, of Restarted, true if nothing else is known of the run that it began
+	// than that it is over.
+	Missed bool
 	// Life is what is known of the unit after the fact.
 	Life Life
 }
@@ -81,6 +81,10 @@ type Life struct {
 	Scheduled uint32 `json:"scheduled,omitzero"`
 	// Since is how many restarts were told of that were scheduled behind the cursor.
 	Since uint32 `json:"since,omitzero"`
+	// Relived: the journal told of runs since the cursor. Unexplained is how many of
+	// them a restart may have begun that is in NRestarts but was not told of.
+	Relived     bool   `json:"relived,omitzero"`
+	Unexplained uint32 `json:"unexplained,omitzero"`
 	// Cursor is from where the journal is to be read after the next gap. All that
 	// is known of the unit is of the cursor's boot.
 	Cursor history.Place `json:"cursor,omitzero"`

@@ -184,8 +184,7 @@ func step(tally Tally, t Event, boot string) Tally {
 	case classify.Moved:
 		tally.enter(t)
 	case classify.Started:
-		tally.Starts += 1 + t.Missed
-		tally.Stops += t.Missed
+		tally.Starts++
 	case classify.Stopped:
 		tally.Stops++
 	case classify.Crashed:
@@ -197,6 +196,10 @@ func step(tally Tally, t Event, boot string) Tally {
 		}
 	case classify.Restarted:
 		tally.Restarts++
+		if t.Missed {
+			tally.Starts++
+			tally.Stops++
+		}
 	}
 	tally.Told = tally.State == unloaded
 	return tally

@@ -125,6 +125,11 @@ func TestStep(t *testing.T) {
 		told: of(classify.Restarted, "activating", life(1, false)),
 		want: Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1, Restarts: 1},
 	}, {
+		name: "restarted, and what it began is over",
+		was:  Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1},
+		told: missed(of(classify.Restarted, "activating", life(1, false))),
+		want: Tally{State: "activating", Changed: earlier, Starts: 2, Stops: 1, Crashes: 1, Restarts: 1},
+	}, {
 		name: "gave up",
 		was:  Tally{State: "failed", Changed: earlier, Starts: 1, Crashes: 1},
 		told: of(classify.GaveUp, "failed", life(1, false)),
@@ -137,6 +142,11 @@ func TestStep(t *testing.T) {
 			}
 		})
 	}
+}
+
+func missed(t classify.Transition) classify.Transition {
+	t.Missed = true
+	return t
 }
 
 // Tallies are on their way to others while the next crash is counted.

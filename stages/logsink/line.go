@@ -115,11 +115,7 @@ func words(e count.Event) []line {
 		}
 		return []line{{level, idMoved, fmt.Sprintf("%s:  %-13s -> %-13s (SubState: %s)", e.Unit, e.From, e.To, e.SubState)}}
 	case classify.Started:
-		started := counter(e, idStarted, "start", t.Starts)
-		if e.Missed > 0 {
-			return []line{started, counter(e, idStopped, "stop", t.Stops)}
-		}
-		return []line{started}
+		return []line{counter(e, idStarted, "start", t.Starts)}
 	case classify.Stopped:
 		return []line{counter(e, idStopped, "stop", t.Stops)}
 	case classify.Crashed:
@@ -128,7 +124,11 @@ func words(e count.Event) []line {
 			counter(e, idCrashes, "crash", t.Crashes),
 		}
 	case classify.Restarted:
-		return []line{counter(e, idRestarted, "restart", t.Restarts)}
+		restarted := counter(e, idRestarted, "restart", t.Restarts)
+		if e.Missed {
+			return []line{restarted, counter(e, idStarted, "start", t.Starts), counter(e, idStopped, "stop", t.Stops)}
+		}
+		return []line{restarted}
 	case classify.GaveUp:
 		return []line{{logrus.ErrorLevel, idGaveUp, e.Unit + ":  start limit hit: systemd gave up restarting it (systemctl reset-failed, then start it by hand)" + provenance(e)}}
 	case classify.Forgotten:

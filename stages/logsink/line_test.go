@@ -41,6 +41,7 @@ func counts(starts, stops, crashes, restarts uint64) func(*count.Event) {
 }
 
 func atLeast(e *count.Event) { e.AtLeast = true }
+func missed(e *count.Event)  { e.Missed = true }
 
 func recovered(e *count.Event) { e.Recovered = true }
 
@@ -78,6 +79,10 @@ func TestLines(t *testing.T) {
 				at + "[INFO] a.service:  Incrementing crash counter -> 1\n"},
 		{"restart", event(classify.Restarted, "a.service", counts(1, 0, 1, 12)),
 			at + "[INFO] a.service:  Incrementing restart counter -> 12\n"},
+		{"restart that is all that is known of a run", event(classify.Restarted, "a.service", counts(2, 1, 1, 12), atLeast, missed),
+			at + "[INFO] a.service:  Incrementing restart counter -> 12 (at least: it was not watched)\n" +
+				at + "[INFO] a.service:  Incrementing start counter -> 2 (at least: it was not watched)\n" +
+				at + "[INFO] a.service:  Incrementing stop counter -> 1 (at least: it was not watched)\n"},
 		{"gave up", event(classify.GaveUp, "a.service"),
 			at + "[ERROR] a.service:  start limit hit: systemd gave up restarting it (systemctl reset-failed, then start it by hand)\n"},
 		{"seen", event(classify.Seen, "a.service", states("", "active", "running")),
