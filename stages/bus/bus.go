@@ -374,7 +374,7 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 		s.await(it.Unit) // it was not asked for, because nothing had happened to it
 	}
 	s.audit.changed(it.Unit)
-	return s.emit(ctx, p, Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time, Ending: s.ending})
+	return s.emit(ctx, p, Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Ending: s.ending}})
 }
 
 // resolve begins a gap because of a doubt. Where there is one already, or no bus,

@@ -249,10 +249,9 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 			}
 		}
 		s.known[unit], s.catchUp.spoken[unit] = true, true
-		signal := Signal{
-			Kind: Past, Unit: unit, Time: past.At, Runs: past.Runs, Tell: past.Tell, Cut: past.Cut,
-			From: s.catchUp.from, Restarts: past.Restarts,
-		}
+		signal := Signal{Kind: Past, Unit: unit, Time: past.At, Account: Account{
+			Runs: past.Runs, Tell: past.Tell, Cut: past.Cut, From: s.catchUp.from, Restarts: past.Restarts,
+		}}
 		if err := p.Send(ctx, signal); err != nil {
 			return err
 		}
@@ -321,7 +320,7 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 	if c.partial && told {
 		for _, unit := range w.Names() {
 			if _, asked := last[unit]; !asked && s.known[unit] && !c.spoken[unit] {
-				out = append(out, Signal{Kind: Unchanged, Unit: unit, Time: time.Now(), Cursor: c.place})
+				out = append(out, Signal{Kind: Unchanged, Unit: unit, Time: time.Now(), Account: Account{Cursor: c.place}})
 			}
 		}
 	}

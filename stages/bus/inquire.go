@@ -154,7 +154,7 @@ func (s *Stage) snapshot(ctx context.Context, p *port, unit string, it link.Item
 	if _, ok := s.watch.Load().Known(unit); !ok {
 		return nil // removed by a reload meanwhile
 	}
-	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time, Clock: monotonic()}
+	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Clock: monotonic()}}
 	if name := glimpse(out).name; it.Err == nil && name != unit && name != "" {
 		if known, err := s.alias(unit, name); !known {
 			return s.failed(p, err)

@@ -29,10 +29,17 @@ type Signal struct {
 	Order binary.ByteOrder
 	// Time is when it was read from the socket.
 	Time time.Time
+	Account
+}
+
+// An Account is what is known of a signal beside its body.
+type Account struct {
 	// Ending is true while the machine is going down.
 	Ending bool
 	// Clock is when a Snapshot was read, CLOCK_MONOTONIC in µs.
 	Clock uint64
+	// New, of a Snapshot, is true for a unit that was not there before.
+	New bool
 	// Runs are what the journal tells, of a Past, and of a Snapshot what was not
 	// told before. Of a Past, the first Tell are to be told; Cut, where it is not
 	// empty, is how the boot ended, at Time, that everything before was of.
@@ -50,8 +57,6 @@ type Signal struct {
 	Cursor history.Place
 	Since  uint32
 	Told   bool
-	// New, of a Snapshot, is true for a unit that was not there before.
-	New bool
 }
 
 // A List is which services are to be monitored: names and globs.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"service-monitor/pipeline"
+	"service-monitor/stages/bus"
 	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
 )
@@ -56,7 +57,7 @@ func recovered(runs ...history.Run) func(*decode.Update) {
 
 // past is what the journal tells by itself. Of the runs, the first are to be told.
 func past(tell int, runs ...history.Run) decode.Update {
-	return decode.Update{Kind: decode.Past, Unit: "a.service", Runs: runs, Tell: tell}
+	return decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Runs: runs, Tell: tell}}
 }
 
 // fromCursor makes an update one of what was read from the cursor of the others
@@ -67,7 +68,7 @@ func fromCursor(restarts uint32, u decode.Update) decode.Update {
 }
 
 func cut(how string) decode.Update {
-	return decode.Update{Kind: decode.Past, Unit: "a.service", Cut: how}
+	return decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Cut: how}}
 }
 
 // run is what the journal tells of an invocation; it is running without a result.
@@ -821,7 +822,7 @@ func BenchmarkStepRepeat(b *testing.B) {
 func TestClock(t *testing.T) {
 	crashed := received(4, run(1, "signal", 1))
 	crashed.EndClock = 7
-	u := decode.Update{Kind: decode.Past, Unit: "a.service", Runs: []history.Run{crashed, received(9, run(2, "", 0))}, Tell: 2}
+	u := decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Runs: []history.Run{crashed, received(9, run(2, "", 0))}, Tell: 2}}
 	_, facts := step(Life{}, u)
 	var got []string
 	for i, line := range told(facts) {

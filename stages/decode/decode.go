@@ -10,7 +10,6 @@ import (
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/bus"
-	"service-monitor/stages/bus/history"
 )
 
 // Kind says how an Update came about.
@@ -30,19 +29,9 @@ type Update struct {
 	Unit string
 	Time time.Time // when it was read from the bus
 	Properties
-	Ending bool // the machine is going down
-	// Of a Snapshot and of a Past, as in bus.Signal. An update of another kind
-	// that has a Cursor says that the journal has nothing of the unit before it.
-	Clock    uint64
-	Runs     []history.Run
-	Tell     int
-	Cut      string
-	From     history.Place
-	Restarts uint32
-	Cursor   history.Place
-	Since    uint32
-	Told     bool
-	New      bool
+	// Account is that of the signal. Where an update that is no Snapshot has a Cursor,
+	// the journal has nothing of the unit before it.
+	bus.Account
 }
 
 // refusedEvery is the shortest time between two reports of malformed signals.
@@ -88,11 +77,7 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[bus.Signal, Update]) e
 // is announced by the Service half and then the Unit half, each in full, so
 // the state is complete with the Unit half (measured on systemd 247 to 257).
 func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
-	out = Update{
-		Unit: in.Unit, Time: in.Time, Properties: s.units[in.Unit],
-		Ending: in.Ending, Clock: in.Clock, Runs: in.Runs, Tell: in.Tell, Cut: in.Cut,
-		From: in.From, Restarts: in.Restarts, Cursor: in.Cursor, Since: in.Since, Told: in.Told, New: in.New,
-	}
+	out = Update{Unit: in.Unit, Time: in.Time, Properties: s.units[in.Unit], Account: in.Account}
 	before := out.Invocation
 	switch in.Kind {
 	case bus.Forgotten:
