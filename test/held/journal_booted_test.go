@@ -1,0 +1,320 @@
+//go:build booted
+
+package held
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"service-monitor/stages/bus/history"
+)
+
+const (
+	asInside  = "SERVICE_MONITOR_TEST_INSIDE"  // set in the process that has a /run of its own
+	toJournal = "SERVICE_MONITOR_TEST_JOURNAL" // where our journalctl asks
+	socket    = "/run/systemd/journal/socket"
+	bootID    = "/proc/sys/kernel/random/boot_id"
+)
+
+// Messages of PID 1 (systemd.journal-fields(7), sd-messages.h), and the monitor's mark.
+const (
+	started = "39f53479d3a045ac8e11786248231fbf"
+	failed  = "d9b373ed55a64feb8242e02dbe79a49c"
+	mark    = "fbd34845a7fc4586bceb996e68af7052"
+)
+
+// TestMain runs the tests in a mount namespace of their own: journald's socket is
+// at a fixed place, and this machine may have one there. The binary is also the
+// journalctl that they run.
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "journalctl" {
+		exit(journalctl())
+	}
+	if os.Getenv(asInside) == "" {
+		exit(inside())
+	}
+	// Go made all mounts private when it left the old namespace.
+	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
+		exit(fmt.Errorf("cannot mount a /run of our own: %w", err))
+	}
+	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
+		exit(err)
+	}
+	os.Exit(m.Run())
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// inside runs this very command in a mount namespace of its own.
+func inside() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	runtime.LockOSThread() // Pdeathsig is about the thread
+	cmd := exec.Command(self, os.Args[1:]...)
+	cmd.Env = append(os.Environ(), asInside+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("cannot enter a mount namespace, which needs root: %w", err)
+	}
+	return cmd.Wait() // it has said itself what failed
+}
+
+// journalctl asks the journal of the test what it was asked.
+func journalctl() error {
+	conn, err := net.Dial("unix", os.Getenv(toJournal))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := json.NewEncoder(conn).Encode(os.Args[1:]); err != nil {
+		return err
+	}
+	_, err = io.Copy(os.Stdout, conn)
+	return err
+}
+
+// A record is what the test wants in the journal.
+type record struct {
+	boot   string
+	clock  uint64 // CLOCK_MONOTONIC in µs
+	fields []string
+}
+
+// A journal is journald's socket, and a journalctl that reads what came there and
+// what the test has written, when the test lets it.
+type journal struct {
+	t    *testing.T
+	boot string // that goes on
+
+	mu      sync.Mutex
+	fd      int // the socket
+	clock   uint64
+	entries []entry
+	held    *hold // nil while journalctl reads at once
+}
+
+// An entry is a record, as journalctl shows it.
+type entry struct {
+	place history.Place
+	boot  string
+	text  string
+}
+
+// A hold holds each journalctl before it reads, until it is let go.
+type hold struct {
+	t     *testing.T
+	calls chan chan struct{}
+	held  chan struct{} // closed to let go the one that came last
+	over  chan struct{}
+	end   func() // ends the hold; all that wait go on
+}
+
+// startJournal starts a journal that ends with the test.
+func startJournal(t *testing.T) *journal {
+	t.Helper()
+	id, err := os.ReadFile(bootID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &journal{t: t, boot: strings.ReplaceAll(strings.TrimSpace(string(id)), "-", ""), clock: 1000}
+	os.Remove(socket) // that of the test before
+	if j.fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(j.fd) })
+	if err := unix.Bind(j.fd, &unix.SockaddrUnix{Name: socket}); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, filepath.Join(dir, "journalctl")); err != nil {
+		t.Fatal(err)
+	}
+	address := filepath.Join(dir, "asked")
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	t.Setenv(toJournal, address)
+	listener, err := net.Listen("unix", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() { j.answer(conn) })
+		}
+	})
+	t.Cleanup(func() { listener.Close(); serving.Wait() })
+	return j
+}
+
+// answer answers one journalctl.
+func (j *journal) answer(conn net.Conn) {
+	defer conn.Close()
+	var args []string
+	if json.NewDecoder(conn).Decode(&args) != nil {
+		return
+	}
+	j.mu.Lock()
+	h := j.held
+	j.mu.Unlock()
+	if h != nil {
+		h.wait()
+	}
+	_, _ = io.WriteString(conn, j.find(args)) // it may have been ended meanwhile
+}
+
+// find returns the entries that journalctl is to show. Those of other messages than
+// the ones that it is asked for may be among them.
+func (j *journal) find(args []string) string {
+	from, marked, boot, last := history.Place(""), "", "", false
+	for _, a := range args {
+		key, value, _ := strings.Cut(a, "=")
+		switch key {
+		case "--cursor":
+			from = history.Place(value)
+		case "--lines":
+			last = true
+		case "MONITOR_MARK":
+			marked = a
+		case "_BOOT_ID":
+			boot = value
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.take()
+	var text string
+	for _, e := range j.entries {
+		switch {
+		case from != "" && e.place.Before(from), boot != "" && e.boot != boot, !strings.Contains(e.text, marked):
+		case last:
+			text = e.text
+		default:
+			text += e.text
+		}
+	}
+	return text
+}
+
+// take appends what waits in the socket: before anything is read or written, so
+// that all of it has the order in which it was sent.
+func (j *journal) take() {
+	for b := make([]byte, 4096); ; {
+		n, _, err := unix.Recvfrom(j.fd, b, unix.MSG_DONTWAIT)
+		if err != nil {
+			return
+		}
+		j.append(record{fields: append(strings.Split(strings.TrimSpace(string(b[:n])), "\n"), "_PID=77")})
+	}
+}
+
+// append appends a record: of the boot that goes on, and now, if it does not tell.
+func (j *journal) append(r record) history.Place {
+	if r.boot == "" {
+		r.boot = j.boot
+	}
+	if r.clock == 0 {
+		r.clock = j.tick()
+	}
+	n := len(j.entries) + 1
+	wall := time.Date(2026, 1, 1, 0, 0, n, 0, time.UTC).UnixMicro()
+	place := history.Place(fmt.Sprintf("s=1;i=%x;b=%s;m=%x;t=%x;x=0", n, r.boot, r.clock, wall))
+	j.entries = append(j.entries, entry{place, r.boot, fmt.Sprintf("__CURSOR=%s\n__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n_BOOT_ID=%s\n%s\n\n",
+		place, wall, r.clock, r.boot, strings.Join(r.fields, "\n"))})
+	return place
+}
+
+func (j *journal) tick() uint64 { j.clock += 10; return j.clock }
+
+// now is the time of PID 1, CLOCK_MONOTONIC in µs: each is later than the last.
+func (j *journal) now() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.tick()
+}
+
+// write writes a record and returns its place.
+func (j *journal) write(r record) history.Place {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.take()
+	return j.append(r)
+}
+
+// end is the place of the last record.
+func (j *journal) end() history.Place {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.take()
+	return j.entries[len(j.entries)-1].place
+}
+
+// hold holds each journalctl from now on, until it is let go or the hold ends.
+func (j *journal) hold() *hold {
+	h := &hold{t: j.t, calls: make(chan chan struct{}), over: make(chan struct{})}
+	j.set(h)
+	h.end = sync.OnceFunc(func() { j.set(nil); close(h.over) })
+	j.t.Cleanup(h.end)
+	return h
+}
+
+func (j *journal) set(h *hold) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.held = h
+}
+
+// wait returns when the journalctl that calls it may read.
+func (h *hold) wait() {
+	held := make(chan struct{})
+	select {
+	case h.calls <- held:
+	case <-h.over:
+	}
+	select {
+	case <-held:
+	case <-h.over:
+	}
+}
+
+// await returns when the next journalctl is held.
+func (h *hold) await() {
+	h.t.Helper()
+	select {
+	case h.held = <-h.calls:
+	case <-time.After(limit):
+		h.t.Fatal("nobody reads the journal")
+	}
+}
+
+// pass lets the journalctl go that is held, and holds the next.
+func (h *hold) pass() { close(h.held) }
