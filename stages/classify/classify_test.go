@@ -418,6 +418,17 @@ func TestStep(t *testing.T) {
 			"activating -> inactive/dead", "inactive -> active/running", "started",
 		},
 	}, {
+		name: "NRestarts is zeroed after a snapshot, and then the restart is scheduled for which it waits",
+		updates: []decode.Update{
+			at("active/running", 2, snapshot, restarts(14)),
+			at("activating/auto-restart", 2, restarts(14), recovered(scheduled(1, run(2, "success", 1)))),
+			at("activating/auto-restart", 2, restarts(1)), at("inactive/dead", 3, restarts(1)), at("active/running", 3, restarts(1)),
+		},
+		want: []string{
+			"seen active", "stopped success", "active -> activating/auto-restart", "caught up", "restarted",
+			"activating -> inactive/dead", "inactive -> active/running", "started",
+		},
+	}, {
 		name: "NRestarts was zeroed after the restart that was scheduled",
 		updates: []decode.Update{
 			at("active/running", 2, snapshot, restarts(6)), at("inactive/dead", 2, recovered(scheduled(7, run(2, "exit-code", 1)))),

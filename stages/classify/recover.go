@@ -66,17 +66,17 @@ func upTo(u decode.Update) (runs []history.Run, later uint32) {
 	}
 	runs = slices.Clone(u.Runs)
 	last := &runs[n]
-	more := last.NRestarts - u.NRestarts
 	switch {
 	case !down(&u.Properties):
 		later = last.Scheduled
 		*last = history.Run{Invocation: last.Invocation, Begun: last.Begun, Clock: last.Clock}
-	case retrying(&u.Properties) && more <= last.Scheduled:
-		// The restart that it waits for was scheduled later. If there are more than
-		// that, NRestarts was zeroed since.
-		later = more
-		last.Scheduled -= later
+	case !retrying(&u.Properties):
+	case u.NRestarts > last.NRestarts:
+		later = last.Scheduled // NRestarts was zeroed after the snapshot, and counted up again
+	case last.NRestarts-u.NRestarts <= last.Scheduled:
+		later = last.NRestarts - u.NRestarts // and otherwise it was zeroed before
 	}
+	last.Scheduled -= min(last.Scheduled, later)
 	return runs, later
 }
 
