@@ -290,7 +290,7 @@ func (s *storm) wantStalled() {
 // tells when a file is replaced, so it is read repeatedly.
 func (s *storm) awaitSaved(units ...string) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
+	ctx, cancel := context.WithTimeout(s.t.Context(), stormLimit)
 	defer cancel()
 	runs := s.runs()
 	for {
