@@ -301,20 +301,15 @@ func (s *Stage) receive(ctx context.Context, p *port) error {
 			return nil
 		}
 	}
-	switch {
-	case len(dropped) == 0:
-	case s.catchUp.phase == reading:
-		// The journal has them all, if the units are asked for behind it: an audit
-		// has not asked for all of them.
-		if err := s.startOver(ctx, p, nil); err != nil {
-			return err
+	if len(dropped) > 0 {
+		if s.catchUp.phase != reading { // or the journal tells it anyway
+			signals := 0
+			for _, n := range dropped {
+				signals += n
+			}
+			s.log.WithFields(logrus.Fields{"units": len(dropped), "signals": signals}).Warn("fell behind and dropped signals; reading in the journal what they were")
 		}
-	default:
-		signals := 0
-		for _, n := range dropped {
-			signals += n
-		}
-		s.log.WithFields(logrus.Fields{"units": len(dropped), "signals": signals}).Warn("fell behind and dropped signals; reading in the journal what they were")
+		// All units are asked for: an audit has asked only for those that changed.
 		if err := s.startOver(ctx, p, dropped); err != nil {
 			return err
 		}

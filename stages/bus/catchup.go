@@ -118,8 +118,7 @@ func (s *Stage) startOver(ctx context.Context, p *port, dropped map[string]int) 
 	return nil
 }
 
-// wanted reports whether the journal is to tell of a unit. One that was never
-// seen by any process began before anybody watched.
+// wanted reports whether the journal is to be read for a unit.
 func (s *Stage) wanted(name string) bool {
 	_, ok := s.watch.Load().Named(name)
 	return ok
@@ -221,9 +220,8 @@ func (s *Stage) monitored(name string) string {
 	return unit
 }
 
-// past sends on what the journal tells of units that are known. One that only a
-// glob names is counted from when it was first seen; it was not there before if
-// it appeared while this process had lost the bus.
+// past sends on what the journal tells of units that are known, or that a glob
+// names and that appeared in the gap. Others are counted from when they are seen.
 func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 	units := []string{s.monitored(past.Unit)}
 	if past.Cut != "" {
@@ -272,13 +270,12 @@ func (s *Stage) emit(ctx context.Context, p *port, signal Signal) error {
 	c.bytes += len(signal.Body)
 	c.held = append(c.held, signal)
 	c.late = c.late || c.phase == settling && signal.Kind != Changed && (s.known[signal.Unit] || s.appeared(signal.Unit))
-	switch {
-	case c.bytes <= heldBytes:
+	if c.bytes <= heldBytes {
 		return nil
-	case c.phase == reading: // the journal tells it
-		return s.startOver(ctx, p, nil)
 	}
-	s.log.WithFields(logrus.Fields{"signals": len(c.held)}).Warn("fell behind; reading in the journal again")
+	if c.phase != reading { // or the journal tells it anyway
+		s.log.WithFields(logrus.Fields{"signals": len(c.held)}).Warn("fell behind; reading in the journal again")
+	}
 	return s.startOver(ctx, p, nil)
 }
 

@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sys/unix"
 
+	"service-monitor/stages/bus/history"
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/watch"
 	"service-monitor/stages/bus/wire"
@@ -154,7 +154,7 @@ func (s *Stage) snapshot(ctx context.Context, p *port, unit string, it link.Item
 	if _, ok := s.watch.Load().Known(unit); !ok {
 		return nil // removed by a reload meanwhile
 	}
-	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Clock: monotonic()}}
+	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Clock: history.Clock()}}
 	if name := glimpse(out).name; it.Err == nil && name != unit && name != "" {
 		if known, err := s.alias(unit, name); !known {
 			return s.failed(p, err)
@@ -189,13 +189,6 @@ func hasJob(it link.Item, known bool) bool {
 		r.Skip(sig)
 	}
 	return known
-}
-
-// monotonic is the time since boot as systemd and journald have it, in µs.
-func monotonic() uint64 {
-	var now unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // every Linux has it
-	return uint64(now.Nano() / 1000)
 }
 
 // listed adds the units of a reply, an array of structs that begin with a name

@@ -309,11 +309,8 @@ func (t *telling) follow(u decode.Update, announced uint64) {
 	// A unit that was unloaded meanwhile shows none; the last one is remembered,
 	// because the journal may tell of it again.
 	if u.Invocation != l.Invocation && !u.Invocation.IsZero() {
-		*l = Life{
-			Name: l.Name, ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor, Since: l.Since,
-			StateEntered: l.StateEntered,
-			Invocation:   u.Invocation, Entered: announced, Begun: announced, Untold: true,
-		}
+		*l = l.next(u.Invocation)
+		l.Entered, l.Begun = announced, announced
 	}
 	t.observe(u)
 	if u.Kind == decode.Snapshot {

@@ -119,10 +119,8 @@ func (t *telling) relate(runs []history.Run, tell int) {
 		if l.Scheduled == 0 {
 			unexplained++
 		}
-		*l = Life{
-			Name: l.Name, ActiveState: l.ActiveState, SubState: l.SubState, NRestarts: l.NRestarts, Cursor: l.Cursor, Since: l.Since,
-			StateEntered: l.StateEntered, Invocation: r.Invocation, Begun: r.Clock, Ran: true, Untold: true, Relived: true, Unexplained: unexplained,
-		}
+		*l = l.next(r.Invocation)
+		l.Begun, l.Ran, l.Relived, l.Unexplained = r.Clock, true, true, unexplained
 		t.relive(r)
 	}
 }

@@ -93,6 +93,14 @@ type Life struct {
 // Known reports whether the unit was ever observed.
 func (l *Life) Known() bool { return l.ActiveState != "" }
 
+// next returns the life of the unit with another invocation.
+func (l *Life) next(of decode.Invocation) Life {
+	return Life{
+		Name: l.Name, ActiveState: l.ActiveState, SubState: l.SubState, StateEntered: l.StateEntered, NRestarts: l.NRestarts,
+		Cursor: l.Cursor, Since: l.Since, Invocation: of, Untold: true,
+	}
+}
+
 // Running reports whether an invocation was told of that has not ended.
 func (l *Life) Running() bool { return !l.Invocation.IsZero() && !l.Ended && !l.Untold }
 

@@ -1,11 +1,7 @@
 package count
 
 import (
-	"os"
-	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"service-monitor/stages/bus/history"
 )
@@ -25,8 +21,6 @@ const (
 	lifetime = 20 * 365 * 24 * time.Hour
 )
 
-const bootID = "/proc/sys/kernel/random/boot_id"
-
 // A Moment is one instant by both clocks.
 type Moment struct {
 	Time  time.Time // the wall clock, which is set now and then
@@ -38,10 +32,7 @@ type Moment struct {
 
 // Now returns this moment.
 func Now() Moment {
-	var now unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // every Linux has it
-	boot, _ := os.ReadFile(bootID)
-	return Moment{time.Now(), uint64(now.Nano() / 1000), strings.ReplaceAll(strings.TrimSpace(string(boot)), "-", "")}
+	return Moment{time.Now(), history.Clock(), history.Boot()}
 }
 
 // at returns the moment of a time that this process has read. Go reads both

@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // markID is the MESSAGE_ID of a mark.
@@ -166,10 +168,24 @@ func leaveMark() (string, error) {
 	return name, nil
 }
 
+// Boot is the id of this boot, 32 hexadecimal digits, or empty where a sandbox
+// hides it.
+func Boot() string {
+	id, _ := os.ReadFile(bootID)
+	return strings.ReplaceAll(strings.TrimSpace(string(id)), "-", "")
+}
+
+// Clock is CLOCK_MONOTONIC in µs, as systemd and journald write it.
+func Clock() uint64 {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // every Linux has it
+	return uint64(now.Nano() / 1000)
+}
+
 // currentBoot is the boot id, from the journal where a sandbox hides /proc/sys.
 func currentBoot(ctx context.Context) (boot string, err error) {
-	if id, err := os.ReadFile(bootID); err == nil {
-		return strings.ReplaceAll(strings.TrimSpace(string(id)), "-", ""), nil
+	if boot := Boot(); boot != "" {
+		return boot, nil
 	}
 	err = journalctl(ctx, []string{"--lines=1"}, func(r *record) (bool, error) { boot = r.boot; return true, nil })
 	return boot, err
