@@ -21,27 +21,6 @@ import (
 	"service-monitor/test/fakebus"
 )
 
-// lists is a first stage that sends what a test gives it, and ends with it.
-type lists chan bus.List
-
-func (l lists) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.List]) error {
-	for {
-		select {
-		case list, ok := <-l:
-			if !ok {
-				return nil
-			}
-			if err := p.Send(ctx, list); err != nil {
-				return err
-			}
-		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{})
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
 // collector is a last stage that hands what it receives to a test.
 type collector chan bus.Signal
 
@@ -78,7 +57,7 @@ func (m manager) Reload() string                { return "" }
 type rig struct {
 	t       *testing.T
 	bus     *fakebus.Bus
-	lists   lists
+	lists   fakebus.Lists
 	signals collector
 	told    manager
 	log     *logtest.Hook
@@ -103,7 +82,7 @@ func startAudited(t *testing.T, every time.Duration, prepare func(*fakebus.Bus),
 	log, hook := logtest.NewNullLogger()
 	log.SetLevel(logrus.DebugLevel)
 	source := bus.New(log, 0, every)
-	r := &rig{t, b, make(lists), make(collector), make(manager, 1000), hook, make(chan error, 1), source.Doubt}
+	r := &rig{t, b, make(fakebus.Lists), make(collector), make(manager, 1000), hook, make(chan error, 1), source.Doubt}
 	g := pipeline.New(r.told)
 	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", r.lists), source), r.signals)
 	go func() { r.ended <- g.Run(context.Background()) }()
@@ -426,7 +405,7 @@ func TestBusLostAndBack(t *testing.T) {
 func TestNoBus(t *testing.T) {
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+t.TempDir()+"/none")
 	log, hook := logtest.NewNullLogger()
-	l := make(lists, 1)
+	l := make(fakebus.Lists, 1)
 	l <- bus.List{Services: []string{"a.service"}}
 	signals := make(collector)
 	g := pipeline.New(nil)
@@ -443,7 +422,7 @@ func TestNoBus(t *testing.T) {
 func TestAddressThatCannotBeUsed(t *testing.T) {
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "tcp:host=localhost")
 	log, _ := logtest.NewNullLogger()
-	l := make(lists, 1)
+	l := make(fakebus.Lists, 1)
 	l <- bus.List{Services: []string{"a.service"}}
 	g := pipeline.New(nil)
 	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, 0, 0)), make(collector))
@@ -457,7 +436,7 @@ func TestSubscribeRefused(t *testing.T) {
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", b.Address)
 	b.Reply("Subscribe", fakebus.Reply{Error: "org.freedesktop.DBus.Error.AccessDenied", Signature: "s", Body: fakebus.Body("not for you")})
 	log, _ := logtest.NewNullLogger()
-	l := make(lists, 1)
+	l := make(fakebus.Lists, 1)
 	l <- bus.List{Services: []string{"a.service"}}
 	g := pipeline.New(nil)
 	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, 1, 0)), make(collector))

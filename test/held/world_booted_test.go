@@ -26,27 +26,6 @@ import (
 // limit is far more than anything takes that is awaited.
 const limit = 30 * time.Second
 
-// lists is a first stage that sends what a test gives it, and ends with it.
-type lists chan bus.List
-
-func (l lists) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.List]) error {
-	for {
-		select {
-		case list, ok := <-l:
-			if !ok {
-				return nil
-			}
-			if err := p.Send(ctx, list); err != nil {
-				return err
-			}
-		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{})
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
 // ledger is a last stage that keeps what was counted.
 type ledger struct {
 	mu      sync.Mutex
@@ -106,7 +85,7 @@ type world struct {
 	t       *testing.T
 	bus     *fakebus.Bus
 	journal *journal
-	lists   lists
+	lists   fakebus.Lists
 	doubt   func()
 	counted *ledger
 	states  map[string]state
@@ -117,7 +96,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		t: t, journal: startJournal(t), bus: fakebus.Start(t), lists: make(lists), states: make(map[string]state),
+		t: t, journal: startJournal(t), bus: fakebus.Start(t), lists: make(fakebus.Lists), states: make(map[string]state),
 		counted: &ledger{tallies: make(map[string]count.Tally), changed: make(chan struct{})},
 	}
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", w.bus.Address)
