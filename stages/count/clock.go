@@ -32,7 +32,9 @@ type Moment struct {
 
 // Now returns this moment.
 func Now() Moment {
-	return Moment{time.Now(), history.Clock(), history.Boot()}
+	boot := history.Boot()
+	clock := history.Clock() // first: what is derived from it is never later than it was
+	return Moment{time.Now(), clock, boot}
 }
 
 // at returns the moment of a time that this process has read. Go reads both
