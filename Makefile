@@ -1,9 +1,10 @@
 # Targets that need root, or packages that are not there, say so or use sudo.
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION ?= $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo "sudo env PATH=$$PATH:/usr/sbin:/sbin")
 BUILD   := CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 MAIN    := ./cmd/service-monitor
-# GOARCH, and GOARM where it matters.
+# GOARCH, and GOARM where it matters. Debian's armhf is arm.7 and its armel arm.5;
+# arm.6 is armhf for the first Raspberry Pi.
 TARGETS := amd64 arm64 arm.7 arm.6 arm.5
 # What a gateway's flash has room for, in bytes.
 MAXSIZE := 8388608
@@ -19,7 +20,7 @@ HOST     := $(shell . /etc/os-release && echo $$VERSION_CODENAME)
 MIRROR   ?= $(shell apt-get indextargets --format '$$(REPO_URI) $$(LABEL)' | sed -nE '/^http.* Debian$$/{s/ .*//p;q}')
 BOOTED   := go test -buildvcs=false -tags booted -count=1 -p 1 -timeout 30m
 
-.PHONY: help build run test check deps booted versions cross bench fuzz record hooks clean
+.PHONY: help build run test check deps booted versions cross deb repo bench fuzz record hooks clean
 .PHONY: $(foreach r,$(RELEASES),booted-$r record-$r)
 
 help: ## show the targets
@@ -77,6 +78,19 @@ cross: ## build for each architecture, static, and check the size
 		GOARCH=$${t%.*} GOARM=$${t#*.} $(BUILD) -o $$out $(MAIN); \
 		size=$$(stat -c %s $$out); echo "$$out: $$size bytes"; \
 		if [ $$size -gt $(MAXSIZE) ]; then echo "$$out is larger than $(MAXSIZE) bytes"; exit 1; fi; done
+
+# The same commit gives the same bytes: each file is as old as the changelog says.
+deb: export SOURCE_DATE_EPOCH = $(shell date -d "$$(sed -n '/^ -- /{s/.*>  //p;q}' debian/changelog)" +%s)
+deb: cross ## build the Debian packages: build/deb/*.deb
+	@mkdir -p build/package build/deb/armv6
+	gzip -9nc debian/changelog >build/package/changelog.gz
+	@set -e; for t in $(TARGETS); do \
+		out=build/deb; [ $$t != arm.6 ] || out=build/deb/armv6; \
+		VERSION=$(VERSION) ARCH=$$(echo $$t | tr -d .) BINARY=build/service-monitor-linux-$$t \
+			go tool nfpm package --packager deb --target $$out; done
+
+repo: deb ## build a signed apt repository of them: build/repo (KEY= a key of yours)
+	debian/repository build/deb build/repo
 
 bench: ## report ns and allocations per signal
 	go test -run '^$$' -bench . -benchmem ./stages/decode ./stages/classify ./stages/bus/wire

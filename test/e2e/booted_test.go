@@ -28,7 +28,7 @@ var record = flag.Bool("record", false, "record the signals of cases that have n
 
 const (
 	unitFile   = "../../systemd/service-monitor.service"
-	busPolicy  = "../../systemd/dbus-service-monitor.conf"
+	busPolicy  = "../../systemd/dbus.conf"
 	stateFile  = "/var/lib/service_monitor/service_states.json"
 	policyPath = "/etc/dbus-1/system.d/service-monitor.conf"
 	logPath    = "/var/log/service-monitor/service-monitor.log"
