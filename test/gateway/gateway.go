@@ -5,7 +5,8 @@
 // temporary directory that holds what the caller puts there, so it boots in
 // half a second, needs no image and no network, and leaves nothing behind. The
 // directory outlives [Machine.PowerOff] and [Machine.PowerCut]: with
-// [Machine.PowerOn] after them, a machine reboots.
+// [Machine.PowerOn] after them, a machine reboots. Where that is not enough of a
+// Debian, as when packages are to be installed, there is [Options.Copy].
 //
 // It needs root, and the packages systemd-container and dbus; [Check] says
 // what is missing. Commands behind /etc/alternatives (awk, for one) do not
@@ -43,17 +44,22 @@ type Options struct {
 	// systemd than the host's can be booted. Empty means the host's own.
 	System string
 
+	// Copy gives the machine a copy of all of System, which must be whole:
+	// /etc, /var with the database of dpkg(1), and a /usr of its own, all
+	// of it writable. It takes a second and as much of the disk as System.
+	Copy bool
+
 	// Units are unit files by unit name, below /etc/systemd/system. An
 	// empty one masks that unit. On systemd 247, RestartSec=0 becomes 1ms.
 	Units map[string]string
 
 	// Files are further files: text by path. Paths are absolute, and not
-	// below /usr nor below what is mounted at boot (/run, /tmp).
+	// below what is mounted at boot (/run, /tmp, and without Copy /usr).
 	Files map[string]string
 
 	// Binds are files and directories of the host that the machine sees
 	// read-only: path on the host by path in the machine. The latter is
-	// made if need be, but not below /usr.
+	// made if need be, but without Copy not below /usr.
 	Binds map[string]string
 
 	// Users are system users that may read the journal, made at boot by
@@ -105,9 +111,12 @@ func Boot(ctx context.Context, o Options) (*Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a directory for a gateway: %w", err)
 	}
-	m := &Machine{name: filepath.Base(dir.Name()), dir: dir, binds: map[string]string{"/usr": filepath.Join("/", o.System, "usr")}}
+	m := &Machine{name: filepath.Base(dir.Name()), dir: dir, binds: map[string]string{}}
+	if !o.Copy {
+		m.binds["/usr"] = filepath.Join("/", o.System, "usr")
+	}
 	maps.Copy(m.binds, o.Binds)
-	if err := plant(m.root(), o); err != nil {
+	if err := plant(ctx, m.root(), o); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot build %s: %w", m.name, err), m.Close())
 	}
 	if err := m.PowerOn(ctx); err != nil {

@@ -53,7 +53,7 @@ func TestReady(t *testing.T) {
 
 func TestPlant(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "root")
-	err := plant(root, Options{
+	err := plant(t.Context(), root, Options{
 		Units: map[string]string{`a-b@c\x2dd.service`: "unit"},
 		Files: map[string]string{"/etc/deep/file": "file", "../../../etc/escaped": "inside"},
 		Users: []string{"someone"},

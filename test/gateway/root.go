@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -74,15 +76,11 @@ func remove(dir *os.File) error {
 //
 // A machine id means that this is no first boot: systemd-firstboot asks
 // nothing, and presets enable nothing. What starts is what the units of the
-// system want without being enabled, which is about ten services.
-func plant(root string, o Options) error {
+// system want without being enabled, which is about ten services; and in a
+// copy what is enabled there.
+func plant(ctx context.Context, root string, o Options) error {
 	system := filepath.Join("/", o.System)
-	release, err := os.ReadFile(filepath.Join(system, "usr/lib/os-release"))
-	if err != nil {
-		return err
-	}
 	files := map[string]string{
-		"/etc/os-release": string(release), // without it systemd-nspawn refuses the root
 		"/etc/machine-id": machineID(),
 		"/etc/systemd/journald.conf.d/gateway.conf": journald,
 		"/etc/sysusers.d/gateway.conf":              sysusers(o.Users),
@@ -90,16 +88,53 @@ func plant(root string, o Options) error {
 	if !o.Logind {
 		files[unitPath("systemd-logind.service")] = ""
 	}
+	var ground error
+	if o.Copy {
+		// At a random time of the day these hold the lock of apt-get(8).
+		files[unitPath("apt-daily.timer")], files[unitPath("apt-daily-upgrade.timer")] = "", ""
+		ground = duplicate(ctx, system, root)
+	} else {
+		ground = lay(system, root)
+	}
+	if ground != nil {
+		return ground
+	}
 	units := make(map[string]string, len(o.Units))
 	for name, text := range o.Units {
 		units[unitPath(name)] = pausing(system, text)
 	}
 	return errors.Join(
-		mkdir(root, "usr", "etc", "var", "run", "tmp", "dev", "proc", "sys", "root", unitPath("")),
-		links(system, root),
+		mkdir(root, unitPath("")),
 		write(root, files), write(root, units), write(root, o.Files),
 		os.Symlink(bootTarget, filepath.Join(root, unitPath("default.target"))),
 	)
+}
+
+// lay makes a root on which the system's /usr is to be mounted.
+func lay(system, root string) error {
+	release, err := os.ReadFile(filepath.Join(system, "usr/lib/os-release"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		mkdir(root, "usr", "etc", "var", "run", "tmp", "dev", "proc", "sys", "root"),
+		links(system, root),
+		// Without it systemd-nspawn refuses the root.
+		write(root, map[string]string{"/etc/os-release": string(release)}),
+	)
+}
+
+// duplicate makes a root that is as the system's: a copy, since nothing needs
+// to unmount that, which an overlay would ask of each way to the end.
+func duplicate(ctx context.Context, system, root string) error {
+	if system == "/" {
+		return errors.New("cannot copy the host's own system: name another")
+	}
+	if out, err := exec.CommandContext(ctx, "cp", "--archive", system, root).CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot copy %s: %w: %s", system, err, out)
+	}
+	// debootstrap(8) has put this host's name there.
+	return os.RemoveAll(filepath.Join(root, "etc/hostname"))
 }
 
 // pausing is a unit file that systemd 247 can stop. There, a unit that is to be
