@@ -6,6 +6,8 @@ MAIN    := ./cmd/service-monitor
 # GOARCH, and GOARM where it matters. Debian's armhf is arm.7 and its armel arm.5;
 # arm.6 is armhf for the first Raspberry Pi.
 TARGETS := amd64 arm64 arm.7 arm.6 arm.5
+DEBS    := build/deb
+REPO    := build/repo
 # What a gateway's flash has room for, in bytes.
 MAXSIZE := 8388608
 # Debian 11, 12 and 13, whose systemd is 247, 252 and 257. A root of each is made
@@ -20,8 +22,13 @@ HOST     := $(shell . /etc/os-release && echo $$VERSION_CODENAME)
 MIRROR   ?= $(shell apt-get indextargets --format '$$(REPO_URI) $$(LABEL)' | sed -nE '/^http.* Debian$$/{s/ .*//p;q}')
 BOOTED   := go test -buildvcs=false -tags booted -count=1 -p 1 -timeout 30m
 
-.PHONY: help build run test check deps booted versions cross deb repo bench fuzz record hooks clean
-.PHONY: $(foreach r,$(RELEASES),booted-$r record-$r)
+# need installs packages of Debian if one of these commands is not there.
+need = set -e; PATH=$$PATH:/usr/sbin:/sbin; for c in $(1); do command -v $$c >/dev/null || missing=1; done; [ -z "$$missing" ] || { \
+	$(SUDO) apt-get update -q; \
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); }
+
+.PHONY: help build run test check deps booted versions cross deb repo lifecycle lint bench fuzz record hooks clean
+.PHONY: $(foreach r,$(RELEASES),booted-$r record-$r lifecycle-$r)
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -44,17 +51,15 @@ test: deps check booted $(filter-out %-$(HOST),booted-bookworm booted-trixie) cr
 check: ## what to run before a commit: format, vet, staticcheck, tidy, race tests without root
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
 	go mod tidy -diff
-	go vet -tags booted ./...
-	go tool staticcheck -tags booted ./...
+	go vet -tags booted,lifecycle ./...
+	go tool staticcheck -tags booted,lifecycle ./...
 	go test -race ./...
 	CGO_ENABLED=0 GOARCH=386 go test ./pipeline ./stages/... ./cmd/...
 
 # The packages of Debian that the tests need.
 deps:
-	@for c in systemd-nspawn dbus-daemon gcc strace /usr/sbin/debootstrap; do command -v $$c >/dev/null || missing=1; done; \
-	if [ -n "$$missing" ]; then \
-		$(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
-			systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring; fi
+	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap, \
+		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring)
 
 booted: ## run the tests that boot machines, on this machine's systemd
 	$(SUDO) $(BOOTED) ./test/...
@@ -72,6 +77,12 @@ $(RELEASES:%=$(ROOTS)/%): $(ROOTS)/%: | deps
 		debootstrap --variant=minbase --include=$(PACKAGES) $* $@.new $(MIRROR); \
 		rm $@.new/var/cache/apt/archives/*.deb; mv $@.new $@'
 
+lifecycle: $(RELEASES:%=lifecycle-%) ## install, upgrade, remove and purge the package on Debian 11, 12 and 13
+
+$(RELEASES:%=lifecycle-%): lifecycle-%: $(ROOTS)/% | deps
+	@$(call need,gpg apt-ftparchive,gnupg apt-utils)
+	$(SUDO) go test -buildvcs=false -tags lifecycle -count=1 -timeout 20m ./test/lifecycle -args -system=$(ROOTS)/$*
+
 cross: ## build for each architecture, static, and check the size
 	@set -e; for t in $(TARGETS); do \
 		out=build/service-monitor-linux-$$t; \
@@ -82,15 +93,25 @@ cross: ## build for each architecture, static, and check the size
 # The same commit gives the same bytes: each file is as old as the changelog says.
 deb: export SOURCE_DATE_EPOCH = $(shell date -d "$$(sed -n '/^ -- /{s/.*>  //p;q}' debian/changelog)" +%s)
 deb: cross ## build the Debian packages: build/deb/*.deb
-	@mkdir -p build/package build/deb/armv6
+	@mkdir -p build/package $(DEBS)/armv6
 	gzip -9nc debian/changelog >build/package/changelog.gz
 	@set -e; for t in $(TARGETS); do \
-		out=build/deb; [ $$t != arm.6 ] || out=build/deb/armv6; \
+		out=$(DEBS); [ $$t != arm.6 ] || out=$(DEBS)/armv6; \
 		VERSION=$(VERSION) ARCH=$$(echo $$t | tr -d .) BINARY=build/service-monitor-linux-$$t \
 			go tool nfpm package --packager deb --target $$out; done
 
 repo: deb ## build a signed apt repository of them: build/repo (KEY= a key of yours)
-	debian/repository build/deb build/repo
+	@$(call need,gpg apt-ftparchive,gnupg apt-utils)
+	debian/repository $(DEBS) $(REPO)
+
+# piuparts wants a Debian to install the package in; this machine's architecture.
+lint: deb $(ROOTS)/bookworm ## check the packages as Debian does: lintian, piuparts, and shellcheck of the scripts
+	@$(call need,lintian piuparts shellcheck,lintian piuparts shellcheck)
+	shellcheck debian/postinst debian/prerm debian/postrm debian/repository
+	lintian --allow-root --display-info --pedantic --fail-on error,warning,info,pedantic $(DEBS)/*.deb $(DEBS)/armv6/*.deb
+	$(SUDO) piuparts --existing-chroot=$(ROOTS)/bookworm --distribution=bookworm --mirror='$(MIRROR) main' \
+		--no-upgrade-test --install-remove-install --install-purge-install --log-level=info \
+		$(DEBS)/*_$$(dpkg --print-architecture).deb
 
 bench: ## report ns and allocations per signal
 	go test -run '^$$' -bench . -benchmem ./stages/decode ./stages/classify ./stages/bus/wire

@@ -1,0 +1,115 @@
+//go:build lifecycle
+
+package lifecycle
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// TestPolicy wants the package to start nothing where policy-rc.d(8) forbids it, as
+// while an image is made.
+func TestPolicy(t *testing.T) {
+	m := boot(t, nil)
+	if err := m.WriteFile("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m.apt("install service-monitor")
+	m.want("systemctl is-enabled "+unit, "enabled")
+	m.want("systemctl is-active "+unit, "inactive")
+	m.sh("systemctl start " + unit)
+	m.publish()
+	m.apt("install service-monitor")
+	m.want("/proc/$(systemctl show -P MainPID "+unit+")/exe --version", "service-monitor "+older)
+	m.sh("rm /usr/sbin/policy-rc.d; systemctl restart " + unit)
+	m.wantRunning(newer)
+}
+
+// TestNoSystemd wants the package to install, upgrade and purge where no systemd
+// runs, and the monitor to start with the next boot.
+func TestNoSystemd(t *testing.T) {
+	m := boot(t, nil)
+	// Without /run the scripts see what they see in a chroot.
+	chroot := func(lines string) {
+		t.Helper()
+		m.sh("unshare --mount sh -ec 'mount -t tmpfs none /run; export DEBIAN_FRONTEND=noninteractive; " + lines + "'")
+	}
+	chroot("apt-get install -qy service-monitor")
+	m.want("systemctl show -P ActiveState "+unit, "inactive")
+	m.publish()
+	chroot("apt-get install -qy service-monitor")
+	m.want("systemctl show -P ActiveState "+unit, "inactive")
+	if err := m.PowerOff(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.PowerOn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.wantRunning(newer)
+	chroot("apt-get purge -qy service-monitor")
+	m.want("find /etc /usr/sbin /usr/lib/systemd /var/lib/service_monitor /var/log/service-monitor -name '*service-monitor*' 2>/dev/null", "")
+}
+
+// TestRoot installs into the directory that DPKG_ROOT names, and wants the system
+// that runs to be left alone.
+func TestRoot(t *testing.T) {
+	m := boot(t, nil)
+	m.sh("mkdir -p /srv/target/etc /srv/target/var/lib/dpkg/info /srv/target/var/lib/dpkg/updates; touch /srv/target/var/lib/dpkg/status; " +
+		"cp /etc/passwd /etc/group /srv/target/etc/")
+	const state = "find /etc /usr /var/lib/systemd -xdev -newer /srv/mark ! -type d"
+	const dpkg = "dpkg --root=/srv/target --force-script-chrootless --force-depends "
+	const wants = "/srv/target/etc/systemd/system/multi-user.target.wants/service-monitor.service"
+	for _, version := range []string{older, newer} {
+		m.sh("touch /srv/mark; " + dpkg + "-i /srv/then/pool/main/s/service-monitor/service-monitor_" + version + "_$(dpkg --print-architecture).deb")
+		m.want(state, "")
+		m.want("readlink "+wants, "/usr/lib/systemd/system/service-monitor.service")
+		m.want("grep -c ^service-monitor: /srv/target/etc/passwd", "1")
+	}
+	m.sh("touch /srv/mark; " + dpkg + "--purge service-monitor")
+	m.want(state, "")
+	m.want("find /srv/target -name '*service-monitor*'; find /srv/target -name 'service_monitor'", "")
+}
+
+// TestTakeOver installs where the Python monitor has left its state, which belongs
+// to whoever ran it.
+func TestTakeOver(t *testing.T) {
+	const python = `{"mosquitto.service": {"last_state": "active", "last_change_time": "2025-07-07 10:15:23", ` +
+		`"starts": 5, "stops": 3, "crashes": 1, "logged_unloaded": false}}`
+	m := boot(t, nil)
+	m.sh("useradd pi; systemctl start mosquitto")
+	for _, tt := range []struct{ name, left string }{
+		{"of root", "true"},
+		{"of root, private", "chmod 700 " + filepath.Dir(stateFile) + "; chmod 600 " + stateFile},
+		{"of a user", "chown -R pi:pi " + filepath.Dir(stateFile)},
+		{"of root in a directory of a user", "chown pi:pi " + filepath.Dir(stateFile) + "; chmod 600 " + stateFile},
+		{"with a log of root", "mkdir -p " + filepath.Dir(logFile) + "; echo old >" + logFile + "; chmod 600 " + logFile},
+		{"of root in a directory of the monitor", "useradd --system service-monitor; mkdir -p " + filepath.Dir(logFile) + "; touch " + logFile +
+			"; chown service-monitor " + filepath.Dir(stateFile) + " " + filepath.Dir(logFile) + "; chmod 600 " + stateFile + " " + logFile},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := &machine{m.Machine, t}
+			if err := m.WriteFile(stateFile, python, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			m.sh(tt.left)
+			m.apt("install service-monitor")
+			m.wantRunning(older)
+			m.crash("mosquitto.service")
+			m.sh("systemctl stop " + unit)
+			got := m.state()["mosquitto.service"]
+			if want := (unitState{LastState: "active", Starts: 6, Stops: 3, Crashes: 2, Restarts: 1}); got != want {
+				t.Errorf("(-want +got)\n- %+v\n+ %+v", want, got)
+			}
+			m.apt("purge service-monitor")
+			m.sh("userdel service-monitor; ! test -e " + stateFile)
+		})
+	}
+}
+
+// TestBusPolicy wants others on the bus to be kept away from the monitor once the
+// package is installed, whose user the bus did not know when it read the policy.
+func TestBusPolicy(t *testing.T) {
+	m := boot(t, nil)
+	m.apt("install service-monitor")
+	m.want("busctl call $(busctl --no-legend --unique list | sed -n 's/ .* service-monitor .*//p') / org.freedesktop.DBus.Peer Ping 2>&1 | grep -o 'Access denied'", "Access denied")
+}

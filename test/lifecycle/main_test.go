@@ -1,0 +1,103 @@
+//go:build lifecycle
+
+// Package lifecycle tests the life of the package on booted Debian gateways: apt
+// installs, upgrades, removes and purges it, by name, from a signed repository.
+package lifecycle
+
+import (
+	"debug/elf"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"service-monitor/test/gateway"
+)
+
+// The versions that are installed. They differ in nothing else.
+const (
+	older = "1.0.0~older"
+	newer = "1.0.0~older+newer"
+)
+
+// system is the root of a whole Debian, of which each machine gets a copy.
+var system = flag.String("system", "", "the `root` of the Debian to test on, as debootstrap makes it")
+
+// repositories are directories with a signed repository each: of the older
+// version, and of both.
+var repositories struct{ first, then string }
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "service-monitor-lifecycle-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := prepare(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// prepare builds the packages and the repositories, for the architecture of the
+// system.
+func prepare(dir string) error {
+	if err := gateway.Check(); err != nil {
+		return err
+	}
+	if *system == "" {
+		return fmt.Errorf("-args -system= must name the root of a Debian; `make lifecycle` makes them and does")
+	}
+	target, err := target(*system)
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // apt reads as a user of its own
+		return err
+	}
+	build, then := filepath.Join(dir, "debs"), filepath.Join(dir, "then")
+	repositories.first, repositories.then = filepath.Join(dir, "first"), then
+	return errors.Join(
+		command("make", "-C", "../..", "repo", "TARGETS="+target, "DEBS="+build, "REPO="+then, "VERSION="+older),
+		command("cp", "-a", then, repositories.first),
+		command("make", "-C", "../..", "repo", "TARGETS="+target, "DEBS="+build, "REPO="+then, "VERSION="+newer),
+	)
+}
+
+// command runs a command, without what a make that runs us hands down.
+func command(name string, arguments ...string) error {
+	c := exec.Command(name, arguments...)
+	c.Env = slices.DeleteFunc(os.Environ(), func(pair string) bool {
+		return strings.HasPrefix(pair, "MAKE") || strings.HasPrefix(pair, "MFLAGS=")
+	})
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot run %q: %w\n%s", c.Args, err, out)
+	}
+	return nil
+}
+
+// target is the Makefile's name for the architecture of a root.
+func target(root string) (string, error) {
+	f, err := elf.Open(filepath.Join(root, "usr/bin/dpkg"))
+	if err != nil {
+		return "", fmt.Errorf("%s is no root of a Debian: %w", root, err)
+	}
+	defer func() { _ = f.Close() }()
+	name, ok := map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64", elf.EM_ARM: "arm.7"}[f.Machine]
+	if !ok {
+		return "", fmt.Errorf("there is no package for %v, which %s is of", f.Machine, root)
+	}
+	return name, nil
+}
