@@ -42,6 +42,7 @@ func (m *machine) install() {
 	m.want("systemctl show -P NRestarts "+unit, "0")
 	m.trouble()
 	m.stopped(m.wantTruth)
+	m.want("journalctl --list-catalog | grep -c MONITOR_UNIT@", "9")
 	m.want("journalctl -q -u "+unit+" -o cat | grep -c 'mosquitto.service: \\*\\*CRASH\\*\\*'", "2")
 	m.want("grep -c 'mosquitto.service: \\*\\*CRASH\\*\\*' "+logFile, "2")
 }
@@ -111,7 +112,11 @@ func (m *machine) disable() {
 	m.want("systemctl is-active "+unit, "active")
 	m.want("/proc/$(systemctl show -P MainPID "+unit+")/exe --version", "service-monitor "+newer)
 	m.stopped(m.wantTruth)
-	m.sh("systemctl enable " + unit)
+	m.sh("systemctl mask --now " + unit)
+	m.apt("install --reinstall service-monitor")
+	m.want("systemctl is-enabled "+unit, "masked")
+	m.want("systemctl is-active "+unit, "inactive")
+	m.sh("systemctl unmask " + unit + "; systemctl enable " + unit)
 	m.apt("install --reinstall service-monitor")
 	m.wantRunning(newer)
 }
