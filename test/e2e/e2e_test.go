@@ -24,6 +24,7 @@ import (
 	"service-monitor/test/cases"
 	"service-monitor/test/fakebus"
 	"service-monitor/test/gateway"
+	"service-monitor/test/gateway/gatewaytest"
 	"service-monitor/test/recording"
 )
 
@@ -40,15 +41,27 @@ func TestMain(m *testing.M) {
 	}
 	os.Chmod(dir, 0o755) // a machine's unprivileged user runs it
 	binary = filepath.Join(dir, "service-monitor")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "service-monitor/cmd/service-monitor")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "cannot build the daemon: %v\n%s", err, out)
+	if err := build(binary, "cmd/service-monitor", ""); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// build makes a program for the architecture of the machines.
+func build(file, program, variables string) error {
+	arch, err := gateway.Architecture(os.Getenv(gatewaytest.System))
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w "+variables, "-o", file, "service-monitor/"+program)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot build %s: %w\n%s", program, err, out)
+	}
+	return nil
 }
 
 // unitState is what the state file says of a unit.

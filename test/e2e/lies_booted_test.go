@@ -162,10 +162,8 @@ func (b *bed) wantRefusals(since string, refused, lost bool) {
 func buildForger(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(filepath.Dir(binary), "forger")
-	build := exec.Command("go", "build", "-o", path, "service-monitor/test/forger")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the forger: %v\n%s", err, out)
+	if err := build(path, "test/forger", ""); err != nil {
+		t.Fatal(err)
 	}
 	return path
 }

@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -70,10 +68,8 @@ func TestUpgrade(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const loop, returns = "loop.service", "returns.service"
 	next := filepath.Join(filepath.Dir(binary), "service-monitor-next")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X main.version=next", "-o", next, "service-monitor/cmd/service-monitor")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := build(next, "cmd/service-monitor", "-X main.version=next"); err != nil {
+		t.Fatal(err)
 	}
 	o := gateway.Options{Units: map[string]string{loop: flaps, returns: stays + "Restart=always\nRestartSec=0\n"}}
 	install(t, &o, []string{loop, returns}, "ExecStart=", "ExecStart=/srv/service-monitor")

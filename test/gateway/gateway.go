@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -33,9 +34,6 @@ const (
 	askLimit  = time.Second // for systemd-nspawn, which is asked a second time after that
 	killLimit = 5 * time.Second
 )
-
-// halt asks PID 1 to halt the machine: SIGRTMIN+3, see systemd(1).
-const halt = syscall.Signal(34 + 3)
 
 // Options say what a machine holds. The zero value is a machine with systemd,
 // journald, the system bus and nothing else.
@@ -79,6 +77,8 @@ type Machine struct {
 	binds  map[string]string
 	leader int // 0 when the machine is off
 	nspawn *process
+
+	emulated bool
 }
 
 // Check says what this host lacks to boot a machine, and the remedy.
@@ -106,17 +106,21 @@ func Boot(ctx context.Context, o Options) (*Machine, error) {
 	if err := Check(); err != nil {
 		return nil, err
 	}
+	architecture, err := Architecture(o.System)
+	if err != nil {
+		return nil, fmt.Errorf("cannot boot %s: %w", o.System, err)
+	}
 	sweep()
 	dir, err := claim()
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a directory for a gateway: %w", err)
 	}
-	m := &Machine{name: filepath.Base(dir.Name()), dir: dir, binds: map[string]string{}}
+	m := &Machine{name: filepath.Base(dir.Name()), dir: dir, binds: map[string]string{}, emulated: architecture != runtime.GOARCH}
 	if !o.Copy {
 		m.binds["/usr"] = filepath.Join("/", o.System, "usr")
 	}
 	maps.Copy(m.binds, o.Binds)
-	if err := plant(ctx, m.root(), o); err != nil {
+	if err := plant(ctx, m.root(), o, m.emulated); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot build %s: %w", m.name, err), m.Close())
 	}
 	if err := m.PowerOn(ctx); err != nil {
@@ -130,7 +134,7 @@ func (m *Machine) PowerOn(ctx context.Context) error {
 	if m.leader != 0 {
 		return fmt.Errorf("cannot boot %s: it is on", m.name)
 	}
-	ctx, cancel := context.WithTimeout(ctx, bootLimit)
+	ctx, cancel := context.WithTimeout(ctx, m.patience(bootLimit))
 	defer cancel()
 	nspawn, leader, err := boot(ctx, m.name, m.root(), m.binds)
 	if err != nil {
@@ -142,11 +146,11 @@ func (m *Machine) PowerOn(ctx context.Context) error {
 
 // PowerOff shuts the machine down in good order and keeps its files. It is an
 // error if that took too long and the machine was cut off.
-func (m *Machine) PowerOff() error { return m.off(halt, stopLimit) }
+func (m *Machine) PowerOff() error { return m.off(m.halt, m.patience(stopLimit)) }
 
 // PowerCut ends everything in the machine at once, with no warning, and keeps
 // its files. Unlike a real power cut it loses nothing that was written.
-func (m *Machine) PowerCut() error { return m.off(syscall.SIGKILL, killLimit) }
+func (m *Machine) PowerCut() error { return m.off(m.cut, killLimit) }
 
 // Close switches the machine off and removes all that is left of it.
 func (m *Machine) Close() error { return errors.Join(m.PowerOff(), remove(m.dir)) }
@@ -157,21 +161,41 @@ func (m *Machine) Leader() int { return m.leader }
 // Name is the machine's host name.
 func (m *Machine) Name() string { return m.name }
 
-// off sends one signal to the machine's PID 1 and waits for the end. With
+// off asks the machine's PID 1 for the end, in some way, and waits for it. With
 // PID 1 the kernel ends every process of its PID namespace.
-func (m *Machine) off(sig syscall.Signal, limit time.Duration) error {
+func (m *Machine) off(ask func(), limit time.Duration) error {
 	if m.leader == 0 {
 		return nil
 	}
 	defer forget(m.name)
+	ask()
 	leader := m.leader
 	m.leader = 0
-	if m.nspawn.over(leader, sig, limit) {
+	if m.nspawn.ends(limit) {
 		return nil
 	}
 	m.nspawn.kill(leader)
 	return fmt.Errorf("cannot stop %s within %v; it was cut off, and its console said: %s", m.name, limit, m.nspawn.console)
 }
+
+// halt sends PID 1 the signal to halt, SIGRTMIN+3: see systemd(1). It is sent
+// from within, since qemu-user has other numbers for the real-time signals of
+// the host than for those of what it emulates.
+func (m *Machine) halt() {
+	ctx, cancel := context.WithTimeout(context.Background(), m.patience(stopLimit))
+	defer cancel()
+	_, _ = m.Run(ctx, "sh", "-c", "kill -37 1") // if nothing is there to be halted, so much the better
+}
+
+// patience is a limit that suits the machine.
+func (m *Machine) patience(limit time.Duration) time.Duration {
+	if m.emulated {
+		return slowness * limit
+	}
+	return limit
+}
+
+func (m *Machine) cut() { _ = syscall.Kill(m.leader, syscall.SIGKILL) }
 
 // root is the directory of this host that the machine has as /.
 func (m *Machine) root() string { return filepath.Join(m.dir.Name(), "root") }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -57,7 +58,7 @@ func TestPlant(t *testing.T) {
 		Units: map[string]string{`a-b@c\x2dd.service`: "unit"},
 		Files: map[string]string{"/etc/deep/file": "file", "../../../etc/escaped": "inside"},
 		Users: []string{"someone"},
-	})
+	}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,6 +77,40 @@ func TestPlant(t *testing.T) {
 	}
 	if id, err := os.ReadFile(filepath.Join(root, "etc/machine-id")); err != nil || len(id) != 33 {
 		t.Errorf("got machine id %q, %v", id, err)
+	}
+}
+
+func TestArchitecture(t *testing.T) {
+	ours, text, nothing := t.TempDir(), t.TempDir(), t.TempDir()
+	for _, root := range []string{ours, text} {
+		if err := mkdir(root, "usr/lib/systemd"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, filepath.Join(ours, "usr/lib/systemd/systemd")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(text, "usr/lib/systemd/systemd"), []byte("#!/bin/sh"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name   string
+		system string
+		want   string
+	}{
+		{"this host", "", runtime.GOARCH},
+		{"as this host", ours, runtime.GOARCH},
+		{"no program", text, ""},
+		{"no systemd", nothing, ""},
+	}
+	for _, tt := range tests {
+		if got, err := Architecture(tt.system); got != tt.want || (err != nil) != (tt.want == "") {
+			t.Errorf("%s: got %q, %v, want %q", tt.name, got, err, tt.want)
+		}
 	}
 }
 

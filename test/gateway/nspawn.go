@@ -158,6 +158,11 @@ func start(cmd *exec.Cmd, name string) (*process, error) {
 // itself, and tells whether everything ended within the limit.
 func (p *process) over(pid int, sig syscall.Signal, limit time.Duration) bool {
 	_ = syscall.Kill(pid, sig) // if it is gone already, so much the better
+	return p.ends(limit)
+}
+
+// ends waits for the end of everything, and tells whether it came in time.
+func (p *process) ends(limit time.Duration) bool {
 	select {
 	case <-p.done:
 		return true

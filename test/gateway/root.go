@@ -78,7 +78,7 @@ func remove(dir *os.File) error {
 // nothing, and presets enable nothing. What starts is what the units of the
 // system want without being enabled, which is about ten services; and in a
 // copy what is enabled there.
-func plant(ctx context.Context, root string, o Options) error {
+func plant(ctx context.Context, root string, o Options, emulated bool) error {
 	system := filepath.Join("/", o.System)
 	files := map[string]string{
 		"/etc/machine-id": machineID(),
@@ -87,6 +87,9 @@ func plant(ctx context.Context, root string, o Options) error {
 	}
 	if !o.Logind {
 		files[unitPath("systemd-logind.service")] = ""
+	}
+	if emulated {
+		files["/etc/systemd/system/service.d/gateway.conf"] = withoutCredentials
 	}
 	var ground error
 	if o.Copy {
