@@ -116,8 +116,14 @@ func (m *machine) wantRunning(version string) {
 	m.want("dpkg-query -W -f '${Status} ${Version}' service-monitor", "install ok installed "+version)
 	m.want("systemctl is-enabled "+unit, "enabled")
 	m.want("systemctl is-active "+unit, "active")
-	m.want("/proc/$(systemctl show -P MainPID "+unit+")/exe --version", "service-monitor "+version)
+	m.wantVersion(version)
 	m.want("systemctl show -P StatusText "+unit+" | cut -d, -f1", "watching 12 services")
+}
+
+// wantVersion wants this version of the monitor to be the one that runs.
+func (m *machine) wantVersion(version string) {
+	m.t.Helper()
+	m.want("journalctl -q -o cat _SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID "+unit+") | sed -n 's/^starting .*version: \\(.*\\))$/\\1/p'", version)
 }
 
 // await waits until the journal has the life of a service as wanted.

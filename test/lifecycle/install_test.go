@@ -20,7 +20,7 @@ func TestPolicy(t *testing.T) {
 	m.sh("systemctl start " + unit)
 	m.publish()
 	m.apt("install service-monitor")
-	m.want("/proc/$(systemctl show -P MainPID "+unit+")/exe --version", "service-monitor "+older)
+	m.wantVersion(older)
 	m.sh("rm /usr/sbin/policy-rc.d; systemctl restart " + unit)
 	m.wantRunning(newer)
 }

@@ -110,7 +110,7 @@ func (m *machine) disable() {
 	m.apt("install service-monitor")
 	m.want("systemctl is-enabled "+unit, "disabled")
 	m.want("systemctl is-active "+unit, "active")
-	m.want("/proc/$(systemctl show -P MainPID "+unit+")/exe --version", "service-monitor "+newer)
+	m.wantVersion(newer)
 	m.stopped(m.wantTruth)
 	m.sh("systemctl mask --now " + unit)
 	m.apt("install --reinstall service-monitor")

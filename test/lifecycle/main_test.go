@@ -5,7 +5,6 @@
 package lifecycle
 
 import (
-	"debug/elf"
 	"errors"
 	"flag"
 	"fmt"
@@ -90,14 +89,12 @@ func command(name string, arguments ...string) error {
 
 // target is the Makefile's name for the architecture of a root.
 func target(root string) (string, error) {
-	f, err := elf.Open(filepath.Join(root, "usr/bin/dpkg"))
+	arch, err := gateway.Architecture(root)
 	if err != nil {
 		return "", fmt.Errorf("%s is no root of a Debian: %w", root, err)
 	}
-	defer func() { _ = f.Close() }()
-	name, ok := map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64", elf.EM_ARM: "arm.7"}[f.Machine]
-	if !ok {
-		return "", fmt.Errorf("there is no package for %v, which %s is of", f.Machine, root)
+	if arch == "arm" {
+		arch = "arm.7"
 	}
-	return name, nil
+	return arch, nil
 }
