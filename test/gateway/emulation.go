@@ -11,11 +11,24 @@ import (
 // emulated: a boot takes 3 s, and 8 s while others do.
 const slowness = 4
 
-// withoutCredentials is a drop-in of all services. systemd has the credentials
-// of a service set up by a process for which clone(2) makes a mount namespace,
-// and qemu-user refuses that: of Debian's own services four would not start,
-// those of sysusers.d(5) and tmpfiles.d(5) among them.
-const withoutCredentials = "[Service]\nLoadCredential=\nLoadCredentialEncrypted=\nSetCredential=\nSetCredentialEncrypted=\n"
+// unemulated is a drop-in of all services, which turns off what qemu-user cannot
+// do: clone(2) with a new namespace, by which systemd sets up a service's
+// credentials and its user namespace, and the netlink and the file descriptors
+// of the others. Of Debian's own services, those of sysusers.d(5) and
+// tmpfiles.d(5) would not start. A drop-in of one service can turn it on again.
+//
+// Filters of system calls are not emulated either, but systemd does without
+// them in silence: SystemCallFilter=, MemoryDenyWriteExecute= and most of
+// Restrict...= forbid nothing.
+const unemulated = `[Service]
+LoadCredential=
+LoadCredentialEncrypted=
+SetCredential=
+SetCredentialEncrypted=
+PrivateIPC=no
+PrivateNetwork=no
+PrivateUsers=no
+`
 
 // Architecture is that of the programs of a system, as a GOARCH: of a tree, or
 // of this host if that is empty. One that is not the host's is emulated by

@@ -89,7 +89,7 @@ func plant(ctx context.Context, root string, o Options, emulated bool) error {
 		files[unitPath("systemd-logind.service")] = ""
 	}
 	if emulated {
-		files["/etc/systemd/system/service.d/gateway.conf"] = withoutCredentials
+		files["/etc/systemd/system/service.d/10-emulation.conf"] = unemulated
 	}
 	var ground error
 	if o.Copy {
