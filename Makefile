@@ -48,7 +48,7 @@ run: build ## monitor this machine's services; without systemd, those of a throw
 # Of the other systemds, what differs with systemd is tested: not what becomes of
 # the daemon's own files and threads.
 test: SELECT := -skip '^Test(Disk|Idle|StalledJournal|Storm|FallBehind|Hang|Kill|Damage)$$'
-test: deps check booted $(filter-out %-$(HOST),booted-bookworm booted-trixie) cross ## run all tests, on booted machines too, installing what they need
+test: deps check booted $(filter-out %-$(HOST),booted-bookworm booted-trixie) lint lifecycle arm lifecycle-armhf ## run all tests, on booted machines too, installing what they need
 
 check: ## what to run before a commit: format, vet, staticcheck, tidy, race tests without root
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
@@ -81,7 +81,7 @@ $(RELEASES:%=$(ROOTS)/%) $(ROOTS)/armhf: $(ROOTS)/%: | deps
 	$(SUDO) mkdir -p $(ROOTS)
 	$(SUDO) flock $(ROOTS) unshare --mount sh -ec '[ ! -d $@ ] || exit 0; rm -rf $@.new; \
 		debootstrap --variant=minbase --include=$(PACKAGES) $(or $(SUITE_$*),$*) $@.new $(MIRROR); \
-		rm $@.new/var/cache/apt/archives/*.deb; mv $@.new $@'
+		rm -r $@.new/var/cache/apt/archives/*.deb $@.new/var/lib/apt/lists/*; mv $@.new $@'
 
 # Programs for ARM run here, and in machines and roots, too: the kernel opens
 # what runs them once, when it is registered (flag F, see systemd-binfmt(8)).
