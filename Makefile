@@ -50,11 +50,12 @@ check: ## what to run before a commit: format, vet, staticcheck, tidy, race test
 
 # The packages of Debian that the tests need.
 deps:
-	@for c in systemd-nspawn dbus-daemon gcc strace /usr/sbin/debootstrap man mandoc; do command -v $$c >/dev/null || missing=1; done; \
+	@for c in systemd-nspawn dbus-daemon gcc strace /usr/sbin/debootstrap man mandoc zsh; do command -v $$c >/dev/null || missing=1; done; \
+	[ -e /usr/share/bash-completion/bash_completion ] || missing=1; \
 	if [ -n "$$missing" ]; then \
 		$(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
 			systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring \
-			man-db mandoc; fi
+			man-db mandoc zsh bash-completion; fi
 
 booted: ## run the tests that boot machines, on this machine's systemd
 	$(SUDO) $(BOOTED) ./test/...
