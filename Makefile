@@ -24,8 +24,8 @@ HOST     := $(shell . /etc/os-release && echo $$VERSION_CODENAME)
 MIRROR   ?= $(shell apt-get indextargets --format '$$(REPO_URI) $$(LABEL)' | sed -nE '/^http.* Debian$$/{s/ .*//p;q}')
 BOOTED   := go test -buildvcs=false -tags booted -count=1 -p 1 -timeout 30m
 
-# need installs packages of Debian if one of these commands is not there.
-need = set -e; PATH=$$PATH:/usr/sbin:/sbin; for c in $(1); do command -v $$c >/dev/null || missing=1; done; [ -z "$$missing" ] || { \
+# need installs packages of Debian if one of these commands or files is not there.
+need = set -e; PATH=$$PATH:/usr/sbin:/sbin; for c in $(1); do [ -e $$c ] || command -v $$c >/dev/null || missing=1; done; [ -z "$$missing" ] || { \
 	$(SUDO) apt-get update -q; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); }
 
@@ -60,8 +60,8 @@ check: ## what to run before a commit: format, vet, staticcheck, tidy, race test
 
 # The packages of Debian that the tests need.
 deps:
-	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap, \
-		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring)
+	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap man mandoc zsh /usr/share/bash-completion/bash_completion, \
+		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring man-db mandoc zsh bash-completion)
 
 booted: ## run the tests that boot machines, on this machine's systemd
 	$(SUDO) $(BOOTED) ./test/...
@@ -115,7 +115,7 @@ cross: ## build for each architecture, static, and check the size
 deb: export SOURCE_DATE_EPOCH = $(shell date -d "$$(sed -n '/^ -- /{s/.*>  //p;q}' debian/changelog)" +%s)
 deb: cross ## build the Debian packages: build/deb/*.deb
 	@mkdir -p build/package $(DEBS)/armv6
-	gzip -9nc debian/changelog >build/package/changelog.gz
+	@for f in changelog service-monitor.5 service-monitor.8; do gzip -9nc debian/$$f >build/package/$$f.gz; done
 	@set -e; for t in $(TARGETS); do \
 		out=$(DEBS); [ $$t != arm.6 ] || out=$(DEBS)/armv6; \
 		VERSION=$(VERSION) ARCH=$$(echo $$t | tr -d .) BINARY=build/service-monitor-linux-$$t \
@@ -129,6 +129,7 @@ repo: deb ## build a signed apt repository of them: build/repo (KEY= a key of yo
 lint: deb $(ROOTS)/bookworm ## check the packages as Debian does: lintian, piuparts, and shellcheck of the scripts
 	@$(call need,lintian piuparts shellcheck,lintian piuparts shellcheck)
 	shellcheck debian/postinst debian/prerm debian/postrm debian/repository
+	shellcheck --shell=bash debian/completion.bash
 	lintian --allow-root --display-info --pedantic --fail-on error,warning,info,pedantic $(DEBS)/*.deb $(DEBS)/armv6/*.deb
 	$(SUDO) piuparts --existing-chroot=$(ROOTS)/bookworm --distribution=bookworm --mirror='$(MIRROR) main' \
 		--no-upgrade-test --install-remove-install --install-purge-install --log-level=info \

@@ -1,0 +1,145 @@
+//go:build booted
+
+package packaging
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"service-monitor/test/gateway"
+	"service-monitor/test/gateway/gatewaytest"
+)
+
+// fakeSystemctl says what systemctl does of three services, a template and an
+// instance, if it is asked as the real one is.
+const fakeSystemctl = `#!/bin/sh
+case "$*" in
+*list-units*) echo 'a.service loaded active running The first'
+	echo 'b:2.service not-found inactive dead b:2.service'
+	echo 'inst@x.service loaded failed failed An instance' ;;
+*list-unit-files*) echo 'a.service enabled enabled'
+	echo 'inst@.service static -'
+	echo 'esc\x2dape.service disabled enabled' ;;
+esac
+`
+
+// TestCompletion presses tab in bash and in zsh.
+func TestCompletion(t *testing.T) {
+	files := t.TempDir()
+	write(t, filepath.Join(files, "one file.json"), "{}")
+	with, without := t.TempDir(), t.TempDir()
+	for _, command := range []string{"sort", "stty"} {
+		path, err := exec.LookPath(command)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range []string{with, without} {
+			if err := os.Symlink(path, filepath.Join(dir, command)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write(t, filepath.Join(with, "systemctl"), fakeSystemctl)
+	broken := t.TempDir()
+	write(t, filepath.Join(broken, "systemctl"), "#!/bin/sh\necho 'System has not been booted with systemd' >&2\nexit 1\n")
+
+	units := []string{"a.service", `b:2.service`, `esc\x2dape.service`, "inst@x.service"}
+	for name, start := range map[string]func(*testing.T, string) *shell{"bash": startBash, "zsh": startZsh} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, with)
+			for _, tt := range []struct{ keys, want string }{
+				{"service-monitor --check-s" + tab, "service-monitor --check-state"},
+				{"service-monitor --deb" + tab, "service-monitor --debug"},
+				{"service-monitor --debug -l x --pers" + tab, "service-monitor --debug -l x --persistence-file"},
+				{"service-monitor --log-file " + files + "/on" + tab, "service-monitor --log-file " + files + `/one\ file.json`},
+				{"service-monitor --log-file=" + files + "/on" + tab, "service-monitor --log-file=" + files + `/one\ file.json`},
+				{"service-monitor -p " + files + "/on" + tab, "service-monitor -p " + files + `/one\ file.json`},
+				{"service-monitor -l " + files + "/on" + tab, "service-monitor -l " + files + `/one\ file.json`},
+				{"service-monitor --config " + files + "/on" + tab, "service-monitor --config " + files + `/one\ file.json`},
+				{"service-monitor --check-state " + files + "/on" + tab, "service-monitor --check-state " + files + `/one\ file.json`},
+				{"service-monitor --services a" + tab, "service-monitor --services a.service"},
+				{"service-monitor --services=a" + tab, "service-monitor --services=a.service"},
+				{"service-monitor --services a.service in" + tab, "service-monitor --services a.service inst@x.service"},
+				{"service-monitor --services a.service --debug in" + tab, "service-monitor --services a.service --debug inst@x.service"},
+				{"service-monitor --services a.service,in" + tab, "service-monitor --services a.service,inst@x.service"},
+				{"service-monitor --services a.service --vers" + tab, "service-monitor --services a.service --version"},
+				{"service-monitor --services esc" + tab, `service-monitor --services esc\\x2dape.service`},
+				{`service-monitor --services esc\\x2da` + tab, `service-monitor --services esc\\x2dape.service`},
+				{`service-monitor --services "esc\\x2da` + tab, `service-monitor --services "esc\\x2dape.service"`},
+				{`service-monitor --services 'esc\x2da` + tab, `service-monitor --services 'esc\x2dape.service'`},
+				{"service-monitor --services a.service,b.service,in" + tab, "service-monitor --services a.service,b.service,inst@x.service"},
+				{"service-monitor --services b:" + tab, "service-monitor --services b:2.service"},
+				{"service-monitor a" + tab, "service-monitor a"}, // only behind --services
+				{"service-monitor --services z" + tab, "service-monitor --services z"},
+			} {
+				got := strings.TrimRight(strings.ReplaceAll(s.press(tt.keys), `b\:2`, "b:2"), " =")
+				if got != tt.want {
+					t.Errorf("%q\n got %q\nwant %q", tt.keys, got, tt.want)
+				}
+			}
+
+			offered := strings.Fields(s.press("service-monitor --" + all))[1:]
+			slices.Sort(offered)
+			for i, flag := range offered {
+				offered[i] = strings.TrimSuffix(flag, "=")
+			}
+			if want := find(help(t), `(--[a-z-]+) `); !slices.Equal(slices.Compact(offered), want) {
+				t.Errorf("flags: got %q, want %q", offered, want)
+			}
+			names := strings.Fields(strings.ReplaceAll(s.press("service-monitor --services "+all), `\\`, `\`))[2:]
+			for i, name := range names {
+				names[i] = strings.ReplaceAll(name, `\:`, ":")
+			}
+			if slices.Sort(names); !slices.Equal(names, units) {
+				t.Errorf("services: got %q, want %q", names, units)
+			}
+		})
+		for world, path := range map[string]string{"no systemctl": without, "no systemd": broken + ":" + without} {
+			t.Run(name+" with "+world, func(t *testing.T) {
+				s := start(t, path)
+				if got, want := s.press("service-monitor --services a"+tab), "service-monitor --services a"; got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+				if screen := s.stop(); strings.Contains(screen, "systemctl") || strings.Contains(screen, "booted") {
+					t.Errorf("it is not quiet: %q", screen)
+				}
+			})
+		}
+	}
+}
+
+// TestCompletionUnits has the names of services from a real systemctl, as both
+// completions call it.
+func TestCompletionUnits(t *testing.T) {
+	const unit = "[Service]\nExecStart=/bin/sleep infinity\n"
+	m := gatewaytest.Boot(t, gateway.Options{
+		Units: map[string]string{"runs.service": unit, "file-only.service": unit, `esc\x2dape@.service`: unit, "fails.service": "[Service]\nExecStart=/bin/false\n"},
+		Files: map[string]string{"/opt/completion": read(t, bashCompletion)},
+	})
+	const script = `complete() { :; }; . /opt/completion
+systemctl start runs 'esc\x2dape@1'; systemctl start fails; systemctl daemon-reload
+_service_monitor_units`
+	out, err := m.Run(t.Context(), "bash", "-c", script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Split(strings.TrimSpace(out), "\n")
+	for _, want := range []string{"runs.service", "file-only.service", `esc\x2dape@1.service`, "fails.service", "dbus.service"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("%s is not offered", want)
+		}
+	}
+	for _, name := range got {
+		if !strings.HasSuffix(name, ".service") || strings.HasSuffix(name, "@.service") || strings.ContainsAny(name, " \t●*") {
+			t.Errorf("%q is offered, which is no service that runs", name)
+		}
+	}
+	call := `systemctl list-[a-z-]+ [a-z= -]+`
+	if bash, zsh := find(read(t, bashCompletion), "("+call+")"), find(read(t, zshCompletion), "("+call+")"); len(bash) != 2 || !slices.Equal(bash, zsh) {
+		t.Errorf("bash calls %q, zsh %q", bash, zsh)
+	}
+}

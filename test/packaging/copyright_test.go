@@ -1,0 +1,91 @@
+package packaging
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// oneLine takes from a text how it is laid out.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// licences is debian/copyright without the marks of its format: a space before
+// each line, and a dot for an empty one.
+func licences(t *testing.T) string {
+	t.Helper()
+	return oneLine(regexp.MustCompile(`(?m)^ (\.$)?`).ReplaceAllString(read(t, copyrightFile), ""))
+}
+
+// TestModules wants each module that is linked, and no other, with its licence.
+func TestModules(t *testing.T) {
+	const paragraph = `(?m)^Files: (.+)/\*\n`
+	linked := find(run(t, "go", "version", "-m", binary), `\tdep\t([^\t]+)\t`)
+	named := slices.DeleteFunc(find(read(t, copyrightFile), paragraph), func(path string) bool { return path == "go" || strings.HasPrefix(path, "go/") })
+	wantSame(t, "modules", linked, named)
+	text := licences(t)
+	dirs := []string{strings.TrimSpace(run(t, "go", "env", "GOROOT"))}
+	for _, module := range linked {
+		dirs = append(dirs, strings.TrimSpace(run(t, "go", "list", "-m", "-f", "{{.Dir}}", module)))
+	}
+	for _, dir := range dirs {
+		licence := oneLine(read(t, filepath.Join(dir, "LICENSE")))
+		begins := regexp.MustCompile(`Permission is hereby|Redistribution and use`).FindStringIndex(licence)
+		switch {
+		case begins != nil:
+			if !strings.Contains(text, licence[begins[0]:]) {
+				t.Errorf("the licence of %s is not there: %s", dir, licence)
+			}
+		case !strings.HasPrefix(licence, "Apache License Version 2.0") || !strings.Contains(text, "/usr/share/common-licenses/Apache-2.0"):
+			t.Errorf("%s has a licence of a kind that is not there: %s", dir, licence)
+		}
+		if notice, err := os.ReadFile(filepath.Join(dir, "NOTICE")); err == nil && !strings.Contains(text, oneLine(string(notice))) {
+			t.Errorf("the NOTICE of %s is not there: %s", dir, notice)
+		}
+	}
+	if !strings.Contains(text, oneLine(read(t, "../../LICENSE")[len("MIT License\n\nCopyright (c) 2026 The service-monitor authors\n"):])) {
+		t.Error("our own licence is not there")
+	}
+}
+
+// TestHolders wants everybody who is named in a file that is linked, on any of
+// the architectures.
+func TestHolders(t *testing.T) {
+	notice := regexp.MustCompile(`(?im)^(?://|#| \*)?\s*(?:revisions )?copyright (?:\(c\) |© )?([0-9][0-9, -]*)(?:by )?(.*)$`)
+	end := regexp.MustCompile(`(?i)\.?\s*(all rights reserved\.?.*)?$`)
+	text := licences(t)
+	seen := make(map[string]bool)
+	holders := make(map[string]string)
+	for _, target := range []string{"amd64", "arm64", "arm"} {
+		list := exec.Command("go", "list", "-deps", "-f", `{{$d := .Dir}}{{range .GoFiles}}{{$d}}/{{.}}
+{{end}}{{range .SFiles}}{{$d}}/{{.}}
+{{end}}`, "service-monitor/cmd/service-monitor")
+		list.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+target)
+		files, err := list.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range strings.Fields(string(files)) {
+			if seen[file] {
+				continue // most are of each
+			}
+			seen[file] = true
+			for _, match := range notice.FindAllStringSubmatch(read(t, file), -1) {
+				if name := end.ReplaceAllString(strings.TrimSpace(match[2]), ""); name != "" {
+					holders[name] = file
+				}
+			}
+		}
+	}
+	if len(holders) < 6 {
+		t.Errorf("found only %q", holders)
+	}
+	for name, file := range holders {
+		if !strings.Contains(text, name) {
+			t.Errorf("%q is not there, whom %s names", name, file)
+		}
+	}
+}

@@ -1,0 +1,19 @@
+//go:build booted
+
+package packaging
+
+import "testing"
+
+// TestManualPages has man(1) and mandoc(1) read the pages; make deps installs
+// them.
+func TestManualPages(t *testing.T) {
+	for _, page := range []string{manual, fileManual} {
+		// As lintian does it.
+		if run(t, "man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", page) == "" {
+			t.Errorf("man shows nothing of %s", page)
+		}
+		if said := run(t, "mandoc", "-T", "lint", page); said != "" {
+			t.Errorf("%s", said)
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package packaging
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// help is what the daemon says of itself.
+func help(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command(binary, "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// section is the part of a text between two lines.
+func section(t *testing.T, text, from, to string) string {
+	t.Helper()
+	_, text, begins := strings.Cut(text, "\n"+from+"\n")
+	text, _, ends := strings.Cut(text, "\n"+to+"\n")
+	if !begins || !ends {
+		t.Fatalf("there is no section from %q to %q", from, to)
+	}
+	return text
+}
+
+// plain takes the marks of roff(7) from a text that matter here.
+func plain(text string) string {
+	return strings.NewReplacer(`\-`, "-", `\fR`, "").Replace(text)
+}
+
+// constants are those of a Go file whose names begin so: their values.
+func constants(t *testing.T, file, prefix string) []string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values []string
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		for i := 0; ok && i < len(spec.Values); i++ {
+			if value, literal := spec.Values[i].(*ast.BasicLit); literal && strings.HasPrefix(spec.Names[i].Name, prefix) {
+				values = append(values, strings.Trim(value.Value, `"`))
+			}
+		}
+		return true
+	})
+	if slices.Sort(values); len(values) == 0 {
+		t.Fatalf("%s has no constant %s…", file, prefix)
+	}
+	return values
+}
+
+const (
+	configSource = "../../cmd/service-monitor/internal/config/config.go"
+	linesSource  = "../../stages/logsink/line.go"
+)
+
+func wantSame(t *testing.T, what string, want, got []string) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-program +text):\n%s", what, diff)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	_, list, _ := strings.Cut(help(t), "\nKeys of the configuration file")
+	list, _, _ = strings.Cut(list, "\n\n")
+	keys := find(list, `(?m)^  ([a-z_]+)  `)
+	text := plain(read(t, fileManual))
+	wantSame(t, "keys", keys, find(section(t, text, ".SH KEYS", ".SH RELOADING"), `(?m)^\.TP\n\.BR ([a-z_]+) `))
+	// What was said of each is said of it in the manual, too.
+	for _, word := range find(list, `(\d+)\)`) {
+		if !strings.Contains(text, "Default: "+word+".") {
+			t.Errorf("no key has the default %s", word)
+		}
+	}
+	// The example is a configuration.
+	example := strings.ReplaceAll(section(t, text, ".SH EXAMPLE\n.EX", ".EE"), `\(dq`, `"`)
+	file := t.TempDir() + "/config.json"
+	write(t, file, example)
+	if out := run(t, binary, "--check", "--config", file); out != "the configuration is good: 3 services\n" {
+		t.Errorf("the example: %s", out)
+	}
+}
+
+// TestRanges tries the ends of the ranges that the manual has for each key, and
+// what is beyond them.
+func TestRanges(t *testing.T) {
+	text := plain(read(t, fileManual))
+	file := t.TempDir() + "/config.json"
+	good := func(key, value string) bool {
+		write(t, file, `{"save_deadline": 31536000000, "`+key+`": `+value+`}`)
+		if key == "save_deadline" {
+			write(t, file, `{"save_quiet": 1, "save_deadline": `+value+`}`)
+		}
+		return exec.Command(binary, "--check", "--config", file).Run() == nil
+	}
+	ranges := find(text, `(?m)^\.BR ([a-z_]+ ".* \d+ to \d+)"$`)
+	if len(ranges) != 6 {
+		t.Fatalf("ranges: %q", ranges)
+	}
+	for _, line := range ranges {
+		words := strings.Fields(line)
+		key, least, most := words[0], words[len(words)-3], words[len(words)-1]
+		below := map[string]string{"0": "-1", "1": "0"}[least]
+		above := most[:len(most)-1] + "1" // each ends in 0
+		if !good(key, least) || !good(key, most) || good(key, below) || good(key, above) {
+			t.Errorf("%s does not go from %s to %s", key, least, most)
+		}
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	codes := find(section(t, read(t, manual), ".SH EXIT STATUS", ".SH SECURITY"), `(?m)^ ?(\d+) `)
+	wantSame(t, "exit codes", constants(t, configSource, "Exit"), codes)
+}
+
+func TestMessageIDs(t *testing.T) {
+	ids := find(section(t, read(t, manual), ".SH JOURNAL", ".SH EXAMPLES"), `(?m)^([0-9a-f]{32})  `)
+	wantSame(t, "MESSAGE_IDs", constants(t, linesSource, "id"), ids)
+}
