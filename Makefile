@@ -13,6 +13,8 @@ MAXSIZE := 8388608
 # Debian 11, 12 and 13, whose systemd is 247, 252 and 257. A root of each is made
 # once, and again when it was deleted.
 RELEASES := bullseye bookworm trixie
+# Debian 12 for ARM, which is emulated here.
+SUITE_armhf := --arch=armhf bookworm
 # What the tests need in a root. Its name is in the path: another list, other roots.
 PACKAGES := dbus,strace,systemd-sysv
 ROOTS    ?= $(or $(XDG_CACHE_HOME),/var/cache)/service-monitor/$(PACKAGES)
@@ -27,8 +29,8 @@ need = set -e; PATH=$$PATH:/usr/sbin:/sbin; for c in $(1); do command -v $$c >/d
 	$(SUDO) apt-get update -q; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); }
 
-.PHONY: help build run test check deps booted versions cross deb repo lifecycle lint bench fuzz record hooks clean
-.PHONY: $(foreach r,$(RELEASES),booted-$r record-$r lifecycle-$r)
+.PHONY: help build run test check deps booted versions emulation arm cross deb repo lifecycle lint bench fuzz record hooks clean
+.PHONY: $(foreach r,$(RELEASES) armhf,booted-$r record-$r lifecycle-$r)
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -66,20 +68,39 @@ booted: ## run the tests that boot machines, on this machine's systemd
 
 versions: $(RELEASES:%=booted-%) ## run them on systemd 247, 252 and 257, those of Debian 11, 12 and 13
 
-$(RELEASES:%=booted-%): booted-%: $(ROOTS)/%
+# Emulated, memory and speed are those of the emulation; strace(1) and a second
+# nsenter(1) do not work.
+booted-armhf: SELECT := -skip '^Test(Lies|Idle|Storm|FallBehind|StalledJournal|Disk)$$'
+$(RELEASES:%=booted-%) booted-armhf: booted-%: $(ROOTS)/%
 	$(SUDO) env GATEWAY_SYSTEM=$(ROOTS)/$* $(BOOTED) $(SELECT) ./test/...
 
 # A root has its name once it is complete. What is mounted for the making goes
 # with its mount namespace, however that ends.
-$(RELEASES:%=$(ROOTS)/%): $(ROOTS)/%: | deps
+$(ROOTS)/armhf: | emulation
+$(RELEASES:%=$(ROOTS)/%) $(ROOTS)/armhf: $(ROOTS)/%: | deps
 	$(SUDO) mkdir -p $(ROOTS)
 	$(SUDO) flock $(ROOTS) unshare --mount sh -ec '[ ! -d $@ ] || exit 0; rm -rf $@.new; \
-		debootstrap --variant=minbase --include=$(PACKAGES) $* $@.new $(MIRROR); \
+		debootstrap --variant=minbase --include=$(PACKAGES) $(or $(SUITE_$*),$*) $@.new $(MIRROR); \
 		rm $@.new/var/cache/apt/archives/*.deb; mv $@.new $@'
+
+# Programs for ARM run here, and in machines and roots, too: the kernel opens
+# what runs them once, when it is registered (flag F, see systemd-binfmt(8)).
+emulation: | deps
+	@$(call need,qemu-arm-static,qemu-user-static)
+	@[ -e /proc/sys/fs/binfmt_misc/register ] || $(SUDO) mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+	@for a in arm aarch64; do grep -qs '^flags:.*F' /proc/sys/fs/binfmt_misc/qemu-$$a || \
+		$(SUDO) /usr/lib/systemd/systemd-binfmt qemu-$$a.conf; done
+
+arm: emulation cross ## run the tests that need no machine as ARM, and each program on the oldest CPU that it is for
+	GOARCH=arm GOARM=7 go test -buildvcs=false ./...
+	QEMU_CPU=arm926 build/service-monitor-linux-arm.5 --check --config debian/config.json
+	QEMU_CPU=arm1176 build/service-monitor-linux-arm.6 --check --config debian/config.json
+	QEMU_CPU=cortex-a7 build/service-monitor-linux-arm.7 --check --config debian/config.json
+	QEMU_CPU=cortex-a53 build/service-monitor-linux-arm64 --check --config debian/config.json
 
 lifecycle: $(RELEASES:%=lifecycle-%) ## install, upgrade, remove and purge the package on Debian 11, 12 and 13
 
-$(RELEASES:%=lifecycle-%): lifecycle-%: $(ROOTS)/% | deps
+$(RELEASES:%=lifecycle-%) lifecycle-armhf: lifecycle-%: $(ROOTS)/% | deps
 	@$(call need,gpg apt-ftparchive,gnupg apt-utils)
 	$(SUDO) go test -buildvcs=false -tags lifecycle -count=1 -timeout 20m ./test/lifecycle -args -system=$(ROOTS)/$*
 
