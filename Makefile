@@ -132,7 +132,7 @@ lint: deb $(ROOTS)/bookworm ## check the packages as Debian does: lintian, piupa
 	shellcheck --shell=bash debian/completion.bash
 	lintian --allow-root --display-info --pedantic --fail-on error,warning,info,pedantic $(DEBS)/*.deb $(DEBS)/armv6/*.deb
 	$(SUDO) piuparts --existing-chroot=$(ROOTS)/bookworm --distribution=bookworm --mirror='$(MIRROR) main' \
-		--no-upgrade-test --install-remove-install --install-purge-install --log-level=info \
+		--no-upgrade-test --install-remove-install --install-purge-install --log-level=error \
 		$(DEBS)/*_$$(dpkg --print-architecture).deb
 
 bench: ## report ns and allocations per signal
