@@ -41,6 +41,7 @@ func (m *monitor) graph(state persist.Store, known map[string]count.Tally, n pip
 		Notes:   m.notes,
 		Debug:   func() bool { return m.log.IsLevelEnabled(logrus.DebugLevel) },
 		Summary: c.StatsInterval,
+		First:   c.FoldAfter,
 	}))
 	return g
 }

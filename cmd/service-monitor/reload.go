@@ -81,6 +81,7 @@ func needRestart(a, b config.Config) []string {
 		{"log_file", a.LogFile != b.LogFile},
 		{"persistence_file", a.StateFile != b.StateFile},
 		{"stats_interval", a.StatsInterval != b.StatsInterval},
+		{"fold_after", a.FoldAfter != b.FoldAfter},
 		{"max_retries", a.MaxRetries != b.MaxRetries},
 		{"save_quiet", a.SaveQuiet != b.SaveQuiet},
 		{"save_deadline", a.SaveDeadline != b.SaveDeadline},

@@ -81,69 +81,94 @@ func printable(s string) string {
 	return q[1 : len(q)-1]
 }
 
-// A line is one line about an event, for the file and for the journal.
+// A line is one line for the file and for the journal.
 type line struct {
 	level logrus.Level
 	id    string
-	text  string
+	text  string // printable
 }
 
-// lines are those of an event.
-func lines(e count.Event) []line {
-	all := words(e)
-	if e.Untrusted {
-		for i := range all {
-			all[i].text += " (clock not trusted)"
-		}
-	}
-	return all
-}
-
-// words says what an event is to people.
-func words(e count.Event) []line {
-	t := &e.Tally
+// ids are the kinds of line that an event has, in their order; the rest is empty.
+func ids(e *count.Event) (ids [3]string) {
 	switch e.Kind {
 	case classify.Seen:
-		if e.To == unloaded {
-			return []line{{logrus.WarnLevel, idSeen, e.Unit + ":  not loaded: systemd has no such unit (yet); watched all the same"}}
-		}
-		return []line{{logrus.InfoLevel, idSeen, fmt.Sprintf("%s:  first seen    -> %-13s (SubState: %s)", e.Unit, e.To, e.SubState)}}
+		ids[0] = idSeen
 	case classify.Moved:
-		level := logrus.InfoLevel
-		if e.From == e.To {
-			level = logrus.DebugLevel
-		}
-		return []line{{level, idMoved, fmt.Sprintf("%s:  %-13s -> %-13s (SubState: %s)", e.Unit, e.From, e.To, e.SubState)}}
+		ids[0] = idMoved
 	case classify.Started:
-		return []line{counter(e, idStarted, "start", t.Starts)}
+		ids[0] = idStarted
 	case classify.Stopped:
-		return []line{counter(e, idStopped, "stop", t.Stops)}
+		ids[0] = idStopped
 	case classify.Crashed:
-		return []line{
-			{logrus.ErrorLevel, idCrashed, fmt.Sprintf("%s: **CRASH** (ExitCode: %s, Signal: %s, Result: %s)", e.Unit, e.Cause.ExitCode(), e.Cause.Signal(), e.Cause.Result) + provenance(e)},
-			counter(e, idCrashes, "crash", t.Crashes),
-		}
+		ids[0], ids[1] = idCrashed, idCrashes
 	case classify.Restarted:
-		restarted := counter(e, idRestarted, "restart", t.Restarts)
+		ids[0] = idRestarted
 		if e.Missed {
-			return []line{restarted, counter(e, idStarted, "start", t.Starts), counter(e, idStopped, "stop", t.Stops)}
+			ids[1], ids[2] = idStarted, idStopped
 		}
-		return []line{restarted}
 	case classify.GaveUp:
-		return []line{{logrus.ErrorLevel, idGaveUp, e.Unit + ":  start limit hit: systemd gave up restarting it (systemctl reset-failed, then start it by hand)" + provenance(e)}}
+		ids[0] = idGaveUp
 	case classify.Forgotten:
-		return []line{{logrus.InfoLevel, idForgotten, e.Unit + ":  no longer monitored; its counters are dropped"}}
+		ids[0] = idForgotten
 	}
-	return nil
+	return ids
 }
 
-func counter(e count.Event, id, name string, n uint64) line {
-	text := fmt.Sprintf("%s:  Incrementing %s counter -> %d", e.Unit, name, n)
-	return line{logrus.InfoLevel, id, text + provenance(e)}
+// level is that of a line of an event.
+func level(e *count.Event, id string) logrus.Level {
+	switch {
+	case id == idCrashed, id == idGaveUp:
+		return logrus.ErrorLevel
+	case id == idSeen && e.To == unloaded:
+		return logrus.WarnLevel
+	case id == idMoved && e.From == e.To:
+		return logrus.DebugLevel
+	}
+	return logrus.InfoLevel
+}
+
+// text is what a line of an event says to people.
+func text(e *count.Event, id string) string {
+	text := words(e, id)
+	if e.Untrusted {
+		text += " (clock not trusted)"
+	}
+	return printable(text)
+}
+
+func words(e *count.Event, id string) string {
+	switch t := &e.Tally; id {
+	case idSeen:
+		if e.To == unloaded {
+			return e.Unit + ":  not loaded: systemd has no such unit (yet); watched all the same"
+		}
+		return fmt.Sprintf("%s:  first seen    -> %-13s (SubState: %s)", e.Unit, e.To, e.SubState)
+	case idMoved:
+		return fmt.Sprintf("%s:  %-13s -> %-13s (SubState: %s)", e.Unit, e.From, e.To, e.SubState)
+	case idStarted:
+		return counter(e, "start", t.Starts)
+	case idStopped:
+		return counter(e, "stop", t.Stops)
+	case idCrashed:
+		return fmt.Sprintf("%s: **CRASH** (ExitCode: %s, Signal: %s, Result: %s)", e.Unit, e.Cause.ExitCode(), e.Cause.Signal(), e.Cause.Result) + provenance(e)
+	case idCrashes:
+		return counter(e, "crash", t.Crashes)
+	case idRestarted:
+		return counter(e, "restart", t.Restarts)
+	case idGaveUp:
+		return e.Unit + ":  start limit hit: systemd gave up restarting it (systemctl reset-failed, then start it by hand)" + provenance(e)
+	case idForgotten:
+		return e.Unit + ":  no longer monitored; its counters are dropped"
+	}
+	panic("no words for the message id " + id)
+}
+
+func counter(e *count.Event, name string, n uint64) string {
+	return fmt.Sprintf("%s:  Incrementing %s counter -> %d", e.Unit, name, n) + provenance(e)
 }
 
 // provenance says of what was not seen how it is known.
-func provenance(e count.Event) string {
+func provenance(e *count.Event) string {
 	text := ""
 	if e.AtLeast {
 		text = " (at least: it was not watched)"
@@ -156,11 +181,11 @@ func provenance(e count.Event) string {
 
 // entry is a line in the journal.
 func entry(l line) []journal.Field {
-	return []journal.Field{{Key: "MESSAGE", Value: printable(l.text)}, {Key: "PRIORITY", Value: priority(l.level)}, {Key: "MESSAGE_ID", Value: l.id}}
+	return []journal.Field{{Key: "MESSAGE", Value: l.text}, {Key: "PRIORITY", Value: priority(l.level)}, {Key: "MESSAGE_ID", Value: l.id}}
 }
 
 // fields are those of a line about an event in the journal.
-func fields(e count.Event, l line) []journal.Field {
+func fields(e *count.Event, l line) []journal.Field {
 	f := entry(l)
 	add := func(key, value string) { f = append(f, journal.Field{Key: "MONITOR_" + key, Value: value}) }
 	number := func(key string, n uint64) { add(key, strconv.FormatUint(n, 10)) }

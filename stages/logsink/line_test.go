@@ -110,7 +110,7 @@ func TestLines(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var file bytes.Buffer
 			s := New(Config{File: &file, Notes: NewNotes(nil), Debug: func() bool { return true }})
-			s.write(tt.event)
+			s.write(&tt.event)
 			if err := s.owed.flush(&file, tt.event.Time); err != nil {
 				t.Fatal(err)
 			}
@@ -206,7 +206,8 @@ func TestFields(t *testing.T) {
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
-			for _, f := range fields(tt.event, lines(tt.event)[0]) {
+			id := ids(&tt.event)[0]
+			for _, f := range fields(&tt.event, line{level(&tt.event, id), id, text(&tt.event, id)}) {
 				got = append(got, f.Key+"="+f.Value)
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -230,8 +231,11 @@ func TestMessageIDs(t *testing.T) {
 	}
 	got := make(map[classify.Kind][]string)
 	for k := classify.Seen; k <= classify.Forgotten; k++ {
-		for _, l := range lines(event(k, "a.service")) {
-			got[k] = append(got[k], l.id)
+		e := event(k, "a.service")
+		for _, id := range ids(&e) {
+			if id != "" {
+				got[k] = append(got[k], id)
+			}
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

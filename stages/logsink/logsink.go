@@ -43,6 +43,9 @@ type Config struct {
 	Notes *Notes
 	// Debug reports whether lines of level debug are wanted.
 	Debug func() bool
+	// First is how many lines of one kind are written in a minute before the others
+	// are folded into one; 0 to write each.
+	First int
 	// Summary is how long after the first change a summary of all is written; 0 for
 	// never.
 	Summary time.Duration
@@ -97,6 +100,7 @@ type Stage struct {
 	failing time.Time      // since when the file takes nothing; zero while it does
 	quiet   time.Time      // no report of that before
 	sum     summary
+	folds   folds
 }
 
 // written is the outcome of a write to the file.
@@ -107,15 +111,16 @@ type written struct {
 }
 
 // New returns a sink.
-func New(c Config) *Stage { return &Stage{Config: c} }
+func New(c Config) *Stage { return &Stage{Config: c, folds: folds{first: c.First}} }
 
 type port = pipeline.Port[count.Event, pipeline.None]
 
 // Run writes events until they end, or until an abort, and then what is owed.
 func (s *Stage) Run(ctx context.Context, p *port) error {
-	retry, sum := time.NewTimer(0), time.NewTimer(0)
+	retry, sum, minute := time.NewTimer(0), time.NewTimer(0), time.NewTimer(0)
 	retry.Stop()
 	sum.Stop()
+	minute.Stop()
 	events, failing, last := p.In, s.failing, false
 	for {
 		failed := false
@@ -127,9 +132,14 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case event, ok := <-in:
 			if !ok {
 				events = nil
+				s.folds.take(s.put)
 				break
 			}
-			s.write(event)
+			calm := !s.folds.any()
+			s.write(&event)
+			if calm && s.folds.any() {
+				minute.Reset(foldEvery)
+			}
 			if s.sum.add(event) && s.Summary > 0 {
 				sum.Reset(s.Summary)
 			}
@@ -144,6 +154,11 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case <-retry.C:
 		case <-sum.C:
 			s.summarize(time.Now())
+		case <-minute.C:
+			s.folds.take(s.put)
+			if s.folds.any() {
+				minute.Reset(foldEvery)
+			}
 		case q := <-p.Probes:
 			q.Answer(pipeline.Answer{Status: s.status(), Owing: s.writing != nil && s.failing.IsZero()})
 			continue
@@ -173,15 +188,24 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 }
 
 // write writes the lines of an event, after what was noted before it.
-func (s *Stage) write(e count.Event) {
+func (s *Stage) write(e *count.Event) {
 	s.takeNotes()
-	for _, l := range lines(e) {
-		if l.level == logrus.DebugLevel && !s.Debug() {
+	for _, id := range ids(e) {
+		if id == "" {
+			return
+		}
+		level := level(e, id)
+		if level == logrus.DebugLevel && !s.Debug() || s.folds.keep(e, id) {
 			continue
 		}
-		s.line(e.Time, l.level, printable(l.text))
-		s.Journal.Write(fields(e, l)...)
+		s.put(e, line{level, id, text(e, id)})
 	}
+}
+
+// put writes a line about an event.
+func (s *Stage) put(e *count.Event, l line, more ...journal.Field) {
+	s.line(e.Time, l.level, l.text)
+	s.Journal.Write(append(fields(e, l), more...)...)
 }
 
 func (s *Stage) takeNotes() {
@@ -274,6 +298,7 @@ func (s *Stage) finish() error {
 		s.wrote(<-s.writing, time.Now())
 	}
 	s.takeNotes()
+	s.folds.take(s.put)
 	s.Journal.Retry()
 	if err := s.owed.flush(s.File, time.Now()); err != nil {
 		return fileError(err)

@@ -222,7 +222,7 @@ func (b *bed) wantLogged(units ...string) {
 	b.t.Helper()
 	truth, text := b.truth(), b.readLog()
 	for _, unit := range units {
-		if n := strings.Count(text, unit+": **CRASH** ("); n != truth[unit].Crashes {
+		if n := crashLines(b.t, text, unit); n != truth[unit].Crashes {
 			b.t.Errorf("%s: %d CRASH lines, want one for each of %d", unit, n, truth[unit].Crashes)
 		}
 	}

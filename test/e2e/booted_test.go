@@ -46,7 +46,8 @@ func install(t *testing.T, o *gateway.Options, services []string, more ...string
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := json.Marshal(map[string]any{"monitored_services": services})
+	// The tests follow the log, line by line.
+	config, err := json.Marshal(map[string]any{"monitored_services": services, "fold_after": 0})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -259,7 +259,7 @@ func playCase(t *testing.T, c cases.Case, file string) {
 	compare(t, c, r.Truth, state)
 	text, _ := os.ReadFile(d.log)
 	for unit := range c.Want {
-		if n := strings.Count(string(text), unit+": **CRASH** ("); n != state[unit].Crashes {
+		if n := crashLines(t, string(text), unit); n != state[unit].Crashes {
 			t.Errorf("%s: %d CRASH lines, want one for each of %d", unit, n, state[unit].Crashes)
 		}
 	}
@@ -278,4 +278,23 @@ func compare(t *testing.T, c cases.Case, truth map[string]gateway.Tally, state m
 			t.Errorf("%s: %s (-want +counted)\n- %+v\n+ %+v", c.Name, unit, want, got)
 		}
 	}
+}
+
+// crashLines is how many crashes of a unit a log tells of, folded or not.
+func crashLines(t *testing.T, log, unit string) (n int) {
+	t.Helper()
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, unit+": **CRASH** (") {
+			continue
+		}
+		n++
+		if _, repeated, ok := strings.Cut(line, "(repeated "); ok {
+			var times int
+			if _, err := fmt.Sscanf(repeated, "%d times in ", &times); err != nil {
+				t.Fatalf("%v in %q", err, line)
+			}
+			n += times - 1
+		}
+	}
+	return n
 }

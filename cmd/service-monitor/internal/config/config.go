@@ -39,6 +39,8 @@ var (
 const (
 	maxDuration = 365 * 24 * time.Hour
 	maxRetries  = 1_000_000
+	// maxFoldAfter is a thousand lines a second: as good as no folding.
+	maxFoldAfter = 60_000
 	// maxUnit is the length of the longest unit name (systemd.unit(5)).
 	maxUnit = 255
 )
@@ -56,6 +58,9 @@ type Config struct {
 	// StatsInterval is the time between summary lines; 0 means none. In the file
 	// in seconds. Default: 60 s.
 	StatsInterval time.Duration
+	// FoldAfter is how many lines of one kind are logged in a minute before the
+	// others are folded into one; 0 means that each is logged. Default: 10.
+	FoldAfter int
 	// MaxRetries is how often to try again to reach the system bus at start; 0
 	// means one attempt only. Default: 3.
 	MaxRetries int
@@ -102,6 +107,7 @@ func Default() Config {
 		LogFile:       DefaultLogFile,
 		StateFile:     DefaultStateFile,
 		StatsInterval: time.Minute,
+		FoldAfter:     10,
 		MaxRetries:    3,
 		SaveQuiet:     time.Second,
 		SaveDeadline:  10 * time.Second,

@@ -28,6 +28,7 @@ var keys = []struct{ name, text string }{
 	{"save_quiet", "ms without change before the state is saved (default 1000)"},
 	{"save_deadline", "ms from first change to latest save (default 10000)"},
 	{"audit_interval", "seconds between audits of the bus, 0: none (default 300)"},
+	{"fold_after", "like lines a minute before folding, 0: none (default 10)"},
 	{"poll_interval", "accepted and not used: the monitor does not poll"},
 }
 
@@ -223,6 +224,8 @@ func (v value) set(c *Config) (err error) {
 		c.StateFile, err = v.file(DefaultStateFile)
 	case "stats_interval":
 		c.StatsInterval, err = v.duration(0, time.Second, "seconds")
+	case "fold_after":
+		c.FoldAfter, err = v.count(maxFoldAfter)
 	case "max_retries":
 		c.MaxRetries, err = v.count(maxRetries)
 	case "debug":

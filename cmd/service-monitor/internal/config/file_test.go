@@ -26,6 +26,7 @@ func valid() map[string]string {
 		"save_quiet":         `250`,
 		"save_deadline":      `2500`,
 		"audit_interval":     `8`,
+		"fold_after":         `9`,
 		"poll_interval":      `500`,
 	}
 }
@@ -54,6 +55,7 @@ func TestDecode(t *testing.T) {
 		LogFile:         "/l/log",
 		StateFile:       "/p/state.json",
 		StatsInterval:   7 * time.Second,
+		FoldAfter:       9,
 		Debug:           true,
 		SaveQuiet:       250 * time.Millisecond,
 		SaveDeadline:    2500 * time.Millisecond,
@@ -73,18 +75,18 @@ func TestDecodeNothing(t *testing.T) {
 }
 
 func TestDecodeOneKeyChanged(t *testing.T) {
-	const knownKeys = "the keys are monitored_services, log_file, persistence_file, stats_interval, max_retries, debug, save_quiet, save_deadline, audit_interval, poll_interval"
+	const knownKeys = "the keys are monitored_services, log_file, persistence_file, stats_interval, max_retries, debug, save_quiet, save_deadline, audit_interval, fold_after, poll_interval"
 	for _, tt := range []struct {
 		name, key, raw string
 		want           string // empty: accepted
 	}{
-		{"unknown", "monitord_services", `[]`, `12: unknown key "monitord_services"; did you mean "monitored_services"?`},
-		{"unknown by case", "Debug", `true`, `12: unknown key "Debug"; did you mean "debug"?`},
-		{"unknown by dash", "max-retries", `1`, `12: unknown key "max-retries"; did you mean "max_retries"?`},
-		{"unknown, a flag", "services", `[]`, `12: unknown key "services"; did you mean "monitored_services"?`},
-		{"unknown, nothing near", "colour", `1`, `12: unknown key "colour"; ` + knownKeys},
-		{"unknown, empty", "", `1`, `12: unknown key ""; ` + knownKeys},
-		{"unknown, escape sequence", `\u001b[2J`, `1`, `12: unknown key "\x1b[2J"; ` + knownKeys},
+		{"unknown", "monitord_services", `[]`, `13: unknown key "monitord_services"; did you mean "monitored_services"?`},
+		{"unknown by case", "Debug", `true`, `13: unknown key "Debug"; did you mean "debug"?`},
+		{"unknown by dash", "max-retries", `1`, `13: unknown key "max-retries"; did you mean "max_retries"?`},
+		{"unknown, a flag", "services", `[]`, `13: unknown key "services"; did you mean "monitored_services"?`},
+		{"unknown, nothing near", "colour", `1`, `13: unknown key "colour"; ` + knownKeys},
+		{"unknown, empty", "", `1`, `13: unknown key ""; ` + knownKeys},
+		{"unknown, escape sequence", `\u001b[2J`, `1`, `13: unknown key "\x1b[2J"; ` + knownKeys},
 
 		{"services not a list", "monitored_services", `"a.service"`, `2: monitored_services must be a list of unit names such as ["mosquitto.service"], found the string "a.service"`},
 		{"services null", "monitored_services", `null`, `2: monitored_services must be a list of unit names such as ["mosquitto.service"], found null`},
@@ -121,8 +123,8 @@ func TestDecodeOneKeyChanged(t *testing.T) {
 		{"quiet longer than deadline", "save_quiet", `2501`, ` save_deadline (2500 ms) is less than save_quiet (2501 ms); raise the one or lower the other`},
 		{"deadline longest", "save_deadline", `31536000000`, ``},
 		{"deadline shorter than quiet", "save_deadline", `249`, ` save_deadline (249 ms) is less than save_quiet (250 ms); raise the one or lower the other`},
-		{"poll negative", "poll_interval", `-1`, `11: poll_interval must be from 0 to 31536000000 milliseconds, found the number -1`},
-		{"poll a string", "poll_interval", `"1s"`, `11: poll_interval must be a whole number of milliseconds without quotes, found the string "1s"`},
+		{"poll negative", "poll_interval", `-1`, `12: poll_interval must be from 0 to 31536000000 milliseconds, found the number -1`},
+		{"poll a string", "poll_interval", `"1s"`, `12: poll_interval must be a whole number of milliseconds without quotes, found the string "1s"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			members := valid()
@@ -239,7 +241,7 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("not one printable line: %q", text)
 		}
 		if _, unitErr := checkUnits(c.Services); unitErr != nil || len(c.Services) == 0 ||
-			c.SaveQuiet <= 0 || c.StatsInterval < 0 || c.AuditInterval < 0 || c.MaxRetries < 0 || !filepath.IsAbs(c.LogFile) || !filepath.IsAbs(c.StateFile) {
+			c.SaveQuiet <= 0 || c.StatsInterval < 0 || c.AuditInterval < 0 || c.MaxRetries < 0 || c.FoldAfter < 0 || !filepath.IsAbs(c.LogFile) || !filepath.IsAbs(c.StateFile) {
 			t.Errorf("invalid: %+v", c)
 		}
 	})

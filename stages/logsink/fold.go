@@ -1,0 +1,115 @@
+package logsink
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+	"service-monitor/stages/logsink/journal"
+)
+
+const (
+	// foldEvery is how long lines that repeat themselves are kept back, at most.
+	foldEvery = time.Minute
+	// foldKinds is how many kinds of line are looked after at a time. What is beyond
+	// is written line by line, as if it was no repetition.
+	foldKinds = 1024
+)
+
+// A kind is what lines have in common that are one line to a reader, but for its
+// time and for the count in it.
+type kind struct {
+	id, unit                      string
+	from, to, subState            string         // of a state change
+	cause                         classify.Cause // of a crash
+	atLeast, recovered, untrusted bool
+}
+
+func kindOf(e *count.Event, id string) kind {
+	k := kind{id: id, unit: e.Unit, atLeast: e.AtLeast, recovered: e.Recovered, untrusted: e.Untrusted}
+	switch id {
+	case idMoved:
+		k.from, k.to, k.subState = e.From, e.To, e.SubState
+	case idCrashed:
+		k.cause = e.Cause
+	}
+	return k
+}
+
+// folds keeps the lines of a storm from the disk: of each kind the first ones of a
+// minute are written, and the others at its end, as one. A kind of which there were
+// more than that has no first ones in the next minute.
+type folds struct {
+	first int // how many are the first ones; 0 for all
+	kinds map[kind]*fold
+	order []kind // of those of which something is kept back
+}
+
+// A fold is what came of one kind of line in this minute.
+type fold struct {
+	lines  int
+	free   int       // lines that may still be written
+	shown  time.Time // when that happened which the last line tells
+	kept   int
+	latest *count.Event // of those that are kept
+}
+
+// keep takes in a line of an event, and reports whether it is kept back.
+func (f *folds) keep(e *count.Event, id string) bool {
+	if f.first == 0 {
+		return false
+	}
+	k := kindOf(e, id)
+	o := f.kinds[k]
+	if o == nil {
+		if len(f.kinds) == foldKinds {
+			return false
+		}
+		if f.kinds == nil {
+			f.kinds = map[kind]*fold{}
+		}
+		o = &fold{free: f.first}
+		f.kinds[k] = o
+	}
+	o.lines++
+	if o.free > 0 {
+		o.free--
+		o.shown = e.Time
+		return false
+	}
+	if o.kept == 0 {
+		f.order = append(f.order, k)
+		o.latest = new(count.Event)
+	}
+	o.kept++
+	*o.latest = *e
+	return true
+}
+
+// any reports whether there is something to do at the end of the minute.
+func (f *folds) any() bool { return len(f.kinds) > 0 }
+
+// take ends the minute, with one line for each kind of which some were kept back.
+func (f *folds) take(write func(*count.Event, line, ...journal.Field)) {
+	for _, k := range f.order {
+		o := f.kinds[k]
+		l := line{level(o.latest, k.id), k.id, text(o.latest, k.id)}
+		var more []journal.Field
+		if o.kept > 1 {
+			span := o.latest.Time.Sub(o.shown).Round(time.Second)
+			l.text += fmt.Sprintf(" (repeated %d times in %d s)", o.kept, max(1, int(span.Seconds())))
+			more = []journal.Field{{Key: "MONITOR_REPEATED", Value: strconv.Itoa(o.kept)}}
+		}
+		write(o.latest, l, more...)
+		o.shown = o.latest.Time
+	}
+	f.order = nil
+	for k, o := range f.kinds {
+		if o.lines <= f.first {
+			delete(f.kinds, k)
+		}
+		*o = fold{shown: o.shown}
+	}
+}
