@@ -27,8 +27,9 @@ _service_monitor() {
 
     # Names may follow --services with other flags in between.
     if [[ $cur == -* || $prev != --services && " ${words[*]:0:cword} " != *\ --services[\ =]* ]]; then
-        $split || mapfile -t COMPREPLY < <(compgen -W '-h --help -v --version -c --clear --check --check-state
-            -l --log-file -p --persistence-file --config --services --debug' -- "$cur")
+        # shellcheck disable=SC2207 # flags have no blanks
+        $split || COMPREPLY=($(compgen -W '-h --help -v --version -c --clear --check --check-state
+            -l --log-file -p --persistence-file --config --services --debug' -- "$cur"))
         return
     fi
 
