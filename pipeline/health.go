@@ -15,7 +15,7 @@ const (
 	// settleRetry and settleRetryMax bound how often a stage that still owes
 	// something is asked again at start and at reload. A nudge asks at once.
 	settleRetry    = time.Millisecond
-	settleRetryMax = time.Second
+	settleRetryMax = 10 * time.Millisecond
 	// startExtension is how long a start may still take after each round that was
 	// complete: it takes long where much was missed. It is told every third of that.
 	startExtension = 30 * time.Second

@@ -291,7 +291,7 @@ func TestReadyWaitsForWhatLatestKeeps(t *testing.T) {
 			t.Fatal(err)
 		}
 		// It is asked again after 1 ms, 2 ms, 4 ms and so on to 1 s.
-		s.want(t, "2.023s READY=1", "5s STOPPING=1 STATUS=saving and stopping")
+		s.want(t, "2.005s READY=1", "5s STOPPING=1 STATUS=saving and stopping")
 	})
 }
 
@@ -358,7 +358,7 @@ func TestStartIsExtended(t *testing.T) {
 		if err := g.Run(stop); err != nil {
 			t.Fatal(err)
 		}
-		s.want(t, "10.023s EXTEND_TIMEOUT_USEC=30000000", "20.023s EXTEND_TIMEOUT_USEC=30000000", "25.023s READY=1",
+		s.want(t, "10.005s EXTEND_TIMEOUT_USEC=30000000", "20.005s EXTEND_TIMEOUT_USEC=30000000", "25.005s READY=1",
 			"1m0s STOPPING=1 STATUS=saving and stopping")
 	})
 }
