@@ -28,6 +28,7 @@ var record = flag.Bool("record", false, "record the signals of cases that have n
 
 const (
 	unitFile   = "../../systemd/service-monitor.service"
+	orderFile  = "../../systemd/service-monitor.service.d/order.conf"
 	busPolicy  = "../../systemd/dbus.conf"
 	dropIns    = "/etc/systemd/system/service-monitor.service.d/"
 	stateFile  = "/var/lib/service_monitor/service_states.json"
@@ -51,6 +52,10 @@ func install(t *testing.T, o *gateway.Options, services []string, more ...string
 			t.Fatalf("%s would change the sandbox", line)
 		}
 	}
+	order, err := os.ReadFile(orderFile)
+	if err != nil {
+		t.Fatal(err)
+	}
 	policy, err := os.ReadFile(busPolicy)
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +72,7 @@ func install(t *testing.T, o *gateway.Options, services []string, more ...string
 		o.Files = map[string]string{}
 	}
 	o.Units["service-monitor.service"] = string(unit)
+	o.Files[dropIns+"order.conf"] = string(order)
 	o.Files[dropIns+"test.conf"] =
 		"[Service]\nExecStart=\nExecStart=/opt/service-monitor\n" + strings.Join(more, "\n")
 	o.Files["/etc/service-monitor/config.json"] = string(config)
