@@ -127,12 +127,30 @@ func TestUnitFileAgrees(t *testing.T) {
 	}
 	for _, line := range []string{
 		"Type=notify", "RestartPreventExitStatus=USAGE CONFIG", "StateDirectory=" + filepath.Base(filepath.Dir(config.DefaultStateFile)),
-		"LogsDirectory=" + filepath.Base(filepath.Dir(config.DefaultLogFile)), "WatchdogSec=30s", "TimeoutStopSec=20s",
+		"LogsDirectory=" + filepath.Base(filepath.Dir(config.DefaultLogFile)), "WatchdogSec=30s", "TimeoutStopSec=15s",
 		"StartLimitIntervalSec=0",
 	} {
 		if !strings.Contains(string(text), "\n"+line+"\n") {
 			t.Errorf("the unit file lacks %s", line)
 		}
+	}
+}
+
+// The services that are monitored by default start after the monitor, and stop
+// before it.
+func TestOrderAgrees(t *testing.T) {
+	text, err := os.ReadFile("../../systemd/service-monitor.service.d/order.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before []string
+	for line := range strings.Lines(string(text)) {
+		if units, ok := strings.CutPrefix(line, "Before="); ok {
+			before = append(before, strings.Fields(units)...)
+		}
+	}
+	if diff := cmp.Diff(config.Default().Services, before); diff != "" {
+		t.Errorf("order.conf (-default services +ordered):\n%s", diff)
 	}
 }
 

@@ -28,17 +28,31 @@ var record = flag.Bool("record", false, "record the signals of cases that have n
 
 const (
 	unitFile   = "../../systemd/service-monitor.service"
+	orderFile  = "../../systemd/service-monitor.service.d/order.conf"
 	busPolicy  = "../../systemd/dbus.conf"
+	dropIns    = "/etc/systemd/system/service-monitor.service.d/"
 	stateFile  = "/var/lib/service_monitor/service_states.json"
 	policyPath = "/etc/dbus-1/system.d/service-monitor.conf"
 	logPath    = "/var/log/service-monitor/service-monitor.log"
 )
 
 // install puts the daemon into a machine as the package does, but for the paths
-// below /usr: a machine's /usr is the host's.
+// below /usr: a machine's /usr is the host's. Lines in more are for [Service], and
+// not for its sandbox: what that does not allow, a test allows by a drop-in of its
+// own, with the reason.
 func install(t *testing.T, o *gateway.Options, services []string, more ...string) {
 	t.Helper()
 	unit, err := os.ReadFile(unitFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sandbox, _ := strings.Cut(string(unit), "# The sandbox.")
+	for _, line := range more {
+		if key, _, ok := strings.Cut(line, "="); ok && strings.Contains(sandbox, "\n"+key+"=") {
+			t.Fatalf("%s would change the sandbox", line)
+		}
+	}
+	order, err := os.ReadFile(orderFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +72,8 @@ func install(t *testing.T, o *gateway.Options, services []string, more ...string
 		o.Files = map[string]string{}
 	}
 	o.Units["service-monitor.service"] = string(unit)
-	o.Files["/etc/systemd/system/service-monitor.service.d/test.conf"] =
+	o.Files[dropIns+"order.conf"] = string(order)
+	o.Files[dropIns+"test.conf"] =
 		"[Service]\nExecStart=\nExecStart=/opt/service-monitor\n" + strings.Join(more, "\n")
 	o.Files["/etc/service-monitor/config.json"] = string(config)
 	o.Files[policyPath] = string(policy)

@@ -88,7 +88,7 @@ func TestReboots(t *testing.T) {
 // then, with their units.
 func (b *bed) reboot(r rebooting) (runs map[string]string) {
 	b.t.Helper()
-	b.put("/etc/systemd/system/"+monitorUnit+".d/order.conf", "[Unit]\n"+r.order+"\n")
+	b.put(dropIns+"order.conf", "[Unit]\n"+r.order+"\n")
 	b.sh("systemctl daemon-reload; " + r.before)
 	runs = map[string]string{}
 	if r.between != "" {

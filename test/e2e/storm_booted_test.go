@@ -248,7 +248,10 @@ func TestStorm(t *testing.T) {
 			// As its own tracer's child it is the main process. With the filter, nothing
 			// but fsync(2) is slower than it would be.
 			"ExecStart=", "ExecStart=/usr/bin/strace -D -f --seccomp-bpf -T -e signal=none -e trace=fsync "+
-				"-e inject=fsync:delay_enter=5000000 -o "+fsyncs+" /opt/service-monitor")
+				"-e inject=fsync:delay_enter=5000000 -o "+fsyncs+" /opt/service-monitor",
+			"[Unit]", "JobRunningTimeoutSec=infinity") // it is ready once it has saved
+		s.put(dropIns+"strace.conf", "# strace(1) traces, and first becomes who it is.\n[Service]\nSystemCallFilter=@debug @setuid\n")
+		s.sh("systemctl daemon-reload")
 		s.start()
 		s.sh("systemctl log-level emerg; systemctl kill -s STOP systemd-journald; systemctl start loop; " + startSwarm)
 		s.awaitEnds(swarm)

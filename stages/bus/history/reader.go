@@ -22,6 +22,10 @@ const markID = "fbd34845a7fc4586bceb996e68af7052"
 const (
 	socket = "/run/systemd/journal/socket"
 	bootID = "/proc/sys/kernel/random/boot_id"
+	// bootVariable of the environment is the boot id as systemd has it (the %b of
+	// systemd.unit(5)), which is what the journal has, too. With a /proc of its own a
+	// process of a container may see another: that of the machine below.
+	bootVariable = "MONITOR_BOOT_ID"
 	// journald may be a little behind: how long to wait for a mark, doubled each
 	// time, and after how long it is not waited for any more.
 	firstWait = 2 * time.Millisecond
@@ -169,8 +173,11 @@ func leaveMark() (string, error) {
 }
 
 // Boot is the id of this boot, 32 hexadecimal digits, or empty where a sandbox
-// hides it.
+// hides it and the service manager does not tell it.
 func Boot() string {
+	if id := os.Getenv(bootVariable); id != "" {
+		return id
+	}
 	id, _ := os.ReadFile(bootID)
 	return strings.ReplaceAll(strings.TrimSpace(string(id)), "-", "")
 }
