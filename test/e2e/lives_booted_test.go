@@ -139,6 +139,10 @@ func (l *lives) unit() string {
 		more = append(more, pick(r, "RemainAfterExit=yes", "ExecStartPre=/bin/sh -c 'exit $$(($$(date +%%N | cut -c9) %% 2))'",
 			"ExecStopPost=/bin/sleep 0.05", "ExecStop=/bin/false", "ExecCondition=/bin/sh -c 'exit $$(($$(date +%%N | cut -c9) %% 2))'",
 			"SuccessExitStatus=3 SIGABRT", "EnvironmentFile=/no/such/file", "RestartPreventExitStatus=1", "RestartForceExitStatus=0", "TimeoutStartSec=150ms", "RuntimeMaxSec=100ms"))
+		if kind == "oneshot" {
+			// systemd does not load it: "which isn't allowed for Type=oneshot services".
+			more = slices.DeleteFunc(more, func(line string) bool { return line == "RestartForceExitStatus=0" })
+		}
 	}
 	limit := "StartLimitIntervalSec=0"
 	if r.IntN(4) == 0 {
