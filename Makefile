@@ -154,5 +154,5 @@ hooks: ## make check a git pre-commit hook
 	printf '#!/bin/sh\nexec make check\n' > "$$(git rev-parse --git-path hooks)/pre-commit"
 	chmod +x "$$(git rev-parse --git-path hooks)/pre-commit"
 
-clean: ## remove what was built
-	rm -rf build
+clean: ## remove what was built, but not the key of the repository
+	@[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name repo.key -exec rm -rf {} +

@@ -81,7 +81,7 @@ func do(command config.Command, stdout io.Writer) error {
 }
 
 // errFile marks errors of the log file and the state file.
-var errFile = errors.New("check the path and its permissions, or choose another with --log-file or --persistence-file")
+var errFile = errors.New("check the path and its permissions, and that the unit lets the monitor write there (ReadWritePaths=, see service-monitor(5)), or choose another with --log-file or --persistence-file")
 
 func exitCode(err error) int {
 	switch {

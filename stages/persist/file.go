@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -30,6 +31,7 @@ const (
 	tempSuffix     = ".tmp"            // the next generation, while it is written
 	previousSuffix = ".previous"       // the generation before
 	removedSuffix  = ".before-removal" // the last generation with units that are no longer monitored
+	removals       = 5                 // so many of them, the older ones with .1 to .4 at the end
 	corruptSuffix  = ".corrupt-"       // a damaged file, followed by the time it was found
 	lockSuffix     = ".lock"
 )
@@ -399,8 +401,8 @@ func (f *File) Close() error { return f.lock.Close() }
 // that were kept aside stay: they are somebody's to look at.
 func (f *File) Remove() error {
 	var errs []error
-	for _, suffix := range []string{"", previousSuffix, removedSuffix} {
-		for _, path := range []string{f.path + suffix, f.path + suffix + tempSuffix} {
+	for _, path := range append(f.removed(), f.path, f.path+previousSuffix) {
+		for _, path := range []string{path, path + tempSuffix} {
 			if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 				errs = append(errs, err)
 			}
@@ -409,10 +411,30 @@ func (f *File) Remove() error {
 	return errors.Join(errs...)
 }
 
-// KeepRemoved keeps a copy of the state file from before units are removed.
+// KeepRemoved keeps a copy of the state file from before units are removed, and
+// the copies from before earlier removals: whoever corrects a typo in the list of
+// services removes what the typo put there, and wants what was there before it.
 func (f *File) KeepRemoved() error {
-	if err := alias(f.path, f.path+removedSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	copies := f.removed()
+	for i := len(copies) - 1; i > 0; i-- {
+		if err := os.Rename(copies[i-1], copies[i]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot keep an older copy of the state: %w", err)
+		}
+	}
+	if err := alias(f.path, copies[0]); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot keep a copy of the state: %w", err)
 	}
 	return nil
+}
+
+// removed are the names of the copies from before removals, the newest first.
+func (f *File) removed() []string {
+	names := make([]string, removals)
+	for i := range names {
+		names[i] = f.path + removedSuffix
+		if i > 0 {
+			names[i] += "." + strconv.Itoa(i)
+		}
+	}
+	return names
 }

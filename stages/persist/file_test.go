@@ -782,6 +782,39 @@ func TestAliasOfNothing(t *testing.T) {
 	}
 }
 
+// Whoever corrects a typo removes once more, and does not lose the copy from before
+// the typo.
+func TestKeepRemovedBefore(t *testing.T) {
+	f := newFile(t)
+	for n := range uint64(removals + 2) {
+		save(t, f, n+1)
+		if err := f.KeepRemoved(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"service_states.json", "service_states.json.before-removal"}
+	for i := range removals {
+		path := f.path + removedSuffix
+		if i > 0 {
+			path += fmt.Sprintf(".%d", i)
+			want = append(want, filepath.Base(path))
+		}
+		if diff := cmp.Diff(text(t, uint64(removals+2-i)), read(t, path)); diff != "" {
+			t.Errorf("copy %d (-want +got):\n%s", i, diff)
+		}
+	}
+	want = append(want, "service_states.json.previous")
+	if diff := cmp.Diff(want, beside(t, f.path)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	if err := f.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if left := beside(t, f.path); len(left) != 0 {
+		t.Errorf("Remove left %q", left)
+	}
+}
+
 func TestKeepRemoved(t *testing.T) {
 	f := newFile(t)
 	if err := f.KeepRemoved(); err != nil {

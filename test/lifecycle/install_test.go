@@ -4,6 +4,7 @@ package lifecycle
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -70,11 +71,13 @@ func TestRoot(t *testing.T) {
 	m.want("find /srv/target -name '*service-monitor*'; find /srv/target -name 'service_monitor'", "")
 }
 
+// python is a state file of the Python monitor.
+const python = `{"mosquitto.service": {"last_state": "active", "last_change_time": "2025-07-07 10:15:23", ` +
+	`"starts": 5, "stops": 3, "crashes": 1, "logged_unloaded": false}}`
+
 // TestTakeOver installs where the Python monitor has left its state, which belongs
 // to whoever ran it.
 func TestTakeOver(t *testing.T) {
-	const python = `{"mosquitto.service": {"last_state": "active", "last_change_time": "2025-07-07 10:15:23", ` +
-		`"starts": 5, "stops": 3, "crashes": 1, "logged_unloaded": false}}`
 	m := boot(t, nil)
 	m.sh("useradd pi; systemctl start mosquitto")
 	for _, tt := range []struct{ name, left string }{
@@ -103,6 +106,47 @@ func TestTakeOver(t *testing.T) {
 			m.apt("purge service-monitor")
 			m.sh("userdel service-monitor; ! test -e " + stateFile)
 		})
+	}
+}
+
+// TestPythonUnit installs while the Python monitor runs, by a unit of the same name.
+// The package says how it is replaced. That it wrote on does no harm.
+func TestPythonUnit(t *testing.T) {
+	m := boot(t, map[string]string{
+		stateFile: python,
+		config:    `{"monitored_services": ["mosquitto.service"], "poll_interval": 500}`,
+		"/etc/systemd/system/service-monitor.service": "[Service]\nExecStart=sh -c 'umask 077; cd /var/lib/service_monitor; " +
+			"while cp service_states.json new && mv new service_states.json; do sleep 0.1; done'\n[Install]\nWantedBy=multi-user.target\n",
+	})
+	m.sh("systemctl enable --now service-monitor; systemctl start mosquitto")
+	// Nobody is there to be asked about a configuration that no package has brought.
+	if out, err := m.Run(t.Context(), "sh", "-c", "apt-get -qy install service-monitor </dev/null 2>&1"); err == nil {
+		t.Errorf("dpkg replaced or kept the configuration without a word:\n%s", out)
+	}
+	out := m.apt("-o Dpkg::Options::=--force-confold install service-monitor")
+	_, remedy, ok := strings.Cut(out, "to use that, run: ")
+	if !ok {
+		t.Fatalf("nothing is said of the unit that hides the package's:\n%s", out)
+	}
+	remedy, _, _ = strings.Cut(remedy, "\n")
+	m.sh(remedy)
+	m.want("systemctl is-enabled "+unit, "enabled")
+	m.want("systemctl is-active "+unit, "active")
+	m.wantVersion(older)
+	m.want("systemctl show -P StatusText "+unit+" | cut -d, -f1", "watching 1 services")
+	m.sh("systemctl stop " + unit)
+	if got := m.state()["mosquitto.service"]; got.Starts != 5 || got.Stops != 3 || got.Crashes != 1 {
+		t.Errorf("the counts of the Python monitor became %+v", got)
+	}
+}
+
+// TestBadConfig wants apt to say that the monitor does not run, and why to look.
+func TestBadConfig(t *testing.T) {
+	m := boot(t, nil)
+	m.apt("install service-monitor")
+	m.sh("echo '{' >" + config)
+	if out := m.apt("install --reinstall service-monitor"); !strings.Contains(out, "service-monitor: it does not run; see: systemctl status service-monitor.service") {
+		t.Errorf("apt-get said:\n%s", out)
 	}
 }
 
