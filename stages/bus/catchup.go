@@ -267,7 +267,9 @@ func (s *Stage) emit(ctx context.Context, p *port, signal Signal) error {
 	if c.phase == watching {
 		return p.Send(ctx, signal)
 	}
-	c.bytes += len(signal.Body)
+	if signal.Kind == Changed { // snapshots are as many as there are units, and were asked for
+		c.bytes += len(signal.Body)
+	}
 	c.held = append(c.held, signal)
 	c.late = c.late || c.phase == settling && signal.Kind != Changed && (s.known[signal.Unit] || s.appeared(signal.Unit))
 	if c.bytes <= heldBytes {

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -94,4 +95,22 @@ func TestNoBus(t *testing.T) {
 	b.awaitLog(before, "up.service", "Incrementing crash counter -> 1")
 	b.sh("systemctl stop service-monitor")
 	b.wantTruth("up.service")
+}
+
+// TestManyServices starts a monitor of more services than whose snapshots fit into
+// what it holds back of changes.
+func TestManyServices(t *testing.T) {
+	t.Parallel()
+	var services []string
+	for i := range 500 {
+		services = append(services, fmt.Sprintf("many@%d.service", i))
+	}
+	b := bootBed(t, map[string]string{"many@.service": stays}, services)
+	b.sh("systemctl start many@1 service-monitor")
+	b.crash("many@1.service")
+	b.awaitCrashes("many@1.service", 1)
+	b.sh("systemctl stop service-monitor")
+	if state := readState(t, b.Machine); len(state) != len(services) || state["many@1.service"].Crashes != 1 {
+		t.Errorf("%d services and %+v of one that crashed, want %d", len(state), state["many@1.service"], len(services))
+	}
 }
