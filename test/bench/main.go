@@ -1,30 +1,114 @@
+// Command bench says what the daemon costs, beside what a user would run instead
+// and beside the floor: a C program that does the least. All run in one go, on
+// booted machines of test/gateway, in turns; what is told is the median of all
+// rounds, its spread, and the ratio to the floor. See floor/floor.c for what the
+// floor does and what it does not.
+//
+// It needs root, gcc and libsystemd-dev, and runs from the top of the checkout.
 package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"service-monitor/test/bench/result"
 )
 
 func main() {
-	ctx := context.Background()
-	binds, err := build("build/service-monitor", "build/bench")
-	if err != nil {
-		fmt.Println(err)
+	daemon := flag.String("daemon", "build/service-monitor", "the daemon")
+	out := flag.String("out", "build/bench", "directory for what is built and found")
+	loads := flag.String("loads", "storm,idle,real,latency,growth", "what to run")
+	only := flag.String("contestants", "", "whom to run; empty is all")
+	quick := flag.Bool("quick", false, "see that all works; the figures say little")
+	rounds := flag.Int("rounds", 0, "rounds, if not the usual number")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	b := &bench{plan: full, out: *out}
+	if *quick {
+		b.plan = brief
+	}
+	if *rounds > 0 {
+		b.plan.rounds = *rounds
+	}
+	if err := b.run(ctx, *daemon, strings.Split(*loads, ","), *only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-	s, err := bootSite(ctx, binds, nil)
+}
+
+// A bench is one run of all.
+type bench struct {
+	plan        plan
+	out         string
+	binds       map[string]string // the contestants, for machines
+	contestants []contestant
+	results     result.Set
+}
+
+// run runs these loads and tells what was found, also where one has failed.
+func (b *bench) run(ctx context.Context, daemon string, loads []string, only string) error {
+	binds, err := build(daemon, b.out)
 	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
+		return err
 	}
-	defer s.Close()
-	for range 2 {
-		for _, c := range contestants {
-			err := s.storm(ctx, c, 12, 100000, func(n string, v float64) { fmt.Printf("%-20s %-30s %10.3f\n", c.name, n, v) })
-			if err != nil {
-				fmt.Println(err)
-			}
+	b.binds = binds
+	for _, c := range contestants {
+		if only == "" || slices.Contains(strings.Split(only, ","), c.name) {
+			b.contestants = append(b.contestants, c)
 		}
 	}
+	b.sizes(daemon)
+	err = b.loads(ctx, loads)
+	if telling := b.tell(ctx, daemon); err == nil {
+		err = telling
+	}
+	return err
+}
+
+func (b *bench) loads(ctx context.Context, names []string) error {
+	all := map[string]func(context.Context) error{
+		"storm": b.storms, "idle": b.idles, "real": b.real, "latency": b.latency, "growth": b.growth,
+	}
+	for _, name := range names {
+		load, ok := all[name]
+		if !ok {
+			return fmt.Errorf("there is no load %q: name some of storm, idle, real, latency, growth", name)
+		}
+		if err := load(ctx); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// reporter takes figures of a contestant.
+func (b *bench) reporter(load, of string, c contestant) func(string, float64) {
+	return func(name string, value float64) { b.results.Add(load, of, name, c.name, value) }
+}
+
+// tell prints the table and writes the report and the plots.
+func (b *bench) tell(ctx context.Context, daemon string) error {
+	figures := b.results.Figures()
+	verdicts := result.Judge(figures, monitor, targets)
+	if err := result.Table(os.Stdout, figures); err != nil {
+		return err
+	}
+	if err := result.Verdicts(os.Stdout, verdicts); err != nil {
+		return err
+	}
+	report := result.Report{About: about(ctx, daemon), Figures: figures, Targets: verdicts}
+	path := filepath.Join(b.out, "bench.json")
+	if err := report.Write(path); err != nil {
+		return err
+	}
+	fmt.Printf("\nall of it is in %s\n", path)
+	return b.plots()
 }

@@ -39,41 +39,71 @@ func bootSite(ctx context.Context, binds, units map[string]string) (*site, error
 // A run is a contestant that runs.
 type run struct {
 	*proc.Process
-	of    contestant
-	dir   string        // as we see it
-	ready time.Duration // from its start
-	began time.Duration // processor time up to then
+	of     contestant
+	inside string        // its directory, as the machine sees it
+	dir    string        // as we see it
+	ready  time.Duration // from its start
+	began  time.Duration // processor time up to then
+}
+
+// launchOptions say how a contestant is started.
+type launchOptions struct {
+	again      *run   // with the files of a run before
+	countSyncs bool   // with strace(1)
+	bus        string // its address; empty is the machine's own
 }
 
 // launch starts a contestant with files of its own, and returns when it is ready.
-func (s *site) launch(c contestant, units []string, prefix []string, env ...string) (*run, error) {
-	s.runs++
-	dir := fmt.Sprintf("/var/bench/%d-%s", s.runs, c.name)
-	here := filepath.Join(s.root, dir)
-	if err := os.MkdirAll(here, 0o755); err != nil {
+func (s *site) launch(c contestant, units []string, o launchOptions) (*run, error) {
+	r := &run{of: c}
+	if o.again != nil {
+		r.inside, r.dir = o.again.inside, o.again.dir
+	} else if err := s.prepare(r, units); err != nil {
 		return nil, err
 	}
-	if err := configure(here, dir, units); err != nil {
-		return nil, err
-	}
-	news, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: filepath.Join(here, "notify")})
+	_ = os.Remove(r.file("notify"))
+	news, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: r.file("notify")})
 	if err != nil {
 		return nil, err
 	}
 	// The daemon runs as shipped, with its watchdog; the others ask for none.
-	env = append(env, "NOTIFY_SOCKET="+dir+"/notify", "WATCHDOG_USEC=30000000")
-	p, err := proc.Start(s.Leader(), append(prefix[:len(prefix):len(prefix)], c.argv(dir)...), env, filepath.Join(here, "output"))
-	if err != nil {
+	env := []string{"NOTIFY_SOCKET=" + r.inside + "/notify", "WATCHDOG_USEC=30000000"}
+	if o.bus != "" {
+		env = append(env, "DBUS_SYSTEM_BUS_ADDRESS="+o.bus)
+	}
+	argv := c.argv(r.inside)
+	if o.countSyncs {
+		argv = append(countSyncs(r.inside+"/syncs"), argv...)
+	}
+	if r.Process, err = proc.Start(s.Leader(), argv, env, r.file("output")); err != nil {
 		return nil, err
 	}
-	r := &run{Process: p, of: c, dir: here}
 	if err := r.awaitReady(news); err != nil {
 		r.Stop()
-		out, _ := os.ReadFile(filepath.Join(here, "output"))
-		return nil, fmt.Errorf("%s: %w; it said: %s", c.name, err, out)
+		return nil, fmt.Errorf("%s: %w; it said: %s", c.name, err, r.output())
+	}
+	if o.countSyncs {
+		r.Pid = proc.Children(r.Pid)[0] // not strace itself
 	}
 	r.began = r.CPU()
 	return r, nil
+}
+
+// prepare makes the directory of a run.
+func (s *site) prepare(r *run, units []string) error {
+	s.runs++
+	r.inside = fmt.Sprintf("/var/bench/%d-%s", s.runs, r.of.name)
+	r.dir = filepath.Join(s.root, r.inside)
+	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+		return err
+	}
+	return configure(r.dir, r.inside, units)
+}
+
+// output is what it wrote to its outputs.
+func (r *run) output() string {
+	text, _ := os.ReadFile(r.file("output"))
+	return string(text)
 }
 
 func (r *run) awaitReady(news *net.UnixConn) error {
@@ -138,8 +168,7 @@ func (r *run) awaitStart(ctx context.Context, unit string, meanwhile func()) err
 		case <-ctx.Done():
 			return fmt.Errorf("%s has not told that %s started: %w", r.of.name, unit, ctx.Err())
 		case <-r.Done():
-			out, _ := os.ReadFile(r.file("output"))
-			return fmt.Errorf("%s has ended: %s", r.of.name, out)
+			return fmt.Errorf("%s has ended: %s", r.of.name, r.output())
 		case <-time.After(time.Millisecond):
 		}
 	}

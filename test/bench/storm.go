@@ -62,7 +62,7 @@ func (s *site) storm(ctx context.Context, c contestant, n, signals int, report f
 		return err
 	}
 	defer st.close()
-	r, err := s.launch(c, st.units, nil, "DBUS_SYSTEM_BUS_ADDRESS="+st.address)
+	r, err := s.launch(c, st.units, launchOptions{bus: st.address})
 	if err != nil {
 		return err
 	}
@@ -82,28 +82,28 @@ func (s *site) storm(ctx context.Context, c contestant, n, signals int, report f
 	if err != nil {
 		return err
 	}
-	drained := time.Now()
+	over := time.Now()
 	memory := proc.MemoryOf(r.Pid)
 	bus, busMemory := proc.CPU(st.pid())-busBefore, proc.MemoryOf(st.pid())
 	total := r.Stop() // with what it still owes: the daemon saves
 	per := func(d time.Duration) float64 { return d.Seconds() * 10000 / float64(sent) }
-	report("CPU s / 10,000 signals", per(total-r.began))
-	report("… of its children", per(r.Children()))
-	report("… of dbus-daemon", per(bus))
-	report("… of journald", per(proc.CPU(journald)-journalBefore))
-	report("signals / s", float64(sent)/drained.Sub(begun).Seconds())
-	report("peak RSS MB", memory.Peak/1e6)
-	report("peak anonymous MB", max(peak, memory.Anonymous)/1e6)
-	report("dbus-daemon peak RSS MB", busMemory.Peak/1e6)
-	report("drained ms", float64(drained.Sub(published).Milliseconds()))
-	report("lost", float64(r.lost(st.systemd)))
-	report("gaps", float64(strings.Count(r.log(), "fell behind")+strings.Count(r.log(), "too much waits")))
+	report(cpuPerSignals, per(total-r.began))
+	report(childCPU, per(r.Children()))
+	report(busCPU, per(bus))
+	report(journalCPU, per(proc.CPU(journald)-journalBefore))
+	report(signalRate, float64(sent)/over.Sub(begun).Seconds())
+	report(peakRSS, memory.Peak/1e6)
+	report(peakAnonymous, max(peak, memory.Anonymous)/1e6)
+	report(busPeak, busMemory.Peak/1e6)
+	report(drained, milliseconds(over.Sub(published)))
+	report(lost, float64(r.missed(st.systemd)))
+	report(gaps, float64(strings.Count(r.log(), "fell behind")+strings.Count(r.log(), "too much waits")))
 	return nil
 }
 
-// lost is by how much what a contestant has told differs from what was published:
+// missed is by how much what a contestant has told differs from what was published:
 // in lines, or, of the daemon, in what it has counted.
-func (r *run) lost(systemd *publish.Systemd) int {
+func (r *run) missed(systemd *publish.Systemd) int {
 	if r.of.name == monitor {
 		return r.miscounted(systemd.Restarts())
 	}
@@ -131,3 +131,23 @@ func (r *run) miscounted(restarts map[string]int) (off int) {
 }
 
 func abs(n int) int { return max(n, -n) }
+
+// storms runs load 2.
+func (b *bench) storms(ctx context.Context) error {
+	s, err := bootSite(ctx, b.binds, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for _, n := range b.plan.sizes {
+		of := fmt.Sprintf("%d signals of %d services", b.plan.signals, n)
+		for range b.plan.rounds {
+			for _, c := range b.contestants {
+				if err := s.storm(ctx, c, n, b.plan.signals, b.reporter(loadStorm, of, c)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
