@@ -22,12 +22,12 @@ HOST     := $(shell . /etc/os-release && echo $$VERSION_CODENAME)
 MIRROR   ?= $(shell apt-get indextargets --format '$$(REPO_URI) $$(LABEL)' | sed -nE '/^http.* Debian$$/{s/ .*//p;q}')
 BOOTED   := go test -buildvcs=false -tags booted -count=1 -p 1 -timeout 30m
 
-# need installs packages of Debian if one of these commands is not there.
-need = set -e; PATH=$$PATH:/usr/sbin:/sbin; for c in $(1); do command -v $$c >/dev/null || missing=1; done; [ -z "$$missing" ] || { \
+# need installs packages of Debian if one of these commands (or files) is not there.
+need = set -e; PATH=$$PATH:/usr/sbin:/sbin; for c in $(1); do command -v $$c >/dev/null || [ -e $$c ] || missing=1; done; [ -z "$$missing" ] || { \
 	$(SUDO) apt-get update -q; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); }
 
-.PHONY: help build run test check deps booted versions cross deb repo lifecycle lint bench fuzz record hooks clean
+.PHONY: help build run test check deps booted versions cross deb repo lifecycle lint bench microbench fuzz record hooks clean
 .PHONY: $(foreach r,$(RELEASES),booted-$r record-$r lifecycle-$r)
 
 help: ## show the targets
@@ -45,7 +45,7 @@ run: build ## monitor this machine's services; without systemd, those of a throw
 
 # Of the other systemds, what differs with systemd is tested: not what becomes of
 # the daemon's own files and threads.
-test: SELECT := -skip '^Test(Disk|Idle|StalledJournal|Storm|FallBehind|Hang|Kill|Damage)$$'
+test: SELECT := -skip '^Test(Disk|Idle|StalledJournal|Storm|Bench|FallBehind|Hang|Kill|Damage)$$'
 test: deps check booted $(filter-out %-$(HOST),booted-bookworm booted-trixie) cross ## run all tests, on booted machines too, installing what they need
 
 check: ## what to run before a commit: format, vet, staticcheck, tidy, race tests without root
@@ -58,8 +58,8 @@ check: ## what to run before a commit: format, vet, staticcheck, tidy, race test
 
 # The packages of Debian that the tests need.
 deps:
-	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap, \
-		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring)
+	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap /usr/include/systemd/sd-bus.h, \
+		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring libsystemd-dev)
 
 booted: ## run the tests that boot machines, on this machine's systemd
 	$(SUDO) $(BOOTED) ./test/...
@@ -113,7 +113,12 @@ lint: deb $(ROOTS)/bookworm ## check the packages as Debian does: lintian, piupa
 		--no-upgrade-test --install-remove-install --install-purge-install --log-level=info \
 		$(DEBS)/*_$$(dpkg --print-architecture).deb
 
-bench: ## report ns and allocations per signal
+bench: build deb deps ## measure what the daemon costs, beside others and a C program: build/bench (BENCH= flags)
+	@mkdir -p build/bench
+	go build -buildvcs=false -o build/bench/bench ./test/bench
+	$(SUDO) build/bench/bench $(BENCH)
+
+microbench: ## report ns and allocations per signal
 	go test -run '^$$' -bench . -benchmem ./stages/decode ./stages/classify ./stages/bus/wire
 
 fuzz: ## fuzz the readers of D-Bus data against godbus, a minute each

@@ -21,10 +21,12 @@ import (
 	"service-monitor/test/bench/result"
 )
 
+var allLoads = []string{"storm", "idle", "real", "day", "latency", "growth"}
+
 func main() {
 	daemon := flag.String("daemon", "build/service-monitor", "the daemon")
 	out := flag.String("out", "build/bench", "directory for what is built and found")
-	loads := flag.String("loads", "storm,idle,real,latency,growth", "what to run")
+	loads := flag.String("loads", strings.Join(allLoads, ","), "what to run")
 	only := flag.String("contestants", "", "whom to run; empty is all")
 	quick := flag.Bool("quick", false, "see that all works; the figures say little")
 	rounds := flag.Int("rounds", 0, "rounds, if not the usual number")
@@ -75,12 +77,12 @@ func (b *bench) run(ctx context.Context, daemon string, loads []string, only str
 
 func (b *bench) loads(ctx context.Context, names []string) error {
 	all := map[string]func(context.Context) error{
-		"storm": b.storms, "idle": b.idles, "real": b.real, "latency": b.latency, "growth": b.growth,
+		"storm": b.storms, "idle": b.idles, "real": b.real, "day": b.day, "latency": b.latency, "growth": b.growth,
 	}
 	for _, name := range names {
 		load, ok := all[name]
 		if !ok {
-			return fmt.Errorf("there is no load %q: name some of storm, idle, real, latency, growth", name)
+			return fmt.Errorf("there is no load %q: name some of %s", name, strings.Join(allLoads, ", "))
 		}
 		if err := load(ctx); err != nil {
 			return fmt.Errorf("%s: %w", name, err)

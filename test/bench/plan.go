@@ -15,18 +15,22 @@ type plan struct {
 	loop             time.Duration
 	kills            int
 
+	dayFirst, dayRest time.Duration // of a unit that crashes all day
+
 	pulse time.Duration // how long a unit is restarted every 50 ms
 
 	growUnits, growRates []int // watched units; events per second
 	grow                 time.Duration
+	growRounds           int
 }
 
 var full = plan{
 	rounds: 5, sizes: []int{12, 200}, signals: 100_000,
 	starts: 10, idleRounds: 3, settle: 12 * time.Second, idle: time.Minute,
 	swarm: 200, swarmRuns: 21, loop: 20 * time.Second, kills: 50,
+	dayFirst: time.Minute, dayRest: 4 * time.Minute,
 	pulse:     20 * time.Second,
-	growUnits: []int{12, 100, 1000, 10_000}, growRates: []int{1, 10, 100, 1000}, grow: 10 * time.Second,
+	growUnits: []int{12, 100, 1000, 10_000}, growRates: []int{1, 10, 100, 1000}, grow: 10 * time.Second, growRounds: 3,
 }
 
 // brief shows that each part works.
@@ -34,6 +38,7 @@ var brief = plan{
 	rounds: 1, sizes: []int{12}, signals: 10_000,
 	starts: 1, idleRounds: 1, settle: 2 * time.Second, idle: 2 * time.Second,
 	swarm: 10, swarmRuns: 4, loop: time.Second, kills: 5,
+	dayFirst: time.Second, dayRest: time.Second,
 	pulse:     2 * time.Second,
-	growUnits: []int{12, 100}, growRates: []int{100, 1000}, grow: 2 * time.Second,
+	growUnits: []int{12, 100}, growRates: []int{100, 1000}, grow: 2 * time.Second, growRounds: 1,
 }

@@ -41,19 +41,6 @@ type Script struct {
 	snapshot map[string]dbus.Variant // of the reply to GetAll
 }
 
-// Signals is how many there are in a restart.
-func (s *Script) Signals() int { return len(s.steps) }
-
-// Changes is how often ActiveState changes in a restart.
-func (s *Script) Changes() (n int) {
-	for _, st := range s.steps {
-		if st.changes {
-			n++
-		}
-	}
-	return n
-}
-
 // Load takes the script out of a recording of a restart of a running service.
 func Load(path string) (*Script, error) {
 	r, err := recording.Load(path)

@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -51,6 +53,7 @@ type Systemd struct {
 	changes  int
 	restarts map[string]int
 	touched  map[string]bool
+	entered  []time.Duration
 }
 
 // Start connects to a bus and takes systemd's name on it, with services of these
@@ -142,12 +145,18 @@ func (s *Systemd) Changes() (changes, touched int) {
 func (s *Systemd) Restarts() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[string]int, len(s.restarts))
-	for unit, n := range s.restarts {
-		all[unit] = n
-	}
-	return all
+	return maps.Clone(s.restarts)
 }
+
+// Entered is when each start was that was announced so far, by the monotonic clock.
+func (s *Systemd) Entered() []time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.entered)
+}
+
+// Events is how many changes, of two signals each, a restart has.
+func (s *Systemd) Events() int { return len(s.script.steps) / 2 }
 
 // Storm restarts all services at once, again and again, until so many signals
 // are sent and all run again. It returns how many that were.
@@ -248,6 +257,9 @@ func (s *Systemd) add(u *service, st *step) {
 	if st.changes {
 		s.changes++
 		u.entered = history.Clock()
+		if st.state == "active" {
+			s.entered = append(s.entered, time.Duration(u.entered)*time.Microsecond)
+		}
 	}
 	copy(s.buffer[at+st.invocation:], u.invocation[:])
 	binary.LittleEndian.PutUint64(s.buffer[at+st.entered:], u.entered)

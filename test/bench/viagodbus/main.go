@@ -35,11 +35,10 @@ func main() {
 	if len(os.Args) != 3 {
 		log.Fatal("usage: viagodbus UNITS_FILE LOG_FILE")
 	}
-	if err := run(os.Args[1], os.Args[2]); err != nil {
-		log.Fatal("viagodbus: ", err)
-	}
+	log.Fatal("viagodbus: ", run(os.Args[1], os.Args[2]))
 }
 
+// run ends with an error.
 func run(unitsFile, logFile string) error {
 	names, err := os.ReadFile(unitsFile)
 	if err != nil {

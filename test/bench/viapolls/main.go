@@ -22,11 +22,10 @@ func main() {
 	if len(os.Args) != 3 {
 		log.Fatal("usage: viapolls UNITS_FILE LOG_FILE")
 	}
-	if err := run(os.Args[1], os.Args[2]); err != nil {
-		log.Fatal("viapolls: ", err)
-	}
+	log.Fatal("viapolls: ", run(os.Args[1], os.Args[2]))
 }
 
+// run ends with an error.
 func run(unitsFile, logFile string) error {
 	names, err := os.ReadFile(unitsFile)
 	if err != nil {
@@ -46,7 +45,7 @@ func run(unitsFile, logFile string) error {
 	}
 	isOther := func(name string) bool { return states[name] == "" }
 	changed := func(a, b *sd.UnitStatus) bool { return a.ActiveState != b.ActiveState }
-	updates, errs := conn.SubscribeUnitsCustom(time.Second, 1, changed, isOther)
+	updates, errs := conn.SubscribeUnitsCustomContext(context.Background(), time.Second, 1, changed, isOther)
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 		return err
 	}
