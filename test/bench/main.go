@@ -26,7 +26,7 @@ var allLoads = []string{"storm", "idle", "real", "day", "latency", "growth"}
 func main() {
 	daemon := flag.String("daemon", "build/service-monitor", "the daemon")
 	out := flag.String("out", "build/bench", "directory for what is built and found")
-	loads := flag.String("loads", strings.Join(allLoads, ","), "what to run")
+	loads := flag.String("loads", strings.Join(allLoads, ","), "what to run; profile, too, writes profiles of the daemon in a storm")
 	only := flag.String("contestants", "", "whom to run; empty is all")
 	quick := flag.Bool("quick", false, "see that all works; the figures say little")
 	rounds := flag.Int("rounds", 0, "rounds, if not the usual number")
@@ -77,7 +77,7 @@ func (b *bench) run(ctx context.Context, daemon string, loads []string, only str
 
 func (b *bench) loads(ctx context.Context, names []string) error {
 	all := map[string]func(context.Context) error{
-		"storm": b.storms, "idle": b.idles, "real": b.real, "day": b.day, "latency": b.latency, "growth": b.growth,
+		"storm": b.storms, "idle": b.idles, "real": b.real, "day": b.day, "latency": b.latency, "growth": b.growth, "profile": b.profile,
 	}
 	for _, name := range names {
 		load, ok := all[name]
