@@ -23,9 +23,9 @@ type contestant struct {
 	name string
 	// argv runs it, with its files in dir. It is ready when it says so by
 	// sd_notify(3).
-	argv func(dir string) []string
-	// polls tells that it sees only what is there when it looks.
-	polls bool
+	argv   func(dir string) []string
+	counts bool // into a state file
+	polls  bool // and so sees only what is there when it looks
 }
 
 // onUnits is a contestant whose arguments are a file of units and a log file.
@@ -36,7 +36,7 @@ func onUnits(name string, polls bool) contestant {
 }
 
 var contestants = []contestant{
-	{name: monitor, argv: func(dir string) []string {
+	{name: monitor, counts: true, argv: func(dir string) []string {
 		return []string{binaries + "/service-monitor", "--config", dir + "/config.json"}
 	}},
 	onUnits(floor, false),

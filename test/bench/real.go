@@ -261,7 +261,7 @@ func crashes(truth map[string]gateway.Tally, units []string) (n int) {
 // wrong adds up by how much a contestant differs from the journal of PID 1: the
 // daemon in its counts, another in its lines of failures.
 func (r *run) wrong(truth map[string]gateway.Tally, units []string) (off int) {
-	if r.of.name != monitor {
+	if !r.of.counts {
 		return abs(crashes(truth, units) - strings.Count(r.log(), "-> failed "))
 	}
 	var state map[string]struct{ Starts, Stops, Crashes, Restarts int }

@@ -104,7 +104,7 @@ func (s *site) storm(ctx context.Context, c contestant, n, signals int, report f
 // missed is by how much what a contestant has told differs from what was published:
 // in lines, or, of the daemon, in what it has counted.
 func (r *run) missed(systemd *publish.Systemd) int {
-	if r.of.name == monitor {
+	if r.of.counts {
 		return r.miscounted(systemd.Restarts())
 	}
 	changes, touched := systemd.Changes()
