@@ -23,8 +23,8 @@ func (b *bench) growth(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	for range b.plan.growRounds {
-		for _, c := range b.contestants {
+	for round := range b.plan.growRounds {
+		for _, c := range b.turns(round) {
 			if c.polls {
 				continue // it costs what there is to list, whatever happens
 			}

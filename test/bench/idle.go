@@ -43,8 +43,8 @@ func (b *bench) idle(ctx context.Context, n int) error {
 		return err
 	}
 	of := fmt.Sprintf("%d services", n)
-	for range b.plan.starts {
-		for _, c := range b.contestants {
+	for round := range b.plan.starts {
+		for _, c := range b.turns(round) {
 			if err := s.startTwice(c, names, b.reporter(loadIdle, of, c)); err != nil {
 				return err
 			}

@@ -31,8 +31,8 @@ func (b *bench) latency(ctx context.Context) error {
 		return err
 	}
 	defer p.conn.Close()
-	for range b.plan.rounds {
-		for _, c := range b.contestants {
+	for round := range b.plan.pulseRounds {
+		for _, c := range b.turns(round) {
 			if c.polls {
 				continue // it sees one state a second
 			}

@@ -38,7 +38,8 @@ func main() {
 		b.plan = brief
 	}
 	if *rounds > 0 {
-		b.plan.rounds = *rounds
+		p := &b.plan
+		p.rounds, p.starts, p.idleRounds, p.realRounds, p.pulseRounds, p.growRounds = *rounds, *rounds, *rounds, *rounds, *rounds, *rounds
 	}
 	if err := b.run(ctx, *daemon, strings.Split(*loads, ","), *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -89,6 +90,13 @@ func (b *bench) loads(ctx context.Context, names []string) error {
 		}
 	}
 	return nil
+}
+
+// turns are the contestants in the order of a round: each begins one in turn, since
+// who follows whom may matter.
+func (b *bench) turns(round int) []contestant {
+	first := round % len(b.contestants)
+	return slices.Concat(b.contestants[first:], b.contestants[:first])
 }
 
 // reporter takes figures of a contestant.

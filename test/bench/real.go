@@ -62,8 +62,8 @@ func (b *bench) realCases() []realCase {
 // real runs load 3.
 func (b *bench) real(ctx context.Context) error {
 	for _, c := range b.realCases() {
-		for round := range b.plan.rounds {
-			for _, who := range b.contestants {
+		for round := range b.plan.realRounds {
+			for _, who := range b.turns(round) {
 				if err := b.play(ctx, c, who, false); err != nil {
 					return err
 				}

@@ -60,7 +60,10 @@ func cell(f Figure) string {
 	if f.Min != f.Max {
 		text += fmt.Sprintf(" (%s to %s)", number(f.Min), number(f.Max))
 	}
-	if f.Ratio > 0 {
+	switch {
+	case f.Ratio >= 1000: // of next to nothing
+		text += " ×>999"
+	case f.Ratio > 0:
 		text += fmt.Sprintf(" ×%.2f", f.Ratio)
 	}
 	return text
