@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"service-monitor/test/bench/result"
 )
@@ -85,6 +86,7 @@ func (b *bench) loads(ctx context.Context, names []string) error {
 		if !ok {
 			return fmt.Errorf("there is no load %q: name some of %s", name, strings.Join(allLoads, ", "))
 		}
+		fmt.Fprintf(os.Stderr, "%s: %s ...\n", time.Now().Format(time.TimeOnly), name)
 		if err := load(ctx); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
