@@ -53,7 +53,7 @@ func wantLoads(t *testing.T, figures []result.Figure) {
 		}
 	}
 	for _, c := range contestants {
-		for _, load := range []string{loadStorm, loadIdle, loadReal, loadDay, loadLatency, loadUnits, loadRates} {
+		for _, load := range []string{loadStorm, loadIdle, loadReal, loadSingle, loadDay, loadLatency, loadUnits, loadRates} {
 			takesPart := !c.polls || load != loadLatency && load != loadUnits && load != loadRates
 			if got := seen[[2]string{load, c.name}]; got != takesPart {
 				t.Errorf("%s: figures of %s: %v, want %v", load, c.name, got, takesPart)

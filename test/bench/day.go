@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"service-monitor/test/bench/proc"
 )
 
 // dayPause is the default RestartSec= of systemd.
@@ -49,13 +47,4 @@ func (b *bench) day(ctx context.Context) error {
 		b.reporter(loadDay, "RestartSec="+dayPause, r.of)(diskPerDay, (float64(first[i]-before[i])+float64(rest[i]-first[i])*times)/1e6)
 	}
 	return nil
-}
-
-// written is what each run has written to disk so far.
-func written(all []*run) (bytes []int) {
-	for _, r := range all {
-		_, disk := proc.Written(r.Pid)
-		bytes = append(bytes, disk)
-	}
-	return bytes
 }

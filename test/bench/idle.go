@@ -10,16 +10,25 @@ import (
 	"service-monitor/test/bench/proc"
 )
 
-// countSyncs runs a command and writes down its fsync(2) and the like. What is not
-// traced goes through unhindered.
-func countSyncs(file string) []string {
-	return []string{"/usr/bin/strace", "-f", "--seccomp-bpf", "-qqq", "-e", "trace=fsync,fdatasync,sync_file_range,syncfs,msync", "-e", "signal=none", "-o", file}
+// tracing runs a command and writes down its fsync(2) and the like and, where that
+// is asked for, what it writes. What is not traced goes through unhindered.
+func tracing(file string, writes bool) []string {
+	calls := "trace=fsync,fdatasync,sync_file_range,syncfs,msync"
+	if writes {
+		calls += ",write,pwrite64,writev"
+	}
+	return []string{"/usr/bin/strace", "-f", "--seccomp-bpf", "-qqq", "-y", "-s", "0", "-e", calls, "-e", "signal=none", "-o", file}
 }
 
 // syncs is how many were written down so far.
-func (r *run) syncs() int {
+func (r *run) syncs() (n int) {
 	text, _ := os.ReadFile(r.file("syncs"))
-	return strings.Count(string(text), "sync")
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "sync") && strings.Contains(line, "(") && !strings.Contains(line, "resumed") && !strings.Contains(line, "write") {
+			n++
+		}
+	}
+	return n
 }
 
 // idleUnits are n services that do nothing.

@@ -22,7 +22,7 @@ import (
 	"service-monitor/test/bench/result"
 )
 
-var allLoads = []string{"storm", "idle", "real", "day", "latency", "growth"}
+var allLoads = []string{"storm", "idle", "real", "single", "day", "latency", "growth"}
 
 func main() {
 	daemon := flag.String("daemon", "build/service-monitor", "the daemon")
@@ -79,7 +79,7 @@ func (b *bench) run(ctx context.Context, daemon string, loads []string, only str
 
 func (b *bench) loads(ctx context.Context, names []string) error {
 	all := map[string]func(context.Context) error{
-		"storm": b.storms, "idle": b.idles, "real": b.real, "day": b.day, "latency": b.latency, "growth": b.growth, "profile": b.profile,
+		"storm": b.storms, "idle": b.idles, "real": b.real, "single": b.single, "day": b.day, "latency": b.latency, "growth": b.growth, "profile": b.profile,
 	}
 	for _, name := range names {
 		load, ok := all[name]

@@ -50,6 +50,7 @@ type run struct {
 type launchOptions struct {
 	again      *run   // with the files of a run before
 	countSyncs bool   // with strace(1)
+	trace      bool   // count what is written, too
 	bus        string // its address; empty is the machine's own
 }
 
@@ -72,8 +73,9 @@ func (s *site) launch(c contestant, units []string, o launchOptions) (*run, erro
 		env = append(env, "DBUS_SYSTEM_BUS_ADDRESS="+o.bus)
 	}
 	argv := c.argv(r.inside)
-	if o.countSyncs {
-		argv = append(countSyncs(r.inside+"/syncs"), argv...)
+	traced := o.countSyncs || o.trace
+	if traced {
+		argv = append(tracing(r.inside+"/syncs", o.trace), argv...)
 	}
 	if r.Process, err = proc.Start(s.Leader(), argv, env, r.file("output")); err != nil {
 		return nil, err
@@ -82,7 +84,7 @@ func (s *site) launch(c contestant, units []string, o launchOptions) (*run, erro
 		r.Stop()
 		return nil, fmt.Errorf("%s: %w; it said: %s", c.name, err, r.output())
 	}
-	if o.countSyncs {
+	if traced {
 		r.Pid = proc.Children(r.Pid)[0] // not strace itself
 	}
 	r.began = r.CPU()

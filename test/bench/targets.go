@@ -11,7 +11,8 @@ var targets = []result.Target{
 	{Load: loadReal, Figure: cpuPerCrash, OfFloor: 1.3},
 	{Load: loadReal, Figure: drained, AtMost: 100},
 	{Load: loadReal, Figure: lost, AtMost: 0},
-	{Load: loadReal, Case: caseKills, Figure: fsyncsPerCrash, AtMost: saveFsyncs},
+	{Load: loadSingle, Figure: fsyncs, AtMost: saveFsyncs},
+	{Load: loadSingle, Figure: appended, AtMost: 1},
 	{Load: loadDay, Figure: diskPerDay, AtMost: 50},
 	{Load: loadLatency, Figure: latency50, OfFloor: 1.1},
 	{Load: loadLatency, Figure: latency99, OfFloor: 1.1},
@@ -36,6 +37,7 @@ const (
 	loadStorm   = "storm on a private bus"
 	loadIdle    = "idle"
 	loadReal    = "real units"
+	loadSingle  = "one crash"
 	loadDay     = "a unit that crashes all day"
 	loadLatency = "a restart every 50 ms"
 	loadUnits   = "growth with units"
@@ -67,6 +69,9 @@ const (
 	journalDiskPerCrash = "… journald's kB"
 	diskPerDay          = "MB to disk / day"
 	fsyncsPerCrash      = "fsyncs / crash"
+	fsyncs              = "fsyncs"
+	appended            = "writes to the log"
+	diskOnce            = "kB to disk"
 	cpuPerEvent         = "CPU ms / event"
 	latency50           = "latency ms p50"
 	latency99           = "latency ms p99"
