@@ -13,8 +13,9 @@ import (
 )
 
 // TestBench runs all of the bench, briefly: each load must have figures of each
-// contestant that takes part in it, and nothing may be lost. What the figures are
-// says little on a busy machine, and nothing is wanted of them here.
+// contestant that takes part in it, and nothing may be lost of what really
+// happened. What the figures are says little on a busy machine, and nothing is
+// wanted of them here.
 func TestBench(t *testing.T) {
 	t.Chdir("../..")
 	out := t.TempDir()
@@ -48,7 +49,9 @@ func wantLoads(t *testing.T, figures []result.Figure) {
 	seen := map[[2]string]bool{}
 	for _, f := range figures {
 		seen[[2]string{f.Load, f.Contestant}] = true
-		if f.Name == lost && f.Max != 0 && f.Contestant != "subscribe-units" {
+		// Of what a publisher makes up faster than the daemon reads, no journal tells.
+		real := f.Load == loadReal || f.Load == loadLatency
+		if f.Name == lost && real && f.Max != 0 && f.Contestant != "subscribe-units" {
 			t.Errorf("%s, %s: %s has lost %v", f.Load, f.Case, f.Contestant, f.Values)
 		}
 	}

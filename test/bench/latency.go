@@ -56,14 +56,13 @@ func (b *bench) beat(ctx context.Context, s *site, p *pulse, c contestant) error
 	if err := p.restart(ctx); err != nil {
 		return err
 	}
-	if err := r.awaitStart(ctx, pulseUnit, func() {}); err != nil {
+	if err := errors.Join(r.awaitStart(ctx, pulseUnit, func() {}), p.await(ctx)); err != nil {
 		return err
 	}
 	w, err := r.watch(pulseUnit)
 	if err != nil {
 		return err
 	}
-	p.take()
 	err = p.beat(ctx, b.plan.pulse)
 	if err == nil {
 		err = sleep(ctx, time.Second) // far more than any line takes
@@ -165,6 +164,16 @@ func (p *pulse) follow(signals <-chan *dbus.Signal) {
 		p.state = state
 		p.mu.Unlock()
 	}
+}
+
+// await waits for a start, and forgets it.
+func (p *pulse) await(ctx context.Context) error {
+	for len(p.take()) == 0 {
+		if err := sleep(ctx, time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // take returns what was noted since it was called last.

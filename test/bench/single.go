@@ -47,7 +47,7 @@ func (b *bench) crashOnce(ctx context.Context, s *site) error {
 	for i, r := range traced {
 		syncs[i], appends[i] = r.syncs(), r.appends()
 	}
-	if _, err := s.Run(ctx, "systemctl", "kill", "-s", "KILL", "victim.service"); err != nil {
+	if _, err := s.Run(ctx, "systemctl", "kill", "--kill-who=main", "-s", "KILL", "victim.service"); err != nil {
 		return err
 	}
 	if err := sleep(ctx, b.plan.settle); err != nil {
