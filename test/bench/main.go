@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -77,7 +78,9 @@ func (b *bench) run(ctx context.Context, daemon string, loads []string, only str
 	return err
 }
 
+// loads runs them all, also where one has failed.
 func (b *bench) loads(ctx context.Context, names []string) error {
+	var errs []error
 	all := map[string]func(context.Context) error{
 		"storm": b.storms, "idle": b.idles, "real": b.real, "single": b.single, "day": b.day, "latency": b.latency, "growth": b.growth, "profile": b.profile,
 	}
@@ -88,10 +91,13 @@ func (b *bench) loads(ctx context.Context, names []string) error {
 		}
 		fmt.Fprintf(os.Stderr, "%s: %s ...\n", time.Now().Format(time.TimeOnly), name)
 		if err := load(ctx); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // turns are the contestants in the order of a round: each begins one in turn, since

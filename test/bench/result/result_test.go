@@ -75,7 +75,7 @@ load: two
 }
 
 func TestJudge(t *testing.T) {
-	figures := fill(map[string][]float64{"a": {3}, Floor: {2}}).Figures()
+	figures := fill(map[string][]float64{"a": {3, 1, 9}, Floor: {2}}).Figures()
 	for _, tt := range []struct {
 		name   string
 		target Target
@@ -85,6 +85,7 @@ func TestJudge(t *testing.T) {
 		{"absolute, not met", Target{Load: "load", Figure: "ms", AtMost: 2.9}, []Verdict{{Want: 2.9, Got: 3}}},
 		{"of the floor, met", Target{Load: "load", Figure: "ms", OfFloor: 1.5}, []Verdict{{Want: 1.5, Floors: true, Got: 1.5, Met: true}}},
 		{"of the floor, not met", Target{Load: "load", Figure: "ms", OfFloor: 1}, []Verdict{{Want: 1, Floors: true, Got: 1.5}}},
+		{"in each round", Target{Load: "load", Figure: "ms", AtMost: 8, Always: true}, []Verdict{{Want: 8, Got: 9}}},
 		{"of another case", Target{Load: "load", Case: "other", Figure: "ms", AtMost: 3}, nil},
 		{"of another figure", Target{Load: "load", Figure: "s", AtMost: 3}, nil},
 	} {

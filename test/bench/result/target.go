@@ -12,6 +12,7 @@ type Target struct {
 	Load, Case, Figure string // an empty Case is every one
 	AtMost             float64
 	OfFloor            float64 // 0 where AtMost counts
+	Always             bool    // in each round, not by the median
 }
 
 // A Verdict is what has become of a target in one case.
@@ -36,6 +37,9 @@ func Judge(figures []Figure, contestant string, targets []Target) (verdicts []Ve
 			v := Verdict{Load: f.Load, Case: f.Case, Figure: f.Name, Want: t.AtMost, Got: f.Median}
 			if t.OfFloor > 0 {
 				v.Want, v.Floors, v.Got = t.OfFloor, true, f.Ratio
+			}
+			if t.Always {
+				v.Got = f.Max
 			}
 			v.Met = v.Got <= v.Want
 			verdicts = append(verdicts, v)
