@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,31 +17,37 @@ const (
 )
 
 // growth measures how cost grows with the number of watched units, and with that of
-// events: an event is a change, announced by two signals.
+// events: an event is a change, announced by two signals. Where one contestant
+// cannot follow, the others still do.
 func (b *bench) growth(ctx context.Context) error {
 	s, err := bootSite(ctx, b.binds, nil)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+	var errs []error
+	try := func(c contestant, n, rate int, load string, grown int) {
+		if ctx.Err() != nil {
+			return
+		}
+		if err := b.grow(ctx, s, c, n, rate, b.reporter(load, fmt.Sprint(grown), c)); err != nil {
+			errs = append(errs, fmt.Errorf("%s with %d: %w", load, grown, err))
+		}
+	}
 	for round := range b.plan.growRounds {
 		for _, c := range b.turns(round) {
 			if c.polls {
 				continue // it costs what there is to list, whatever happens
 			}
 			for _, n := range b.plan.growUnits {
-				if err := b.grow(ctx, s, c, n, fixedRate, b.reporter(loadUnits, fmt.Sprint(n), c)); err != nil {
-					return err
-				}
+				try(c, n, fixedRate, loadUnits, n)
 			}
 			for _, rate := range b.plan.growRates {
-				if err := b.grow(ctx, s, c, fixedUnits, rate, b.reporter(loadRates, fmt.Sprint(rate), c)); err != nil {
-					return err
-				}
+				try(c, fixedUnits, rate, loadRates, rate)
 			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // grow publishes events at a steady rate.

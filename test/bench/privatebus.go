@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-
 	"syscall"
 )
 
@@ -45,7 +44,7 @@ func (s *site) bus() (*privateBus, error) {
 		return nil, err
 	}
 	b.cmd = exec.Command("dbus-daemon", "--nofork", "--nopidfile", "--nosyslog", "--print-address", "--config-file="+config)
-	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true} // Ctrl-C is for us alone
 	out, err := b.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
