@@ -29,7 +29,7 @@ need = set -e; PATH=$$PATH:/usr/sbin:/sbin; for c in $(1); do [ -e $$c ] || comm
 	$(SUDO) apt-get update -q; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); }
 
-.PHONY: help build run test check deps booted versions emulation arm cross deb repo lifecycle lint bench fuzz record hooks clean
+.PHONY: help build run test check deps booted versions emulation arm cross deb repo lifecycle lint bench microbench fuzz record hooks clean
 .PHONY: $(foreach r,$(RELEASES) armhf,booted-$r record-$r lifecycle-$r)
 
 help: ## show the targets
@@ -47,7 +47,7 @@ run: build ## monitor this machine's services; without systemd, those of a throw
 
 # Of the other systemds, what differs with systemd is tested: not what becomes of
 # the daemon's own files and threads.
-test: SELECT := -skip '^Test(Disk|Idle|StalledJournal|Storm|FallBehind|Hang|Kill|Damage)$$'
+test: SELECT := -skip '^Test(Disk|Idle|StalledJournal|Storm|Bench|FallBehind|Hang|Kill|Damage)$$'
 test: deps check booted $(filter-out %-$(HOST),booted-bookworm booted-trixie) lint lifecycle arm lifecycle-armhf ## run all tests, on booted machines too, installing what they need
 
 check: ## what to run before a commit: format, vet, staticcheck, tidy, race tests without root
@@ -60,8 +60,8 @@ check: ## what to run before a commit: format, vet, staticcheck, tidy, race test
 
 # The packages of Debian that the tests need.
 deps:
-	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap man mandoc zsh /usr/share/bash-completion/bash_completion, \
-		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring man-db mandoc zsh bash-completion)
+	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap man mandoc zsh /usr/share/bash-completion/bash_completion /usr/include/systemd/sd-bus.h, \
+		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring man-db mandoc zsh bash-completion libsystemd-dev)
 
 booted: ## run the tests that boot machines, on this machine's systemd
 	$(SUDO) $(BOOTED) ./test/...
@@ -70,7 +70,7 @@ versions: $(RELEASES:%=booted-%) ## run them on systemd 247, 252 and 257, those 
 
 # Emulated, memory and speed are those of the emulation; strace(1) and a second
 # nsenter(1) do not work.
-booted-armhf: SELECT := -skip '^Test(Lies|Idle|Storm|FallBehind|StalledJournal|Disk)$$'
+booted-armhf: SELECT := -skip '^Test(Lies|Idle|Storm|Bench|FallBehind|StalledJournal|Disk)$$'
 $(RELEASES:%=booted-%) booted-armhf: booted-%: $(ROOTS)/%
 	$(SUDO) env GATEWAY_SYSTEM=$(ROOTS)/$* $(BOOTED) $(SELECT) ./test/...
 
@@ -135,7 +135,12 @@ lint: deb $(ROOTS)/bookworm ## check the packages as Debian does: lintian, piupa
 		--no-upgrade-test --install-remove-install --install-purge-install --log-level=error \
 		$(DEBS)/*_$$(dpkg --print-architecture).deb
 
-bench: ## report ns and allocations per signal
+bench: build deb deps ## measure what the daemon costs, beside others and a C program: build/bench (BENCH= flags)
+	@mkdir -p build/bench
+	go build -buildvcs=false -o build/bench/bench ./test/bench
+	$(SUDO) build/bench/bench $(BENCH)
+
+microbench: ## report ns and allocations per signal
 	go test -run '^$$' -bench . -benchmem ./stages/decode ./stages/classify ./stages/bus/wire
 
 fuzz: ## fuzz the readers of D-Bus data against godbus, a minute each

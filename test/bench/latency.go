@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"service-monitor/test/bench/result"
+	"service-monitor/test/fakebus"
+)
+
+const (
+	pulseUnit  = "pulse.service"
+	pulseEvery = 50 * time.Millisecond
+)
+
+// latency runs load 4.
+func (b *bench) latency(ctx context.Context) error {
+	s, err := bootSite(ctx, b.binds, map[string]string{pulseUnit: staysUnit, lastUnit: staysUnit})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	p, err := s.pulse(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.conn.Close()
+	for round := range b.plan.pulseRounds {
+		for _, c := range b.turns(round) {
+			if c.polls {
+				continue // it sees one state a second
+			}
+			if err := b.beat(ctx, s, p, c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// beat restarts a unit for a while, and compares when PID 1 says that it started
+// with when the line was there.
+func (b *bench) beat(ctx context.Context, s *site, p *pulse, c contestant) error {
+	r, err := s.launch(c, []string{pulseUnit, lastUnit}, launchOptions{})
+	if err != nil {
+		return err
+	}
+	defer r.Stop()
+	// The first change is not told as such by who did not ask before.
+	if err := p.restart(ctx); err != nil {
+		return err
+	}
+	if err := errors.Join(r.awaitStart(ctx, pulseUnit, func() {}), p.await(ctx)); err != nil {
+		return err
+	}
+	w, err := r.watch(pulseUnit)
+	if err != nil {
+		return err
+	}
+	err = p.beat(ctx, b.plan.pulse)
+	if err == nil {
+		err = sleep(ctx, time.Second) // far more than any line takes
+	}
+	told, entered := w.stop(), p.take()
+	if err != nil {
+		return err
+	}
+	return reportLatency(told, entered, b.reporter(loadLatency, "one service", c))
+}
+
+// reportLatency reports on starts and their lines, which come in the same order.
+func reportLatency(told, entered []time.Duration, report func(string, float64)) error {
+	report(lost, float64(abs(len(entered)-len(told))))
+	if len(told) != len(entered) {
+		return nil // nobody knows which are missing
+	}
+	if len(told) == 0 {
+		return errors.New("nothing started")
+	}
+	var late []float64
+	for i := range told {
+		late = append(late, milliseconds(told[i]-entered[i]))
+	}
+	report(latency50, result.Quantile(late, 0.5))
+	report(latency99, result.Quantile(late, 0.99))
+	report(latencyMax, slices.Max(late))
+	return nil
+}
+
+// A pulse restarts a unit and notes when PID 1 says that it started.
+type pulse struct {
+	conn *dbus.Conn
+
+	mu      sync.Mutex
+	entered []time.Duration
+	state   string
+}
+
+// pulse connects to the machine's bus.
+func (s *site) pulse(ctx context.Context) (*pulse, error) {
+	conn, err := dbus.Connect("unix:path="+s.root+"/run/dbus/system_bus_socket", dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach the machine's bus: %w", err)
+	}
+	p := &pulse{conn: conn}
+	signals := make(chan *dbus.Signal, 1024)
+	conn.Signal(signals)
+	go p.follow(signals)
+	path := dbus.ObjectPath(fakebus.Path(pulseUnit))
+	if err := conn.AddMatchSignalContext(ctx, dbus.WithMatchObjectPath(path), dbus.WithMatchMember("PropertiesChanged")); err != nil {
+		return nil, err
+	}
+	return p, p.manager().CallWithContext(ctx, managerInterface+".Subscribe", 0).Err
+}
+
+const managerInterface = "org.freedesktop.systemd1.Manager"
+
+func (p *pulse) manager() dbus.BusObject {
+	return p.conn.Object("org.freedesktop.systemd1", "/org/freedesktop/systemd1")
+}
+
+func (p *pulse) restart(ctx context.Context) error {
+	return p.manager().CallWithContext(ctx, managerInterface+".RestartUnit", 0, pulseUnit, "replace").Err
+}
+
+// beat restarts the unit every 50 ms.
+func (p *pulse) beat(ctx context.Context, span time.Duration) error {
+	next := time.NewTicker(pulseEvery)
+	defer next.Stop()
+	for range int(span / pulseEvery) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-next.C:
+		}
+		if err := p.restart(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pulse) follow(signals <-chan *dbus.Signal) {
+	for s := range signals {
+		if s.Path != dbus.ObjectPath(fakebus.Path(pulseUnit)) {
+			continue // what every client is sent
+		}
+		properties, _ := s.Body[1].(map[string]dbus.Variant)
+		state, isUnitHalf := properties["ActiveState"].Value().(string)
+		if !isUnitHalf {
+			continue
+		}
+		entered, _ := properties["StateChangeTimestampMonotonic"].Value().(uint64)
+		p.mu.Lock()
+		if state == "active" && p.state != "active" {
+			p.entered = append(p.entered, time.Duration(entered)*time.Microsecond)
+		}
+		p.state = state
+		p.mu.Unlock()
+	}
+}
+
+// await waits for a start, and forgets it.
+func (p *pulse) await(ctx context.Context) error {
+	for len(p.take()) == 0 {
+		if err := sleep(ctx, time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take returns what was noted since it was called last.
+func (p *pulse) take() []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	entered := p.entered
+	p.entered = nil
+	return entered
+}

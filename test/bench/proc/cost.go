@@ -1,0 +1,117 @@
+package proc
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tick is a clock tick of proc_pid_stat(5): USER_HZ is 100 everywhere.
+const tick = 10 * time.Millisecond
+
+// CPU is the processor time that a process has used so far, by its clock: to the
+// nanosecond, where /proc has hundredths of a second.
+func CPU(pid int) time.Duration {
+	const perProcess = 2 // CPUCLOCK_SCHED, see clock_getcpuclockid(3)
+	var t unix.Timespec
+	if unix.ClockGettime(int32(^pid<<3|perProcess), &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
+
+// CPU is that of this process.
+func (p *Process) CPU() time.Duration { return CPU(p.Pid) }
+
+// ChildCPU is the processor time of those children of the process that it has
+// waited for.
+func (p *Process) ChildCPU() time.Duration {
+	text, _ := os.ReadFile(path(p.Pid, "stat"))
+	_, rest, _ := strings.Cut(string(text), ") ") // the name may hold anything but that
+	fields := strings.Fields(rest)
+	const cutime = 16 - 3 // counted from the field after the name
+	if len(fields) < cutime+2 {
+		return 0
+	}
+	return time.Duration(number(fields[cutime])+number(fields[cutime+1])) * tick
+}
+
+// Memory is in bytes.
+type Memory struct {
+	Resident, Anonymous float64
+	Peak                float64 // resident, ever
+}
+
+// MemoryOf reads what a process has in memory.
+func MemoryOf(pid int) Memory {
+	text, _ := os.ReadFile(path(pid, "status"))
+	return Memory{kilobytes(text, "VmRSS"), kilobytes(text, "RssAnon"), kilobytes(text, "VmHWM")}
+}
+
+// Wakeups is how often the threads of a process have gone to sleep so far.
+func Wakeups(pid int) (n int) {
+	files, _ := filepath.Glob(path(pid, "task/*/status"))
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		n += number(value(text, "voluntary_ctxt_switches"))
+	}
+	return n
+}
+
+// Written is how many bytes a process has written so far: by write(2) and its
+// like, sockets included, and what of it was to go to a disk, in whole pages.
+func Written(pid int) (calls, disk int) {
+	text, _ := os.ReadFile(path(pid, "io"))
+	return number(value(text, "wchar")), number(value(text, "write_bytes"))
+}
+
+// Children are the processes that a process has started.
+func Children(pid int) (pids []int) {
+	files, _ := filepath.Glob(path(pid, "task/*/children"))
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		for _, field := range strings.Fields(string(text)) {
+			pids = append(pids, number(field))
+		}
+	}
+	return pids
+}
+
+// Named finds a process below another by its name.
+func Named(ancestor int, name string) int {
+	for _, pid := range Children(ancestor) {
+		comm, _ := os.ReadFile(path(pid, "comm"))
+		if strings.TrimSpace(string(comm)) == name {
+			return pid
+		}
+		if found := Named(pid, name); found != 0 {
+			return found
+		}
+	}
+	return 0
+}
+
+func path(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }
+
+func kilobytes(text []byte, key string) float64 {
+	return float64(number(strings.TrimSuffix(value(text, key), " kB"))) * 1024
+}
+
+// value is what is behind a key in a file of lines "key: value".
+func value(text []byte, key string) string {
+	for line := range strings.Lines(string(text)) {
+		if of, value, ok := strings.Cut(line, ":"); ok && of == key {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func number(text string) int {
+	n, _ := strconv.Atoi(text) // 0 where a process is gone
+	return n
+}

@@ -1,0 +1,72 @@
+package proc
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// start runs a shell until it has made a file.
+func start(t *testing.T, script string) *Process {
+	t.Helper()
+	dir := t.TempDir()
+	p, err := Start(0, []string{"/bin/sh", "-c", script + "; : >" + dir + "/there; sleep 100 & wait"}, nil, filepath.Join(dir, "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Stop() })
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "there")); err == nil && Named(p.Pid, "sleep") != 0 {
+			return p
+		}
+		select {
+		case <-p.Done():
+			t.Fatal("it has ended")
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+const burn = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"
+
+// The clock of a process and what wait(2) tells of it must agree.
+func TestCPU(t *testing.T) {
+	p := start(t, burn)
+	before := p.CPU()
+	if before < 10*time.Millisecond {
+		t.Errorf("a hundred thousand steps took %v", before)
+	}
+	after := p.Stop()
+	if after < before-tick || after > before+time.Second {
+		t.Errorf("%v by its clock, and %v in all", before, after)
+	}
+}
+
+// What children have used is told apart.
+func TestChildCPU(t *testing.T) {
+	p := start(t, "( "+burn+" )")
+	own := p.Stop()
+	if p.Children() < tick || own > p.Children() {
+		t.Errorf("%v of its own and %v of its children", own, p.Children())
+	}
+}
+
+func TestReadings(t *testing.T) {
+	p := start(t, "echo 0123456789; sleep 0.01; sleep 0.01")
+	if m := MemoryOf(p.Pid); m.Resident <= 0 || m.Anonymous <= 0 || m.Peak < m.Resident || m.Anonymous > m.Resident {
+		t.Errorf("%+v", m)
+	}
+	if n := Wakeups(p.Pid); n < 2 {
+		t.Errorf("%d wake-ups, but it has waited twice", n)
+	}
+	if calls, _ := Written(p.Pid); calls != len("0123456789\n") {
+		t.Errorf("%d bytes written", calls)
+	}
+}
+
+func TestStartFails(t *testing.T) {
+	if _, err := Start(0, []string{"/nonexistent"}, nil, filepath.Join(t.TempDir(), "out")); err == nil {
+		t.Error("it started")
+	}
+}

@@ -1,0 +1,139 @@
+// Package proc runs the contestants of a bench and reads what they cost, from
+// outside: no contestant measures itself.
+package proc
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Process is one that runs, or has ended.
+type Process struct {
+	Pid   int
+	Begun time.Time // just before it was forked
+	done  chan struct{}
+	usage syscall.Rusage // once done
+	child time.Duration  // processor time of its children that are done, once it is
+}
+
+// Start runs a command in the mount and PID namespace of the process leader, or
+// in ours if that is 0. Both its outputs go to a file. Unlike through nsenter(1),
+// what is forked here is the command itself.
+func Start(leader int, argv, env []string, output string) (*Process, error) {
+	file, err := os.OpenFile(output, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &stat); err != nil {
+		return nil, err
+	}
+	cmd := &exec.Cmd{Path: argv[0], Args: argv, Stdout: file, Stderr: file}
+	// To what looks for it, the output is the journal, as it is in a service.
+	cmd.Env = append([]string{"PATH=/usr/sbin:/usr/bin", fmt.Sprintf("JOURNAL_STREAM=%d:%d", stat.Dev, stat.Ino)}, env...)
+	// When we die, the machine does, and with it what is in it. (Pdeathsig would not
+	// do: from another PID namespace, we seem dead.)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	p := &Process{done: make(chan struct{})}
+	started := make(chan error)
+	go p.run(leader, cmd, started)
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("cannot start %s: %w", argv[0], err)
+	}
+	return p, nil
+}
+
+// run starts the command and waits for it, in a thread that is in the other
+// namespaces for good and so ends with this goroutine.
+func (p *Process) run(leader int, cmd *exec.Cmd, started chan<- error) {
+	runtime.LockOSThread()
+	if err := enter(leader); err != nil {
+		started <- err
+		return
+	}
+	p.Begun = time.Now()
+	err := cmd.Start()
+	if err == nil {
+		p.Pid = cmd.Process.Pid
+	}
+	started <- err
+	if err != nil {
+		return
+	}
+	defer close(p.done)
+	// While it is a zombie, /proc still tells its children's part.
+	for unix.Waitid(unix.P_PID, p.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	p.child = p.ChildCPU()
+	_ = cmd.Wait() // how it ended is in its output, if it matters
+	p.usage = *cmd.ProcessState.SysUsage().(*syscall.Rusage)
+}
+
+// enter puts the calling thread into the namespaces of a process.
+func enter(leader int) error {
+	if leader == 0 {
+		return nil
+	}
+	base := "/proc/" + strconv.Itoa(leader)
+	root, err := os.Open(base + "/root")
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	// A thread that shares its root with others cannot have another one.
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return err
+	}
+	for _, ns := range []struct {
+		name string
+		kind int
+	}{{"pid", unix.CLONE_NEWPID}, {"mnt", unix.CLONE_NEWNS}} {
+		file, err := os.Open(base + "/ns/" + ns.name)
+		if err != nil {
+			return err
+		}
+		err = unix.Setns(int(file.Fd()), ns.kind)
+		file.Close()
+		if err != nil {
+			return err
+		}
+	}
+	if err := root.Chdir(); err != nil {
+		return err
+	}
+	if err := unix.Chroot("."); err != nil {
+		return err
+	}
+	return unix.Chdir("/")
+}
+
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Stop ends the process and returns the processor time of all its life, without
+// that of its children.
+func (p *Process) Stop() time.Duration {
+	_ = syscall.Kill(p.Pid, syscall.SIGTERM) // if it has ended, so much the better
+	select {
+	case <-p.done:
+	case <-time.After(stopLimit):
+		_ = syscall.Kill(p.Pid, syscall.SIGKILL)
+		<-p.done
+	}
+	total := time.Duration(p.usage.Utime.Nano() + p.usage.Stime.Nano())
+	return total - p.child
+}
+
+// Children is the processor time of its children, once it was stopped.
+func (p *Process) Children() time.Duration { return p.child }
+
+// stopLimit is more than any contestant takes.
+const stopLimit = 20 * time.Second

@@ -1,0 +1,111 @@
+// Package result keeps the figures of a bench and tells them: medians with their
+// spread, beside the floor's.
+package result
+
+import (
+	"cmp"
+	"encoding/json"
+	"math"
+	"os"
+	"slices"
+)
+
+// Floor is the contestant that the others are compared with.
+const Floor = "floor"
+
+// A Figure is one figure of one contestant, from all rounds.
+type Figure struct {
+	Load       string    `json:"load"`
+	Case       string    `json:"case"`
+	Name       string    `json:"figure"`
+	Contestant string    `json:"contestant"`
+	Values     []float64 `json:"values"`
+	Median     float64   `json:"median"`
+	Min        float64   `json:"min"`
+	Max        float64   `json:"max"`
+	// Ratio is to the median of the floor, and 0 where that has none or it is 0.
+	Ratio float64 `json:"ratio,omitempty"`
+}
+
+type key struct{ load, of, name, contestant string }
+
+// A Set is all figures, in the order in which they first came.
+type Set struct {
+	order  []key
+	values map[key][]float64
+}
+
+// Add adds what one round has found.
+func (s *Set) Add(load, of, name, contestant string, value float64) {
+	if s.values == nil {
+		s.values = map[key][]float64{}
+	}
+	k := key{load, of, name, contestant}
+	if _, ok := s.values[k]; !ok {
+		s.order = append(s.order, k)
+	}
+	s.values[k] = append(s.values[k], value)
+}
+
+// Figures returns all figures.
+func (s *Set) Figures() []Figure {
+	all := make([]Figure, 0, len(s.order))
+	for _, k := range s.order {
+		f := summary(k, s.values[k])
+		if of := median(s.values[key{k.load, k.of, k.name, Floor}]); of > 0 && k.contestant != Floor {
+			f.Ratio = f.Median / of
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// Median is that of one figure, and false where there is none.
+func (s *Set) Median(load, of, name, contestant string) (float64, bool) {
+	values := s.values[key{load, of, name, contestant}]
+	return median(values), len(values) > 0
+}
+
+func summary(k key, values []float64) Figure {
+	return Figure{
+		Load: k.load, Case: k.of, Name: k.name, Contestant: k.contestant,
+		Values: values, Median: median(values), Min: slices.Min(values), Max: slices.Max(values),
+	}
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	switch n := len(sorted); {
+	case n == 0:
+		return 0
+	case n%2 == 0:
+		return (sorted[n/2-1] + sorted[n/2]) / 2
+	default:
+		return sorted[n/2]
+	}
+}
+
+// Quantile returns the smallest value that a part q of all values do not exceed.
+func Quantile(values []float64, q float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.SortedFunc(slices.Values(values), cmp.Compare[float64])
+	return sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)]
+}
+
+// A Report is what is written as JSON.
+type Report struct {
+	About   map[string]string `json:"about"`
+	Figures []Figure          `json:"figures"`
+	Targets []Verdict         `json:"targets"`
+}
+
+// Write writes it to a file.
+func (r Report) Write(path string) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}
