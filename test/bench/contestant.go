@@ -51,11 +51,16 @@ const (
 )
 
 // configure writes what a contestant reads, into its directory as we see it; the
-// machine sees it as dir.
-func configure(here, dir string, units []string) error {
-	config, err := json.Marshal(map[string]any{
+// machine sees it as dir. The daemon is as it is shipped, but for a load that wants
+// every line.
+func configure(here, dir string, units []string, everyLine bool) error {
+	settings := map[string]any{
 		"monitored_services": units, "log_file": dir + "/" + logName, "persistence_file": dir + "/" + stateName,
-	})
+	}
+	if everyLine {
+		settings["fold_after"] = 0
+	}
+	config, err := json.Marshal(settings)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ func (b *bench) latency(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
+	s.everyLine = true
 	p, err := s.pulse(ctx)
 	if err != nil {
 		return err

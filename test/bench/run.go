@@ -25,6 +25,8 @@ type site struct {
 	*gateway.Machine
 	root string // where we see its files
 	runs int
+
+	everyLine bool // is wanted, where the daemon would fold those of a storm
 }
 
 // bootSite boots a machine with these units and the contestants.
@@ -99,7 +101,7 @@ func (s *site) prepare(r *run, units []string) error {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return err
 	}
-	return configure(r.dir, r.inside, units)
+	return configure(r.dir, r.inside, units, s.everyLine)
 }
 
 // output is what it wrote to its outputs.
