@@ -1,0 +1,135 @@
+package persist
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+)
+
+// timeFormat is that of last_change_time, in local time.
+const timeFormat = "2006-01-02 15:04:05"
+
+// record is a unit in the state file. The first six keys are those of the
+// Python monitor, which can load the file; it ignores the others.
+type record struct {
+	LastState      string            `json:"last_state"`
+	LastChangeTime *string           `json:"last_change_time"`
+	Starts         uint64            `json:"starts"`
+	Stops          uint64            `json:"stops"`
+	Crashes        uint64            `json:"crashes"`
+	LoggedUnloaded bool              `json:"logged_unloaded"`
+	Untrusted      bool              `json:"last_change_untrusted,omitempty"` // the time is certainly wrong
+	Restarts       uint64            `json:"restarts"`
+	Before         int64             `json:"running_when_first_seen"`
+	CrashCauses    map[string]uint64 `json:"crash_causes,omitempty"`
+	LastCrash      *crashRecord      `json:"last_crash,omitempty"`
+	AtLeast        bool              `json:"at_least,omitempty"`
+	Life           *classify.Life    `json:"life,omitempty"`
+}
+
+type crashRecord struct {
+	Time time.Time `json:"time"`
+	classify.Cause
+	Invocation string `json:"invocation"`
+	// Untrusted is true where time is certainly wrong.
+	Untrusted bool `json:"untrusted,omitempty"`
+	// Clock is CLOCK_MONOTONIC in µs, of the boot: how long ago it was can be told
+	// by it whatever becomes of the wall clock.
+	Boot  string `json:"boot_id,omitempty"`
+	Clock uint64 `json:"monotonic_usec,omitempty"`
+}
+
+func parse(b []byte) (map[string]count.Tally, error) {
+	var records map[string]json.RawMessage
+	if !utf8.Valid(b) {
+		return nil, errors.New("not UTF-8")
+	}
+	b = bytes.TrimPrefix(b, []byte("\uFEFF")) // an editor's
+	if err := unmarshal(b, &records); err != nil {
+		return nil, err
+	}
+	units := make(map[string]count.Tally, len(records))
+	for unit, b := range records {
+		var r record
+		if err := unmarshal(b, &r); err != nil {
+			return nil, fmt.Errorf("%q: %w", unit, err)
+		}
+		units[unit] = r.tally(unit)
+	}
+	return units, nil
+}
+
+// unmarshal reads an object. Its errors are for people, who may have edited it.
+func unmarshal(b []byte, object any) error {
+	err := json.Unmarshal(b, object)
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
+		return fmt.Errorf("%s cannot be %s", e.Field, e.Value)
+	} else if ok {
+		return fmt.Errorf("%s, not an object", e.Value)
+	}
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("line %d: %w", 1+bytes.Count(b[:e.Offset], []byte("\n")), err)
+	}
+	if err == nil && bytes.Equal(bytes.TrimSpace(b), []byte("null")) {
+		return errors.New("null, not an object")
+	}
+	return err
+}
+
+func (r *record) tally(unit string) count.Tally {
+	t := count.Tally{
+		Unit: unit, State: r.LastState, ChangedUntrusted: r.Untrusted, Told: r.LoggedUnloaded,
+		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Restarts: r.Restarts, Before: r.Before, AtLeast: r.AtLeast,
+	}
+	if r.LastChangeTime != nil {
+		// Counters are worth more than a time that cannot be read.
+		t.Changed, _ = time.ParseInLocation(timeFormat, *r.LastChangeTime, time.Local)
+	}
+	for _, result := range slices.Sorted(maps.Keys(r.CrashCauses)) {
+		t.Causes = append(t.Causes, count.CauseCount{Result: result, Crashes: r.CrashCauses[result]})
+	}
+	if c := r.LastCrash; c != nil {
+		t.LastCrash = count.Crash{Time: c.Time, Cause: c.Cause, Invocation: c.Invocation, Untrusted: c.Untrusted}
+		if c.Boot != "" { // or the clock could be of any boot
+			t.LastCrash.Clock, t.LastCrash.Boot = c.Clock, c.Boot
+		}
+	}
+	if r.Life != nil {
+		t.Life = *r.Life
+	}
+	return t
+}
+
+func newRecord(t count.Tally) record {
+	r := record{
+		LastState: t.State, LastChangeTime: new(string), Untrusted: t.ChangedUntrusted, LoggedUnloaded: t.Told,
+		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Restarts: t.Restarts, Before: t.Before, AtLeast: t.AtLeast,
+	}
+	if !t.Changed.IsZero() {
+		*r.LastChangeTime = t.Changed.Local().Format(timeFormat)
+	}
+	for _, c := range t.Causes {
+		if r.CrashCauses == nil {
+			r.CrashCauses = make(map[string]uint64)
+		}
+		r.CrashCauses[c.Result] = c.Crashes
+	}
+	if c := t.LastCrash; !c.Time.IsZero() {
+		r.LastCrash = &crashRecord{Time: c.Time, Cause: c.Cause, Invocation: c.Invocation, Untrusted: c.Untrusted}
+		if c.Boot != "" {
+			r.LastCrash.Boot, r.LastCrash.Clock = c.Boot, c.Clock
+		}
+	}
+	if t.Life.Known() {
+		r.Life = &t.Life
+	}
+	return r
+}
