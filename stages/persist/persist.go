@@ -22,6 +22,10 @@ const (
 	lastRetry   = time.Minute
 	reportEvery = time.Minute
 	slow        = 15 * time.Second
+	// starting is how long the saves of what is seen for the first time are not
+	// counted as those of a storm. A start sees all units so, and is not over before
+	// they are saved; if they come one by one, that is more than a burst.
+	starting = time.Minute
 )
 
 var errSlow = errors.New("the disk does not answer")
@@ -46,6 +50,7 @@ type Stage struct {
 	removed bool         // units since the last save began
 	seen    bool         // units for the first time since then
 	owed    bool         // the save under way has them
+	fresh   time.Time    // until when it is the start
 	kept    bool         // a copy from before their removal, since the last save that did not fail
 
 	failing  time.Time // since when saving fails; zero while it does not
@@ -69,6 +74,7 @@ type port = pipeline.Port[count.Event, pipeline.None]
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	timer := time.NewTimer(0)
 	timer.Stop()
+	s.fresh = time.Now().Add(starting)
 	events, failing, last := p.In, s.failing, false
 	for {
 		select {
@@ -180,6 +186,7 @@ func (s *Stage) save(now time.Time) {
 
 // saved takes the outcome of a save in.
 func (s *Stage) saved(err error, now time.Time) {
+	start := s.owed && now.Before(s.fresh)
 	s.saving, s.owed = nil, false
 	if err != nil {
 		s.pace.changed(s.began, true)
@@ -188,7 +195,9 @@ func (s *Stage) saved(err error, now time.Time) {
 		s.report(logrus.Fields{"error": err, "retry": s.retry}, now, now)
 		return
 	}
-	s.pace.saved(now)
+	if !start {
+		s.pace.saved(now)
+	}
 	s.kept = false
 	if s.reported {
 		s.log.WithField("failed_for", now.Sub(s.failing).Round(time.Second)).Info("state is saved again")

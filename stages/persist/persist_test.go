@@ -416,6 +416,30 @@ func TestReady(t *testing.T) {
 	}
 }
 
+// All that a start sees for the first time is saved before it is over, also where
+// units come one by one, and each is saved before the next one comes.
+func TestReadyWithAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const units = 3 * burst
+		w := &world{slow: 5 * time.Millisecond}
+		var all []string
+		for i := range units {
+			seen := changed(time.Duration(i)*6*time.Millisecond, fmt.Sprintf("%02d", i), 0, 0)
+			seen.event.Kind = classify.Seen
+			w.events = append(w.events, seen)
+			all = append(all, fmt.Sprintf("%02d=0", i))
+		}
+		if err := w.run(t, 50*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		const last = units*6*time.Millisecond - 6*time.Millisecond
+		want := fmt.Sprintf("%v %s", last, strings.Join(all, " "))
+		if got := w.saved[len(w.saved)-1]; len(w.saved) != units || got != want {
+			t.Errorf("the last of %d saves is %q, want %q", len(w.saved), got, want)
+		}
+	})
+}
+
 // Latest may have replaced the first that was seen of a unit by what came next.
 func TestFirstIsOwedWhateverItIs(t *testing.T) {
 	s := New(nil, nil, nil, time.Second, 10*time.Second)

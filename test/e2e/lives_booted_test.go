@@ -62,7 +62,7 @@ func TestLives(t *testing.T) {
 	named := slices.DeleteFunc(slices.Clone(l.units), func(unit string) bool { return strings.HasPrefix(unit, "glob-") })
 	services := append(named, "glob-*.service")
 	l.bed = bootLives(t, texts, services, l.r)
-	l.configure(t, map[string]any{"monitored_services": services, "audit_interval": 3})
+	l.configure(t, map[string]any{"monitored_services": services, "audit_interval": 3, "fold_after": 0})
 	l.sh("systemctl start service-monitor")
 	for end := time.Now().Add(*livesFor); time.Now().Before(end) && !t.Failed(); {
 		for round := time.Now().Add(livesRound); time.Now().Before(round); {
