@@ -29,7 +29,7 @@ need = set -e; PATH=$$PATH:/usr/sbin:/sbin; for c in $(1); do [ -e $$c ] || comm
 	$(SUDO) apt-get update -q; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); }
 
-.PHONY: help build run test check deps booted versions emulation arm cross deb repo lifecycle lint bench microbench fuzz record hooks clean
+.PHONY: help build run test check deps booted versions emulation emulated arm cross deb repo lifecycle lint bench microbench fuzz record hooks clean
 .PHONY: $(foreach r,$(RELEASES) armhf,booted-$r record-$r lifecycle-$r)
 
 help: ## show the targets
@@ -48,7 +48,7 @@ run: build ## monitor this machine's services; without systemd, those of a throw
 # Of the other systemds, what differs with systemd is tested: not what becomes of
 # the daemon's own files and threads.
 test: SELECT := -skip '^Test(Disk|Idle|StalledJournal|Storm|Bench|FallBehind|Hang|Kill|Damage)$$'
-test: deps check booted $(filter-out %-$(HOST),booted-bookworm booted-trixie) lint lifecycle arm lifecycle-armhf ## run all tests, on booted machines too, installing what they need
+test: deps check booted $(filter-out %-$(HOST),booted-bookworm booted-trixie) lint lifecycle arm emulated lifecycle-armhf ## run all tests, on booted machines too, installing what they need
 
 check: ## what to run before a commit: format, vet, staticcheck, tidy, race tests without root
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
@@ -97,6 +97,10 @@ arm: emulation cross ## run the tests that need no machine as ARM, and each prog
 	QEMU_CPU=arm1176 build/service-monitor-linux-arm.6 --check --config debian/config.json
 	QEMU_CPU=cortex-a7 build/service-monitor-linux-arm.7 --check --config debian/config.json
 	QEMU_CPU=cortex-a53 build/service-monitor-linux-arm64 --check --config debian/config.json
+
+# What the lifecycle on ARM stands on; elsewhere TestEmulation has nothing to test.
+emulated: $(ROOTS)/armhf
+	$(SUDO) env GATEWAY_SYSTEM=$(ROOTS)/armhf $(BOOTED) -run '^Test(Emulation|Copy)$$' ./test/gateway
 
 lifecycle: $(RELEASES:%=lifecycle-%) ## install, upgrade, remove and purge the package on Debian 11, 12 and 13
 

@@ -224,8 +224,6 @@ func (v value) set(c *Config) (err error) {
 		c.StateFile, err = v.file(DefaultStateFile)
 	case "stats_interval":
 		c.StatsInterval, err = v.duration(0, time.Second, "seconds")
-	case "fold_after":
-		c.FoldAfter, err = v.count(maxFoldAfter)
 	case "max_retries":
 		c.MaxRetries, err = v.count(maxRetries)
 	case "debug":
@@ -236,6 +234,8 @@ func (v value) set(c *Config) (err error) {
 		c.SaveDeadline, err = v.duration(1, time.Millisecond, "milliseconds")
 	case "audit_interval":
 		c.AuditInterval, err = v.duration(0, time.Second, "seconds")
+	case "fold_after":
+		c.FoldAfter, err = v.count(maxFoldAfter)
 	case "poll_interval":
 		_, err = v.duration(0, time.Millisecond, "milliseconds")
 		c.PollIntervalSet = true
