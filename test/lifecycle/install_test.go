@@ -151,9 +151,21 @@ func TestBadConfig(t *testing.T) {
 }
 
 // TestBusPolicy wants others on the bus to be kept away from the monitor once the
-// package is installed, whose user the bus did not know when it read the policy.
+// package is installed, whose user the bus did not know when it read the policy. What
+// comes all the same the monitor refuses, and says so.
 func TestBusPolicy(t *testing.T) {
 	m := boot(t, nil)
 	m.apt("install service-monitor")
-	m.want("busctl call $(busctl --no-legend --unique list | sed -n 's/ .* service-monitor .*//p') / org.freedesktop.DBus.Peer Ping 2>&1 | grep -o 'Access denied'", "Access denied")
+	const send = "dbus-send --system --type=signal --dest=$(busctl --no-legend --unique list | sed -n 's/ .* service-monitor .*//p') " +
+		"/org/freedesktop/systemd1/unit/mosquitto_2eservice org.freedesktop.DBus.Properties.PropertiesChanged string:x"
+	const refusals = "journalctl -q -o cat -u " + unit + " | grep -c '^refused signals'"
+	m.sh(send + "; systemctl start mosquitto") // what PID 1 says comes behind it
+	m.crash("mosquitto.service")
+	m.sh("systemctl stop " + unit)
+	m.want(refusals, "0")
+	// Without the policy it does come.
+	m.sh("rm /usr/share/dbus-1/system.d/service-monitor.conf; systemctl reload dbus; systemctl start " + unit + "; " + send)
+	m.crash("mosquitto.service")
+	m.sh("systemctl stop " + unit)
+	m.want(refusals, "1")
 }
