@@ -10,10 +10,15 @@
 //
 // A [Stream] is what one stage sends and any number of stages receive. Each
 // receiver has an edge of its own. An edge is lossless: the sender waits until
-// the receiver has taken the message, so at most one message is between two
-// stages, and order is kept. An edge behind [Latest] never makes its sender
+// the receiver has taken the messages, so at most [BatchSize] of them are between
+// two stages, and order is kept. An edge behind [Latest] never makes its sender
 // wait: it keeps the newest message per key, and the order of the keys. There
 // is no third kind.
+//
+// Messages are sent and received some at a time: as many as there are. In a storm,
+// to wake the next stage for each of them would cost more than all that is done
+// with them. A stage sends what it has before it waits in its select again, and a
+// batch is its receiver's until that receives the next.
 //
 // Only this package makes and closes streams. A stage's output is closed when
 // its Run has returned.

@@ -64,7 +64,7 @@ func Sink[In any](g *Graph, name string, in *Stream[In], s Stage[In, None]) {
 	add(g, name, in.edge(nil), s)
 }
 
-func add[In, Out any](g *Graph, name string, in <-chan In, s Stage[In, Out]) *Stream[Out] {
+func add[In, Out any](g *Graph, name string, in <-chan []In, s Stage[In, Out]) *Stream[Out] {
 	out := &Stream[Out]{}
 	m := &member{name: name, source: in == nil, probes: make(chan Probe), done: make(chan struct{})}
 	m.run = func(ctx context.Context) error {

@@ -42,11 +42,13 @@ func each[T any](answer func() Answer, f func(ctx context.Context, v T)) stageFu
 	return func(ctx context.Context, p *Port[T, None]) error {
 		for {
 			select {
-			case v, ok := <-p.In:
+			case batch, ok := <-p.In:
 				if !ok {
 					return nil
 				}
-				f(ctx, v)
+				for _, v := range batch {
+					f(ctx, v)
+				}
 			case q := <-p.Probes:
 				q.Answer(answer())
 			case <-ctx.Done():
@@ -62,12 +64,14 @@ func fine() Answer { return Answer{} }
 var double = stageFunc[int, int](func(ctx context.Context, p *Port[int, int]) error {
 	for {
 		select {
-		case v, ok := <-p.In:
+		case batch, ok := <-p.In:
 			if !ok {
 				return nil
 			}
-			if err := p.Send(ctx, 2*v); err != nil {
-				return err
+			for _, v := range batch {
+				if err := p.Send(ctx, 2*v); err != nil {
+					return err
+				}
 			}
 		case q := <-p.Probes:
 			q.Answer(Answer{Status: "doubling"})
@@ -228,6 +232,61 @@ func TestAsideHoldsUpNothing(t *testing.T) {
 	})
 }
 
+// Batches are used again, but not before every receiver has done with them.
+func TestBatchesAreTheReceivers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const all = 1000
+		sizes := []int{1, BatchSize, 3, 5*BatchSize + 1, 2}
+		g := New(nil)
+		sent := Source(g, "numbers", stageFunc[None, int](func(ctx context.Context, p *Port[None, int]) error {
+			for next, turn := 1, 0; next <= all; turn++ {
+				var numbers []int
+				for range min(sizes[turn%len(sizes)], all-next+1) {
+					numbers = append(numbers, next)
+					next++
+				}
+				if err := p.Send(ctx, numbers...); err != nil {
+					return err
+				}
+				clear(numbers) // they were the sender's
+			}
+			<-ctx.Done()
+			return nil
+		}))
+		receive := func(slow time.Duration, most int, got *[]int) stageFunc[int, None] {
+			return func(_ context.Context, p *Port[int, None]) error {
+				for batch := range p.In {
+					if len(batch) == 0 || len(batch) > most {
+						t.Errorf("a batch of %d", len(batch))
+					}
+					time.Sleep(slow) // virtual: what can be sent meanwhile, is
+					*got = append(*got, batch...)
+				}
+				return nil
+			}
+		}
+		var quick, slow, kept []int
+		Sink(g, "quick", sent, receive(0, BatchSize, &quick))
+		Sink(g, "slow", sent, receive(time.Second, BatchSize, &slow))
+		Sink(g, "kept", Latest(g, sent, func(n int) int { return n }), receive(3*time.Second, all, &kept))
+		stop, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := g.Run(stop); err != nil {
+			t.Fatal(err)
+		}
+		for name, got := range map[string][]int{"quick": quick, "slow": slow, "kept": kept} {
+			for i, n := range got {
+				if n != i+1 {
+					t.Fatalf("%s: message %d is %d", name, i+1, n)
+				}
+			}
+			if len(got) != all {
+				t.Errorf("%s has %d messages, want %d", name, len(got), all)
+			}
+		}
+	})
+}
+
 func TestLatestKeepsTheNewestPerKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type state struct{ key, value int }
@@ -269,7 +328,7 @@ func TestReadyWaitsForWhatLatestKeeps(t *testing.T) {
 		g := New(s)
 		newest := Latest(g, Source(g, "numbers", numbers(1)), func(n int) int { return n })
 		Sink(g, "late", newest, stageFunc[int, None](func(ctx context.Context, p *Port[int, None]) error {
-			var in <-chan int
+			var in <-chan []int
 			for receives := time.After(2 * time.Second); ; {
 				select {
 				case <-receives:
@@ -394,12 +453,12 @@ func TestStallIsBlamedOnTheStageThatStalls(t *testing.T) {
 					return func(ctx context.Context, p *Port[int, int]) error {
 						for {
 							select {
-							case v, ok := <-p.In:
+							case batch, ok := <-p.In:
 								if !ok {
 									return nil
 								}
-								hang(name, v)
-								if err := p.Send(ctx, v); err != nil {
+								hang(name, batch[0]) // they come one by one
+								if err := p.Send(ctx, batch...); err != nil {
 									return err
 								}
 							case q := <-p.Probes:

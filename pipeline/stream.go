@@ -2,26 +2,39 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 )
+
+// BatchSize is how many messages are sent at once, at most. In a storm a stage is
+// woken once for so many; more gain nothing, and cost memory.
+const BatchSize = 64
 
 // A Stream is what one stage sends. It is wired before the graph runs.
 type Stream[T any] struct {
 	edges []edge[T]
+	// batch is what is being sent, and spare what was sent before. Whoever receives
+	// has done with one when it receives the next, so two are enough.
+	batch, spare []T
 }
 
 type edge[T any] struct {
-	c chan T
+	c chan []T
 	// sent is, of an edge that keeps messages, how many were sent and have neither
 	// been received nor replaced. nil where none are kept.
 	sent *atomic.Int64
 }
 
-func (s *Stream[T]) edge(sent *atomic.Int64) <-chan T {
+func (s *Stream[T]) edge(sent *atomic.Int64) <-chan []T {
 	// Unbuffered, so that order, back-pressure and "settled" need no thought.
-	e := edge[T]{make(chan T), sent}
+	e := edge[T]{make(chan []T), sent}
 	s.edges = append(s.edges, e)
 	return e.c
+}
+
+// load makes messages the batch that is sent next.
+func (s *Stream[T]) load(messages []T) {
+	s.batch, s.spare = append(s.spare[:0], messages...), s.batch
 }
 
 func (s *Stream[T]) close() {
@@ -31,7 +44,8 @@ func (s *Stream[T]) close() {
 }
 
 // Latest returns a stream that never makes the sender of in wait: of the
-// messages that its receiver has not yet taken, it keeps the newest per key.
+// messages that its receiver has not yet taken, it keeps the newest per key, and
+// delivers all that it keeps at once.
 // What is kept is delivered before the stream ends.
 func Latest[T any, K comparable](g *Graph, in *Stream[T], key func(T) K) *Stream[T] {
 	kept := new(atomic.Int64)
@@ -39,31 +53,33 @@ func Latest[T any, K comparable](g *Graph, in *Stream[T], key func(T) K) *Stream
 	g.health.kept = append(g.health.kept, kept)
 	g.pumps = append(g.pumps, func(ctx context.Context) {
 		defer out.close()
-		newest := make(map[K]T)
-		var order []K
-		for from != nil || len(order) > 0 {
-			var to chan<- T
-			var head T
-			if len(order) > 0 {
-				to, head = out.edges[0].c, newest[order[0]]
+		var newest, spare []T
+		place := make(map[K]int) // in newest
+		for from != nil || len(newest) > 0 {
+			var to chan<- []T
+			if len(newest) > 0 {
+				to = out.edges[0].c
 			}
 			select {
-			case v, ok := <-from:
+			case batch, ok := <-from:
 				if !ok {
 					from = nil
 					break
 				}
-				k := key(v)
-				if _, waiting := newest[k]; waiting {
-					kept.Add(-1)
-				} else {
-					order = append(order, k)
+				for _, v := range batch {
+					k := key(v)
+					if i, waiting := place[k]; waiting {
+						newest[i] = v
+						kept.Add(-1)
+						continue
+					}
+					place[k] = len(newest)
+					newest = append(newest, v)
 				}
-				newest[k] = v
-			case to <- head:
-				kept.Add(-1)
-				delete(newest, order[0])
-				order = order[1:]
+			case to <- newest:
+				kept.Add(-int64(len(newest)))
+				newest, spare = spare[:0], newest // which the receiver has until it takes the next
+				clear(place)
 			case <-ctx.Done():
 				return
 			}
@@ -74,8 +90,10 @@ func Latest[T any, K comparable](g *Graph, in *Stream[T], key func(T) K) *Stream
 
 // A Port is a stage's place in the graph.
 type Port[In, Out any] struct {
-	// In is closed when the stage before has returned; nil for a source.
-	In <-chan In
+	// In delivers what the stage before has sent, in order, some messages at a time.
+	// They are the receiver's until it receives again. It is closed when the stage
+	// before has returned; nil for a source.
+	In <-chan []In
 	// Probes must be answered in the stage's own select.
 	Probes <-chan Probe
 
@@ -83,17 +101,28 @@ type Port[In, Out any] struct {
 	health *health
 }
 
-// Send sends v on every edge of the stage's stream, and answers probes while
+// Send sends messages on every edge of the stage's stream, and answers probes while
 // it waits: the stage that does not receive is the one to blame. It returns
-// ctx's error when ctx is done first; then v may be lost.
-func (p *Port[In, Out]) Send(ctx context.Context, v Out) error {
+// ctx's error when ctx is done first; then they may be lost.
+func (p *Port[In, Out]) Send(ctx context.Context, messages ...Out) error {
+	for batch := range slices.Chunk(messages, BatchSize) {
+		p.out.load(batch)
+		if err := p.send(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send sends the batch that is loaded.
+func (p *Port[In, Out]) send(ctx context.Context) error {
 	for _, e := range p.out.edges {
 		if e.sent != nil {
-			e.sent.Add(1) // before it is received, or a round could find nothing kept
+			e.sent.Add(int64(len(p.out.batch))) // before they are received, or a round could find nothing kept
 		}
 		for sent := false; !sent; {
 			select {
-			case e.c <- v:
+			case e.c <- p.out.batch:
 				sent = true
 			case q := <-p.Probes:
 				q.Answer(Answer{Owing: true, sending: true})
@@ -103,6 +132,15 @@ func (p *Port[In, Out]) Send(ctx context.Context, v Out) error {
 		}
 	}
 	return nil
+}
+
+// Emptied returns messages without any, for the next ones. The room of a great many is
+// not kept.
+func Emptied[T any](messages []T) []T {
+	if cap(messages) > 4*BatchSize {
+		return nil
+	}
+	return messages[:0]
 }
 
 // Nudge asks for a round, because the stage's part of the status has changed.

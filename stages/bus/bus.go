@@ -58,6 +58,8 @@ type Stage struct {
 
 	subscribed bool
 
+	out []Signal // what is to be sent
+
 	known   map[string]bool // units that were ever handed on
 	ending  bool            // the machine is going down
 	catchUp catchUp
@@ -113,11 +115,16 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		}
 		var err error
 		select {
-		case list, ok := <-p.In:
+		case lists, ok := <-p.In:
 			if !ok {
-				return s.finish(ctx, p)
+				if err := s.finish(ctx, p); err != nil {
+					return err
+				}
+				return s.flush(ctx, p)
 			}
-			err = s.apply(ctx, p, list)
+			for i := 0; i < len(lists) && err == nil; i++ {
+				err = s.apply(ctx, p, lists[i])
+			}
 		case <-received:
 			err = s.receive(ctx, p)
 		case o := <-s.opened:
@@ -139,10 +146,28 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		if err == nil {
+			err = s.flush(ctx, p)
+		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// send sends a signal on, with others if there are more.
+func (s *Stage) send(ctx context.Context, p *port, signal Signal) error {
+	if s.out = append(s.out, signal); len(s.out) < pipeline.BatchSize {
+		return nil
+	}
+	return s.flush(ctx, p)
+}
+
+func (s *Stage) flush(ctx context.Context, p *port) error {
+	err := p.Send(ctx, s.out...)
+	clear(s.out)
+	s.out = s.out[:0]
+	return err
 }
 
 func (s *Stage) answer() pipeline.Answer {
@@ -183,7 +208,7 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 			delete(s.units, unit)
 			delete(s.known, unit)
 			s.audit.forget(unit)
-			if err := p.Send(ctx, Signal{Kind: Forgotten, Unit: unit, Time: time.Now()}); err != nil {
+			if err := s.send(ctx, p, Signal{Kind: Forgotten, Unit: unit, Time: time.Now()}); err != nil {
 				return err
 			}
 		}
@@ -293,6 +318,7 @@ func (s *Stage) receive(ctx context.Context, p *port) error {
 		return nil
 	}
 	items, dropped := s.link.Get()
+	defer clear(items) // or their bodies stay
 	for _, it := range items {
 		if err := s.handle(ctx, p, it); err != nil {
 			return err

@@ -28,14 +28,16 @@ func (c collector) Run(ctx context.Context, p *pipeline.Port[bus.Signal, pipelin
 	defer close(c)
 	for {
 		select {
-		case s, ok := <-p.In:
+		case signals, ok := <-p.In:
 			if !ok {
 				return nil
 			}
-			select {
-			case c <- s:
-			case <-ctx.Done():
-				return ctx.Err()
+			for _, s := range signals {
+				select {
+				case c <- s:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
 			}
 		case q := <-p.Probes:
 			q.Answer(pipeline.Answer{})

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"time"
@@ -250,7 +251,7 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 		signal := Signal{Kind: Past, Unit: unit, Time: past.At, Account: Account{
 			Runs: past.Runs, Tell: past.Tell, Cut: past.Cut, From: s.catchUp.from, Restarts: past.Restarts,
 		}}
-		if err := p.Send(ctx, signal); err != nil {
+		if err := s.send(ctx, p, signal); err != nil {
 			return err
 		}
 	}
@@ -265,9 +266,10 @@ func (s *Stage) appeared(unit string) bool { return s.ever && watch.Match(s.glob
 func (s *Stage) emit(ctx context.Context, p *port, signal Signal) error {
 	c := &s.catchUp
 	if c.phase == watching {
-		return p.Send(ctx, signal)
+		return s.send(ctx, p, signal)
 	}
 	if signal.Kind == Changed { // snapshots are as many as there are units, and were asked for
+		signal.Body = bytes.Clone(signal.Body) // where it lies, much else may
 		c.bytes += len(signal.Body)
 	}
 	c.held = append(c.held, signal)
@@ -331,7 +333,7 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 	clear(s.cursors)
 	for _, signal := range out {
 		s.known[signal.Unit] = true
-		if err := p.Send(ctx, signal); err != nil {
+		if err := s.send(ctx, p, signal); err != nil {
 			return err
 		}
 	}

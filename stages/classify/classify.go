@@ -37,13 +37,18 @@ type port = pipeline.Port[decode.Update, Transition]
 
 // Run classifies updates until they end.
 func (s *Stage) Run(ctx context.Context, p *port) error {
+	var facts []Transition
 	for {
 		select {
-		case update, ok := <-p.In:
+		case updates, ok := <-p.In:
 			if !ok {
-				return s.tellUntold(ctx, p)
+				return p.Send(ctx, s.untold()...)
 			}
-			if err := s.classify(ctx, p, update); err != nil {
+			facts = pipeline.Emptied(facts)
+			for _, update := range updates {
+				facts = s.classify(facts, update)
+			}
+			if err := p.Send(ctx, facts...); err != nil {
 				return err
 			}
 		case q := <-p.Probes:
@@ -54,20 +59,16 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	}
 }
 
-func (s *Stage) classify(ctx context.Context, p *port, u decode.Update) error {
+// classify appends what happened to facts.
+func (s *Stage) classify(facts []Transition, u decode.Update) []Transition {
 	if s.unclear(u) {
-		return nil
+		return facts
 	}
-	life, facts := step(s.units[u.Unit], u)
+	life, facts := step(facts, s.units[u.Unit], u)
 	if s.units[u.Unit] = life; u.Kind == decode.Forgotten {
 		delete(s.units, u.Unit)
 	}
-	for _, fact := range facts {
-		if err := p.Send(ctx, fact); err != nil {
-			return err
-		}
-	}
-	return nil
+	return facts
 }
 
 // unclear reports whether a change is no use: the end of an invocation was not
@@ -89,18 +90,14 @@ func (s *Stage) unclear(u decode.Update) bool {
 	return s.doubtful[u.Unit]
 }
 
-// tellUntold sends the starts that were announced and wait for their change.
-func (s *Stage) tellUntold(ctx context.Context, p *port) error {
+// untold returns the starts that were announced and wait for their change.
+func (s *Stage) untold() (facts []Transition) {
 	for _, unit := range slices.Sorted(maps.Keys(s.units)) {
-		t := telling{life: s.units[unit], base: Transition{Unit: unit}}
+		t := telling{life: s.units[unit], facts: facts, base: Transition{Unit: unit}}
 		t.tellStart()
-		for _, fact := range t.facts {
-			if err := p.Send(ctx, fact); err != nil {
-				return err
-			}
-		}
+		facts = t.facts
 	}
-	return nil
+	return facts
 }
 
 // telling is one step in the making.
@@ -113,8 +110,8 @@ type telling struct {
 	recorded, lost bool
 }
 
-// step compares what is known of a unit with its new state. The rule was
-// compared with the journal on systemd 247, 252 and 257:
+// step compares what is known of a unit with its new state, and appends what
+// happened to facts. The rule was compared with the journal on systemd 247, 252 and 257:
 //
 //   - a new InvocationID is a start. The state in that very signal is still the
 //     old one, so the fact is told with the change that follows.
@@ -128,8 +125,8 @@ type telling struct {
 // Counting "-> failed" would be wrong by one at each start limit and would miss
 // RestartMode=direct; counting "inactive -> active" doubles each automatic
 // restart on 252.
-func step(was Life, u decode.Update) (Life, []Transition) {
-	t := telling{life: was, base: Transition{Unit: u.Unit, Time: u.Time}}
+func step(facts []Transition, was Life, u decode.Update) (Life, []Transition) {
+	t := telling{life: was, facts: facts, base: Transition{Unit: u.Unit, Time: u.Time}}
 	t.base.From = was.ActiveState
 	switch u.Kind {
 	case decode.Forgotten:

@@ -515,7 +515,7 @@ func TestStep(t *testing.T) {
 			var life Life
 			var facts, more []Transition
 			for _, u := range tt.updates {
-				life, more = step(life, u)
+				life, more = step(nil, life, u)
 				facts = append(facts, more...)
 			}
 			if diff := cmp.Diff(tt.want, told(facts)); diff != "" {
@@ -683,7 +683,7 @@ func TestModel(t *testing.T) {
 				u.Kind = decode.Snapshot
 			}
 			var facts []Transition
-			life, facts = step(life, u)
+			life, facts = step(nil, life, u)
 			got.add(facts)
 			running := 0
 			if life.Running() {
@@ -731,7 +731,7 @@ func balance(t *testing.T, updates ...decode.Update) {
 	before := 0
 	for i, u := range updates {
 		var facts []Transition
-		life, facts = step(life, u)
+		life, facts = step(nil, life, u)
 		got.add(facts)
 		running := 0
 		if life.Running() {
@@ -750,19 +750,14 @@ func balance(t *testing.T, updates ...decode.Update) {
 type player []decode.Update
 
 func (y player) Run(ctx context.Context, p *pipeline.Port[pipeline.None, decode.Update]) error {
-	for _, u := range y {
-		if err := p.Send(ctx, u); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.Send(ctx, y...)
 }
 
 type collector struct{ facts *[]Transition }
 
 func (c collector) Run(_ context.Context, p *pipeline.Port[Transition, pipeline.None]) error {
-	for f := range p.In {
-		*c.facts = append(*c.facts, f)
+	for facts := range p.In {
+		*c.facts = append(*c.facts, facts...)
 	}
 	return nil
 }
@@ -821,10 +816,10 @@ func TestDoubt(t *testing.T) {
 
 func BenchmarkStepRepeat(b *testing.B) {
 	u := at("active/running", 1)
-	life, _ := step(Life{}, at("active/running", 1, snapshot))
+	life, _ := step(nil, Life{}, at("active/running", 1, snapshot))
 	b.ReportAllocs()
 	for b.Loop() {
-		life, _ = step(life, u)
+		life, _ = step(nil, life, u)
 	}
 }
 
@@ -834,7 +829,7 @@ func TestClock(t *testing.T) {
 	crashed := received(4, run(1, "signal", 1))
 	crashed.EndClock = 7
 	u := decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Runs: []history.Run{crashed, received(9, run(2, "", 0))}, Tell: 2}}
-	_, facts := step(Life{}, u)
+	_, facts := step(nil, Life{}, u)
 	var got []string
 	for i, line := range told(facts) {
 		got = append(got, fmt.Sprintf("%s %d", line, facts[i].Clock))

@@ -198,12 +198,7 @@ func (w *world) history(unit string) (runs []history.Run) {
 }
 
 func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, decode.Update]) error {
-	for _, u := range w.said {
-		if err := p.Send(ctx, u); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.Send(ctx, w.said...)
 }
 
 // auditor checks what is counted after each event, and keeps it.
@@ -214,13 +209,15 @@ type auditor struct {
 }
 
 func (a *auditor) Run(_ context.Context, p *pipeline.Port[Event, pipeline.None]) error {
-	for e := range p.In {
-		if e.Kind == classify.Forgotten {
-			delete(a.known, e.Unit)
-		} else if err := a.audit(e.Tally); err != nil {
-			return fmt.Errorf("event %d: %w", len(a.saved), err)
+	for events := range p.In {
+		for _, e := range events {
+			if e.Kind == classify.Forgotten {
+				delete(a.known, e.Unit)
+			} else if err := a.audit(e.Tally); err != nil {
+				return fmt.Errorf("event %d: %w", len(a.saved), err)
+			}
+			a.saved = append(a.saved, maps.Clone(a.known))
 		}
-		a.saved = append(a.saved, maps.Clone(a.known))
 	}
 	return nil
 }

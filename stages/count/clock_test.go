@@ -216,7 +216,7 @@ func TestMarks(t *testing.T) {
 		for _, change := range change {
 			change(&fact)
 		}
-		for _, e := range s.count(fact, at.Time) {
+		for _, e := range s.count(nil, fact, at.Time) {
 			crash := ""
 			if c := e.Tally.LastCrash; !c.Time.IsZero() {
 				crash = fmt.Sprintf(" crash at %d of %.3q%s", c.Clock, c.Boot, mark(c.Untrusted))

@@ -98,16 +98,19 @@ func New(log logrus.FieldLogger, known map[string]Tally, now Moment) *Stage {
 
 // Run counts transitions until they end.
 func (s *Stage) Run(ctx context.Context, p *pipeline.Port[classify.Transition, Event]) error {
+	var events []Event
 	for {
 		select {
-		case transition, ok := <-p.In:
+		case transitions, ok := <-p.In:
 			if !ok {
 				return nil
 			}
-			for _, event := range s.count(transition, time.Now()) {
-				if err := p.Send(ctx, event); err != nil {
-					return err
-				}
+			events = pipeline.Emptied(events)
+			for now := time.Now(); len(transitions) > 0; transitions = transitions[1:] {
+				events = s.count(events, transitions[0], now)
+			}
+			if err := p.Send(ctx, events...); err != nil {
+				return err
 			}
 			p.Nudge()
 		case q := <-p.Probes:
@@ -118,10 +121,9 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[classify.Transition, E
 	}
 }
 
-// count counts a transition. The event of it comes last, after those of other
-// units whose tallies it has changed.
-func (s *Stage) count(t classify.Transition, now time.Time) []Event {
-	var events []Event
+// count counts a transition, and appends the event of it, after those of other units
+// whose tallies it has changed.
+func (s *Stage) count(events []Event, t classify.Transition, now time.Time) []Event {
 	e := Event{Transition: t}
 	if t.Recovered {
 		today := s.start.at(now).Time
@@ -129,8 +131,10 @@ func (s *Stage) count(t classify.Transition, now time.Time) []Event {
 	} else {
 		e.Clock = cmp.Or(t.Clock, s.start.at(t.Time).Clock)
 		// Where a sandbox hides the boot id, the journal tells it.
-		s.start.Boot = cmp.Or(s.start.Boot, t.Life.Cursor.Boot())
-		events = s.set(Moment{t.Time.Round(0), e.Clock, s.start.Boot})
+		if s.start.Boot == "" {
+			s.start.Boot = t.Life.Cursor.Boot()
+		}
+		events = append(events, s.set(Moment{t.Time.Round(0), e.Clock, s.start.Boot})...)
 		e.Untrusted = !s.clock.trusts(t.Time)
 	}
 	e.Time = t.Time.Round(0) // from here on, it is of the wall clock

@@ -33,7 +33,7 @@ func keeper(known map[string]Tally) *Stage { return New(quiet, known, Moment{noo
 
 // counted counts a transition, and returns the tally of its unit.
 func counted(s *Stage, t classify.Transition) Tally {
-	events := s.count(t, noon)
+	events := s.count(nil, t, noon)
 	return events[len(events)-1].Tally
 }
 
@@ -299,11 +299,13 @@ type collector struct{ events *[]string }
 func (c collector) Run(ctx context.Context, p *pipeline.Port[Event, pipeline.None]) error {
 	for {
 		select {
-		case e, ok := <-p.In:
+		case events, ok := <-p.In:
 			if !ok {
 				return nil
 			}
-			*c.events = append(*c.events, fmt.Sprintf("%d %s %d %d", e.Kind, e.Unit, e.Tally.Starts, e.Tally.Crashes))
+			for _, e := range events {
+				*c.events = append(*c.events, fmt.Sprintf("%d %s %d %d", e.Kind, e.Unit, e.Tally.Starts, e.Tally.Crashes))
+			}
 		case q := <-p.Probes:
 			q.Answer(pipeline.Answer{})
 		case <-ctx.Done():

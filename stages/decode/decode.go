@@ -54,16 +54,21 @@ func New(log logrus.FieldLogger) *Stage {
 
 // Run decodes signals until they end.
 func (s *Stage) Run(ctx context.Context, p *pipeline.Port[bus.Signal, Update]) error {
+	var updates []Update
 	for {
 		select {
-		case signal, ok := <-p.In:
+		case signals, ok := <-p.In:
 			if !ok {
 				return nil
 			}
-			if update, ok := s.step(signal); ok {
-				if err := p.Send(ctx, update); err != nil {
-					return err
+			updates = updates[:0]
+			for _, signal := range signals {
+				if update, ok := s.step(signal); ok {
+					updates = append(updates, update)
 				}
+			}
+			if err := p.Send(ctx, updates...); err != nil {
+				return err
 			}
 		case q := <-p.Probes:
 			q.Answer(pipeline.Answer{})

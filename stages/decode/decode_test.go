@@ -209,11 +209,13 @@ type collector func(Update)
 func (c collector) Run(ctx context.Context, p *pipeline.Port[Update, pipeline.None]) error {
 	for {
 		select {
-		case u, ok := <-p.In:
+		case updates, ok := <-p.In:
 			if !ok {
 				return nil
 			}
-			c(u)
+			for _, u := range updates {
+				c(u)
+			}
 		case q := <-p.Probes:
 			q.Answer(pipeline.Answer{})
 		case <-ctx.Done():
@@ -226,12 +228,7 @@ func (c collector) Run(ctx context.Context, p *pipeline.Port[Update, pipeline.No
 type player []bus.Signal
 
 func (y player) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.Signal]) error {
-	for _, s := range y {
-		if err := p.Send(ctx, s); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.Send(ctx, y...)
 }
 
 func TestRunDrains(t *testing.T) {

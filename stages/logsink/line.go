@@ -250,7 +250,7 @@ type summary struct {
 }
 
 // add takes an event in, and reports whether it is the first that counts.
-func (s *summary) add(e count.Event) bool {
+func (s *summary) add(e *count.Event) bool {
 	switch e.Kind {
 	case classify.Seen, classify.GaveUp, classify.Forgotten, classify.CaughtUp:
 		return false

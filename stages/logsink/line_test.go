@@ -267,7 +267,7 @@ func TestSummary(t *testing.T) {
 			for range 2 { // it begins anew
 				begun := 0
 				for _, e := range tt.events {
-					if s.add(e) {
+					if s.add(&e) {
 						begun++
 					}
 				}

@@ -129,19 +129,21 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			in = nil
 		}
 		select {
-		case event, ok := <-in:
+		case batch, ok := <-in:
 			if !ok {
 				events = nil
 				s.folds.take(s.put)
 				break
 			}
 			calm := !s.folds.any()
-			s.write(&event)
+			for i := range batch {
+				s.write(&batch[i])
+				if s.sum.add(&batch[i]) && s.Summary > 0 {
+					sum.Reset(s.Summary)
+				}
+			}
 			if calm && s.folds.any() {
 				minute.Reset(foldEvery)
-			}
-			if s.sum.add(event) && s.Summary > 0 {
-				sum.Reset(s.Summary)
 			}
 		case note := <-s.Notes.entries:
 			s.note(note)

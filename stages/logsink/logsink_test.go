@@ -329,15 +329,15 @@ func TestRunSleeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(Config{Summary: time.Minute})
 		ctx := &turns{Context: t.Context()}
-		done := make(chan error)
-		go func() { done <- New(w.config).Run(ctx, &port{In: w.events}) }()
-		w.events <- started("a.service", 1)
+		events, done := make(chan []count.Event), make(chan error)
+		go func() { done <- New(w.config).Run(ctx, &port{In: events}) }()
+		events <- []count.Event{started("a.service", 1)}
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if ctx.n != 5 { // the first, after the event, after the summary, and after each was written
 			t.Errorf("%d turns", ctx.n)
 		}
-		close(w.events)
+		close(events)
 		if err := <-done; err != nil {
 			t.Error(err)
 		}

@@ -78,11 +78,13 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	events, failing, last := p.In, s.failing, false
 	for {
 		select {
-		case event, ok := <-events:
-			if ok {
-				s.take(event, time.Now())
-			} else {
+		case batch, ok := <-events:
+			if !ok {
 				events = nil
+			}
+			now := time.Now()
+			for i := range batch {
+				s.take(&batch[i], now)
 			}
 		case err := <-s.saving:
 			if last {
@@ -117,7 +119,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	}
 }
 
-func (s *Stage) take(e count.Event, now time.Time) {
+func (s *Stage) take(e *count.Event, now time.Time) {
 	unit := e.Tally.Unit
 	if e.Recovered {
 		// What is told of a gap is saved when all of it is, with the journal cursor

@@ -231,10 +231,10 @@ func (c *turns) Done() <-chan struct{} {
 func TestRunSleeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := &turns{Context: t.Context()}
-		events, done := make(chan count.Event), make(chan error)
+		events, done := make(chan []count.Event), make(chan error)
 		s := New(logrus.New(), &world{}, nil, time.Second, 10*time.Second)
 		go func() { done <- s.Run(ctx, &port{In: events}) }()
-		events <- changed(0, "a", 1, 0).event
+		events <- []count.Event{changed(0, "a", 1, 0).event}
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if ctx.n != 4 { // the first, after the event, when a save is due, after it
@@ -444,7 +444,7 @@ func TestReadyWithAll(t *testing.T) {
 func TestFirstIsOwedWhateverItIs(t *testing.T) {
 	s := New(nil, nil, nil, time.Second, 10*time.Second)
 	now := time.Now()
-	s.take(count.Event{
+	s.take(&count.Event{
 		Transition: classify.Transition{Kind: classify.Moved, Unit: "a"},
 		Tally:      count.Tally{Unit: "a", State: "active", Life: classify.Life{ActiveState: "active"}},
 	}, now)

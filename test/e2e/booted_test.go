@@ -143,11 +143,11 @@ type recorder struct{ signals []bus.Signal }
 func (r *recorder) Run(ctx context.Context, p *pipeline.Port[bus.Signal, pipeline.None]) error {
 	for {
 		select {
-		case s, ok := <-p.In:
+		case signals, ok := <-p.In:
 			if !ok {
 				return nil
 			}
-			r.signals = append(r.signals, s)
+			r.signals = append(r.signals, signals...)
 		case q := <-p.Probes:
 			q.Answer(pipeline.Answer{})
 		case <-ctx.Done():

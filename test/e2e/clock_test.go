@@ -44,10 +44,12 @@ func (y *years) next() (wall time.Time, clock uint64) {
 }
 
 func (y *years) Run(ctx context.Context, p *pipeline.Port[classify.Transition, classify.Transition]) error {
-	for fact := range p.In {
-		fact.Time, fact.Clock = y.next()
-		if err := p.Send(ctx, fact); err != nil {
-			return err
+	for facts := range p.In {
+		for _, fact := range facts {
+			fact.Time, fact.Clock = y.next()
+			if err := p.Send(ctx, fact); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -20,23 +20,20 @@ import (
 type player []bus.Signal
 
 func (y player) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.Signal]) error {
-	for _, s := range y {
-		if err := p.Send(ctx, s); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.Send(ctx, y...)
 }
 
 // auditor is a last stage that fails at the first count that does not balance.
 type auditor struct{ events int }
 
 func (a *auditor) Run(_ context.Context, p *pipeline.Port[count.Event, pipeline.None]) error {
-	for e := range p.In {
-		a.events++
-		// Nothing is imported, so a unit was running when it was first seen, or not.
-		if faults := e.Tally.Check(); faults != nil || e.Tally.Before != 0 && e.Tally.Before != 1 {
-			return fmt.Errorf("event %d: %q of %+v", a.events, faults, e)
+	for events := range p.In {
+		for _, e := range events {
+			a.events++
+			// Nothing is imported, so a unit was running when it was first seen, or not.
+			if faults := e.Tally.Check(); faults != nil || e.Tally.Before != 0 && e.Tally.Before != 1 {
+				return fmt.Errorf("event %d: %q of %+v", a.events, faults, e)
+			}
 		}
 	}
 	return nil

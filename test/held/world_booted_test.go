@@ -30,17 +30,17 @@ const limit = 30 * time.Second
 type ledger struct {
 	mu      sync.Mutex
 	tallies map[string]count.Tally
-	changed chan struct{} // closed, and made anew, with each event
+	changed chan struct{} // closed, and made anew, with new ones
 }
 
 func (l *ledger) Run(ctx context.Context, p *pipeline.Port[count.Event, pipeline.None]) error {
 	for {
 		select {
-		case e, ok := <-p.In:
+		case events, ok := <-p.In:
 			if !ok {
 				return nil
 			}
-			l.keep(e)
+			l.keep(events)
 		case q := <-p.Probes:
 			q.Answer(pipeline.Answer{})
 		case <-ctx.Done():
@@ -49,10 +49,12 @@ func (l *ledger) Run(ctx context.Context, p *pipeline.Port[count.Event, pipeline
 	}
 }
 
-func (l *ledger) keep(e count.Event) {
+func (l *ledger) keep(events []count.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tallies[e.Tally.Unit] = e.Tally
+	for _, e := range events {
+		l.tallies[e.Tally.Unit] = e.Tally
+	}
 	close(l.changed)
 	l.changed = make(chan struct{})
 }

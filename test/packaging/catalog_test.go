@@ -54,24 +54,14 @@ func TestCatalog(t *testing.T) {
 type player []bus.Signal
 
 func (p player) Run(ctx context.Context, port *pipeline.Port[pipeline.None, bus.Signal]) error {
-	for _, signal := range p {
-		if err := port.Send(ctx, signal); err != nil {
-			return err
-		}
-	}
-	return nil
+	return port.Send(ctx, p...)
 }
 
 // teller is a source that sends events.
 type teller []count.Event
 
 func (e teller) Run(ctx context.Context, port *pipeline.Port[pipeline.None, count.Event]) error {
-	for _, event := range e {
-		if err := port.Send(ctx, event); err != nil {
-			return err
-		}
-	}
-	return nil
+	return port.Send(ctx, e...)
 }
 
 // least are events with no more than each kind has at least.
