@@ -11,7 +11,7 @@ import (
 // stages have to fall behind for it to fill.
 const backlogBytes = 2 << 20
 
-// itemCost is what an item costs beside its body, in bytes.
+// itemCost is what an item costs beside what was read, in bytes.
 const itemCost = 128
 
 // Kind says what an Item is.
@@ -38,6 +38,8 @@ type Item struct {
 	Serial uint32
 	Nobody bool
 	Err    error // of a Reply or of Lost
+
+	cost int // bytes that it keeps in memory
 }
 
 // backlog is the bounded queue between the reading of the socket, which never
@@ -47,6 +49,7 @@ type backlog struct {
 
 	mu      sync.Mutex
 	items   []Item
+	spare   []Item // the ones before; who got them has done with them
 	bytes   int
 	dropped map[string]int // signals per unit that did not fit
 }
@@ -55,31 +58,35 @@ func newBacklog() *backlog {
 	return &backlog{ready: make(chan struct{}, 1), dropped: make(map[string]int)}
 }
 
-// put adds an item, or drops a signal that would exceed the bound and
-// remembers whose it was. Anything but a signal always fits: the source asked
-// for it, or there is one of it.
-func (b *backlog) put(it Item) {
+// put adds items, and reports whether more than half of the bound waits. Signals that
+// would exceed it are dropped, and it is remembered whose they were. Anything but a
+// signal always fits: the source asked for it, or there is one of it.
+func (b *backlog) put(items []Item) (much bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	cost := itemCost + len(it.Body)
-	// Once one signal of a unit is dropped, those after it are no use either.
-	if it.Kind == Signal && (b.bytes+cost > backlogBytes || b.dropped[it.Unit] > 0) {
-		b.dropped[it.Unit]++
-	} else {
+	for _, it := range items {
+		// Once one signal of a unit is dropped, those after it are no use either.
+		if it.Kind == Signal && (b.bytes+it.cost > backlogBytes || b.dropped[it.Unit] > 0) {
+			b.dropped[it.Unit]++
+			continue
+		}
 		b.items = append(b.items, it)
-		b.bytes += cost
+		b.bytes += it.cost
 	}
 	select {
 	case b.ready <- struct{}{}:
 	default:
 	}
+	return b.bytes > backlogBytes/2
 }
 
-// get takes everything that waits. dropped is what was lost after it.
+// get takes everything that waits, which is the caller's until it gets more. dropped
+// is what was lost after it.
 func (b *backlog) get() (items []Item, dropped map[string]int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	items, b.items, b.bytes = b.items, nil, 0
+	items, b.items, b.bytes = b.items, b.spare[:0], 0
+	b.spare = items
 	if len(b.dropped) > 0 {
 		dropped, b.dropped = b.dropped, make(map[string]int)
 	}

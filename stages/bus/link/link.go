@@ -4,7 +4,6 @@
 package link
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/binary"
@@ -47,7 +46,7 @@ const (
 // and puts them into the backlog. Their order is what makes a snapshot
 // comparable with the signals around it.
 type Link struct {
-	socket  net.Conn
+	socket  *net.UnixConn
 	writing sync.Mutex
 	serial  uint32 // the next one
 	backlog *backlog
@@ -56,8 +55,10 @@ type Link struct {
 
 	// Known to the reading goroutine, godbus's, alone.
 	begun atomic.Bool // authenticated: messages from here on
-	in    *bufio.Reader
-	pass  int // bytes that are still godbus's of the message being read
+	in    *inlet
+	taken []Item // off the stream, and not in the backlog yet
+	past  int    // bytes that came since the last of them
+	pass  int    // bytes that are still godbus's of the message being read
 	gauge gauge
 	owner []byte // unique name of PID 1
 }
@@ -68,15 +69,18 @@ type Link struct {
 // another goroutine until Close.
 func Open(units func(objectPath []byte) (unit string, ok bool), refused *atomic.Uint64) (*Link, error) {
 	l := &Link{serial: firstSerial, backlog: newBacklog(), units: units, refused: refused}
-	network, addr, err := address()
+	addr, err := address()
 	if err != nil {
 		return nil, err
 	}
-	l.socket, err = net.DialTimeout(network, addr, openLimit)
+	socket, err := net.DialTimeout("unix", addr, openLimit)
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to the system bus: %w", err)
 	}
-	l.in = bufio.NewReaderSize(l.socket, readBuffer)
+	l.socket = socket.(*net.UnixConn)
+	if l.in, err = newInlet(l.socket, l.handOver); err != nil {
+		return nil, err
+	}
 	l.socket.SetDeadline(time.Now().Add(openLimit))
 	if err := l.greet(); err != nil {
 		l.Close()
@@ -109,15 +113,16 @@ func (l *Link) greet() error {
 // Ready holds a token while there is something to Get.
 func (l *Link) Ready() <-chan struct{} { return l.backlog.ready }
 
-// Get returns all that was received since the last Get, and how many signals
-// of which units came behind it but did not fit into the backlog.
+// Get returns all that was received since the last Get, which is the caller's until
+// the next, and how many signals of which units came behind it but did not fit into
+// the backlog.
 func (l *Link) Get() (items []Item, dropped map[string]int) { return l.backlog.get() }
 
 // Close closes the socket; the reading goroutine then ends.
 func (l *Link) Close() error { return l.socket.Close() }
 
-// address returns the network and address of the system bus.
-func address() (network, addr string, err error) {
+// address returns the address of the system bus.
+func address() (string, error) {
 	list := cmp.Or(os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"), defaultAddress)
 	for entry := range strings.SplitSeq(list, ";") {
 		kind, params, _ := strings.Cut(entry, ":")
@@ -127,13 +132,13 @@ func address() (network, addr string, err error) {
 			switch {
 			case err != nil || kind != "unix":
 			case key == "path":
-				return "unix", value, nil
+				return value, nil
 			case key == "abstract":
-				return "unix", "@" + value, nil
+				return "@" + value, nil
 			}
 		}
 	}
-	return "", "", fmt.Errorf("cannot use DBUS_SYSTEM_BUS_ADDRESS=%q: it names no unix socket", list)
+	return "", fmt.Errorf("cannot use DBUS_SYSTEM_BUS_ADDRESS=%q: it names no unix socket", list)
 }
 
 // Write is godbus's way to the socket, a whole message (or line of the

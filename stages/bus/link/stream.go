@@ -5,17 +5,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"time"
+	"runtime"
 
 	"service-monitor/stages/bus/wire"
 )
 
 const (
-	readBuffer = 64 << 10
-	maxHeader  = 16 << 10 // a longer header is refused unread
-	maxBody    = 1 << 20  // likewise a longer body of a signal
-	maxReply   = 16 << 20 // and of a reply
+	maxHeader = 16 << 10 // a longer header is refused unread
+	maxBody   = 1 << 20  // likewise a longer body of a signal
+	maxReply  = 16 << 20 // and of a reply
 )
 
 // The bus keeps what we have not read yet, up to some limit: dbus-daemon 127 MiB,
@@ -43,7 +41,8 @@ func (l *Link) Read(b []byte) (int, error) {
 	}
 	for l.pass == 0 {
 		if err := l.next(); err != nil {
-			l.backlog.put(Item{Kind: Lost, Err: err})
+			l.add(Item{Kind: Lost, Err: err})
+			l.handOver()
 			return 0, err
 		}
 	}
@@ -54,7 +53,7 @@ func (l *Link) Read(b []byte) (int, error) {
 
 // next takes one message off the stream, or leaves it to godbus in l.pass.
 func (l *Link) next() error {
-	head, err := l.in.Peek(wire.FixedHeader)
+	head, err := l.in.peek(wire.FixedHeader)
 	if err != nil {
 		return err
 	}
@@ -68,7 +67,7 @@ func (l *Link) next() error {
 	if p.Header > maxHeader {
 		return l.refuse(p.Header + p.Body)
 	}
-	head, err = l.in.Peek(p.Header)
+	head, err = l.in.peek(p.Header)
 	if err != nil {
 		return err
 	}
@@ -119,7 +118,7 @@ func (l *Link) takeSignal(p wire.Prefix, h wire.Header) error {
 		body, err := l.body(p)
 		r := wire.NewReader(body, p.Order)
 		if err == nil && r.Uint32() == 0 && r.Done() {
-			l.backlog.put(Item{Kind: Reloaded})
+			l.add(Item{Kind: Reloaded})
 		}
 		return err
 	case string(h.Interface) != Properties || string(h.Member) != "PropertiesChanged":
@@ -134,20 +133,21 @@ func (l *Link) takeSignal(p wire.Prefix, h wire.Header) error {
 	}
 	body, err := l.body(p)
 	if err == nil {
-		l.backlog.put(Item{Kind: Signal, Unit: unit, Body: body, Order: p.Order, Time: time.Now()})
+		l.in.pace.now++
+		l.add(Item{Kind: Signal, Unit: unit, Body: body, Order: p.Order, Time: l.in.at})
 	}
 	return err
 }
 
 // takeReply takes the reply to a request of ours.
 func (l *Link) takeReply(p wire.Prefix, h wire.Header) error {
-	it := Item{Kind: Reply, Serial: h.ReplySerial, Order: p.Order, Time: time.Now()}
+	it := Item{Kind: Reply, Serial: h.ReplySerial, Order: p.Order, Time: l.in.at}
 	if p.Body > maxReply {
 		it.Err = fmt.Errorf("reply of %d bytes is too long", p.Body)
-		l.backlog.put(it)
+		l.add(it)
 		return l.refuse(p.Header + p.Body)
 	}
-	// Of the header nothing is left once the body is read.
+	// The header is valid until the body is read.
 	failed, named := p.Type == wire.Error, string(h.Signature) == "s"
 	nobody, already := nobody(h.ErrorName), string(h.ErrorName) == Systemd+".AlreadySubscribed"
 	body, err := l.body(p)
@@ -170,7 +170,7 @@ func (l *Link) takeReply(p wire.Prefix, h wire.Header) error {
 	default:
 		it.Body = body
 	}
-	l.backlog.put(it)
+	l.add(it)
 	return nil
 }
 
@@ -180,7 +180,7 @@ func (l *Link) ownerChanged(body []byte, order binary.ByteOrder) {
 	if r.Done() && string(name) == Systemd {
 		l.owner = bytes.Clone(owner)
 		if len(owner) > 0 {
-			l.backlog.put(Item{Kind: NewOwner})
+			l.add(Item{Kind: NewOwner})
 		}
 	}
 }
@@ -197,17 +197,33 @@ func nobody(name []byte) bool {
 
 // body consumes the message whose header was peeked at and returns its body.
 func (l *Link) body(p wire.Prefix) ([]byte, error) {
-	if _, err := l.in.Discard(p.Header); err != nil {
+	if err := l.in.skip(p.Header); err != nil {
 		return nil, err
 	}
-	body := make([]byte, p.Body)
-	_, err := io.ReadFull(l.in, body)
-	return body, err
+	return l.in.take(p.Body)
 }
 
-func (l *Link) skip(size int) error {
-	_, err := l.in.Discard(size)
-	return err
+func (l *Link) skip(size int) error { return l.in.skip(size) }
+
+// add adds what was taken off the stream to what is handed over next.
+func (l *Link) add(it Item) {
+	it.cost = itemCost + len(it.Body) + min(l.past-len(it.Body), readBuffer) // a body keeps the buffer in which it lies
+	l.past = 0
+	l.taken = append(l.taken, it)
+}
+
+// handOver puts what was taken off the stream into the backlog. If much waits there,
+// the source has its turn before more is read.
+func (l *Link) handOver() {
+	if len(l.taken) == 0 {
+		return
+	}
+	much := l.backlog.put(l.taken)
+	clear(l.taken)
+	l.taken = l.taken[:0]
+	if much {
+		runtime.Gosched()
+	}
 }
 
 func (l *Link) refuse(size int) error {
@@ -225,6 +241,7 @@ type gauge struct {
 // measure takes in that a message of so many bytes is there. An error means that
 // what comes behind it must not be believed to be all.
 func (l *Link) measure(size int) error {
+	l.past += size
 	l.gauge.read += size
 	switch {
 	case l.gauge.read > maxQueued && l.gauge.asked:

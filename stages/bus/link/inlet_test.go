@@ -1,0 +1,120 @@
+package link
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// connected returns an inlet and the other end of its socket.
+func connected(t *testing.T) (*inlet, net.Conn) {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ends [2]net.Conn
+	for i, fd := range pair {
+		file := os.NewFile(uintptr(fd), "")
+		if ends[i], err = net.FileConn(file); err != nil {
+			t.Fatal(err)
+		}
+		file.Close()
+		t.Cleanup(func() { ends[i].Close() })
+	}
+	in, err := newInlet(ends[0].(*net.UnixConn), func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in, ends[1]
+}
+
+// TestInlet takes a stream off in every way, and wants what was taken for good to be
+// what was sent, when all is over.
+func TestInlet(t *testing.T) {
+	in, bus := connected(t)
+	random := rand.NewChaCha8([32]byte{1})
+	sent := make([]byte, 8<<20)
+	random.Read(sent)
+	go func() {
+		defer bus.Close()
+		for rest := sent; len(rest) > 0; {
+			n := min(1+rand.N(100_000), len(rest))
+			if _, err := bus.Write(rest[:n]); err != nil {
+				t.Error(err)
+				return
+			}
+			rest = rest[n:]
+		}
+	}()
+	type piece struct {
+		at   int
+		body []byte
+	}
+	var kept []piece
+	at := 0
+	for ways := rand.New(random); ; {
+		n := 1 + ways.IntN(3000)
+		if ways.IntN(50) == 0 {
+			n = 1 + ways.IntN(3*readBuffer) // more than is read at once
+		}
+		if n > len(sent)-at {
+			break
+		}
+		switch ways.IntN(4) {
+		case 0:
+			b, err := in.peek(n)
+			if err != nil || !bytes.Equal(b, sent[at:at+n]) {
+				t.Fatalf("peeked at %d bytes at %d: %v", n, at, err)
+			}
+		case 1:
+			b, err := in.take(n)
+			if err != nil || len(b) != n {
+				t.Fatalf("took %d of %d bytes at %d: %v", len(b), n, at, err)
+			}
+			kept = append(kept, piece{at, b})
+			at += n
+		case 2:
+			if err := in.skip(n); err != nil {
+				t.Fatal(err)
+			}
+			at += n
+		default:
+			b := make([]byte, n)
+			n, err := in.Read(b)
+			if err != nil || !bytes.Equal(b[:n], sent[at:at+n]) {
+				t.Fatalf("read %d bytes at %d: %v", n, at, err)
+			}
+			at += n
+		}
+	}
+	for _, p := range kept {
+		if !bytes.Equal(p.body, sent[p.at:p.at+len(p.body)]) {
+			t.Errorf("what was taken at %d is not what was sent", p.at)
+		}
+	}
+	if _, err := in.take(len(sent) - at + 1); !errors.Is(err, io.EOF) {
+		t.Errorf("behind the end: %v", err)
+	}
+}
+
+// A large message does not keep the buffer of its size for those that follow.
+func TestInletGivesALargeBufferBack(t *testing.T) {
+	in, bus := connected(t)
+	go func() { bus.Write(make([]byte, 4<<20+1)) }()
+	if _, err := in.take(4 << 20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.take(1); err != nil {
+		t.Fatal(err)
+	}
+	if len(in.buf) > readBuffer {
+		t.Errorf("the buffer has %d bytes", len(in.buf))
+	}
+}
