@@ -149,12 +149,26 @@ func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
 	return nil
 }
 
+// wanted are the properties that a Snapshot has.
+var wanted = set("Id", "LoadState", "ActiveState", "SubState", "InvocationID", stateChange, "LogLevelMax",
+	"Result", "NRestarts", "ExecMainCode", "ExecMainStatus")
+
+func set(keys ...string) map[string]bool {
+	set := make(map[string]bool)
+	for _, key := range keys {
+		set[key] = true
+	}
+	return set
+}
+
 func (s *Stage) snapshot(ctx context.Context, p *port, unit string, it link.Item) error {
 	s.asked--
 	if _, ok := s.watch.Load().Known(unit); !ok {
 		return nil // removed by a reload meanwhile
 	}
-	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Clock: history.Clock()}}
+	// Of 14 KB little is wanted, and for as long as the journal is read it is held.
+	body := wire.Pick(it.Body, it.Order, func(key []byte) bool { return wanted[string(key)] })
+	out := Signal{Kind: Snapshot, Unit: unit, Body: body, Order: it.Order, Time: it.Time, Account: Account{Clock: history.Clock()}}
 	if name := glimpse(out).name; it.Err == nil && name != unit && name != "" {
 		if known, err := s.alias(unit, name); !known {
 			return s.failed(p, err)

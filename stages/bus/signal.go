@@ -13,11 +13,11 @@ type Kind uint8
 // The kinds of Signal.
 const (
 	Changed   Kind = iota // PropertiesChanged: the body is sa{sv}as
-	Snapshot              // all properties of the unit: the body is a{sv}
+	Snapshot              // those properties of the unit that matter: the body is a{sv}
 	Missing               // systemd refuses to show the unit; no body
 	Forgotten             // the unit is no longer monitored; no body
 	Past                  // what the journal tells of a time when nobody watched; no body
-	Checked               // all properties, of which all changes were handed on; the body is a{sv}
+	Checked               // a Snapshot, of whose changes all were handed on
 	Unchanged             // nothing happened to the unit, and the journal tells nothing of it; no body
 )
 
