@@ -115,7 +115,7 @@ func (b *bench) reporter(load, of string, c contestant) func(string, float64) {
 // tell prints the table and writes the report and the plots.
 func (b *bench) tell(ctx context.Context, daemon string) error {
 	figures := b.results.Figures()
-	verdicts := result.Judge(figures, monitor, targets)
+	verdicts := result.Judge(figures, []string{monitor}, targets)
 	if err := result.Table(os.Stdout, figures); err != nil {
 		return err
 	}

@@ -23,8 +23,12 @@ type Figure struct {
 	Median     float64   `json:"median"`
 	Min        float64   `json:"min"`
 	Max        float64   `json:"max"`
-	// Ratio is to the median of the floor, and 0 where that has none or it is 0.
-	Ratio float64 `json:"ratio,omitempty"`
+	// Ratio is to the median of the floor, and 0 where that has none or it is 0. Its
+	// spread is that of the rounds, each to the floor's of the same round; 0 where not
+	// every round has both.
+	Ratio    float64 `json:"ratio,omitempty"`
+	RatioMin float64 `json:"ratio_min,omitempty"`
+	RatioMax float64 `json:"ratio_max,omitempty"`
 }
 
 type key struct{ load, of, name, contestant string }
@@ -47,23 +51,43 @@ func (s *Set) Add(load, of, name, contestant string, value float64) {
 	s.values[k] = append(s.values[k], value)
 }
 
+// Join adds all that another set has.
+func (s *Set) Join(other *Set) {
+	for _, k := range other.order {
+		for _, v := range other.values[k] {
+			s.Add(k.load, k.of, k.name, k.contestant, v)
+		}
+	}
+}
+
 // Figures returns all figures.
 func (s *Set) Figures() []Figure {
 	all := make([]Figure, 0, len(s.order))
 	for _, k := range s.order {
 		f := summary(k, s.values[k])
-		if of := median(s.values[key{k.load, k.of, k.name, Floor}]); of > 0 && k.contestant != Floor {
-			f.Ratio = f.Median / of
+		if k.contestant != Floor {
+			f.compare(s.values[key{k.load, k.of, k.name, Floor}])
 		}
 		all = append(all, f)
 	}
 	return all
 }
 
-// Median is that of one figure, and false where there is none.
-func (s *Set) Median(load, of, name, contestant string) (float64, bool) {
-	values := s.values[key{load, of, name, contestant}]
-	return median(values), len(values) > 0
+// compare fills in the ratios to what the floor has.
+func (f *Figure) compare(floors []float64) {
+	of := median(floors)
+	if of <= 0 {
+		return
+	}
+	f.Ratio = f.Median / of
+	if len(floors) != len(f.Values) || slices.Min(floors) <= 0 {
+		return
+	}
+	ratios := make([]float64, len(floors))
+	for round, v := range f.Values {
+		ratios[round] = v / floors[round]
+	}
+	f.RatioMin, f.RatioMax = slices.Min(ratios), slices.Max(ratios)
 }
 
 func summary(k key, values []float64) Figure {
@@ -96,9 +120,10 @@ func Quantile(values []float64, q float64) float64 {
 
 // A Report is what is written as JSON.
 type Report struct {
-	About   map[string]string `json:"about"`
-	Figures []Figure          `json:"figures"`
-	Targets []Verdict         `json:"targets"`
+	About   map[string]string  `json:"about"`
+	Seconds map[string]float64 `json:"seconds"` // that each load took
+	Figures []Figure           `json:"figures"`
+	Targets []Verdict          `json:"targets"`
 }
 
 // Write writes it to a file.

@@ -65,6 +65,9 @@ func cell(f Figure) string {
 		text += " ×>999"
 	case f.Ratio > 0:
 		text += fmt.Sprintf(" ×%.2f", f.Ratio)
+		if f.RatioMin != f.RatioMax {
+			text += fmt.Sprintf(" (%.2f to %.2f)", f.RatioMin, f.RatioMax)
+		}
 	}
 	return text
 }

@@ -3,6 +3,7 @@ package result
 import (
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 )
 
@@ -10,42 +11,77 @@ import (
 // at most so much, or at most so many times the floor's.
 type Target struct {
 	Load, Case, Figure string // an empty Case is every one
+	Contestant         string // who is to be in all cases; empty for all that are judged
 	AtMost             float64
-	OfFloor            float64 // 0 where AtMost counts
+	OfFloor            float64 // 0 where AtMost counts alone
+	Either             bool    // one of AtMost and OfFloor will do
 	Always             bool    // in each round, not by the median
 }
 
 // A Verdict is what has become of a target in one case.
 type Verdict struct {
-	Load   string  `json:"load"`
-	Case   string  `json:"case"`
-	Figure string  `json:"figure"`
-	Want   float64 `json:"at_most"`
-	Floors bool    `json:"times_floor"`
-	Got    float64 `json:"got"`
-	Met    bool    `json:"met"`
+	Load       string  `json:"load"`
+	Case       string  `json:"case"`
+	Contestant string  `json:"contestant"`
+	Figure     string  `json:"figure"`
+	Want       float64 `json:"at_most"`
+	Floors     bool    `json:"times_floor"`
+	Got        float64 `json:"got"`
+	Min        float64 `json:"min"` // of all rounds; 0 to 0 where nobody knows
+	Max        float64 `json:"max"`
+	Missing    bool    `json:"missing,omitempty"` // the case was run and has no such figure
+	Met        bool    `json:"met"`
 }
 
-// Judge compares the figures of a contestant with targets. A target of which there
-// is no figure has no verdict.
-func Judge(figures []Figure, contestant string, targets []Target) (verdicts []Verdict) {
+// Judge compares the figures of contestants with targets. A target of which no case
+// was run has no verdict.
+func Judge(figures []Figure, contestants []string, targets []Target) (verdicts []Verdict) {
 	for _, t := range targets {
-		for _, f := range figures {
-			if f.Contestant != contestant || f.Load != t.Load || f.Name != t.Figure || t.Case != "" && t.Case != f.Case {
-				continue
+		for _, c := range contestants {
+			if t.Contestant == "" || t.Contestant == c {
+				verdicts = append(verdicts, t.judge(figures, c)...)
 			}
-			v := Verdict{Load: f.Load, Case: f.Case, Figure: f.Name, Want: t.AtMost, Got: f.Median}
-			if t.OfFloor > 0 {
-				v.Want, v.Floors, v.Got = t.OfFloor, true, f.Ratio
-			}
-			if t.Always {
-				v.Got = f.Max
-			}
-			v.Met = v.Got <= v.Want
-			verdicts = append(verdicts, v)
 		}
 	}
 	return verdicts
+}
+
+// judge gives a verdict on each case that a contestant was in, or was to be.
+func (t Target) judge(figures []Figure, contestant string) (verdicts []Verdict) {
+	var cases []string
+	found := map[string]Figure{}
+	for _, f := range figures {
+		if f.Load != t.Load || t.Case != "" && t.Case != f.Case || t.Contestant == "" && f.Contestant != contestant {
+			continue
+		}
+		if !slices.Contains(cases, f.Case) {
+			cases = append(cases, f.Case)
+		}
+		if f.Name == t.Figure && f.Contestant == contestant {
+			found[f.Case] = f
+		}
+	}
+	for _, of := range cases {
+		f, ok := found[of]
+		v := t.verdict(f)
+		v.Load, v.Case, v.Contestant, v.Figure = t.Load, of, contestant, t.Figure
+		v.Missing = !ok || v.Floors && f.Ratio == 0 && f.Median > 0 // or the floor's is
+		v.Met = v.Met && !v.Missing
+		verdicts = append(verdicts, v)
+	}
+	return verdicts
+}
+
+func (t Target) verdict(f Figure) Verdict {
+	v := Verdict{Want: t.AtMost, Got: f.Median, Min: f.Min, Max: f.Max}
+	if t.OfFloor > 0 && (!t.Either || f.Median > t.AtMost && f.Ratio > 0) {
+		v = Verdict{Want: t.OfFloor, Floors: true, Got: f.Ratio, Min: f.RatioMin, Max: f.RatioMax}
+	}
+	if t.Always {
+		v.Got = f.Max
+	}
+	v.Met = v.Got <= v.Want
+	return v
 }
 
 // Verdicts prints them.
@@ -53,14 +89,38 @@ func Verdicts(w io.Writer, verdicts []Verdict) error {
 	fmt.Fprintf(w, "\ntargets\n")
 	out := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	for _, v := range verdicts {
-		met, times := "met", ""
-		if !v.Met {
-			met = "NOT MET"
-		}
+		times := ""
 		if v.Floors {
 			times = "×"
 		}
-		fmt.Fprintf(out, "  %s: %s\t%s\t%s%s\tat most %s%s\t%s\n", v.Load, v.Case, v.Figure, times, number(v.Got), times, number(v.Want), met)
+		fmt.Fprintf(out, "  %s: %s\t%s\t%s\t%s\tat most %s%s\t%s\n", v.Load, v.Case, v.Contestant, v.Figure, v.got(times), times, number(v.Want), v.outcome())
 	}
 	return out.Flush()
+}
+
+func (v Verdict) got(times string) string {
+	switch {
+	case v.Missing:
+		return "-"
+	case v.Min == v.Max:
+		return times + number(v.Got)
+	}
+	return fmt.Sprintf("%s%s (%s to %s)", times, number(v.Got), number(v.Min), number(v.Max))
+}
+
+// outcome says by how much.
+func (v Verdict) outcome() string {
+	off := number(v.Got - v.Want)
+	if v.Want > 0 {
+		off = fmt.Sprintf("%.0f %%", 100*(v.Got/v.Want-1))
+	}
+	switch {
+	case v.Missing:
+		return "NOT MET: no figure"
+	case !v.Met:
+		return "NOT MET by " + off
+	case v.Want > 0:
+		return fmt.Sprintf("met, %.0f %% of it", 100*v.Got/v.Want)
+	}
+	return "met"
 }
