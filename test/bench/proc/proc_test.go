@@ -47,8 +47,8 @@ func TestCPU(t *testing.T) {
 func TestChildCPU(t *testing.T) {
 	p := start(t, "( "+burn+" )")
 	own := p.Stop()
-	if p.Children() < tick || own > p.Children() {
-		t.Errorf("%v of its own and %v of its children", own, p.Children())
+	if p.Children() < tick || own > p.Children() || p.ChildCPU() < tick || p.ChildCPU() > p.Children()+tick {
+		t.Errorf("%v of its own and %v (%v) of its children", own, p.Children(), p.ChildCPU())
 	}
 }
 

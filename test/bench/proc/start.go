@@ -19,8 +19,9 @@ type Process struct {
 	Pid   int
 	Begun time.Time // just before it was forked
 	done  chan struct{}
-	usage syscall.Rusage // once done
-	child time.Duration  // processor time of its children that are done, once it is
+	// Processor time, once done.
+	own, children time.Duration
+	ticks         time.Duration // what ChildCPU told last
 }
 
 // Start runs a command in the mount and PID namespace of the process leader, or
@@ -69,12 +70,14 @@ func (p *Process) run(leader int, cmd *exec.Cmd, started chan<- error) {
 		return
 	}
 	defer close(p.done)
-	// While it is a zombie, /proc still tells its children's part.
+	// What wait(2) tells is the sum with its children. While it is a zombie, its clock
+	// still tells its own part, and /proc the other.
 	for unix.Waitid(unix.P_PID, p.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 	}
-	p.child = p.ChildCPU()
+	p.own, p.ticks = p.CPU(), p.ChildCPU()
 	_ = cmd.Wait() // how it ended is in its output, if it matters
-	p.usage = *cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	p.children = max(0, time.Duration(usage.Utime.Nano()+usage.Stime.Nano())-p.own)
 }
 
 // enter puts the calling thread into the namespaces of a process.
@@ -128,12 +131,11 @@ func (p *Process) Stop() time.Duration {
 		_ = syscall.Kill(p.Pid, syscall.SIGKILL)
 		<-p.done
 	}
-	total := time.Duration(p.usage.Utime.Nano() + p.usage.Stime.Nano())
-	return total - p.child
+	return p.own
 }
 
 // Children is the processor time of its children, once it was stopped.
-func (p *Process) Children() time.Duration { return p.child }
+func (p *Process) Children() time.Duration { return p.children }
 
 // stopLimit is more than any contestant takes.
 const stopLimit = 20 * time.Second
