@@ -189,6 +189,9 @@ func started(text, unit string) bool {
 	return false
 }
 
+// isFirst reports whether a line tells a state before which none was known.
+func isFirst(line string) bool { return strings.Contains(line, ": - ->") }
+
 // log is the text of the log and of what was rotated away and kept, oldest first.
 func (r *run) log() string {
 	files, _ := filepath.Glob(r.file(logName + "*"))

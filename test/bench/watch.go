@@ -13,6 +13,7 @@ import (
 
 // A watcher notes when lines of starts come into a log.
 type watcher struct {
+	path   string
 	log    *os.File
 	events *os.File // of inotify(7)
 	wanted string   // is in the lines that count, with what follows
@@ -22,21 +23,22 @@ type watcher struct {
 }
 
 // watch watches the log of a run, which is there, for starts of units whose names
-// begin with a prefix.
+// begin with a prefix. What is watched is the directory, since the log may be
+// rotated.
 func (r *run) watch(prefix string) (*watcher, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch files: %w", err)
 	}
-	w := &watcher{events: os.NewFile(uintptr(fd), "inotify"), wanted: prefix, done: make(chan struct{})}
-	if w.log, err = os.OpenFile(r.file(logName), os.O_RDONLY|os.O_CREATE, 0o644); err != nil {
+	w := &watcher{path: r.file(logName), events: os.NewFile(uintptr(fd), "inotify"), wanted: prefix, done: make(chan struct{})}
+	if w.log, err = os.OpenFile(w.path, os.O_RDONLY|os.O_CREATE, 0o644); err != nil {
 		return nil, err
 	}
 	if _, err := w.log.Seek(0, io.SeekEnd); err != nil {
 		return nil, err
 	}
-	if _, err := unix.InotifyAddWatch(fd, r.file(logName), unix.IN_MODIFY); err != nil {
-		return nil, fmt.Errorf("cannot watch %s: %w", r.file(logName), err)
+	if _, err := unix.InotifyAddWatch(fd, r.dir, unix.IN_MODIFY|unix.IN_CREATE); err != nil {
+		return nil, fmt.Errorf("cannot watch %s: %w", r.dir, err)
 	}
 	go w.run()
 	return w, nil
@@ -49,10 +51,31 @@ func (w *watcher) run() {
 		if _, err := w.events.Read(buf); err != nil {
 			return
 		}
-		at := monotonic()
-		n, _ := io.ReadFull(w.log, buf)
-		w.take(buf[:n], at)
+		w.look()
 	}
+}
+
+// look takes all that is new.
+func (w *watcher) look() {
+	w.drain()
+	now, err := os.Stat(w.path)
+	if err != nil {
+		return // it is being rotated
+	}
+	if last, err := w.log.Stat(); err != nil || os.SameFile(now, last) {
+		return
+	}
+	w.drain() // what came before the new file was there
+	if next, err := os.Open(w.path); err == nil {
+		w.log.Close()
+		w.log = next
+		w.drain()
+	}
+}
+
+func (w *watcher) drain() {
+	text, _ := io.ReadAll(w.log)
+	w.take(text, monotonic())
 }
 
 func (w *watcher) take(text []byte, at time.Duration) {
@@ -60,17 +83,18 @@ func (w *watcher) take(text []byte, at time.Duration) {
 	whole := bytes.LastIndexByte(w.rest, '\n') + 1
 	for line := range strings.Lines(string(w.rest[:whole])) {
 		// What the first change shows of a unit that ran already is no start.
-		if strings.Contains(line, w.wanted) && strings.Contains(line, "-> active ") && !strings.Contains(line, ": - ->") {
+		if strings.Contains(line, w.wanted) && strings.Contains(line, "-> active ") && !isFirst(line) {
 			w.told = append(w.told, at)
 		}
 	}
 	w.rest = w.rest[whole:]
 }
 
-// stop returns when each line came.
+// stop returns when each line came. Of one that is there, the event may not be.
 func (w *watcher) stop() []time.Duration {
 	w.events.Close()
 	<-w.done
+	w.look()
 	w.log.Close()
 	return w.told
 }
