@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 )
 
@@ -26,8 +27,9 @@ const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Con
 // A privateBus is a dbus-daemon with the limits of a system bus and nobody on it.
 type privateBus struct {
 	cmd     *exec.Cmd
-	socket  string // as we see it
-	address string // as the machine sees it
+	done    chan struct{} // closed when it has ended
+	socket  string        // as we see it
+	address string        // as the machine sees it
 }
 
 // bus starts one whose socket the machine sees.
@@ -38,7 +40,7 @@ func (s *site) bus() (*privateBus, error) {
 		return nil, err
 	}
 	name := fmt.Sprintf("bus-%d", s.runs)
-	b := &privateBus{socket: filepath.Join(dir, name), address: "unix:path=/var/bench/" + name}
+	b := &privateBus{done: make(chan struct{}), socket: filepath.Join(dir, name), address: "unix:path=/var/bench/" + name}
 	config := filepath.Join(dir, name+".conf")
 	if err := os.WriteFile(config, fmt.Appendf(nil, busConfig, b.socket), 0o644); err != nil {
 		return nil, err
@@ -49,7 +51,9 @@ func (s *site) bus() (*privateBus, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.cmd.Start(); err != nil {
+	started := make(chan error)
+	go b.run(started)
+	if err := <-started; err != nil {
 		return nil, err
 	}
 	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil { // it listens once it has told where
@@ -59,9 +63,22 @@ func (s *site) bus() (*privateBus, error) {
 	return b, nil
 }
 
+// run starts it and waits for it, in one thread: the kernel sends Pdeathsig when that
+// thread ends.
+func (b *privateBus) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := b.cmd.Start()
+	started <- err
+	if err == nil {
+		_ = b.cmd.Wait() // it was killed
+		close(b.done)
+	}
+}
+
 func (b *privateBus) pid() int { return b.cmd.Process.Pid }
 
 func (b *privateBus) close() {
 	_ = b.cmd.Process.Kill()
-	_ = b.cmd.Wait() // it was killed
+	<-b.done
 }
