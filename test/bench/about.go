@@ -51,7 +51,7 @@ func (b *bench) sizes(daemon string) {
 	}
 	size(daemon, "binary MB", monitor)
 	for _, c := range b.contestants {
-		if c.name != monitor {
+		if c.program != monitor {
 			size(filepath.Join(b.out, c.name), "binary MB", c.name)
 		}
 	}

@@ -12,36 +12,51 @@ import (
 // binaries is where a machine has the contestants.
 const binaries = "/opt/bench"
 
-// names of contestants.
+// Names of programs, and of contestants. The daemon is several of these.
 const (
-	monitor = "monitor"
-	floor   = "floor"
+	monitor   = "monitor"            // as it is shipped
+	everyLine = "monitor-every-line" // with no line folded
+	unwatched = "monitor-unwatched"  // with no watchdog to serve
+	floor     = "floor"
 )
 
 // A contestant is a program that tells of changes of state.
 type contestant struct {
-	name string
+	name, program string
 	// argv runs it, with its files in dir. It is ready when it says so by
 	// sd_notify(3).
 	argv   func(dir string) []string
 	counts bool // into a state file
-	polls  bool // and so sees only what is there when it looks
+	loads  []string
+}
+
+// hasRounds reports whether a contestant is in every round: targets are of these.
+// The others run beside them, and less often.
+func (c contestant) hasRounds() bool { return c.program == monitor || c.program == floor }
+
+func daemon(name string, loads ...string) contestant {
+	return contestant{name: name, program: monitor, counts: true, loads: loads, argv: func(dir string) []string {
+		return []string{binaries + "/service-monitor", "--config", dir + "/config.json"}
+	}}
 }
 
 // onUnits is a contestant whose arguments are a file of units and a log file.
-func onUnits(name string, polls bool) contestant {
-	return contestant{name: name, polls: polls, argv: func(dir string) []string {
+func onUnits(name string, loads ...string) contestant {
+	return contestant{name: name, program: name, loads: loads, argv: func(dir string) []string {
 		return []string{binaries + "/" + name, dir + "/units", dir + "/" + logName}
 	}}
 }
 
+// Where lines are timed, each is wanted. And where units are few, more of their
+// lines would be folded than where they are many: growth would not be told from that.
 var contestants = []contestant{
-	{name: monitor, counts: true, argv: func(dir string) []string {
-		return []string{binaries + "/service-monitor", "--config", dir + "/config.json"}
-	}},
-	onUnits(floor, false),
-	onUnits("godbus", false),
-	onUnits("subscribe-units", true),
+	daemon(monitor, loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay),
+	daemon(everyLine, loadStorm, loadLatency, loadUnits, loadRates),
+	daemon(unwatched, loadIdle),
+	onUnits(floor, loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay, loadLatency, loadUnits, loadRates),
+	onUnits("godbus", loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay, loadLatency, loadUnits, loadRates),
+	// It polls, and so sees one state a second.
+	onUnits("subscribe-units", loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay),
 }
 
 // Files of a contestant, in its directory.
@@ -51,13 +66,12 @@ const (
 )
 
 // configure writes what a contestant reads, into its directory as we see it; the
-// machine sees it as dir. The daemon is as it is shipped, but for a load that wants
-// every line.
-func configure(here, dir string, units []string, everyLine bool) error {
+// machine sees it as dir.
+func (c contestant) configure(here, dir string, units []string) error {
 	settings := map[string]any{
 		"monitored_services": units, "log_file": dir + "/" + logName, "persistence_file": dir + "/" + stateName,
 	}
-	if everyLine {
+	if c.name == everyLine {
 		settings["fold_after"] = 0
 	}
 	config, err := json.Marshal(settings)

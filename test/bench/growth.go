@@ -14,6 +14,8 @@ import (
 const (
 	fixedRate  = 1000 // events per second
 	fixedUnits = 12
+	// slowRate and what is below it leave the processor to whoever else runs.
+	slowRate = 10
 )
 
 // growth measures how cost grows with the number of watched units, and with that of
@@ -26,69 +28,143 @@ func (b *bench) growth(ctx context.Context) error {
 	}
 	defer s.Close()
 	var errs []error
-	try := func(c contestant, n, rate int, load string, grown int) {
-		if ctx.Err() != nil {
-			return
+	for round := range b.plan.grows.all {
+		for _, c := range b.turns(loadUnits, round, b.plan.grows) {
+			errs = append(errs, b.growUnits(ctx, s, c))
 		}
-		if err := b.grow(ctx, s, c, n, rate, b.reporter(load, fmt.Sprint(grown), c)); err != nil {
-			errs = append(errs, fmt.Errorf("%s with %d: %w", load, grown, err))
-		}
-	}
-	for round := range b.plan.growRounds {
-		for _, c := range b.turns(round) {
-			if c.polls {
-				continue // it costs what there is to list, whatever happens
-			}
-			for _, n := range b.plan.growUnits {
-				try(c, n, fixedRate, loadUnits, n)
-			}
-			for _, rate := range b.plan.growRates {
-				try(c, fixedUnits, rate, loadRates, rate)
+		for _, rate := range b.plan.growRates {
+			if rate != fixedRate { // which was among the others
+				errs = append(errs, b.growRate(ctx, s, round, rate))
 			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// grow publishes events at a steady rate.
-func (b *bench) grow(ctx context.Context, s *site, c contestant, n, rate int, report func(string, float64)) error {
+// growUnits watches more and more units. Flat is what costs as much with the most of
+// them as with the fewest, in the same round.
+func (b *bench) growUnits(ctx context.Context, s *site, c contestant) error {
+	var all []growing
+	var errs []error
+	for _, n := range b.plan.growUnits {
+		g, err := b.grow(ctx, s, c, n, fixedRate)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%d units: %w", n, err))
+			continue
+		}
+		g.tell(b.reporter(loadUnits, fmt.Sprint(n), c), true)
+		if n == fixedUnits {
+			g.tell(b.reporter(loadRates, fmt.Sprint(fixedRate), c), false)
+		}
+		all = append(all, g)
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	few, many := all[0], all[len(all)-1]
+	report := b.reporter(loadGrown, fmt.Sprintf("%d to %d units", few.units, many.units), c)
+	report(rssPerUnit, (many.memory.Resident-few.memory.Resident)/float64(many.units-few.units))
+	report(cpuGrowth, float64(many.cost.all())/many.events/(float64(few.cost.all())/few.events))
+	if few, many := few.late(), many.late(); few.known && many.known {
+		report(latencyGrowth, many.p50/few.p50)
+	}
+	return nil
+}
+
+// growRate lets more and more events happen. Few of them are waited for by all
+// contestants side by side, each with a bus of its own.
+func (b *bench) growRate(ctx context.Context, s *site, round, rate int) error {
+	one := func(c contestant) func(*bench) error {
+		return func(b *bench) error {
+			g, err := b.grow(ctx, s, c, fixedUnits, rate)
+			if err != nil {
+				return fmt.Errorf("%d events a second: %w", rate, err)
+			}
+			g.tell(b.reporter(loadRates, fmt.Sprint(rate), c), false)
+			return nil
+		}
+	}
+	var errs []error
+	var all []func(*bench) error
+	for _, c := range b.turns(loadRates, round, b.plan.grows) {
+		if rate <= slowRate {
+			all = append(all, one(c))
+		} else {
+			errs = append(errs, one(c)(b))
+		}
+	}
+	return errors.Join(append(errs, b.together(all...))...)
+}
+
+// A growing is what one number of units or events has cost.
+type growing struct {
+	units         int
+	events        float64
+	cost          cost
+	stop          cost // with the save that was owed
+	bus           time.Duration
+	ready         time.Duration
+	memory        proc.Memory
+	told, entered []time.Duration
+}
+
+// grow publishes events at a steady rate. A save is due every ten seconds at the
+// most, so that what it costs is told apart, by the stop.
+func (b *bench) grow(ctx context.Context, s *site, c contestant, n, rate int) (growing, error) {
+	g := growing{units: n}
 	st, err := s.stage(n)
 	if err != nil {
-		return err
+		return g, err
 	}
 	defer st.close()
 	r, err := s.launch(c, st.units, launchOptions{bus: st.address})
 	if err != nil {
-		return err
+		return g, err
 	}
 	defer r.Stop()
-	rest := proc.MemoryOf(r.Pid)
+	if g.ready = r.ready; rate == fixedRate {
+		if g.memory, err = r.rested(ctx, b.plan.still); err != nil {
+			return g, err
+		}
+	}
 	w, err := r.watch("bench-")
 	if err != nil {
-		return err
+		return g, err
 	}
-	before, busBefore := r.CPU(), proc.CPU(st.pid())
+	before, busBefore := r.cost(), proc.CPU(st.pid())
 	// At a low rate it takes longer to see some starts, of which a restart has one.
 	span := max(b.plan.grow, time.Duration(3*st.systemd.Events())*time.Second/time.Duration(rate))
 	paced, cancel := context.WithTimeout(ctx, span)
 	sent, err := st.systemd.Pace(paced, time.Second/time.Duration(rate))
 	cancel()
 	if err != nil {
-		return err
+		return g, err
 	}
-	entered := st.systemd.Entered()
+	g.entered = st.systemd.Entered()
 	if err := st.systemd.Finish(); err != nil {
-		return err
+		return g, err
 	}
-	if err := r.awaitStart(ctx, publish.Last, func() {}); err != nil {
-		return err
+	if err := r.awaitStart(ctx, publish.Last); err != nil {
+		return g, err
 	}
-	events := float64(sent) / 2
-	report(cpuPerEvent, milliseconds(r.CPU()-before)/events)
-	report(busCPU, milliseconds(proc.CPU(st.pid())-busBefore)/events)
-	report(ready, milliseconds(r.ready))
-	report(rss, rest.Resident/1e6)
-	report(anonymous, rest.Anonymous/1e6)
+	g.events, g.cost, g.bus = float64(sent)/2, r.cost().minus(before), proc.CPU(st.pid())-busBefore
 	told := w.stop()
-	return reportLatency(told[:max(0, len(told)-1)], entered, report) // the last is Last's
+	g.told = told[:max(0, len(told)-1)] // the last is Last's
+	spent := r.cost().minus(r.began)
+	g.stop = r.end().minus(spent)
+	return g, nil
 }
+
+func (g *growing) tell(report func(string, float64), ofUnits bool) {
+	report(cpuPerEvent, milliseconds(g.cost.all())/g.events)
+	report(busCPU, milliseconds(g.bus)/g.events)
+	report(cpuToStop, milliseconds(g.stop.all()))
+	if ofUnits {
+		report(ready, milliseconds(g.ready))
+		report(rss, g.memory.Resident/1e6)
+		report(anonymous, g.memory.Anonymous/1e6)
+	}
+	g.late().tell(report)
+}
+
+func (g *growing) late() lateness { return newLateness(g.told, g.entered) }

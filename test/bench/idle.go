@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -31,57 +32,20 @@ func (r *run) syncs() (n int) {
 	return n
 }
 
-// idleUnits are n services that do nothing.
-func idleUnits(n int) (files map[string]string, names []string) {
+// idleSite boots a machine with n services that do nothing, all of which run.
+func (b *bench) idleSite(ctx context.Context, n int) (*site, []string, error) {
+	var names []string
 	for i := range n {
 		names = append(names, fmt.Sprintf("idle@%d.service", i))
 	}
-	return map[string]string{"idle@.service": "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"}, names
-}
-
-// idle is load 1: n services, and nothing happens. All contestants idle side by
-// side, once as they are and once with their calls of fsync(2) counted.
-func (b *bench) idle(ctx context.Context, n int) error {
-	files, names := idleUnits(n)
-	s, err := bootSite(ctx, b.binds, files)
+	s, err := bootSite(ctx, b.binds, map[string]string{"idle@.service": "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer s.Close()
 	if _, err := s.Run(ctx, append([]string{"systemctl", "start"}, names...)...); err != nil {
-		return err
+		return nil, nil, errors.Join(err, s.Close())
 	}
-	of := fmt.Sprintf("%d services", n)
-	for round := range b.plan.starts {
-		for _, c := range b.turns(round) {
-			if err := s.startTwice(c, names, b.reporter(loadIdle, of, c)); err != nil {
-				return err
-			}
-		}
-	}
-	for range b.plan.idleRounds {
-		if err := b.rest(ctx, s, of, names); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// startTwice measures a start with no files, and one with those of the first.
-func (s *site) startTwice(c contestant, units []string, report func(string, float64)) error {
-	first, err := s.launch(c, units, launchOptions{})
-	if err != nil {
-		return err
-	}
-	first.Stop()
-	again, err := s.launch(c, units, launchOptions{again: first})
-	if err != nil {
-		return err
-	}
-	again.Stop()
-	report(ready, milliseconds(first.ready))
-	report(readyAgain, milliseconds(again.ready))
-	return nil
+	return s, names, nil
 }
 
 // A resting contestant is one whose cost at rest is measured.
@@ -91,33 +55,51 @@ type resting struct {
 	calls, diskings int
 }
 
-// rest lets all contestants rest for a while.
-func (b *bench) rest(ctx context.Context, s *site, of string, units []string) error {
+// idles is load 1: services, and nothing happens. The machines rest side by side.
+func (b *bench) idles(ctx context.Context) error {
+	var all []func(*bench) error
+	for _, n := range b.plan.sizes {
+		all = append(all, func(b *bench) error { return b.idle(ctx, n) })
+	}
+	return b.together(all...)
+}
+
+// idle lets all contestants rest side by side, once as they are and once with their
+// calls of fsync(2) counted, for one window after the other. After five minutes the
+// daemon makes its audit: with four windows or more, that is in the spread.
+func (b *bench) idle(ctx context.Context, n int) error {
+	s, names, err := b.idleSite(ctx, n)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
 	var all []*resting
-	for _, c := range b.contestants {
-		plain, err := s.launch(c, units, launchOptions{})
+	for _, c := range b.of(loadIdle) {
+		plain, err := s.launch(c, names, launchOptions{})
 		if err != nil {
 			return err
 		}
 		defer plain.Stop()
-		traced, err := s.launch(c, units, launchOptions{countSyncs: true})
+		traced, err := s.launch(c, names, launchOptions{countSyncs: true})
 		if err != nil {
 			return err
 		}
 		defer traced.Stop()
 		all = append(all, &resting{plain: plain, traced: traced})
 	}
-	if err := sleep(ctx, b.plan.settle); err != nil { // what is owed after a start is over then
+	if err := sleep(ctx, b.plan.settle); err != nil {
 		return err
 	}
-	for _, r := range all {
-		r.begin()
-	}
-	if err := sleep(ctx, b.plan.idle); err != nil { // the measurement
-		return err
-	}
-	for _, r := range all {
-		r.end(b.plan.idle, b.reporter(loadIdle, of, r.plain.of))
+	for range b.plan.idles {
+		for _, r := range all {
+			r.begin()
+		}
+		if err := sleep(ctx, b.plan.idle); err != nil { // the measurement
+			return err
+		}
+		for _, r := range all {
+			r.end(b.plan.idle, b.reporter(loadIdle, fmt.Sprintf("%d services", n), r.plain.of))
+		}
 	}
 	return nil
 }
@@ -149,14 +131,4 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
-}
-
-// idles runs load 1.
-func (b *bench) idles(ctx context.Context) error {
-	for _, n := range b.plan.sizes {
-		if err := b.idle(ctx, n); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -26,17 +26,13 @@ func (b *bench) latency(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	s.everyLine = true
 	p, err := s.pulse(ctx)
 	if err != nil {
 		return err
 	}
 	defer p.conn.Close()
-	for round := range b.plan.pulseRounds {
-		for _, c := range b.turns(round) {
-			if c.polls {
-				continue // it sees one state a second
-			}
+	for round := range b.plan.pulses.all {
+		for _, c := range b.turns(loadLatency, round, b.plan.pulses) {
 			if err := b.beat(ctx, s, p, c); err != nil {
 				return err
 			}
@@ -57,7 +53,7 @@ func (b *bench) beat(ctx context.Context, s *site, p *pulse, c contestant) error
 	if err := p.restart(ctx); err != nil {
 		return err
 	}
-	if err := errors.Join(r.awaitStart(ctx, pulseUnit, func() {}), p.await(ctx)); err != nil {
+	if err := errors.Join(r.awaitRestart(ctx, pulseUnit), p.await(ctx)); err != nil {
 		return err
 	}
 	w, err := r.watch(pulseUnit)
@@ -72,26 +68,38 @@ func (b *bench) beat(ctx context.Context, s *site, p *pulse, c contestant) error
 	if err != nil {
 		return err
 	}
-	return reportLatency(told, entered, b.reporter(loadLatency, "one service", c))
+	newLateness(told, entered).tell(b.reporter(loadLatency, "one service", c))
+	return nil
 }
 
-// reportLatency reports on starts and their lines, which come in the same order.
-func reportLatency(told, entered []time.Duration, report func(string, float64)) error {
-	report(lost, float64(abs(len(entered)-len(told))))
-	if len(told) != len(entered) {
-		return nil // nobody knows which are missing
-	}
-	if len(told) == 0 {
-		return errors.New("nothing started")
+// A lateness is how much later than starts their lines were there, in ms.
+type lateness struct {
+	lost          int
+	known         bool // if a line is missing, nobody knows of which start
+	p50, p99, max float64
+}
+
+// newLateness compares starts and their lines, which come in the same order.
+func newLateness(told, entered []time.Duration) lateness {
+	l := lateness{lost: abs(len(entered) - len(told)), known: len(told) > 0 && len(told) == len(entered)}
+	if !l.known {
+		return l
 	}
 	var late []float64
 	for i := range told {
 		late = append(late, milliseconds(told[i]-entered[i]))
 	}
-	report(latency50, result.Quantile(late, 0.5))
-	report(latency99, result.Quantile(late, 0.99))
-	report(latencyMax, slices.Max(late))
-	return nil
+	l.p50, l.p99, l.max = result.Quantile(late, 0.5), result.Quantile(late, 0.99), slices.Max(late)
+	return l
+}
+
+func (l lateness) tell(report func(string, float64)) {
+	report(lost, float64(l.lost))
+	if l.known {
+		report(latency50, l.p50)
+		report(latency99, l.p99)
+		report(latencyMax, l.max)
+	}
 }
 
 // A pulse restarts a unit and notes when PID 1 says that it started.

@@ -2,7 +2,9 @@
 // and beside the floor: a C program that does the least. All run in one go, on
 // booted machines of test/gateway, in turns; what is told is the median of all
 // rounds, its spread, and the ratio to the floor. See floor/floor.c for what the
-// floor does and what it does not.
+// floor does and what it does not, and contestant.go for who runs in which load. The
+// daemon and the floor are in each round, the others in some. What takes minutes but
+// hardly any processor time is done last, side by side, on machines of its own.
 //
 // It needs root, gcc and libsystemd-dev, and runs from the top of the checkout.
 package main
@@ -17,19 +19,23 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"service-monitor/test/bench/result"
 )
 
-var allLoads = []string{"storm", "idle", "real", "single", "day", "latency", "growth"}
+var allLoads = []string{"storm", "start", "latency", "growth", "real", "idle", "single", "day"}
+
+// quiet are loads that hardly use the processor and take minutes: they wait together.
+var quiet = []string{"idle", "single", "day"}
 
 func main() {
 	daemon := flag.String("daemon", "build/service-monitor", "the daemon")
 	out := flag.String("out", "build/bench", "directory for what is built and found")
 	loads := flag.String("loads", strings.Join(allLoads, ","), "what to run; profile, too, writes profiles of the daemon in a storm")
-	only := flag.String("contestants", "", "whom to run; empty is all")
+	only := flag.String("contestants", "", "which programs to run: monitor, floor, godbus, subscribe-units; empty is all")
 	quick := flag.Bool("quick", false, "see that all works; the figures say little")
 	rounds := flag.Int("rounds", 0, "rounds, if not the usual number")
 	flag.Parse()
@@ -40,8 +46,7 @@ func main() {
 		b.plan = brief
 	}
 	if *rounds > 0 {
-		p := &b.plan
-		p.rounds, p.starts, p.idleRounds, p.realRounds, p.pulseRounds, p.growRounds = *rounds, *rounds, *rounds, *rounds, *rounds, *rounds
+		b.plan.limit(*rounds)
 	}
 	if err := b.run(ctx, *daemon, strings.Split(*loads, ","), *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -56,6 +61,7 @@ type bench struct {
 	binds       map[string]string // the contestants, for machines
 	contestants []contestant
 	results     result.Set
+	seconds     map[string]float64 // that each load took
 }
 
 // run runs these loads and tells what was found, also where one has failed.
@@ -64,9 +70,9 @@ func (b *bench) run(ctx context.Context, daemon string, loads []string, only str
 	if err != nil {
 		return err
 	}
-	b.binds = binds
+	b.binds, b.seconds = binds, map[string]float64{}
 	for _, c := range contestants {
-		if only == "" || slices.Contains(strings.Split(only, ","), c.name) {
+		if only == "" || slices.Contains(strings.Split(only, ","), c.program) {
 			b.contestants = append(b.contestants, c)
 		}
 	}
@@ -78,33 +84,96 @@ func (b *bench) run(ctx context.Context, daemon string, loads []string, only str
 	return err
 }
 
-// loads runs them all, also where one has failed.
+// loads runs them all, also where one has failed; at the end the quiet ones together.
 func (b *bench) loads(ctx context.Context, names []string) error {
-	var errs []error
-	all := map[string]func(context.Context) error{
-		"storm": b.storms, "idle": b.idles, "real": b.real, "single": b.single, "day": b.day, "latency": b.latency, "growth": b.growth, "profile": b.profile,
+	all := map[string]func(*bench, context.Context) error{
+		"storm": (*bench).storms, "start": (*bench).starts, "latency": (*bench).latency, "growth": (*bench).growth, "real": (*bench).real,
+		"idle": (*bench).idles, "single": (*bench).single, "day": (*bench).day, "profile": (*bench).profile,
 	}
+	var errs []error
+	var waiting []string
+	var together []func(*bench) error
 	for _, name := range names {
 		load, ok := all[name]
 		if !ok {
 			return fmt.Errorf("there is no load %q: name some of %s", name, strings.Join(allLoads, ", "))
 		}
-		fmt.Fprintf(os.Stderr, "%s: %s ...\n", time.Now().Format(time.TimeOnly), name)
-		if err := load(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		named := func(b *bench) error {
+			if err := load(b, ctx); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
 		}
-		if ctx.Err() != nil {
-			break
+		if slices.Contains(quiet, name) {
+			waiting, together = append(waiting, name), append(together, named)
+			continue
 		}
+		errs = append(errs, b.timed(ctx, name, func() error { return named(b) }))
+	}
+	if len(waiting) > 0 {
+		errs = append(errs, b.timed(ctx, strings.Join(waiting, ", "), func() error { return b.together(together...) }))
 	}
 	return errors.Join(errs...)
 }
 
+// timed runs a load, unless all is over.
+func (b *bench) timed(ctx context.Context, name string, load func() error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	begun := time.Now()
+	fmt.Fprintf(os.Stderr, "%s: %s ...\n", begun.Format(time.TimeOnly), name)
+	err := load()
+	b.seconds[name] = time.Since(begun).Round(time.Second).Seconds()
+	return err
+}
+
+// together runs parts of the bench at the same time, each with results of its own
+// until all are done.
+func (b *bench) together(parts ...func(*bench) error) error {
+	errs, own := make([]error, len(parts)), make([]bench, len(parts))
+	var group sync.WaitGroup
+	for i, part := range parts {
+		own[i] = *b
+		own[i].results = result.Set{}
+		group.Go(func() { errs[i] = part(&own[i]) })
+	}
+	group.Wait()
+	for i := range own {
+		b.results.Join(&own[i].results)
+	}
+	return errors.Join(errs...)
+}
+
+// judged are the contestants that have targets.
+func (b *bench) judged() (names []string) {
+	for _, c := range b.contestants {
+		if c.program == monitor {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
+// of are the contestants of a load.
+func (b *bench) of(load string) (all []contestant) {
+	for _, c := range b.contestants {
+		if slices.Contains(c.loads, load) {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
 // turns are the contestants in the order of a round: each begins one in turn, since
 // who follows whom may matter.
-func (b *bench) turns(round int) []contestant {
-	first := round % len(b.contestants)
-	return slices.Concat(b.contestants[first:], b.contestants[:first])
+func (b *bench) turns(load string, round int, r rounds) []contestant {
+	all := slices.DeleteFunc(b.of(load), func(c contestant) bool { return !c.hasRounds() && round >= r.others })
+	if len(all) == 0 {
+		return nil
+	}
+	first := round % len(all)
+	return slices.Concat(all[first:], all[:first])
 }
 
 // reporter takes figures of a contestant.
@@ -115,18 +184,22 @@ func (b *bench) reporter(load, of string, c contestant) func(string, float64) {
 // tell prints the table and writes the report and the plots.
 func (b *bench) tell(ctx context.Context, daemon string) error {
 	figures := b.results.Figures()
-	verdicts := result.Judge(figures, []string{monitor}, targets)
+	verdicts := result.Judge(figures, b.judged(), targets)
 	if err := result.Table(os.Stdout, figures); err != nil {
 		return err
 	}
 	if err := result.Verdicts(os.Stdout, verdicts); err != nil {
 		return err
 	}
-	report := result.Report{About: about(ctx, daemon), Figures: figures, Targets: verdicts}
+	report := result.Report{About: about(ctx, daemon), Seconds: b.seconds, Figures: figures, Targets: verdicts}
 	path := filepath.Join(b.out, "bench.json")
 	if err := report.Write(path); err != nil {
 		return err
 	}
-	fmt.Printf("\nall of it is in %s\n", path)
+	took := 0.0
+	for _, seconds := range b.seconds {
+		took += seconds
+	}
+	fmt.Printf("\nall of it is in %s; it took %v\n", path, time.Duration(took)*time.Second)
 	return b.plots()
 }

@@ -2,46 +2,73 @@ package main
 
 import "time"
 
+// rounds are how often a load runs with those that have targets and with the floor,
+// and in how many of these rounds the others take part, which have none.
+type rounds struct{ all, others int }
+
 // A plan says how much of everything.
 type plan struct {
-	rounds  int   // of storms
-	sizes   []int // services, of storms and at rest
-	signals int   // of a storm
+	sizes []int // services, of storms, of starts and at rest
 
-	starts, idleRounds int
-	settle, idle       time.Duration
+	storms  rounds
+	signals int // of a storm
 
-	realRounds       int
+	starts rounds
+
+	// settle is when all is written that a start or a crash owes: the daemon sums up
+	// each minute. soon is when all is but that.
+	settle, soon time.Duration
+	idles        int // windows
+	idle         time.Duration
+	singles      int // crashes
+
+	reals            rounds
 	swarm, swarmRuns int // units that crash, and how often each runs
 	loop             time.Duration
 	kills            int
 
-	singles           int           // crashes
 	dayFirst, dayRest time.Duration // of a unit that crashes all day
 
-	pulseRounds int
-	pulse       time.Duration // how long a unit is restarted every 50 ms
+	pulses rounds
+	pulse  time.Duration // how long a unit is restarted every 50 ms
 
+	grows                rounds
 	growUnits, growRates []int // watched units; events per second
 	grow                 time.Duration
-	growRounds           int
+	still                time.Duration // that memory is to be, to be at rest
 }
 
 var full = plan{
-	rounds: 5, sizes: []int{12, 200}, signals: 100_000,
-	starts: 10, idleRounds: 2, settle: 12 * time.Second, idle: time.Minute,
-	realRounds: 3, swarm: 200, swarmRuns: 21, loop: 20 * time.Second, kills: 50,
-	singles: 5, dayFirst: time.Minute, dayRest: 3 * time.Minute,
-	pulseRounds: 3, pulse: 20 * time.Second,
-	growUnits: []int{12, 100, 1000, 10_000}, growRates: []int{1, 10, 100, 1000}, grow: 10 * time.Second, growRounds: 2,
+	sizes:  []int{12, 200},
+	storms: rounds{4, 2}, signals: 100_000,
+	starts: rounds{10, 3},
+	settle: 65 * time.Second, soon: 12 * time.Second,
+	idles: 4, idle: time.Minute, singles: 3,
+	reals: rounds{3, 1}, swarm: 200, swarmRuns: 21, loop: 20 * time.Second, kills: 50,
+	dayFirst: time.Minute, dayRest: 4 * time.Minute,
+	pulses: rounds{3, 1}, pulse: 15 * time.Second,
+	grows: rounds{2, 1}, growUnits: []int{fixedUnits, 100, 1000, 10_000}, growRates: []int{1, 10, 100, fixedRate}, grow: 5 * time.Second,
+	still: 2 * time.Second,
 }
 
 // brief shows that each part works.
 var brief = plan{
-	rounds: 1, sizes: []int{12}, signals: 10_000,
-	starts: 1, idleRounds: 1, settle: 2 * time.Second, idle: 2 * time.Second,
-	realRounds: 1, swarm: 10, swarmRuns: 4, loop: time.Second, kills: 5,
-	singles: 1, dayFirst: time.Second, dayRest: time.Second,
-	pulseRounds: 1, pulse: 2 * time.Second,
-	growUnits: []int{12, 100}, growRates: []int{100, 1000}, grow: 2 * time.Second, growRounds: 1,
+	sizes:  []int{12},
+	storms: rounds{1, 1}, signals: 10_000,
+	starts: rounds{1, 1},
+	settle: 2 * time.Second, soon: 2 * time.Second,
+	idles: 1, idle: 2 * time.Second, singles: 1,
+	reals: rounds{1, 1}, swarm: 10, swarmRuns: 4, loop: time.Second, kills: 5,
+	dayFirst: time.Second, dayRest: time.Second,
+	pulses: rounds{1, 1}, pulse: time.Second,
+	grows: rounds{1, 1}, growUnits: []int{fixedUnits, 100}, growRates: []int{slowRate, fixedRate}, grow: time.Second,
+	still: 200 * time.Millisecond,
+}
+
+// limit makes that many rounds of everything.
+func (p *plan) limit(n int) {
+	for _, r := range []*rounds{&p.storms, &p.starts, &p.reals, &p.pulses, &p.grows} {
+		r.all, r.others = n, min(n, r.others)
+	}
+	p.idles, p.singles = n, n
 }

@@ -16,6 +16,7 @@ var plotted = []struct{ load, figure, file, over string }{
 	{loadUnits, cpuPerEvent, "cpu-by-units", "watched units"},
 	{loadUnits, latency50, "latency-by-units", "watched units"},
 	{loadUnits, latency99, "latency-p99-by-units", "watched units"},
+	{loadUnits, rss, "rss-by-units", "watched units"},
 	{loadUnits, anonymous, "memory-by-units", "watched units"},
 	{loadUnits, ready, "ready-by-units", "watched units"},
 	{loadRates, cpuPerEvent, "cpu-by-events", "events per second"},

@@ -34,12 +34,11 @@ type privateBus struct {
 
 // bus starts one whose socket the machine sees.
 func (s *site) bus() (*privateBus, error) {
-	s.runs++
 	dir := filepath.Join(s.root, "var/bench")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	name := fmt.Sprintf("bus-%d", s.runs)
+	name := fmt.Sprintf("bus-%d", s.runs.Add(1))
 	b := &privateBus{done: make(chan struct{}), socket: filepath.Join(dir, name), address: "unix:path=/var/bench/" + name}
 	config := filepath.Join(dir, name+".conf")
 	if err := os.WriteFile(config, fmt.Appendf(nil, busConfig, b.socket), 0o644); err != nil {

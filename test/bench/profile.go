@@ -47,7 +47,7 @@ func (b *bench) profileStorm(ctx context.Context, s *site, n int) error {
 		return err
 	}
 	defer st.close()
-	c := contestant{name: monitor, argv: func(dir string) []string {
+	c := contestant{name: monitor, program: monitor, argv: func(dir string) []string {
 		return []string{"/usr/bin/env", "MONITOR_PROFILE=" + dir + "/cpu", binaries + "/" + profiled, "--config", dir + "/config.json"}
 	}}
 	r, err := s.launch(c, st.units, launchOptions{bus: st.address})
@@ -61,7 +61,7 @@ func (b *bench) profileStorm(ctx context.Context, s *site, n int) error {
 	if err := st.systemd.Finish(); err != nil {
 		return err
 	}
-	if err := r.awaitStart(ctx, publish.Last, func() {}); err != nil {
+	if err := r.awaitStart(ctx, publish.Last); err != nil {
 		return err
 	}
 	if err := syscall.Kill(r.Pid, syscall.SIGUSR2); err != nil {

@@ -62,13 +62,13 @@ func (b *bench) realCases() []realCase {
 // real runs load 3.
 func (b *bench) real(ctx context.Context) error {
 	for _, c := range b.realCases() {
-		for round := range b.plan.realRounds {
-			for _, who := range b.turns(round) {
+		for round := range b.plan.reals.all {
+			for _, who := range b.turns(loadReal, round, b.plan.reals) {
 				if err := b.play(ctx, c, who, false); err != nil {
 					return err
 				}
-				if round > 0 {
-					continue
+				if round > 0 || !who.counts {
+					continue // who keeps no counts has nothing to save
 				}
 				if err := b.play(ctx, c, who, true); err != nil {
 					return err
@@ -80,7 +80,9 @@ func (b *bench) real(ctx context.Context) error {
 }
 
 // play plays a case for one contestant, in a machine of its own: its journal is
-// then the truth of this case alone. With countSyncs only that is reported.
+// then the truth of this case alone, and its bus and journald have done nothing
+// before. A boot takes half a second, and a play twenty. With countSyncs only that
+// is reported.
 func (b *bench) play(ctx context.Context, c realCase, who contestant, countSyncs bool) error {
 	s, err := bootSite(ctx, b.binds, map[string]string{
 		"swarm@.service": fmt.Sprintf(crashUnit, b.plan.swarmRuns, "10ms"), "loop.service": fmt.Sprintf(crashUnit, 1<<30, "0"),
@@ -118,7 +120,7 @@ func (s *site) reportSyncs(ctx context.Context, c realCase, r *run, report func(
 	if err := c.play(ctx, s); err != nil {
 		return err
 	}
-	if _, err := s.end(ctx, r, func() {}); err != nil {
+	if _, err := s.over(ctx, r); err != nil {
 		return err
 	}
 	synced := r.syncs() - before
@@ -135,47 +137,47 @@ func (s *site) reportReal(ctx context.Context, c realCase, r *run, report func(s
 	busBefore, journalBefore := proc.CPU(bus), proc.CPU(journald)
 	_, diskBefore := proc.Written(r.Pid)
 	_, journalDiskBefore := proc.Written(journald)
-	begun, peak := time.Now(), 0.0
+	begun, peak := time.Now(), r.peak()
 	if err := c.play(ctx, s); err != nil {
 		return err
 	}
-	over, err := s.end(ctx, r, func() { peak = max(peak, proc.MemoryOf(r.Pid).Anonymous) })
+	over, err := s.over(ctx, r)
 	if err != nil {
 		return err
 	}
 	span := time.Since(begun)
 	_, disk := proc.Written(r.Pid)
 	_, journalDisk := proc.Written(journald)
-	memory := proc.MemoryOf(r.Pid)
+	memory, anonymousPeak := proc.MemoryOf(r.Pid), peak()
 	busCost, journalCost, busMemory := proc.CPU(bus)-busBefore, proc.CPU(journald)-journalBefore, proc.MemoryOf(bus)
-	total := r.Stop()
+	spent := r.end()
 	truth, err := s.Truth(ctx)
 	if err != nil {
 		return err
 	}
 	n := float64(max(1, crashes(truth, c.units)))
-	report(cpuPerCrash, milliseconds(total-r.began)/n)
-	report(childCPU, milliseconds(r.Children())/n)
+	report(cpuPerCrash, milliseconds(spent.all())/n)
+	report(childCPU, milliseconds(spent.children)/n)
 	report(busCPU, milliseconds(busCost)/n)
 	report(journalCPU, milliseconds(journalCost)/n)
 	report(crashRate, n/span.Seconds())
 	report(drained, milliseconds(over))
 	report(lost, float64(r.wrong(truth, c.units)))
 	report(peakRSS, memory.Peak/1e6)
-	report(peakAnonymous, max(peak, memory.Anonymous)/1e6)
+	report(peakAnonymous, anonymousPeak/1e6)
 	report(busPeak, busMemory.Peak/1e6)
 	report(diskPerCrash, float64(disk-diskBefore)/1e3/n)
 	report(journalDiskPerCrash, float64(journalDisk-journalDiskBefore)/1e3/n)
 	return nil
 }
 
-// end starts a unit when all is over, and returns how long after that had happened
+// over starts a unit when all is over, and returns how long after that had happened
 // it was told.
-func (s *site) end(ctx context.Context, r *run, meanwhile func()) (time.Duration, error) {
+func (s *site) over(ctx context.Context, r *run) (time.Duration, error) {
 	if _, err := s.Run(ctx, "systemctl", "start", "--no-block", lastUnit); err != nil {
 		return 0, err
 	}
-	if err := r.awaitStart(ctx, lastUnit, meanwhile); err != nil {
+	if err := r.awaitStart(ctx, lastUnit); err != nil {
 		return 0, err
 	}
 	told := monotonic()

@@ -7,7 +7,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"service-monitor/test/bench/proc"
@@ -24,9 +26,7 @@ const (
 type site struct {
 	*gateway.Machine
 	root string // where we see its files
-	runs int
-
-	everyLine bool // is wanted, where the daemon would fold those of a storm
+	runs atomic.Int64
 }
 
 // bootSite boots a machine with these units and the contestants.
@@ -45,8 +45,23 @@ type run struct {
 	inside string        // its directory, as the machine sees it
 	dir    string        // as we see it
 	ready  time.Duration // from its start
-	began  time.Duration // processor time up to then
+	began  cost          // up to then
 }
+
+// A cost is processor time: of a contestant itself, and of those children of it that
+// have ended.
+type cost struct{ own, children time.Duration }
+
+func (a cost) minus(b cost) cost { return cost{a.own - b.own, a.children - b.children} }
+
+func (a cost) all() time.Duration { return a.own + a.children }
+
+// cost is what a contestant has cost so far.
+func (r *run) cost() cost { return cost{r.CPU(), r.ChildCPU()} }
+
+// end stops a contestant, and returns what it has cost since it was ready: with
+// what it still owed. The daemon saves.
+func (r *run) end() cost { return cost{r.Stop(), r.ChildCPU()}.minus(r.began) }
 
 // launchOptions say how a contestant is started.
 type launchOptions struct {
@@ -69,8 +84,10 @@ func (s *site) launch(c contestant, units []string, o launchOptions) (*run, erro
 	if err != nil {
 		return nil, err
 	}
-	// The daemon runs as shipped, with its watchdog; the others ask for none.
-	env := []string{"NOTIFY_SOCKET=" + r.inside + "/notify", "WATCHDOG_USEC=30000000"}
+	env := []string{"NOTIFY_SOCKET=" + r.inside + "/notify"}
+	if c.name != unwatched {
+		env = append(env, watchdog) // which the others do not serve
+	}
 	if o.bus != "" {
 		env = append(env, "DBUS_SYSTEM_BUS_ADDRESS="+o.bus)
 	}
@@ -89,19 +106,21 @@ func (s *site) launch(c contestant, units []string, o launchOptions) (*run, erro
 	if traced {
 		r.Pid = proc.Children(r.Pid)[0] // not strace itself
 	}
-	r.began = r.CPU()
+	r.began = r.cost()
 	return r, nil
 }
 
+// watchdog is the shipped unit's WatchdogSec=, as systemd passes it on.
+const watchdog = "WATCHDOG_USEC=30000000"
+
 // prepare makes the directory of a run.
 func (s *site) prepare(r *run, units []string) error {
-	s.runs++
-	r.inside = fmt.Sprintf("/var/bench/%d-%s", s.runs, r.of.name)
+	r.inside = fmt.Sprintf("/var/bench/%d-%s", s.runs.Add(1), r.of.name)
 	r.dir = filepath.Join(s.root, r.inside)
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return err
 	}
-	return configure(r.dir, r.inside, units, s.everyLine)
+	return r.of.configure(r.dir, r.inside, units)
 }
 
 // output is what it wrote to its outputs.
@@ -161,16 +180,25 @@ func (r *run) tail() string {
 	return string(b[:n])
 }
 
-// awaitStart returns when the log has told that a unit has started, and tells
-// what is to be watched meanwhile.
-func (r *run) awaitStart(ctx context.Context, unit string, meanwhile func()) error {
+// awaitStart returns when the log has told that a unit has started.
+func (r *run) awaitStart(ctx context.Context, unit string) error {
+	return r.awaitLine(ctx, func(line string) bool { return isActive(line, unit) })
+}
+
+// awaitRestart is the same for a unit that ran before: who did not ask may tell of
+// that first, as if it was a change.
+func (r *run) awaitRestart(ctx context.Context, unit string) error {
+	return r.awaitLine(ctx, func(line string) bool { return isActive(line, unit) && !isFirst(line) })
+}
+
+// awaitLine returns when the end of the log has such a line.
+func (r *run) awaitLine(ctx context.Context, wanted func(string) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()
-	for !started(r.tail(), unit) {
-		meanwhile()
+	for !slices.ContainsFunc(strings.Split(r.tail(), "\n"), wanted) {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s has not told that %s started: %w", r.of.name, unit, ctx.Err())
+			return fmt.Errorf("%s has not told what happened last: %w", r.of.name, ctx.Err())
 		case <-r.Done():
 			return fmt.Errorf("%s has ended: %s", r.of.name, r.output())
 		case <-time.After(time.Millisecond):
@@ -179,14 +207,9 @@ func (r *run) awaitStart(ctx context.Context, unit string, meanwhile func()) err
 	return nil
 }
 
-// started reports whether a line says that a unit is active now.
-func started(text, unit string) bool {
-	for line := range strings.Lines(text) {
-		if strings.Contains(line, unit+":") && strings.Contains(line, "-> active ") {
-			return true
-		}
-	}
-	return false
+// isActive reports whether a line says that a unit is active now.
+func isActive(line, unit string) bool {
+	return strings.Contains(line, unit+":") && strings.Contains(line, "-> active ")
 }
 
 // isFirst reports whether a line tells a state before which none was known.

@@ -73,7 +73,7 @@ func (s *site) storm(ctx context.Context, c contestant, n, signals int, report f
 	defer r.Stop()
 	journald := proc.Named(s.Leader(), "systemd-journal")
 	busBefore, journalBefore := proc.CPU(st.pid()), proc.CPU(journald)
-	begun := time.Now()
+	begun, peak := time.Now(), r.peak()
 	sent, err := st.systemd.Storm(signals)
 	if err != nil {
 		return err
@@ -81,23 +81,22 @@ func (s *site) storm(ctx context.Context, c contestant, n, signals int, report f
 	if err := st.systemd.Finish(); err != nil {
 		return err
 	}
-	published, peak := time.Now(), 0.0
-	err = r.awaitStart(ctx, publish.Last, func() { peak = max(peak, proc.MemoryOf(r.Pid).Anonymous) })
-	if err != nil {
+	published := time.Now()
+	if err := r.awaitStart(ctx, publish.Last); err != nil {
 		return err
 	}
 	over := time.Now()
-	memory := proc.MemoryOf(r.Pid)
+	memory, anonymousPeak := proc.MemoryOf(r.Pid), peak()
 	bus, busMemory := proc.CPU(st.pid())-busBefore, proc.MemoryOf(st.pid())
-	total := r.Stop() // with what it still owes: the daemon saves
+	spent := r.end()
 	per := func(d time.Duration) float64 { return d.Seconds() * 10000 / float64(sent) }
-	report(cpuPerSignals, per(total-r.began))
-	report(childCPU, per(r.Children()))
+	report(cpuPerSignals, per(spent.all()))
+	report(childCPU, per(spent.children))
 	report(busCPU, per(bus))
 	report(journalCPU, per(proc.CPU(journald)-journalBefore))
 	report(signalRate, float64(sent)/over.Sub(begun).Seconds())
 	report(peakRSS, memory.Peak/1e6)
-	report(peakAnonymous, max(peak, memory.Anonymous)/1e6)
+	report(peakAnonymous, anonymousPeak/1e6)
 	report(busPeak, busMemory.Peak/1e6)
 	report(drained, milliseconds(over.Sub(published)))
 	report(lost, float64(r.missed(st.systemd)))
@@ -145,8 +144,8 @@ func (b *bench) storms(ctx context.Context) error {
 	defer s.Close()
 	for _, n := range b.plan.sizes {
 		of := fmt.Sprintf("%d signals of %d services", b.plan.signals, n)
-		for round := range b.plan.rounds {
-			for _, c := range b.turns(round) {
+		for round := range b.plan.storms.all {
+			for _, c := range b.turns(loadStorm, round, b.plan.storms) {
 				if err := s.storm(ctx, c, n, b.plan.signals, b.reporter(loadStorm, of, c)); err != nil {
 					return err
 				}

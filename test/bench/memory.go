@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"service-monitor/test/bench/proc"
+)
+
+// A rest is over when for some time memory has not changed by more than a hundredth,
+// or after restLimit. The daemon gives back what its start has needed soon after it
+// is ready; the others are waited for likewise.
+const (
+	restLimit = 20 * time.Second
+	restLook  = 50 * time.Millisecond
+)
+
+// rested returns what a contestant keeps in memory when it has come to rest.
+func (r *run) rested(ctx context.Context, still time.Duration) (proc.Memory, error) {
+	now := time.Now()
+	begun, since, last := now, now, proc.MemoryOf(r.Pid)
+	for now.Sub(since) < still && now.Sub(begun) < restLimit {
+		if err := sleep(ctx, restLook); err != nil {
+			return last, err
+		}
+		now = time.Now()
+		if next := proc.MemoryOf(r.Pid); math.Abs(next.Resident-last.Resident) > last.Resident/100 {
+			since, last = now, next
+		}
+	}
+	return proc.MemoryOf(r.Pid), nil
+}
+
+// peakLook is seldom enough to cost a contestant nothing. Of resident memory the
+// kernel knows the peak; of anonymous memory it is the highest of what was seen.
+const peakLook = 10 * time.Millisecond
+
+// peak follows the anonymous memory of a contestant until the function is called
+// that it returns, which tells the highest.
+func (r *run) peak() func() float64 {
+	done, highest := make(chan struct{}), make(chan float64, 1)
+	go func() {
+		next := time.NewTicker(peakLook)
+		defer next.Stop()
+		most := 0.0
+		for {
+			most = max(most, proc.MemoryOf(r.Pid).Anonymous)
+			select {
+			case <-next.C:
+				continue
+			case <-done:
+			case <-r.Done():
+			}
+			highest <- most
+			return
+		}
+	}()
+	return func() float64 {
+		close(done)
+		return <-highest
+	}
+}
