@@ -3,17 +3,39 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
+
+	"service-monitor/test/bench/proc"
 )
 
-// dayPause is the default RestartSec= of systemd.
-const dayPause = "100ms"
+// dayPauses are how long units rest that crash all day: systemd's default, and the
+// time that many set instead.
+var dayPauses = []string{"100ms", "5s"}
 
-// day measures what a unit writes that crashes all day: for some minutes, of which
-// the first is counted once and the others stand for the rest of the day. All
-// contestants watch the same unit, side by side, as they rest.
+// A looping unit crashes all day, and all contestants watch it side by side.
+type looping struct {
+	unit, pause string
+	runs        []*run
+	disk        []([]int) // that each run had written, at each time
+}
+
+// day measures what is written because of a unit that crashes all day: for some
+// minutes, of which the first is counted once, since the first saves and lines are
+// not put off, and the others stand for the rest of the day.
+//
+// It is what goes to files, in whole pages. What a file system adds to that is not
+// known here.
 func (b *bench) day(ctx context.Context) error {
-	s, err := bootSite(ctx, b.binds, map[string]string{"loop.service": fmt.Sprintf(crashUnit, 1<<30, dayPause)})
+	units := map[string]string{}
+	var loops []*looping
+	for _, pause := range dayPauses {
+		l := &looping{unit: "loop-" + pause + ".service", pause: pause}
+		units[l.unit] = fmt.Sprintf(crashUnit, 1<<30, pause)
+		loops = append(loops, l)
+	}
+	s, err := bootSite(ctx, b.binds, units)
 	if err != nil {
 		return err
 	}
@@ -21,30 +43,93 @@ func (b *bench) day(ctx context.Context) error {
 	if err := s.prepareCrashes(); err != nil {
 		return err
 	}
-	var all []*run
-	for _, c := range b.contestants {
-		r, err := s.launch(c, []string{"loop.service"}, launchOptions{})
+	for _, l := range loops {
+		for _, c := range b.of(loadDay) {
+			r, err := s.launch(c, []string{l.unit}, launchOptions{})
+			if err != nil {
+				return err
+			}
+			defer r.Stop()
+			l.runs = append(l.runs, r)
+		}
+	}
+	return b.lastAllDay(ctx, s, loops)
+}
+
+// lastAllDay starts the units and looks what is written by and by.
+func (b *bench) lastAllDay(ctx context.Context, s *site, loops []*looping) error {
+	journald := proc.Named(s.Leader(), "systemd-journal")
+	var ofJournal []int
+	look := func() {
+		for _, l := range loops {
+			l.look()
+		}
+		_, disk := proc.Written(journald)
+		ofJournal = append(ofJournal, disk)
+	}
+	look()
+	begun := time.Now()
+	for _, l := range loops {
+		if _, err := s.Run(ctx, "systemctl", "start", "--no-block", l.unit); err != nil {
+			return err
+		}
+	}
+	for _, span := range []time.Duration{b.plan.dayFirst, b.plan.dayRest} {
+		if err := sleep(ctx, span); err != nil {
+			return err
+		}
+		look()
+	}
+	span := time.Since(begun)
+	truth, err := s.Truth(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range loops {
+		share, err := s.share(ctx, "MONITOR_UNIT="+l.unit)
 		if err != nil {
 			return err
 		}
-		defer r.Stop()
-		all = append(all, r)
-	}
-	before := written(all)
-	if _, err := s.Run(ctx, "systemctl", "start", "--no-block", "loop.service"); err != nil {
-		return err
-	}
-	if err := sleep(ctx, b.plan.dayFirst); err != nil {
-		return err
-	}
-	first := written(all)
-	if err := sleep(ctx, b.plan.dayRest); err != nil {
-		return err
-	}
-	rest := written(all)
-	for i, r := range all {
-		times := (24*time.Hour - b.plan.dayFirst).Seconds() / b.plan.dayRest.Seconds()
-		b.reporter(loadDay, "RestartSec="+dayPause, r.of)(diskPerDay, (float64(first[i]-before[i])+float64(rest[i]-first[i])*times)/1e6)
+		for i, r := range l.runs {
+			report := b.reporter(loadDay, fmt.Sprintf("RestartSec=%s, from its first %v and the %v after that", l.pause, b.plan.dayFirst, b.plan.dayRest), r.of)
+			report(diskPerDay, b.perDay(l.disk[0][i], l.disk[1][i], l.disk[2][i]))
+			if r.of.counts { // and so writes to the journal
+				report(journalPerDay, share*b.perDay(ofJournal[0], ofJournal[1], ofJournal[2]))
+				report(crashesPerMinute, float64(truth[l.unit].Crashes)/span.Minutes())
+			}
+		}
 	}
 	return nil
+}
+
+func (l *looping) look() {
+	var disk []int
+	for _, r := range l.runs {
+		_, n := proc.Written(r.Pid)
+		disk = append(disk, n)
+	}
+	l.disk = append(l.disk, disk)
+}
+
+// perDay is MB, of bytes before, after the first minute and after the others.
+func (b *bench) perDay(before, first, rest int) float64 {
+	times := (24*time.Hour - b.plan.dayFirst).Seconds() / b.plan.dayRest.Seconds()
+	return (float64(first-before) + float64(rest-first)*times) / 1e6
+}
+
+// share is the part of the journal's text that is in entries that match. What
+// journald writes for them is about that part of all that it writes: each entry has
+// its own hashes, too, but shares the text of fields with those before.
+func (s *site) share(ctx context.Context, match string) (float64, error) {
+	var sizes [2]float64
+	for i, match := range []string{match, ""} {
+		text, err := s.Run(ctx, "sh", "-c", "journalctl --quiet --all --output=export "+match+" | wc -c")
+		if err != nil {
+			return 0, err
+		}
+		if sizes[i], err = strconv.ParseFloat(strings.TrimSpace(text), 64); err != nil {
+			return 0, err
+		}
+	}
+	return sizes[0] / max(1, sizes[1]), nil
 }
