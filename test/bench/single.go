@@ -2,62 +2,122 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 
 	"service-monitor/test/bench/proc"
 )
 
-// single measures what one crash writes, of a service that is restarted at once,
-// until all is written that is owed of it. All contestants watch the same service.
+// Cases of one crash: of a service that stays down, and of one that systemd starts
+// again at the time that is its default.
+const (
+	caseOnce   = "SIGKILL, Restart=no"
+	caseAlways = "SIGKILL, Restart=always, RestartSec=100ms"
+)
+
+const alwaysUnit = staysUnit + "Restart=always\nRestartSec=100ms\n"
+
+// watching are the contestants of one case, side by side: as they are, and with what
+// they write written down.
+type watching struct {
+	name          string
+	plain, traced []*run
+}
+
+// A writing is what one contestant has written so far.
+type writing struct{ fsyncs, appends, disk int }
+
+// single measures what one crash writes, until all is written that is owed of it. A
+// service that stays down crashes once, so there is one for each crash.
 func (b *bench) single(ctx context.Context) error {
-	s, err := bootSite(ctx, b.binds, map[string]string{"victim.service": killsUnit})
+	s, err := bootSite(ctx, b.binds, map[string]string{"once@.service": staysUnit, "always.service": alwaysUnit})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	if _, err := s.Run(ctx, "systemctl", "start", "victim.service"); err != nil {
+	once := make([]string, b.plan.singles)
+	for i := range once {
+		once[i] = fmt.Sprintf("once@%d.service", i)
+	}
+	if _, err := s.Run(ctx, append([]string{"systemctl", "start", "always.service"}, once...)...); err != nil {
 		return err
 	}
-	for range b.plan.singles {
-		if err := b.crashOnce(ctx, s); err != nil {
+	cases := []*watching{{name: caseOnce}, {name: caseAlways}}
+	for i, units := range [][]string{once, {"always.service"}} {
+		defer cases[i].stop()
+		if err := cases[i].launch(s, b.of(loadSingle), units); err != nil {
+			return err
+		}
+	}
+	if err := sleep(ctx, b.plan.settle); err != nil {
+		return err
+	}
+	for _, unit := range once {
+		if err := b.crash(ctx, s, cases, unit, "always.service"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *bench) crashOnce(ctx context.Context, s *site) error {
-	var plain, traced []*run
-	for _, c := range b.contestants {
-		for _, runs := range []*[]*run{&plain, &traced} {
-			r, err := s.launch(c, []string{"victim.service"}, launchOptions{trace: runs == &traced})
+func (w *watching) launch(s *site, all []contestant, units []string) error {
+	for _, c := range all {
+		for _, runs := range []*[]*run{&w.plain, &w.traced} {
+			r, err := s.launch(c, units, launchOptions{trace: runs == &w.traced})
 			if err != nil {
 				return err
 			}
-			defer r.Stop()
 			*runs = append(*runs, r)
 		}
 	}
+	return nil
+}
+
+func (w *watching) stop() {
+	for _, r := range append(w.plain, w.traced...) {
+		r.Stop()
+	}
+}
+
+func (w *watching) written() (all []writing) {
+	for i, r := range w.traced {
+		_, disk := proc.Written(w.plain[i].Pid)
+		all = append(all, writing{r.syncs(), r.appends(), disk})
+	}
+	return all
+}
+
+// crash kills a service for each case, and reports what was written by the time that
+// it settled. The line that sums up a minute is told apart: there is one however much
+// has happened in that minute.
+func (b *bench) crash(ctx context.Context, s *site, cases []*watching, units ...string) error {
+	var before, soon [][]writing
+	for _, w := range cases {
+		before = append(before, w.written())
+	}
+	for _, unit := range units {
+		if _, err := s.Run(ctx, "systemctl", "kill", "--kill-who=main", "-s", "KILL", unit); err != nil {
+			return err
+		}
+	}
+	if err := sleep(ctx, b.plan.soon); err != nil {
+		return err
+	}
+	for _, w := range cases {
+		soon = append(soon, w.written())
+	}
 	if err := sleep(ctx, b.plan.settle); err != nil {
 		return err
 	}
-	before := written(plain)
-	syncs, appends := make([]int, len(traced)), make([]int, len(traced))
-	for i, r := range traced {
-		syncs[i], appends[i] = r.syncs(), r.appends()
-	}
-	if _, err := s.Run(ctx, "systemctl", "kill", "--kill-who=main", "-s", "KILL", "victim.service"); err != nil {
-		return err
-	}
-	if err := sleep(ctx, b.plan.settle); err != nil {
-		return err
-	}
-	for i, disk := range written(plain) {
-		report := b.reporter(loadSingle, "SIGKILL and restart", plain[i].of)
-		report(fsyncs, float64(traced[i].syncs()-syncs[i]))
-		report(appended, float64(traced[i].appends()-appends[i]))
-		report(diskOnce, float64(disk-before[i])/1e3)
+	for i, w := range cases {
+		for j, after := range w.written() {
+			report := b.reporter(loadSingle, w.name, w.plain[j].of)
+			report(fsyncs, float64(after.fsyncs-before[i][j].fsyncs))
+			report(appended, float64(soon[i][j].appends-before[i][j].appends))
+			report(summed, float64(after.appends-soon[i][j].appends))
+			report(diskOnce, float64(after.disk-before[i][j].disk)/1e3)
+		}
 	}
 	return nil
 }
@@ -66,13 +126,4 @@ func (b *bench) crashOnce(ctx context.Context, s *site) error {
 func (r *run) appends() int {
 	text, _ := os.ReadFile(r.file("syncs"))
 	return strings.Count(string(text), r.inside+"/"+logName+">")
-}
-
-// written is what each run has written to disk so far.
-func written(all []*run) (bytes []int) {
-	for _, r := range all {
-		_, disk := proc.Written(r.Pid)
-		bytes = append(bytes, disk)
-	}
-	return bytes
 }

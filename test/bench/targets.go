@@ -12,7 +12,7 @@ var targets = []result.Target{
 	{Load: loadReal, Contestant: monitor, Figure: drained, AtMost: 100},
 	{Load: loadReal, Contestant: monitor, Figure: lost, AtMost: 0, Always: true},
 	{Load: loadSingle, Contestant: monitor, Figure: fsyncs, AtMost: saveFsyncs},
-	{Load: loadSingle, Contestant: monitor, Figure: appended, AtMost: 1},
+	{Load: loadSingle, Contestant: monitor, Case: caseOnce, Figure: appended, AtMost: 1}, // a restart is told when it happens
 	{Load: loadDay, Contestant: monitor, Figure: diskPerDay, AtMost: 50},
 	{Load: loadLatency, Contestant: everyLine, Figure: latency50, OfFloor: 1.1},
 	{Load: loadLatency, Contestant: everyLine, Figure: latency99, OfFloor: 1.1},
