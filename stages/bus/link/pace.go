@@ -17,7 +17,7 @@ const (
 	// has room.
 	enough   = 32
 	shortest = time.Millisecond
-	longest  = 5 * time.Millisecond
+	longest  = 2 * time.Millisecond
 )
 
 // A pace says how to wait for the socket. In a storm, the runtime's way costs more
