@@ -17,7 +17,7 @@ func TestPace(t *testing.T) {
 		{name: "a unit is restarted", pace: pace{now: 16}, at: time.Millisecond},
 		{name: "and again", pace: pace{now: 16, before: 32}, at: window},
 		{name: "a crash loop", pace: pace{now: 120}, at: window, want: longest},
-		{name: "many units", pace: pace{before: 500, now: 10}, want: window * enough / 500},
+		{name: "many units", pace: pace{before: 1000, now: 10}, want: window * enough / 1000},
 		{name: "a flood", pace: pace{now: 5000}, want: shortest},
 		{name: "it was a flood", pace: pace{now: 5000}, at: window, want: shortest},
 		{name: "it was one some time ago", pace: pace{now: 5000}, at: 2 * window},
