@@ -128,13 +128,15 @@ func (p problem) Is(target error) bool { return target == p.kind }
 
 // checkUnits returns what is wrong with a list of names and globs.
 func checkUnits(entries []string) (index int, err error) {
+	seen := make(map[string]bool, len(entries))
 	for i, entry := range entries {
 		if err := checkUnit(entry); err != nil {
 			return i, err
 		}
-		if slices.Contains(entries[:i], entry) {
+		if seen[entry] {
 			return i, fmt.Errorf("%s is in the list twice; remove one", quote(entry))
 		}
+		seen[entry] = true
 	}
 	return 0, nil
 }

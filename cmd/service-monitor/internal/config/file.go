@@ -266,8 +266,8 @@ func (v value) units() ([]string, error) {
 	}
 	units := make([]string, len(entries))
 	for i, raw := range entries {
-		entry := value{fmt.Sprintf("%s entry %d", v.key, i+1), v.entryLine(i), raw}
 		if raw[0] != '"' || json.Unmarshal(raw, &units[i]) != nil {
+			entry := value{fmt.Sprintf("%s entry %d", v.key, i+1), v.entryLine(i), raw}
 			return nil, entry.wrong(`a unit name such as "mosquitto.service"`)
 		}
 	}
