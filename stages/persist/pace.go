@@ -7,6 +7,11 @@ import "time"
 const (
 	burst  = 10
 	refill = time.Minute
+	// Units that are seen for the first time come one right after the other, as at
+	// a start, and are saved together: gap is what is longer than between two of
+	// them, and gather how long the first may wait for the others.
+	gap    = time.Millisecond
+	gather = 100 * time.Millisecond
 )
 
 // pace says when to save. It holds no clock.
@@ -15,6 +20,7 @@ type pace struct {
 
 	first, last time.Time // the first and the last change that is not saved; zero for none
 	urgent      bool
+	soon        bool      // but not without what comes right behind it
 	spent       int       // saves of the burst that are not refilled
 	refilled    time.Time // up to when spent is right
 }
@@ -28,14 +34,24 @@ func (p *pace) changed(now time.Time, urgent bool) {
 	p.urgent = p.urgent || urgent
 }
 
+// changedSoon takes a change in that is not debounced, but others come with it.
+func (p *pace) changedSoon(now time.Time) {
+	p.changed(now, false)
+	p.soon = true
+}
+
 // due is when to save, zero when there is nothing to save. It is counted from
 // the first change, so that changes that keep coming cannot put it off.
 func (p *pace) due() time.Time {
 	if p.first.IsZero() {
 		return time.Time{}
 	}
-	due := p.last.Add(p.quiet)
-	if end := p.first.Add(p.deadline); end.Before(due) {
+	quiet, deadline := p.quiet, p.deadline
+	if p.soon {
+		quiet, deadline = min(quiet, gap), min(deadline, gather)
+	}
+	due := p.last.Add(quiet)
+	if end := p.first.Add(deadline); end.Before(due) {
 		due = end
 	}
 	if p.urgent {
@@ -50,7 +66,7 @@ func (p *pace) due() time.Time {
 }
 
 // taken says that what was changed is being saved. If that fails, it is changed.
-func (p *pace) taken() { p.first, p.last, p.urgent = time.Time{}, time.Time{}, false }
+func (p *pace) taken() { p.first, p.last, p.urgent, p.soon = time.Time{}, time.Time{}, false, false }
 
 // saved says that what was taken is saved.
 func (p *pace) saved(now time.Time) {

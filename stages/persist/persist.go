@@ -136,7 +136,10 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	saved := s.units[unit]
 	first := e.Kind == classify.Seen || !saved.Life.Known() && e.Tally.Life.Known()
 	s.seen = s.seen || first
-	s.pace.changed(now, first || e.Tally.Crashes > saved.Crashes)
+	if first {
+		s.pace.changedSoon(now)
+	}
+	s.pace.changed(now, e.Tally.Crashes > saved.Crashes)
 	s.units[unit] = e.Tally
 }
 

@@ -432,10 +432,28 @@ func TestReadyWithAll(t *testing.T) {
 		if err := w.run(t, 50*time.Second); err != nil {
 			t.Fatal(err)
 		}
-		const last = units*6*time.Millisecond - 6*time.Millisecond
+		const last = units*6*time.Millisecond - 6*time.Millisecond + gap
 		want := fmt.Sprintf("%v %s", last, strings.Join(all, " "))
 		if got := w.saved[len(w.saved)-1]; len(w.saved) != units || got != want {
 			t.Errorf("the last of %d saves is %q, want %q", len(w.saved), got, want)
+		}
+	})
+}
+
+// What is seen for the first time in one go is saved in one.
+func TestFirstsTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{slow: 5 * time.Millisecond}
+		for i := range 3 {
+			seen := changed(time.Duration(i)*gap/2, fmt.Sprint(i), 0, 0)
+			seen.event.Kind = classify.Seen
+			w.events = append(w.events, seen)
+		}
+		if err := w.run(t, 50*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"2ms 0=0 1=0 2=0"}, w.saved); diff != "" {
+			t.Errorf("saved (-want +got):\n%s", diff)
 		}
 	})
 }
@@ -448,7 +466,7 @@ func TestFirstIsOwedWhateverItIs(t *testing.T) {
 		Transition: classify.Transition{Kind: classify.Moved, Unit: "a"},
 		Tally:      count.Tally{Unit: "a", State: "active", Life: classify.Life{ActiveState: "active"}},
 	}, now)
-	if !s.owing(now) || s.due().After(now) {
+	if !s.owing(now) || s.due().After(now.Add(gap)) {
 		t.Errorf("owing %v, due in %v, want it to be saved at once", s.owing(now), s.due().Sub(now))
 	}
 }
