@@ -121,7 +121,7 @@ func (h *health) watch(ctx, stop context.Context, stages []*member) {
 			ready = true
 		case <-h.nudges:
 			if settling > 0 {
-				ready = true
+				settling, ready = settleRetry, true // what was owed is about to be over
 			} else if renew == nil {
 				renew = time.After(max(0, StatusGap-time.Since(last)))
 			}
