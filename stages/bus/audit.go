@@ -114,7 +114,7 @@ func (s *Stage) compare(ctx context.Context, p *port, units []string) error {
 // try tries whether the journal can be read, where it could not be.
 func (a *audit) try(ctx context.Context) {
 	reader := history.NewReader("", func(string) bool { return false }, func(history.Past) error { return nil })
-	if reader.Read(ctx) != nil {
+	if reader.Mark() != nil || reader.Read(ctx, func() error { return nil }) != nil {
 		return // it was reported when it was needed
 	}
 	select {

@@ -47,6 +47,7 @@ type Stage struct {
 	retry   *time.Timer  // armed between attempts
 	retries int
 	since   time.Time // when the bus was lost; zero at start
+	met     bool      // connected before
 	ever    bool      // synced before
 
 	rules    []string
@@ -215,6 +216,10 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 	}
 	switch {
 	case first:
+		// While the connection is made, the mark is left.
+		if err := s.begin(ctx, p); err != nil {
+			return err
+		}
 		s.connect()
 	case s.link != nil:
 		return s.failed(p, s.subscribe())
@@ -239,8 +244,12 @@ func (s *Stage) connected(ctx context.Context, p *port, o opening) error {
 	s.rules, s.requests, s.queue, s.asked, s.lists = nil, make(map[uint32]request), nil, 0, 0
 	s.units = make(map[string]bool)
 	s.log.Info("connected to the system bus")
-	if err := s.begin(ctx, p); err != nil {
-		return err
+	first := !s.met
+	s.met = true
+	if !first || s.catchUp.phase == watching { // or the gap began with the process
+		if err := s.begin(ctx, p); err != nil {
+			return err
+		}
 	}
 	return s.failed(p, s.subscribe())
 }

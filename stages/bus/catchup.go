@@ -16,16 +16,19 @@ import (
 // phase is where the source is between a gap, a time in which nobody watched,
 // and watching.
 //
-// Everything up to a mark in the journal is told first, as it is read, however
-// much it is. Only then are the snapshots asked for, and what came into the
-// journal until they were there is put in order with them: little, so it can
-// be compared run by run with the changes that were held back meanwhile.
+// A mark is left in the journal, then the snapshots are asked for, and then the
+// journal is read, in one go: to start journalctl(1) takes longer than all else.
+// Everything up to the mark is told as it is read, however much it is. What
+// came into the journal behind it, until the snapshots were there, is put in order
+// with them: little, so it can be compared run by run with the changes that were
+// held back meanwhile.
 type phase uint8
 
 const (
-	reading  phase = iota // in the journal, up to now
+	marking  phase = iota // in the journal, what is told as it is read
 	asking                // for the snapshots
-	closing               // reading in the journal up to behind the snapshots
+	reading               // in the journal, up to the mark
+	closing               // reading on, up to behind the snapshots
 	settling              // awaiting the changes of all that was read
 	watching
 )
@@ -40,7 +43,7 @@ type catchUp struct {
 	phase  phase
 	reader *history.Reader // nil where the journal cannot be read
 	told   chan told
-	over   bool // the gap has begun anew while the journal was read
+	over   bool // the gap has begun anew while the journal was read: snapshots are to be asked for behind that
 
 	from       history.Place // where the reader began
 	place      history.Place // the mark before the snapshots
@@ -55,13 +58,22 @@ type catchUp struct {
 	dropped    map[string]int     // but for those of these units
 }
 
-// told is what the goroutine that reads the journal hands on: a Past, or that it
-// has come to the end.
+// told is what the goroutine that works with the journal hands on: a Past, that the
+// mark is left, that it was reached, or that the end is.
 type told struct {
 	past history.Past
-	end  bool
-	err  error
+	what milestone
+	err  error // with which it ends
 }
+
+type milestone uint8
+
+const (
+	underWay milestone = iota
+	marked
+	reached
+	end
+)
 
 func newCatchUp() catchUp { return catchUp{told: make(chan told), phase: watching} }
 
@@ -69,8 +81,12 @@ func newCatchUp() catchUp { return catchUp{told: make(chan told), phase: watchin
 func (s *Stage) begin(ctx context.Context, p *port) error {
 	c := &s.catchUp
 	switch c.phase {
-	case reading:
+	case marking:
 		c.forget() // the snapshots are not asked for yet
+		return nil
+	case reading:
+		c.forget()
+		c.over = true
 		return nil
 	case closing:
 		c.over = true
@@ -89,11 +105,14 @@ func (s *Stage) begin(ctx context.Context, p *port) error {
 	s.audit.stop()
 	c.phase = asking
 	if c.reader != nil {
-		c.phase = reading
-		s.read(ctx)
+		c.phase = marking
+		s.mark(ctx)
 	}
 	return nil
 }
+
+// asks reports whether snapshots may be asked for.
+func (c *catchUp) asks() bool { return c.phase == asking || c.phase >= settling }
 
 // forget drops what was held back: newer snapshots will be asked for.
 func (c *catchUp) forget() {
@@ -139,21 +158,35 @@ func (s *Stage) post(ctx context.Context, t told) error {
 	}
 }
 
-// read reads the journal up to now, in a goroutine of its own because that may
-// take long.
+// mark leaves a mark in the journal, in a goroutine of its own because journald
+// may be busy.
+func (s *Stage) mark(ctx context.Context) {
+	reader := s.catchUp.reader
+	go func() { _ = s.post(ctx, told{what: marked, err: reader.Mark()}) }()
+}
+
+// read reads the journal up to now, likewise because that may take long.
 func (s *Stage) read(ctx context.Context) {
 	reader := s.catchUp.reader
-	go func() { _ = s.post(ctx, told{end: true, err: reader.Read(ctx)}) }()
+	go func() {
+		err := reader.Read(ctx, func() error { return s.post(ctx, told{what: reached}) })
+		_ = s.post(ctx, told{what: end, err: err})
+	}()
 }
 
 // told takes what the journal tells.
 func (s *Stage) told(ctx context.Context, p *port, t told) error {
 	c := &s.catchUp
-	switch {
-	case t.err != nil:
+	if t.err != nil && !s.met {
+		c.phase, c.reader = watching, nil // nothing is lost yet: it is tried again when there is a bus
+		return nil
+	}
+	if t.err != nil {
 		s.log.WithField("error", t.err).Warn("cannot tell what happened while nobody watched; counts are at least right")
 		c.reader, s.cursor, c.place = nil, "", ""
-	case !t.end && c.phase == closing && t.past.Cut == "":
+	}
+	switch {
+	case t.what == underWay && c.phase == closing && t.past.Cut == "":
 		unit := s.monitored(t.past.Unit)
 		if _, ok := s.watch.Load().Known(unit); !ok && s.appeared(unit) {
 			s.watch.Store(s.watch.Load().With(unit))
@@ -161,33 +194,32 @@ func (s *Stage) told(ctx context.Context, p *port, t told) error {
 		}
 		c.collect(unit, t.past)
 		return nil
-	case !t.end:
+	case t.what == underWay:
 		return s.past(ctx, p, t.past)
+	case t.what == reached:
+		c.phase = closing
+		return nil
+	case t.what == marked:
+		c.phase = asking
+		if s.link == nil {
+			return nil
+		}
+		if err := s.askSnapshots(); err != nil {
+			return s.failed(p, err)
+		}
+		return s.advance(ctx, p)
 	}
-	if c.over || c.phase == closing && s.link == nil {
+	if c.over || s.link == nil {
 		c.over, c.phase = false, asking
 		if err := s.begin(ctx, p); err != nil || s.link == nil {
 			return err
 		}
 		return s.failed(p, s.askSnapshots()) // where the journal cannot be read
 	}
-	switch c.phase {
-	case reading:
-		c.phase = asking
-		if c.reader != nil {
-			c.place = c.reader.Place()
-		}
-		if s.link == nil {
-			return nil // it is begun anew when there is one
-		}
-		if err := s.askSnapshots(); err != nil {
-			return s.failed(p, err)
-		}
-		return s.advance(ctx, p)
-	case closing:
-		return s.settle(ctx, p)
+	if c.reader != nil {
+		c.place = c.reader.Marked()
 	}
-	return nil
+	return s.settle(ctx, p)
 }
 
 // advance goes on when every snapshot is there.
@@ -196,7 +228,7 @@ func (s *Stage) advance(ctx context.Context, p *port) error {
 	switch {
 	case !s.synced():
 	case c.phase == asking && c.reader != nil:
-		c.phase = closing
+		c.phase = reading
 		s.read(ctx)
 	case c.phase == asking:
 		return s.settle(ctx, p)

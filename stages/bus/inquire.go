@@ -103,7 +103,7 @@ func (s *Stage) ask(r request, destination, path, iface string, args ...any) err
 // askSnapshots asks for queued snapshots, a window at a time: PID 1 answers
 // them between other work, and the socket never fills.
 func (s *Stage) askSnapshots() error {
-	for s.catchUp.phase != reading && s.catchUp.phase != closing && s.asked < window && len(s.queue) > 0 {
+	for s.catchUp.asks() && s.asked < window && len(s.queue) > 0 {
 		unit := s.queue[0]
 		s.queue = s.queue[1:]
 		// No interface means all of them: one reply, from one moment, with the

@@ -50,6 +50,7 @@ type Bus struct {
 	mu        sync.Mutex
 	snapshots map[string][]byte // by object path
 	replies   map[string]Reply  // by method
+	held      map[string]hold   // by method
 	owner     string            // of the name of systemd
 	conn      net.Conn
 	serial    uint32
@@ -65,7 +66,7 @@ func Start(t testing.TB) *Bus {
 	}
 	b := &Bus{
 		Address: "unix:path=" + path, listener: listener, calls: make(chan string, 100_000),
-		snapshots: map[string][]byte{}, replies: map[string]Reply{}, owner: PID1,
+		snapshots: map[string][]byte{}, replies: map[string]Reply{}, held: map[string]hold{}, owner: PID1,
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); b.serve() }()
@@ -108,6 +109,30 @@ func (b *Bus) Reply(member string, r Reply) {
 	b.replies[member] = r
 }
 
+// Hold makes systemd answer neither the next call of a method nor what comes behind
+// it. made is closed when that call was made; release lets it be answered.
+func (b *Bus) Hold(member string) (made <-chan struct{}, release func()) {
+	h := hold{make(chan struct{}), make(chan struct{})}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held[member] = h
+	return h.made, sync.OnceFunc(func() { close(h.over) })
+}
+
+type hold struct{ made, over chan struct{} }
+
+// wait returns when a call may be answered.
+func (b *Bus) wait(member string) {
+	b.mu.Lock()
+	h, ok := b.held[member]
+	delete(b.held, member)
+	b.mu.Unlock()
+	if ok {
+		close(h.made)
+		<-h.over
+	}
+}
+
 // Snapshot sets the reply to GetAll of a unit, an a{sv}; a unit that has none
 // is not found.
 func (b *Bus) Snapshot(unit string, body []byte) {
@@ -136,6 +161,7 @@ func (b *Bus) talk(conn net.Conn) {
 			return
 		}
 		member := text(m, dbus.FieldMember)
+		b.wait(member)
 		b.answer(m, member)
 		call := member
 		if len(m.Body) > 0 {

@@ -136,22 +136,24 @@ func TestAppearsInAGap(t *testing.T) {
 	}
 	again := counts{starts: 2, crashes: 1}
 	for _, tt := range []struct {
-		name string
-		do   func(w *world, h *hold)
-		want counts
+		name  string
+		asked func(w *world) // while the snapshots are asked for
+		read  func(w *world, h *hold)
+		want  counts
 	}{
-		{"while the journal is read up to the snapshots", func(w *world, _ *hold) { appear(w) }, again},
-		{"while it is read up to behind them", func(w *world, h *hold) {
+		{"while the snapshots are asked for", appear, nil, again},
+		{"while the journal is read up to them", nil, func(w *world, _ *hold) { appear(w) }, again},
+		{"while it is read up to behind them", nil, func(w *world, h *hold) {
 			h.pass()
 			h.await()
 			appear(w)
 		}, again},
 		// As where its changes did not fit: nobody asked for it.
-		{"of which only the journal tells", func(w *world, _ *hold) {
+		{"of which only the journal tells", func(w *world) {
 			w.journal.write(startOf(comes, 5))
 			w.journal.write(crashOf(comes, 5))
 			w.becomes(comes, state{"failed", "failed", "signal", 5, w.journal.now()})
-		}, counts{starts: 1, crashes: 1}},
+		}, nil, counts{starts: 1, crashes: 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -159,9 +161,18 @@ func TestAppearsInAGap(t *testing.T) {
 			w.watch(0, nil, here, "g-*.service")
 			w.awaitSeen(here)
 			end, h := w.journal.end(), w.journal.hold()
+			asked, answer := w.bus.Hold("GetAll")
+			t.Cleanup(answer)
 			w.doubt()
+			<-asked
+			if tt.asked != nil {
+				tt.asked(w)
+			}
+			answer()
 			h.await()
-			tt.do(w, h)
+			if tt.read != nil {
+				tt.read(w, h)
+			}
 			h.end()
 			w.awaitGap(comes, end)
 			w.want(comes, tt.want)

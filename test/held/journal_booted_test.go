@@ -122,7 +122,8 @@ type entry struct {
 	text  string
 }
 
-// A hold holds each journalctl before it reads, until it is let go.
+// A hold holds each journalctl before it reads, and behind each mark, until it is let
+// go.
 type hold struct {
 	t     *testing.T
 	calls chan chan struct{}
@@ -176,7 +177,8 @@ func startJournal(t *testing.T) *journal {
 	return j
 }
 
-// answer answers one journalctl.
+// answer answers one journalctl: up to the first mark and then, when the test lets
+// it read on, what is there behind that.
 func (j *journal) answer(conn net.Conn) {
 	defer conn.Close()
 	var args []string
@@ -186,21 +188,28 @@ func (j *journal) answer(conn net.Conn) {
 	j.mu.Lock()
 	h := j.held
 	j.mu.Unlock()
-	if h != nil {
-		h.wait()
+	for shown, more := 0, true; more; {
+		if h != nil {
+			h.wait()
+		}
+		var text string
+		text, shown, more = j.find(args, shown)
+		if _, err := io.WriteString(conn, text); err != nil {
+			return // it was ended meanwhile
+		}
 	}
-	_, _ = io.WriteString(conn, j.find(args)) // it may have been ended meanwhile
 }
 
-// find returns the entries that journalctl is to show. Those of other messages than
-// the ones that it is asked for may be among them.
-func (j *journal) find(args []string) string {
-	from, marked, boot, last := history.Place(""), "", "", false
+// find returns the entries that journalctl is to show, from the one of this number up
+// to the first mark, and whether more may come behind it. Those of other messages
+// than the ones that it is asked for may be among them.
+func (j *journal) find(args []string, from int) (text string, next int, more bool) {
+	cursor, marked, boot, last := history.Place(""), "", "", false
 	for _, a := range args {
 		key, value, _ := strings.Cut(a, "=")
 		switch key {
 		case "--cursor":
-			from = history.Place(value)
+			cursor = history.Place(value)
 		case "--lines":
 			last = true
 		case "MONITOR_MARK":
@@ -212,17 +221,21 @@ func (j *journal) find(args []string) string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.take()
-	var text string
-	for _, e := range j.entries {
+	for i := from; i < len(j.entries); i++ {
+		e := j.entries[i]
 		switch {
-		case from != "" && e.place.Before(from), boot != "" && e.boot != boot, !strings.Contains(e.text, marked):
+		case cursor != "" && e.place.Before(cursor), boot != "" && e.boot != boot, !strings.Contains(e.text, marked):
+			continue
 		case last:
 			text = e.text
-		default:
-			text += e.text
+			continue
+		}
+		text += e.text
+		if e.place != cursor && strings.Contains(e.text, mark) {
+			return text, i + 1, true
 		}
 	}
-	return text
+	return text, len(j.entries), false
 }
 
 // take appends what waits in the socket: before anything is read or written, so
@@ -278,7 +291,7 @@ func (j *journal) end() history.Place {
 	return j.entries[len(j.entries)-1].place
 }
 
-// hold holds each journalctl from now on, until it is let go or the hold ends.
+// hold holds each journalctl that begins from now on, until it is let go or the hold ends.
 func (j *journal) hold() *hold {
 	h := &hold{t: j.t, calls: make(chan chan struct{}), over: make(chan struct{})}
 	j.set(h)
@@ -306,7 +319,7 @@ func (h *hold) wait() {
 	}
 }
 
-// await returns when the next journalctl is held.
+// await returns when the next journalctl is held, or the same one again.
 func (h *hold) await() {
 	h.t.Helper()
 	select {

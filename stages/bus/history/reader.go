@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,49 +40,69 @@ var ErrStalled = errors.New("journald does not write: systemctl status systemd-j
 // A Reader reads the journal from a place on, a part at a time.
 type Reader struct {
 	ledger ledger
-	place  Place // up to where everything is read
+	place  Place     // up to where everything is read
+	mark   string    // the last that was left
+	marked Place     // where that is
+	since  time.Time // when it was left, or a little before
 }
 
 // NewReader returns a reader that begins at a place, or, where that is empty, at
 // the end of the journal. It reads of the units that are wanted. What the
 // journal tells is handed to tell, in order; an error of tell ends the reading.
 func NewReader(from Place, wanted func(unit string) bool, tell func(Past) error) *Reader {
-	return &Reader{ledger{wanted: wanted, tell: tell, boot: from.Boot(), units: make(map[string]*unit), restarts: make(map[string]uint32)}, from}
+	return &Reader{
+		ledger: ledger{wanted: wanted, tell: tell, boot: from.Boot(), units: make(map[string]*unit), restarts: make(map[string]uint32)},
+		place:  from,
+	}
 }
 
-// Place is up to where everything is read: an entry of our own.
-func (r *Reader) Place() Place { return r.place }
+// Mark leaves a mark in the journal. What PID 1 has written before it is
+// before the mark.
+func (r *Reader) Mark() error {
+	r.since = time.Now()
+	mark, err := leaveMark()
+	if err != nil {
+		return fmt.Errorf("cannot read the journal: %w", err)
+	}
+	r.mark = mark
+	return nil
+}
+
+// Marked is where the mark is that was read up to.
+func (r *Reader) Marked() Place { return r.marked }
 
 // Lossy reports whether the journal lacks some of what happened since the place
 // where the reader began: it was rotated away, or journald left it out
 // (journald.conf(5), RateLimitBurst=).
 func (r *Reader) Lossy() bool { return r.ledger.lossy }
 
-// Read reads up to now. It fails where there is no journal, or none that may be
+// Read reads up to now. When it comes to the last Mark, and all before it is
+// told, it calls reached. It fails where there is no journal, or none that may be
 // read, or where journald stalls; what was told until then is true all the same.
-func (r *Reader) Read(ctx context.Context) error {
+func (r *Reader) Read(ctx context.Context, reached func() error) error {
 	r.ledger.ended = func(boot string) (string, time.Time, error) { return boots(ctx, boot) }
-	if err := r.read(ctx); err != nil {
+	if err := r.read(ctx, reached); err != nil {
 		return fmt.Errorf("cannot read the journal: %w", err)
 	}
 	return nil
 }
 
-func (r *Reader) read(ctx context.Context) error {
-	mark, err := leaveMark()
+func (r *Reader) read(ctx context.Context, reached func() error) error {
+	end, err := leaveMark()
 	if err != nil {
 		return err
-	}
-	if r.place == "" {
-		return r.await(ctx, mark, "MESSAGE_ID="+markID, "MONITOR_MARK="+mark)
 	}
 	now, err := currentBoot(ctx)
 	if err != nil {
 		return err
 	}
 	r.ledger.now = now
-	if r.place.Boot() == now {
-		return r.await(ctx, mark, matches()...)
+	a := awaited{marks: []string{r.mark, end}, reached: reached}
+	switch r.place.Boot() {
+	case now:
+		return r.await(ctx, &a, matches()...)
+	case "":
+		return r.awaitFirst(ctx, &a)
 	}
 	// What an earlier boot has left comes first. A boot whose clock is wrong may
 	// stand anywhere in the journal, so this one is then read for itself.
@@ -98,26 +119,62 @@ func (r *Reader) read(ctx context.Context) error {
 		return err
 	}
 	r.place = ""
-	return r.await(ctx, mark, matches("_BOOT_ID="+now)...)
+	return r.await(ctx, &a, matches("_BOOT_ID="+now)...)
 }
 
-// await reads from the place until the mark comes, as often as it takes.
-func (r *Reader) await(ctx context.Context, mark string, args ...string) error {
-	waited := time.Duration(0)
-	for wait := firstWait; ; wait *= 2 {
-		found := false
-		place := r.place
-		err := r.scan(ctx, args, func(e *record) (bool, error) {
-			place, found = e.place, e.mark == mark
-			return !found, r.ledger.add(e)
-		})
-		r.place = place // what was read need not be read again
-		switch {
-		case err != nil:
+// awaited are marks that are to come, in their order.
+type awaited struct {
+	marks   []string
+	reached func() error // the first of two
+}
+
+// awaitFirst reads from the first mark on. What is before it is not looked for in
+// all of the journal: it came a moment ago, unless the clock was set since.
+func (r *Reader) awaitFirst(ctx context.Context, a *awaited) error {
+	since := "--since=@" + strconv.FormatInt(r.since.Unix()-1, 10)
+	if err := r.scan(ctx, append(matches(), since), func(e *record) (bool, error) {
+		if r.place == "" && e.mark != a.marks[0] {
+			return true, nil
+		}
+		return r.take(a, e)
+	}); err != nil {
+		return err
+	}
+	if r.place == "" {
+		first := awaited{a.marks[:1], a.reached}
+		if err := r.await(ctx, &first, "MESSAGE_ID="+markID, "MONITOR_MARK="+a.marks[0]); err != nil {
 			return err
-		case found:
-			return r.ledger.flushAll()
-		case waited > lastWait:
+		}
+		a.marks = a.marks[1:]
+	}
+	return r.await(ctx, a, matches()...)
+}
+
+// take takes in a record, behind which more is to come as long as marks are.
+func (r *Reader) take(a *awaited, e *record) (more bool, err error) {
+	r.place = e.place // what was read need not be read again
+	if err := r.ledger.add(e); err != nil || e.mark == "" || e.mark != a.marks[0] {
+		return true, err
+	}
+	if err := r.ledger.flushAll(); err != nil {
+		return false, err
+	}
+	first := e.mark == r.mark
+	if a.marks = a.marks[1:]; first {
+		r.marked = e.place
+		err = a.reached()
+	}
+	return len(a.marks) > 0, err
+}
+
+// await reads from the place until the marks have come, as often as it takes.
+func (r *Reader) await(ctx context.Context, a *awaited, args ...string) error {
+	waited := time.Duration(0)
+	for wait := firstWait; len(a.marks) > 0; wait *= 2 {
+		if err := r.scan(ctx, args, func(e *record) (bool, error) { return r.take(a, e) }); err != nil || len(a.marks) == 0 {
+			return err
+		}
+		if waited > lastWait {
 			return ErrStalled
 		}
 		select {
@@ -127,6 +184,7 @@ func (r *Reader) await(ctx context.Context, mark string, args ...string) error {
 			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 // scan hands on the records behind the place, or all where there is none. The
