@@ -231,3 +231,23 @@ func TestAddedInAGap(t *testing.T) {
 	w.awaitGap(added, end)
 	w.want(added, counts{before: 1})
 }
+
+// At a first start the journal is read from when the mark was left, and just then the
+// clock is set: the mark is looked for in all of it.
+func TestClockIsSetAtAFirstStart(t *testing.T) {
+	const unit = "unit.service"
+	w := newWorld(t)
+	w.journal.clockSet = true
+	w.journal.write(startOf(unit, 1))
+	w.runs(unit, 2)
+	asked, answer := w.bus.Hold("GetAll")
+	t.Cleanup(answer)
+	end := w.journal.end()
+	w.watch(0, nil, unit)
+	<-asked
+	w.crash(unit)
+	answer()
+	w.awaitGap(unit, end)
+	w.start(unit, 3)
+	w.want(unit, counts{starts: 1})
+}

@@ -108,11 +108,12 @@ type journal struct {
 	t    *testing.T
 	boot string // that goes on
 
-	mu      sync.Mutex
-	fd      int // the socket
-	clock   uint64
-	entries []entry
-	held    *hold // nil while journalctl reads at once
+	mu       sync.Mutex
+	fd       int // the socket
+	clock    uint64
+	entries  []entry
+	held     *hold // nil while journalctl reads at once
+	clockSet bool  // the clock was set: of what is asked for by its time, nothing is found
 }
 
 // An entry is a record, as journalctl shows it.
@@ -204,7 +205,7 @@ func (j *journal) answer(conn net.Conn) {
 // to the first mark, and whether more may come behind it. Those of other messages
 // than the ones that it is asked for may be among them.
 func (j *journal) find(args []string, from int) (text string, next int, more bool) {
-	cursor, marked, boot, last := history.Place(""), "", "", false
+	cursor, marked, boot, last, unfound := history.Place(""), "", "", false, false
 	for _, a := range args {
 		key, value, _ := strings.Cut(a, "=")
 		switch key {
@@ -212,6 +213,8 @@ func (j *journal) find(args []string, from int) (text string, next int, more boo
 			cursor = history.Place(value)
 		case "--lines":
 			last = true
+		case "--since":
+			unfound = j.clockSet
 		case "MONITOR_MARK":
 			marked = a
 		case "_BOOT_ID":
@@ -221,6 +224,9 @@ func (j *journal) find(args []string, from int) (text string, next int, more boo
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.take()
+	if unfound {
+		return "", len(j.entries), false
+	}
 	for i := from; i < len(j.entries); i++ {
 		e := j.entries[i]
 		switch {
