@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"gopkg.in/natefinch/lumberjack.v2"
 
 	"service-monitor/stages/persist"
@@ -31,12 +32,26 @@ const (
 type logFile struct {
 	path   string
 	rotate *lumberjack.Logger
-	last   os.FileInfo // the file that was written last; nil before the first
+	last   fileID // of the file that was written last; zero before the first
+	room   int64  // what it has room for before lumberjack rotates
+}
+
+// A fileID tells files apart (inode(7)); no file has the zero one. One that is
+// open keeps its own, deleted or not.
+type fileID struct{ dev, ino uint64 }
+
+// idOf also returns the file's size.
+func idOf(path string) (fileID, int64) {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return fileID{}, 0
+	}
+	return fileID{uint64(st.Dev), uint64(st.Ino)}, st.Size
 }
 
 // Write appends whole lines, and takes a line back that a full disk has torn.
 func (l *logFile) Write(b []byte) (int, error) {
-	if now, err := os.Stat(l.path); err != nil || l.last == nil || !os.SameFile(l.last, now) {
+	if id, _ := idOf(l.path); id != l.last || l.last == (fileID{}) {
 		if err := l.open(); err != nil {
 			return 0, err
 		}
@@ -45,14 +60,21 @@ func (l *logFile) Write(b []byte) (int, error) {
 	if err != nil {
 		n = l.untear(b[:n])
 	}
-	now, _ := os.Stat(l.path)
-	if l.last != nil && now != nil && !os.SameFile(l.last, now) {
-		// Rotated. lumberjack opens a new file without O_APPEND, which would leave a
-		// hole where somebody truncates it, and an old one with it.
+	if l.room -= int64(n); l.room <= 0 || err != nil {
+		l.rotated()
+	}
+	return n, err
+}
+
+// rotated finds out whether lumberjack has rotated, as it does when a write has no
+// room. It opens a new file without O_APPEND, which would leave a hole where
+// somebody truncates it, and an old one with it.
+func (l *logFile) rotated() {
+	id, size := idOf(l.path)
+	if id != l.last {
 		l.rotate.Close()
 	}
-	l.last = now
-	return n, err
+	l.last, l.room = id, logMegabytes<<20-size
 }
 
 // untear cuts what was written back to its last whole line, and returns how much
@@ -69,7 +91,7 @@ func (l *logFile) untear(written []byte) int {
 
 // open makes lumberjack open the file with its next write.
 func (l *logFile) open() error {
-	l.last = nil
+	l.last = fileID{}
 	if err := prepareLog(l.path); err != nil {
 		return err
 	}
@@ -80,9 +102,9 @@ func (l *logFile) open() error {
 	if l.rotate == nil || l.rotate.Filename != path { // a Logger costs a goroutine for good
 		l.rotate = &lumberjack.Logger{Filename: path, MaxSize: logMegabytes, MaxBackups: logBackups, LocalTime: true}
 	}
-	now, err := os.Stat(l.path)
-	l.last = now
-	return err
+	id, size := idOf(l.path)
+	l.last, l.room = id, logMegabytes<<20-size
+	return nil
 }
 
 // target is where a symbolic link leads. Rotation renames the file, and must not

@@ -102,6 +102,18 @@ func TestLogRotates(t *testing.T) {
 	}
 }
 
+// BenchmarkLog writes what a service that crashes has to say.
+func BenchmarkLog(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "service-monitor.log")
+	l := &logFile{path: path}
+	text := []byte(strings.Repeat(strings.Repeat("x", 99)+"\n", 2))
+	for b.Loop() {
+		if _, err := l.Write(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // A clock that is behind makes the backup of now look like the oldest. It goes,
 // and neither the file nor the older ones with it.
 func TestLogRotatesWhileTheClockIsBehind(t *testing.T) {
