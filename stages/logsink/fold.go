@@ -95,11 +95,11 @@ func (f *folds) any() bool { return len(f.kinds) > 0 }
 func (f *folds) take(write func(*count.Event, line, ...journal.Field)) {
 	for _, k := range f.order {
 		o := f.kinds[k]
-		l := line{level(o.latest, k.id), k.id, text(o.latest, k.id)}
+		l := line{level(o.latest, k.id), k.id, appendText(nil, o.latest, k.id)}
 		var more []journal.Field
 		if o.kept > 1 {
 			span := o.latest.Time.Sub(o.shown).Round(time.Second)
-			l.text += fmt.Sprintf(" (repeated %d times in %d s)", o.kept, max(1, int(span.Seconds())))
+			l.text = fmt.Appendf(l.text, " (repeated %d times in %d s)", o.kept, max(1, int(span.Seconds())))
 			more = []journal.Field{{Key: "MONITOR_REPEATED", Value: strconv.Itoa(o.kept)}}
 		}
 		write(o.latest, l, more...)

@@ -36,7 +36,7 @@ func crashes(unit string, m, n int, more ...func(*count.Event)) (all minute) {
 func told(first int, minutes ...minute) (lines []string) {
 	f := folds{first: first}
 	say := func(_ *count.Event, l line, more ...journal.Field) {
-		text := l.text
+		text := string(l.text)
 		for _, field := range more {
 			text += " " + field.Key + "=" + field.Value
 		}
@@ -46,7 +46,7 @@ func told(first int, minutes ...minute) (lines []string) {
 		for _, e := range m {
 			for _, id := range ids(&e) {
 				if id != "" && !f.keep(&e, id) {
-					say(&e, line{level(&e, id), id, text(&e, id)})
+					say(&e, line{level(&e, id), id, appendText(nil, &e, id)})
 				}
 			}
 		}

@@ -2,6 +2,7 @@ package logsink
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,7 +41,7 @@ const unloaded = "unloaded"
 //	2025-07-07 10:15:23 - [INFO] message (key: value, key: value)
 type Formatter struct{}
 
-var levels = map[logrus.Level]string{
+var levels = [...]string{
 	logrus.PanicLevel: "CRITICAL", logrus.FatalLevel: "CRITICAL", logrus.ErrorLevel: "ERROR",
 	logrus.WarnLevel: "WARNING", logrus.InfoLevel: "INFO", logrus.DebugLevel: "DEBUG", logrus.TraceLevel: "DEBUG",
 }
@@ -52,10 +53,28 @@ func (Formatter) Format(e *logrus.Entry) ([]byte, error) {
 
 // format is for text that is printable.
 func format(at time.Time, level logrus.Level, text string) []byte {
-	b := at.Local().AppendFormat(nil, "2006-01-02 15:04:05")
-	b = append(b, " - ["+levels[level]+"] "...)
-	b = append(b, text...)
+	var s stamp
+	return appendLine(nil, s.at(at), level, text)
+}
+
+func appendLine[T string | []byte](b, stamp []byte, level logrus.Level, text T) []byte {
+	b = append(append(b, stamp...), levels[level]...)
+	b = append(append(b, "] "...), text...)
 	return append(b, '\n')
+}
+
+// A stamp is how lines of one second begin.
+type stamp struct {
+	second int64
+	text   []byte
+}
+
+func (s *stamp) at(at time.Time) []byte {
+	if second := at.Unix(); second != s.second || s.text == nil {
+		s.second = second
+		s.text = append(at.Local().AppendFormat(s.text[:0], "2006-01-02 15:04:05"), " - ["...)
+	}
+	return s.text
 }
 
 // message is an entry's text with its fields, printable whatever they hold.
@@ -72,6 +91,16 @@ func message(e *logrus.Entry) string {
 	return b.String()
 }
 
+// printableFrom returns text whose end, behind kept, is printable.
+func printableFrom(text []byte, kept int) []byte {
+	for _, c := range text[kept:] {
+		if c < ' ' || c > '~' { // or it is ASCII, as nearly always
+			return append(text[:kept], printable(string(text[kept:]))...)
+		}
+	}
+	return text
+}
+
 // printable keeps what comes from outside from breaking a line or a terminal.
 func printable(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
@@ -85,7 +114,7 @@ func printable(s string) string {
 type line struct {
 	level logrus.Level
 	id    string
-	text  string // printable
+	text  []byte // printable
 }
 
 // ids are the kinds of line that an event has, in their order; the rest is empty.
@@ -127,93 +156,118 @@ func level(e *count.Event, id string) logrus.Level {
 	return logrus.InfoLevel
 }
 
-// text is what a line of an event says to people.
-func text(e *count.Event, id string) string {
-	text := words(e, id)
+// appendText appends what a line of an event says to people.
+func appendText(b []byte, e *count.Event, id string) []byte {
+	kept := len(b)
+	b = appendWords(append(b, e.Unit...), e, id)
 	if e.Untrusted {
-		text += " (clock not trusted)"
+		b = append(b, " (clock not trusted)"...)
 	}
-	return printable(text)
+	return printableFrom(b, kept)
 }
 
-func words(e *count.Event, id string) string {
+func appendWords(b []byte, e *count.Event, id string) []byte {
 	switch t := &e.Tally; id {
 	case idSeen:
 		if e.To == unloaded {
-			return e.Unit + ":  not loaded: systemd has no such unit (yet); watched all the same"
+			return append(b, ":  not loaded: systemd has no such unit (yet); watched all the same"...)
 		}
-		return fmt.Sprintf("%s:  first seen    -> %-13s (SubState: %s)", e.Unit, e.To, e.SubState)
+		return appendStates(b, "first seen   ", e)
 	case idMoved:
-		return fmt.Sprintf("%s:  %-13s -> %-13s (SubState: %s)", e.Unit, e.From, e.To, e.SubState)
+		return appendStates(b, e.From, e)
 	case idStarted:
-		return counter(e, "start", t.Starts)
+		return appendCounter(b, e, "start", t.Starts)
 	case idStopped:
-		return counter(e, "stop", t.Stops)
+		return appendCounter(b, e, "stop", t.Stops)
 	case idCrashed:
-		return fmt.Sprintf("%s: **CRASH** (ExitCode: %s, Signal: %s, Result: %s)", e.Unit, e.Cause.ExitCode(), e.Cause.Signal(), e.Cause.Result) + provenance(e)
+		b = append(append(b, ": **CRASH** (ExitCode: "...), e.Cause.ExitCode()...)
+		b = append(append(b, ", Signal: "...), e.Cause.Signal()...)
+		b = append(append(b, ", Result: "...), e.Cause.Result...)
+		return appendProvenance(append(b, ')'), e)
 	case idCrashes:
-		return counter(e, "crash", t.Crashes)
+		return appendCounter(b, e, "crash", t.Crashes)
 	case idRestarted:
-		return counter(e, "restart", t.Restarts)
+		return appendCounter(b, e, "restart", t.Restarts)
 	case idGaveUp:
-		return e.Unit + ":  start limit hit: systemd gave up restarting it (systemctl reset-failed, then start it by hand)" + provenance(e)
+		b = append(b, ":  start limit hit: systemd gave up restarting it (systemctl reset-failed, then start it by hand)"...)
+		return appendProvenance(b, e)
 	case idForgotten:
-		return e.Unit + ":  no longer monitored; its counters are dropped"
+		return append(b, ":  no longer monitored; its counters are dropped"...)
 	}
 	panic("no words for the message id " + id)
 }
 
-func counter(e *count.Event, name string, n uint64) string {
-	return fmt.Sprintf("%s:  Incrementing %s counter -> %d", e.Unit, name, n) + provenance(e)
+func appendStates(b []byte, from string, e *count.Event) []byte {
+	b = appendPadded(append(b, ":  "...), from)
+	b = appendPadded(append(b, " -> "...), e.To)
+	b = append(append(b, " (SubState: "...), e.SubState...)
+	return append(b, ')')
 }
 
-// provenance says of what was not seen how it is known.
-func provenance(e *count.Event) string {
-	text := ""
+func appendPadded(b []byte, state string) []byte {
+	const width = "             "
+	b = append(b, state...)
+	return append(b, width[min(utf8.RuneCountInString(state), len(width)):]...)
+}
+
+func appendCounter(b []byte, e *count.Event, name string, n uint64) []byte {
+	b = append(append(b, ":  Incrementing "...), name...)
+	b = strconv.AppendUint(append(b, " counter -> "...), n, 10)
+	return appendProvenance(b, e)
+}
+
+// appendProvenance says of what was not seen how it is known.
+func appendProvenance(b []byte, e *count.Event) []byte {
 	if e.AtLeast {
-		text = " (at least: it was not watched)"
+		b = append(b, " (at least: it was not watched)"...)
 	}
 	if e.Recovered {
-		text += " (recovered from the journal)"
+		b = append(b, " (recovered from the journal)"...)
 	}
-	return text
+	return b
 }
 
-// entry is a line in the journal.
-func entry(l line) []journal.Field {
-	return []journal.Field{{Key: "MESSAGE", Value: l.text}, {Key: "PRIORITY", Value: priority(l.level)}, {Key: "MESSAGE_ID", Value: l.id}}
+// appendEntry appends a line as an entry of the journal.
+func appendEntry(b []byte, l line) []byte {
+	b = journal.AppendField(b, "MESSAGE", l.text)
+	b = journal.AppendField(b, "PRIORITY", priority(l.level))
+	return journal.AppendField(b, "MESSAGE_ID", l.id)
 }
 
-// fields are those of a line about an event in the journal.
-func fields(e *count.Event, l line) []journal.Field {
-	f := entry(l)
-	add := func(key, value string) { f = append(f, journal.Field{Key: "MONITOR_" + key, Value: value}) }
-	number := func(key string, n uint64) { add(key, strconv.FormatUint(n, 10)) }
-	add("UNIT", e.Unit)
-	add("FROM", e.From)
-	add("TO", e.To)
-	add("SUB_STATE", e.SubState)
-	add("INVOCATION_ID", e.Invocation.String())
-	number("STARTS", e.Tally.Starts)
-	number("STOPS", e.Tally.Stops)
-	number("CRASHES", e.Tally.Crashes)
-	number("RESTARTS", e.Tally.Restarts)
+// appendFields appends what the journal has of the event of a line.
+func appendFields(b []byte, e *count.Event) []byte {
+	b = journal.AppendField(b, "MONITOR_UNIT", e.Unit)
+	b = journal.AppendField(b, "MONITOR_FROM", e.From)
+	b = journal.AppendField(b, "MONITOR_TO", e.To)
+	b = journal.AppendField(b, "MONITOR_SUB_STATE", e.SubState)
+	b = append(b, "MONITOR_INVOCATION_ID="...)
+	if !e.Invocation.IsZero() {
+		b = hex.AppendEncode(b, e.Invocation[:])
+	}
+	b = appendNumber(b, "\nMONITOR_STARTS=", e.Tally.Starts)
+	b = appendNumber(b, "\nMONITOR_STOPS=", e.Tally.Stops)
+	b = appendNumber(b, "\nMONITOR_CRASHES=", e.Tally.Crashes)
+	b = appendNumber(b, "\nMONITOR_RESTARTS=", e.Tally.Restarts)
+	b = append(b, '\n')
 	if e.Cause.Result != "" {
-		add("RESULT", e.Cause.Result)
-		add("EXIT_CODE", e.Cause.ExitCode())
-		add("SIGNAL", e.Cause.Signal())
+		b = journal.AppendField(b, "MONITOR_RESULT", e.Cause.Result)
+		b = journal.AppendField(b, "MONITOR_EXIT_CODE", e.Cause.ExitCode())
+		b = journal.AppendField(b, "MONITOR_SIGNAL", e.Cause.Signal())
 	}
 	if e.AtLeast {
-		add("AT_LEAST", "1")
+		b = append(b, "MONITOR_AT_LEAST=1\n"...)
 	}
 	if e.Recovered {
-		add("RECOVERED", "1")
-		number("TIME", uint64(e.Time.UnixMicro()))
+		b = append(appendNumber(b, "MONITOR_RECOVERED=1\nMONITOR_TIME=", uint64(e.Time.UnixMicro())), '\n')
 	}
 	if e.Untrusted {
-		add("CLOCK", "untrusted")
+		b = append(b, "MONITOR_CLOCK=untrusted\n"...)
 	}
-	return f
+	return b
+}
+
+func appendNumber(b []byte, key string, n uint64) []byte {
+	return strconv.AppendUint(append(b, key...), n, 10)
 }
 
 // priority is that of syslog(3), as the journal wants it.

@@ -3,6 +3,8 @@ package logsink
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,8 @@ import (
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/logsink/journal"
+	"service-monitor/stages/logsink/journal/journaltest"
 )
 
 // event is one at 10:15:23 on the seventh of July 2025.
@@ -207,11 +211,49 @@ func TestFields(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
 			id := ids(&tt.event)[0]
-			for _, f := range fields(&tt.event, line{level(&tt.event, id), id, text(&tt.event, id)}) {
-				got = append(got, f.Key+"="+f.Value)
+			entry := appendFields(appendEntry(nil, line{level(&tt.event, id), id, appendText(nil, &tt.event, id)}), &tt.event)
+			for field := range strings.Lines(string(entry)) {
+				got = append(got, strings.TrimSuffix(field, "\n"))
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("fields (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// BenchmarkLines is a crash and its restart, as the file and the journal have them,
+// and folded.
+func BenchmarkLines(b *testing.B) {
+	var events []count.Event
+	for _, e := range []count.Event{
+		event(classify.Moved, "a.service", states("active", "failed", "failed")),
+		event(classify.Crashed, "a.service", states("active", "failed", "failed"), cause("exit-code", 1, 7), counts(7345, 0, 7345, 7345)),
+		event(classify.Restarted, "a.service", counts(7345, 0, 7345, 7346)),
+		event(classify.Moved, "a.service", states("failed", "activating", "auto-restart")),
+		event(classify.Moved, "a.service", states("activating", "inactive", "dead")),
+		event(classify.Started, "a.service", counts(7346, 0, 7345, 7346)),
+		event(classify.Moved, "a.service", states("inactive", "active", "running")),
+	} {
+		e.Invocation = decode.Invocation{0xab}
+		events = append(events, e)
+	}
+	for _, first := range []int{0, 10} {
+		b.Run(fmt.Sprint("first ", first), func(b *testing.B) {
+			d := journaltest.Start(b)
+			j, err := journal.Open(d.Path)
+			if err != nil {
+				b.Fatal(err)
+			}
+			d.Stop()
+			b.Cleanup(func() { j.Close() })
+			s := New(Config{File: io.Discard, Journal: j, Notes: NewNotes(nil), Debug: func() bool { return false }, First: first})
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range events {
+					s.write(&events[i])
+				}
+				s.owed.lines = s.owed.lines[:0]
 			}
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -101,6 +102,9 @@ type Stage struct {
 	quiet   time.Time      // no report of that before
 	sum     summary
 	folds   folds
+
+	stamp             stamp
+	text, file, entry []byte // a line in the making, over and over
 }
 
 // written is the outcome of a write to the file.
@@ -200,14 +204,22 @@ func (s *Stage) write(e *count.Event) {
 		if level == logrus.DebugLevel && !s.Debug() || s.folds.keep(e, id) {
 			continue
 		}
-		s.put(e, line{level, id, text(e, id)})
+		s.text = appendText(s.text[:0], e, id)
+		s.put(e, line{level, id, s.text})
 	}
 }
 
-// put writes a line about an event.
+// put writes a line about an event, with more fields for the journal.
 func (s *Stage) put(e *count.Event, l line, more ...journal.Field) {
 	s.line(e.Time, l.level, l.text)
-	s.Journal.Write(append(fields(e, l), more...)...)
+	if s.Journal == nil {
+		return
+	}
+	s.entry = appendFields(appendEntry(s.entry[:0], l), e)
+	for _, f := range more {
+		s.entry = journal.AppendField(s.entry, f.Key, f.Value)
+	}
+	s.Journal.Add(s.entry)
 }
 
 func (s *Stage) takeNotes() {
@@ -218,30 +230,32 @@ func (s *Stage) takeNotes() {
 
 // note writes an entry of the daemon's own log. The journal has it already.
 func (s *Stage) note(n note) {
-	s.line(n.time, n.level, n.text)
+	s.line(n.time, n.level, []byte(n.text))
 	select {
 	case <-s.Notes.lost:
-		s.line(n.time, logrus.WarnLevel, "lines of the monitor itself are missing here")
+		s.line(n.time, logrus.WarnLevel, []byte("lines of the monitor itself are missing here"))
 	default:
 	}
 }
 
 // summarize writes what was counted since the summary before.
 func (s *Stage) summarize(now time.Time) {
-	text := s.sum.take(s.Summary)
-	s.line(now, logrus.InfoLevel, text)
-	s.Journal.Write(entry(line{logrus.InfoLevel, idSummary, text})...)
+	l := line{logrus.InfoLevel, idSummary, []byte(s.sum.take(s.Summary))}
+	s.line(now, l.level, l.text)
+	s.Journal.Add(appendEntry(nil, l))
 }
 
-func (s *Stage) line(at time.Time, level logrus.Level, text string) {
-	b := format(at, level, text)
+func (s *Stage) line(at time.Time, level logrus.Level, text []byte) {
+	s.file = appendLine(s.file[:0], s.stamp.at(at), level, text)
 	if s.Console != nil {
-		s.Console.Write(b)
+		s.Console.Write(s.file)
 	}
-	s.owed.add(b)
+	s.owed.add(s.file)
 }
 
-// begin begins to write what is owed.
+// begin begins to write what is owed. The file comes first, for people and programs
+// read it: to the journal, which a line costs more, it goes when the file has it or
+// has begun to take its time.
 func (s *Stage) begin(now time.Time) {
 	lines := s.owed.give(now)
 	s.began = now
@@ -249,6 +263,7 @@ func (s *Stage) begin(now time.Time) {
 		n, err := s.File.Write(lines)
 		return written{lines, n, err}
 	})
+	runtime.Gosched()
 }
 
 // busy reports whether the file should catch up before more comes.
@@ -283,7 +298,7 @@ func (s *Stage) failed(err error, since, now time.Time) {
 	if !now.Before(s.quiet) {
 		s.quiet = now.Add(reportEvery)
 		text := printable(fmt.Sprintf("cannot write the log file; monitoring goes on (error: %v)", err))
-		s.Journal.Write(entry(line{logrus.ErrorLevel, idFile, text})...)
+		s.Journal.Add(appendEntry(nil, line{logrus.ErrorLevel, idFile, []byte(text)}))
 	}
 }
 

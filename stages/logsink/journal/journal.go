@@ -5,7 +5,6 @@ package journal
 import (
 	"encoding/binary"
 	"fmt"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -18,8 +17,11 @@ const Socket = "/run/systemd/journal/socket"
 const identifier = "service-monitor"
 
 // backlog bounds the entries that wait while journald does not read. At about
-// 500 bytes each they cost 500 KB.
+// 500 bytes each they cost 500 KB, and half of that until what is sent is forgotten.
 const backlog = 1000
+
+// spare is how large the memory for what waits stays when nothing does.
+const spare = 16 << 10
 
 // A Journal writes entries to journald. What journald does not take waits here,
 // and what exceeds the backlog is dropped, counted and told of in the journal
@@ -28,7 +30,10 @@ type Journal struct {
 	mu      sync.Mutex
 	socket  int
 	to      unix.SockaddrUnix
-	waiting [][]byte
+	waiting []byte // entries, one behind the other
+	ends    []int  // where each of them ends
+	sent    int    // how many of them are sent already
+	stalled bool   // journald took no more when it was tried last
 	dropped int
 }
 
@@ -48,21 +53,64 @@ func Open(path string) (*Journal, error) {
 // A Field is one field of an entry. Keys are constants of this program.
 type Field struct{ Key, Value string }
 
+// AppendField appends a field of an entry as the native protocol wants it: a value
+// with a newline has its length before it.
+func AppendField[T string | []byte](b []byte, key string, value T) []byte {
+	b = append(b, key...)
+	if hasNewline(value) {
+		b = append(b, '\n')
+		b = binary.LittleEndian.AppendUint64(b, uint64(len(value)))
+	} else {
+		b = append(b, '=')
+	}
+	b = append(b, value...)
+	return append(b, '\n')
+}
+
+func hasNewline[T string | []byte](value T) bool {
+	for i := range len(value) {
+		if value[i] == '\n' {
+			return true
+		}
+	}
+	return false
+}
+
 // Write writes one entry, or keeps it for a later Write or Retry.
 func (j *Journal) Write(fields ...Field) {
 	if j == nil {
 		return
 	}
+	var entry []byte
+	for _, f := range fields {
+		entry = AppendField(entry, f.Key, f.Value)
+	}
+	j.Add(entry)
+	j.Retry()
+}
+
+// Add takes an entry, of what AppendField has made, for the next Write or Retry.
+func (j *Journal) Add(fields []byte) {
+	if j == nil {
+		return
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	entry := marshal(fields)
-	switch {
-	case j.flush() && j.send(entry):
-	case len(j.waiting) == backlog:
-		j.dropped++
-	default:
-		j.waiting = append(j.waiting, entry)
+	if j.full() && !j.stalled {
+		j.flush()
 	}
+	if j.full() {
+		j.dropped++
+		return
+	}
+	j.append(fields)
+}
+
+func (j *Journal) full() bool { return len(j.ends)-j.sent >= backlog }
+
+func (j *Journal) append(fields []byte) {
+	j.waiting = append(append(j.waiting, "SYSLOG_IDENTIFIER="+identifier+"\n"...), fields...)
+	j.ends = append(j.ends, len(j.waiting))
 }
 
 // Retry writes what waits, and reports whether nothing waits any more.
@@ -75,22 +123,58 @@ func (j *Journal) Retry() bool {
 	return j.flush()
 }
 
+// flush sends what waits, and behind it how much was dropped since.
 func (j *Journal) flush() bool {
-	for len(j.waiting) > 0 {
-		if !j.send(j.waiting[0]) {
+	for {
+		if !j.drain() {
 			return false
 		}
-		j.waiting = j.waiting[1:]
-	}
-	j.waiting = nil
-	if n := j.dropped; n > 0 {
-		j.dropped = 0
-		text := fmt.Sprintf("the journal took no more: %d lines are missing here; the log file has them", n)
-		if !j.send(marshal([]Field{{"MESSAGE", text}, {"PRIORITY", "4"}})) {
-			j.dropped = n
+		if j.dropped == 0 {
+			return true
 		}
+		text := fmt.Sprintf("the journal took no more: %d lines are missing here; the log file has them", j.dropped)
+		j.dropped = 0
+		j.append(AppendField(AppendField(nil, "MESSAGE", text), "PRIORITY", "4"))
 	}
-	return j.dropped == 0
+}
+
+// drain sends what waits as far as journald takes it.
+func (j *Journal) drain() bool {
+	for begin := j.begin(); j.sent < len(j.ends); j.sent++ {
+		end := j.ends[j.sent]
+		if j.stalled = !j.send(j.waiting[begin:end]); j.stalled {
+			j.compact(begin)
+			return false
+		}
+		begin = end
+	}
+	j.ends, j.sent = j.ends[:0], 0
+	if j.waiting = j.waiting[:0]; cap(j.waiting) > spare {
+		j.waiting, j.ends = nil, nil
+	}
+	return true
+}
+
+// begin is where the first entry begins that is not sent.
+func (j *Journal) begin() int {
+	if j.sent == 0 {
+		return 0
+	}
+	return j.ends[j.sent-1]
+}
+
+// compact forgets what is sent, where it is much: a journald that is always behind
+// must not make what waits grow.
+func (j *Journal) compact(begin int) {
+	if j.sent < backlog/2 {
+		return
+	}
+	j.waiting = append(j.waiting[:0], j.waiting[begin:]...)
+	j.ends = append(j.ends[:0], j.ends[j.sent:]...)
+	for i := range j.ends {
+		j.ends[i] -= begin
+	}
+	j.sent = 0
 }
 
 // send sends one datagram, and reports whether it is done with.
@@ -107,21 +191,3 @@ func (j *Journal) send(entry []byte) bool {
 
 // Close closes the socket. What still waits is lost to the journal.
 func (j *Journal) Close() error { return unix.Close(j.socket) }
-
-// marshal writes an entry as the native protocol wants it. A value with a
-// newline has its length before it.
-func marshal(fields []Field) []byte {
-	b := []byte("SYSLOG_IDENTIFIER=" + identifier + "\n")
-	for _, f := range fields {
-		b = append(b, f.Key...)
-		if strings.Contains(f.Value, "\n") {
-			b = append(b, '\n')
-			b = binary.LittleEndian.AppendUint64(b, uint64(len(f.Value)))
-		} else {
-			b = append(b, '=')
-		}
-		b = append(b, f.Value...)
-		b = append(b, '\n')
-	}
-	return b
-}

@@ -102,10 +102,10 @@ func TestNeverWaits(t *testing.T) {
 // The count of what is missing waits too.
 func TestGapWaits(t *testing.T) {
 	j, d := start(t)
-	for j.waiting == nil {
+	for len(j.ends) == 0 {
 		j.Write(Field{"MESSAGE", "fills the socket"})
 	}
-	j.waiting, j.dropped = nil, 5
+	j.waiting, j.ends, j.dropped = nil, nil, 5
 	if j.Retry() {
 		t.Error("nothing waits, though journald has not been told of the gap")
 	}
@@ -127,6 +127,43 @@ func TestKeepsOrder(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(want, append(got, drain(j, d)...)); diff != "" {
+		t.Errorf("messages (-want +got):\n%s", diff)
+	}
+}
+
+// A journald that is always behind makes what waits no larger than the backlog is.
+func TestAlwaysBehind(t *testing.T) {
+	j, d := start(t)
+	var want, got []string
+	for i := range 20 * backlog {
+		j.Write(Field{"MESSAGE", fmt.Sprint(i)})
+		want = append(want, fmt.Sprint(i))
+		if len(j.ends)-j.sent > backlog-100 { // it reads some
+			got = append(got, messages(d.Read())...)
+			j.Retry()
+		}
+		if len(j.ends) > 3*backlog/2+1 {
+			t.Fatalf("%d entries are kept", len(j.ends))
+		}
+	}
+	if diff := cmp.Diff(want, append(got, drain(j, d)...)); diff != "" {
+		t.Errorf("messages (-want +got):\n%s", diff)
+	}
+	if cap(j.waiting) > spare {
+		t.Errorf("%d bytes are kept for what waits, though nothing does", cap(j.waiting))
+	}
+}
+
+// What is added comes with what is written next.
+func TestAdd(t *testing.T) {
+	j, d := start(t)
+	j.Add(AppendField(nil, "MESSAGE", "a"))
+	j.Add(AppendField(nil, "MESSAGE", []byte("b")))
+	if got := d.Read(); got != nil {
+		t.Errorf("%q came at once", got)
+	}
+	j.Write(Field{"MESSAGE", "c"})
+	if diff := cmp.Diff([]string{"a", "b", "c"}, messages(d.Read())); diff != "" {
 		t.Errorf("messages (-want +got):\n%s", diff)
 	}
 }
@@ -183,6 +220,7 @@ func TestNone(t *testing.T) {
 	}
 	var j *Journal
 	j.Write(Field{"MESSAGE", "x"})
+	j.Add(nil)
 	if !j.Retry() {
 		t.Error("something waits for a journal that is not there")
 	}
