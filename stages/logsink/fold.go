@@ -2,6 +2,7 @@ package logsink
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,17 +19,17 @@ const (
 	foldKinds = 1024
 )
 
-// A kind is what lines have in common that are one line to a reader, but for its
+// A kind is what lines of a unit have in common that are one line to a reader, but for its
 // time and for the count in it.
 type kind struct {
-	id, unit                      string
+	id                            string
 	from, to, subState            string         // of a state change
 	cause                         classify.Cause // of a crash
 	atLeast, recovered, untrusted bool
 }
 
 func kindOf(e *count.Event, id string) kind {
-	k := kind{id: id, unit: e.Unit, atLeast: e.AtLeast, recovered: e.Recovered, untrusted: e.Untrusted}
+	k := kind{id: id, atLeast: e.AtLeast, recovered: e.Recovered, untrusted: e.Untrusted}
 	switch id {
 	case idMoved:
 		k.from, k.to, k.subState = e.From, e.To, e.SubState
@@ -42,13 +43,15 @@ func kindOf(e *count.Event, id string) kind {
 // minute are written, and the others at its end, as one. A kind of which there were
 // more than that has no first ones in the next minute.
 type folds struct {
-	first int // how many are the first ones; 0 for all
-	kinds map[kind]*fold
-	order []kind // of those of which something is kept back
+	first int                // how many are the first ones; 0 for all
+	units map[string][]*fold // the kinds of each unit: few, which a glance finds faster than a hash
+	kinds int                // how many there are
+	order []*fold            // those of which something is kept back
 }
 
 // A fold is what came of one kind of line in this minute.
 type fold struct {
+	kind   kind
 	lines  int
 	free   int       // lines that may still be written
 	shown  time.Time // when that happened which the last line tells
@@ -61,17 +64,9 @@ func (f *folds) keep(e *count.Event, id string) bool {
 	if f.first == 0 {
 		return false
 	}
-	k := kindOf(e, id)
-	o := f.kinds[k]
+	o := f.find(e, id)
 	if o == nil {
-		if len(f.kinds) == foldKinds {
-			return false
-		}
-		if f.kinds == nil {
-			f.kinds = map[kind]*fold{}
-		}
-		o = &fold{free: f.first}
-		f.kinds[k] = o
+		return false
 	}
 	o.lines++
 	if o.free > 0 {
@@ -80,7 +75,7 @@ func (f *folds) keep(e *count.Event, id string) bool {
 		return false
 	}
 	if o.kept == 0 {
-		f.order = append(f.order, k)
+		f.order = append(f.order, o)
 		o.latest = new(count.Event)
 	}
 	o.kept++
@@ -88,14 +83,34 @@ func (f *folds) keep(e *count.Event, id string) bool {
 	return true
 }
 
+// find returns what came of a kind, nil where there are too many.
+func (f *folds) find(e *count.Event, id string) *fold {
+	k := kindOf(e, id)
+	for _, o := range f.units[e.Unit] {
+		if o.kind == k {
+			return o
+		}
+	}
+	if f.kinds == foldKinds {
+		return nil
+	}
+	if f.units == nil {
+		f.units = map[string][]*fold{}
+	}
+	o := &fold{kind: k, free: f.first}
+	f.units[e.Unit] = append(f.units[e.Unit], o)
+	f.kinds++
+	return o
+}
+
 // any reports whether there is something to do at the end of the minute.
-func (f *folds) any() bool { return len(f.kinds) > 0 }
+func (f *folds) any() bool { return f.kinds > 0 }
 
 // take ends the minute, with one line for each kind of which some were kept back.
 func (f *folds) take(write func(*count.Event, line, ...journal.Field)) {
-	for _, k := range f.order {
-		o := f.kinds[k]
-		l := line{level(o.latest, k.id), k.id, appendText(nil, o.latest, k.id)}
+	for _, o := range f.order {
+		id := o.kind.id
+		l := line{level(o.latest, id), id, appendText(nil, o.latest, id)}
 		var more []journal.Field
 		if o.kept > 1 {
 			span := o.latest.Time.Sub(o.shown).Round(time.Second)
@@ -106,10 +121,14 @@ func (f *folds) take(write func(*count.Event, line, ...journal.Field)) {
 		o.shown = o.latest.Time
 	}
 	f.order = nil
-	for k, o := range f.kinds {
-		if o.lines <= f.first {
-			delete(f.kinds, k)
+	for unit, all := range f.units {
+		all = slices.DeleteFunc(all, func(o *fold) bool { return o.lines <= f.first })
+		f.kinds += len(all) - len(f.units[unit])
+		if f.units[unit] = all; len(all) == 0 {
+			delete(f.units, unit)
 		}
-		*o = fold{shown: o.shown}
+		for _, o := range all {
+			*o = fold{kind: o.kind, shown: o.shown}
+		}
 	}
 }

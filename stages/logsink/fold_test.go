@@ -108,15 +108,15 @@ func TestFoldsBounded(t *testing.T) {
 			}
 		}
 	}
-	if len(f.kinds) != foldKinds || kept != foldKinds {
-		t.Errorf("%d kinds and %d lines kept, want %d", len(f.kinds), kept, foldKinds)
+	if f.kinds != foldKinds || kept != foldKinds {
+		t.Errorf("%d kinds and %d lines kept, want %d", f.kinds, kept, foldKinds)
 	}
 	lines := 0
 	for range 2 {
 		f.take(func(*count.Event, line, ...journal.Field) { lines++ })
 	}
 	if f.any() || lines != foldKinds {
-		t.Errorf("%d kinds are left and %d lines were written, want 0 and %d", len(f.kinds), lines, foldKinds)
+		t.Errorf("%d kinds are left and %d lines were written, want 0 and %d", f.kinds, lines, foldKinds)
 	}
 }
 
