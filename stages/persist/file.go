@@ -2,9 +2,9 @@ package persist
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -126,30 +126,26 @@ func Read(path string) (map[string]count.Tally, error) {
 // Save makes units the content of the state file, so that after a crash or a
 // power cut at any moment either the old or the new content is there, complete.
 func (f *File) Save(units map[string]count.Tally) error {
-	records := make(map[string]record, len(units))
-	for unit, t := range units {
-		records[unit] = newRecord(t)
-	}
-	b, err := json.MarshalIndent(records, "", "  ")
-	if err != nil {
-		return fmt.Errorf("cannot save state: %w", err)
-	}
-	if err := f.replace(append(b, '\n')); err != nil {
+	if err := f.replace(units); err != nil {
 		return fmt.Errorf("cannot save state: %w", err)
 	}
 	return nil
 }
 
-func (f *File) replace(b []byte) error {
-	old, err := os.ReadFile(f.path)
-	if err != nil || !bytes.Equal(old, b) { // flash wears
-		temp := f.path + tempSuffix
-		defer os.Remove(temp)
-		if err := write(temp, b); err != nil {
-			return err
-		}
+func (f *File) replace(units map[string]count.Tally) error {
+	r := revision{temp: f.path + tempSuffix}
+	r.old, _ = os.Open(f.path)
+	defer r.close()
+	err := encode(&r, units)
+	if err == nil {
+		err = r.end()
+	}
+	if err != nil {
+		return err
+	}
+	if r.new != nil {
 		alias(f.path, f.path+previousSuffix) // if it can: the file itself is what must be safe
-		if err := os.Rename(temp, f.path); err != nil {
+		if err := os.Rename(r.temp, f.path); err != nil {
 			return err
 		}
 	}
@@ -157,21 +153,78 @@ func (f *File) replace(b []byte) error {
 	return syncDir(f.path)
 }
 
-// write writes a new file. What is left of an earlier attempt may be somebody
+// A revision is the content of the state file, as it is written. Flash wears: as
+// long as it is what the old file has, there is no new one.
+type revision struct {
+	old  *os.File // nil where there is none
+	read []byte   // of it
+	same int64    // how much is the same
+	temp string   // name of the new file
+	new  *os.File // nil where there is none yet
+}
+
+func (r *revision) Write(b []byte) (int, error) {
+	if r.new == nil {
+		if r.oldHas(b) {
+			r.same += int64(len(b))
+			return len(b), nil
+		}
+		if err := r.begin(); err != nil {
+			return 0, err
+		}
+	}
+	return r.new.Write(b)
+}
+
+func (r *revision) oldHas(b []byte) bool {
+	r.read = slices.Grow(r.read[:0], len(b))[:len(b)]
+	n, _ := r.old.ReadAt(r.read, r.same)
+	return n == len(b) && bytes.Equal(r.read, b)
+}
+
+// begin begins the new file, with what it has in common with the old one.
+func (r *revision) begin() (err error) {
+	if r.new, err = create(r.temp); err == nil && r.same > 0 {
+		err = copyTo(r.new, io.NewSectionReader(r.old, 0, r.same))
+	}
+	return err
+}
+
+// end ends the content, on the disk.
+func (r *revision) end() error {
+	if r.new == nil {
+		var more [1]byte
+		if n, err := r.old.ReadAt(more[:], r.same); n == 0 && err == io.EOF {
+			return nil
+		}
+		if err := r.begin(); err != nil {
+			return err
+		}
+	}
+	return r.new.Sync()
+}
+
+// close closes the files, and removes the new one where it has not become the
+// state file.
+func (r *revision) close() {
+	r.old.Close()
+	if r.new != nil {
+		r.new.Close()
+		os.Remove(r.temp)
+	}
+}
+
+// create makes a new file. What is left of an earlier attempt may be somebody
 // else's, such as that of a monitor that root ran.
-func write(path string, b []byte) error {
+func create(path string) (*os.File, error) {
 	os.Remove(path)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+}
+
+// copyTo copies by read(2) and write(2): os.File would use copy_file_range(2),
+// which some sandboxes and file systems refuse.
+func copyTo(w io.Writer, r io.Reader) error {
+	_, err := io.Copy(struct{ io.Writer }{w}, r)
 	return err
 }
 
@@ -182,16 +235,30 @@ func alias(from, to string) error {
 	temp := to + tempSuffix
 	defer os.Remove(temp)
 	os.Remove(temp)
-	if err := os.Link(from, temp); err != nil {
-		b, err := os.ReadFile(from)
-		if err == nil {
-			err = write(temp, b)
-		}
-		if err != nil {
+	if os.Link(from, temp) != nil {
+		if err := copyFile(from, temp); err != nil {
 			return err
 		}
 	}
 	return os.Rename(temp, to)
+}
+
+// copyFile makes a new file, on the disk.
+func copyFile(from, to string) error {
+	old, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	f, err := create(to)
+	if err != nil {
+		return err
+	}
+	err = copyTo(f, old)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 // syncDir makes the names in a file's directory durable.

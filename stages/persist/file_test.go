@@ -2,6 +2,8 @@ package persist
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -162,6 +164,104 @@ func TestSaveFormat(t *testing.T) {
 	info, err := os.Stat(f.path)
 	if err != nil || info.Mode() != 0o644 {
 		t.Errorf("mode %v, want people to be able to read it (%v)", info.Mode(), err)
+	}
+}
+
+// The content is what encoding/json makes of all units together.
+func TestEncode(t *testing.T) {
+	odd := full()
+	odd.Unit, odd.State = "\"<é&\x01\u2028\xff>.service", "x\ny"
+	for n := range 4 {
+		units := map[string]count.Tally{}
+		for _, tally := range []count.Tally{full(), odd, {Unit: "never.service", State: "unloaded", Told: true}}[:min(n, 3)] {
+			units[tally.Unit] = tally
+		}
+		records := make(map[string]record)
+		for unit, tally := range units {
+			records[unit] = newRecord(tally)
+		}
+		want, err := json.MarshalIndent(records, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got bytes.Buffer
+		if err := encode(&got, units); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want)+"\n", got.String()); diff != "" {
+			t.Errorf("%d units (-want +got):\n%s", n, diff)
+		}
+	}
+}
+
+// What is there already is not written again; anything else is.
+func TestSaveWritesNothingTwice(t *testing.T) {
+	units := many(100) // more than is compared at a time
+	for _, tt := range []struct {
+		name string
+		edit func(text string) string
+		kept bool
+	}{
+		{"the same", func(text string) string { return text }, true},
+		{"more", func(text string) string { return text + "\n" }, false},
+		{"less", func(text string) string { return text[:len(text)-1] }, false},
+		{"another at the end", func(text string) string { return text[:len(text)-2] + " \n" }, false},
+		{"nothing", func(string) string { return "" }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFile(t)
+			if err := f.Save(units); err != nil {
+				t.Fatal(err)
+			}
+			want := read(t, f.path)
+			put(t, f.path, tt.edit(want))
+			was, err := os.Stat(f.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Save(units); err != nil {
+				t.Fatal(err)
+			}
+			if got := read(t, f.path); got != want {
+				t.Error("the file is not what was saved")
+			}
+			if is, err := os.Stat(f.path); err != nil || os.SameFile(was, is) != tt.kept {
+				t.Errorf("the same file %v, want %v (%v)", !tt.kept, tt.kept, err)
+			}
+		})
+	}
+}
+
+// many are units that have crashed.
+func many(n int) map[string]count.Tally {
+	units := make(map[string]count.Tally)
+	for i := range n {
+		tally := full()
+		tally.Unit = fmt.Sprintf("bench-%d.service", i)
+		units[tally.Unit] = tally
+	}
+	return units
+}
+
+func BenchmarkSave(b *testing.B) {
+	for _, n := range []int{12, 200, 10_000} {
+		b.Run(fmt.Sprint(n, " units"), func(b *testing.B) {
+			f, err := Open(filepath.Join(b.TempDir(), "service_states.json"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			units := many(n)
+			tally := units["bench-6.service"]
+			b.ReportAllocs()
+			for b.Loop() {
+				tally.Crashes++
+				units[tally.Unit] = tally
+				if err := f.Save(units); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

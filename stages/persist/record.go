@@ -1,10 +1,12 @@
 package persist
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"time"
@@ -45,6 +47,39 @@ type crashRecord struct {
 	// by it whatever becomes of the wall clock.
 	Boot  string `json:"boot_id,omitempty"`
 	Clock uint64 `json:"monotonic_usec,omitempty"`
+}
+
+// encode writes the content of a state file, unit by unit: with thousands of them,
+// no copy of it all is in memory.
+func encode(to io.Writer, units map[string]count.Tally) error {
+	w := bufio.NewWriterSize(to, 16<<10)
+	var text bytes.Buffer
+	body := json.NewEncoder(&text)
+	body.SetIndent("  ", "  ")
+	w.WriteByte('{')
+	names := slices.AppendSeq(make([]string, 0, len(units)), maps.Keys(units))
+	slices.Sort(names)
+	for i, unit := range names {
+		name, err := json.Marshal(unit)
+		if err != nil {
+			return err
+		}
+		text.Reset()
+		if err := body.Encode(newRecord(units[unit])); err != nil {
+			return err
+		}
+		w.WriteString([]string{"\n  ", ",\n  "}[min(i, 1)])
+		w.Write(name)
+		w.WriteString(": ")
+		if _, err := w.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n"))); err != nil {
+			return err
+		}
+	}
+	if len(names) > 0 {
+		w.WriteByte('\n')
+	}
+	w.WriteString("}\n")
+	return w.Flush()
 }
 
 func parse(b []byte) (map[string]count.Tally, error) {
