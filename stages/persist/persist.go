@@ -45,19 +45,26 @@ type Stage struct {
 	units map[string]count.Tally
 	pace  pace
 
-	saving  <-chan error // the outcome of the save under way; nil while there is none
-	began   time.Time    // when that was
-	removed bool         // units since the last save began
-	seen    bool         // units for the first time since then
-	owed    bool         // the save under way has them
-	fresh   time.Time    // until when it is the start
-	kept    bool         // a copy from before their removal, since the last save that did not fail
+	saving  <-chan error    // the outcome of the save under way; nil while there is none
+	behind  map[string]news // of units, which it reads: a copy of them all would be much
+	began   time.Time       // when that was
+	removed bool            // units since the last save began
+	seen    bool            // units for the first time since then
+	owed    bool            // the save under way has them
+	fresh   time.Time       // until when it is the start
+	kept    bool            // a copy from before their removal, since the last save that did not fail
 
 	failing  time.Time // since when saving fails; zero while it does not
 	reported bool      // that it fails
 	retry    time.Duration
 	again    time.Time // no attempt before
 	quiet    time.Time // no report before
+}
+
+// news are what becomes of a unit.
+type news struct {
+	tally     count.Tally
+	forgotten bool
 }
 
 // New returns a persister of units, which are saved already, that saves a
@@ -128,19 +135,39 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	}
 	if e.Kind == classify.Forgotten {
 		s.removed = true
-		delete(s.units, unit)
+		s.put(unit, news{forgotten: true})
 		s.pace.changed(now, false)
 		return
 	}
 	// Latest may have replaced Seen itself by what came behind it.
-	saved := s.units[unit]
+	saved := s.tally(unit)
 	first := e.Kind == classify.Seen || !saved.Life.Known() && e.Tally.Life.Known()
 	s.seen = s.seen || first
 	if first {
 		s.pace.changedSoon(now)
 	}
 	s.pace.changed(now, e.Tally.Crashes > saved.Crashes)
-	s.units[unit] = e.Tally
+	s.put(unit, news{tally: e.Tally})
+}
+
+// tally is what is known of a unit, zero where nothing is.
+func (s *Stage) tally(unit string) count.Tally {
+	if n, ok := s.behind[unit]; ok {
+		return n.tally
+	}
+	return s.units[unit]
+}
+
+// put changes what is known of a unit, or will once nobody else reads it.
+func (s *Stage) put(unit string, n news) {
+	switch {
+	case s.saving != nil:
+		s.behind[unit] = n
+	case n.forgotten:
+		delete(s.units, unit)
+	default:
+		s.units[unit] = n.tally
+	}
 }
 
 // owing reports whether units were seen for the first time and that is about to
@@ -175,17 +202,18 @@ func (s *Stage) turn(now time.Time) {
 
 // save begins to save all units, and one copy of those that are removed together.
 func (s *Stage) save(now time.Time) {
-	units, keep := maps.Clone(s.units), s.removed && !s.kept
+	keep := s.removed && !s.kept
 	s.began, s.removed, s.kept = now, false, s.kept || keep
 	s.owed, s.seen = s.seen, false
 	s.pace.taken()
+	s.behind = make(map[string]news)
 	s.saving = pipeline.Aside(func() error {
 		if keep {
 			if err := s.store.KeepRemoved(); err != nil {
 				s.log.WithField("error", err).Warn("units are removed from the state without a copy")
 			}
 		}
-		return s.store.Save(units)
+		return s.store.Save(s.units)
 	})
 }
 
@@ -193,6 +221,10 @@ func (s *Stage) save(now time.Time) {
 func (s *Stage) saved(err error, now time.Time) {
 	start := s.owed && now.Before(s.fresh)
 	s.saving, s.owed = nil, false
+	for unit, n := range s.behind {
+		s.put(unit, n)
+	}
+	s.behind = nil
 	if err != nil {
 		s.pace.changed(s.began, true)
 		s.retry = min(max(2*s.retry, firstRetry), lastRetry)
