@@ -13,13 +13,13 @@ var zero = time.Date(2025, 7, 7, 0, 0, 0, 0, time.UTC)
 
 // change is a change at a time since zero.
 type change struct {
-	at     time.Duration
-	urgent bool
+	at time.Duration
+	urgency
 }
 
 // play feeds changes to a pace that saves whenever it is due until end, and
 // returns when it saved. check is called before each step.
-func play(p *pace, changes []change, end time.Duration, check func(now time.Time)) (saves []time.Duration) {
+func play(p *pace, units int, changes []change, end time.Duration, check func(now time.Time)) (saves []time.Duration) {
 	now := zero
 	for {
 		due, next := p.due(), zero.Add(end)
@@ -33,12 +33,12 @@ func play(p *pace, changes []change, end time.Duration, check func(now time.Time
 			}
 			check(now)
 			p.taken()
-			p.saved(now)
+			p.saved(now, units)
 			saves = append(saves, now.Sub(zero))
 		case len(changes) > 0:
 			now = next
 			check(now)
-			p.changed(now, changes[0].urgent)
+			p.changed(now, changes[0].urgency)
 			changes = changes[1:]
 		default:
 			return saves
@@ -46,10 +46,10 @@ func play(p *pace, changes []change, end time.Duration, check func(now time.Time
 	}
 }
 
-func every(gap time.Duration, n int, urgent bool) []change {
+func every(gap time.Duration, n int, u urgency) []change {
 	changes := make([]change, n)
 	for i := range changes {
-		changes[i] = change{time.Duration(i) * gap, urgent}
+		changes[i] = change{time.Duration(i) * gap, u}
 	}
 	return changes
 }
@@ -69,25 +69,30 @@ func TestPace(t *testing.T) {
 		want    []time.Duration
 	}{
 		{"nothing", nil, nil},
-		{"one change waits for quiet", []change{{0, false}}, []time.Duration{s}},
-		{"quiet begins with the last change", []change{{0, false}, {900 * ms, false}, {1800 * ms, false}}, []time.Duration{2800 * ms}},
-		{"two changes apart", []change{{0, false}, {5 * s, false}}, []time.Duration{s, 6 * s}},
-		{"the deadline begins with the first change", every(500*ms, 25, false), []time.Duration{10 * s, 13 * s}},
-		{"a crash is due at once", []change{{3 * s, true}}, []time.Duration{3 * s}},
-		{"a crash takes along what waits", []change{{0, false}, {500 * ms, true}, {700 * ms, false}}, []time.Duration{500 * ms, 1700 * ms}},
-		{"crashes in a burst, then once a minute", every(s, 13, true), []time.Duration{
-			0, 1 * s, 2 * s, 3 * s, 4 * s, 5 * s, 6 * s, 7 * s, 8 * s, 9 * s, 60 * s,
+		{"one change waits for quiet", []change{{0, normal}}, []time.Duration{s}},
+		{"quiet begins with the last change", []change{{0, normal}, {900 * ms, normal}, {1800 * ms, normal}}, []time.Duration{2800 * ms}},
+		{"two changes apart", []change{{0, normal}, {5 * s, normal}}, []time.Duration{s, 6 * s}},
+		{"the deadline begins with the first change", every(500*ms, 25, normal), []time.Duration{10 * s, 13 * s}},
+		{"what cannot wait is due at once", []change{{3 * s, atOnce}}, []time.Duration{3 * s}},
+		{"it takes along what waits", []change{{0, normal}, {500 * ms, atOnce}, {700 * ms, normal}}, []time.Duration{500 * ms, 1700 * ms}},
+		{"a crash is due when it has come to rest", []change{{3 * s, crash}}, []time.Duration{3300 * ms}},
+		{"a crash takes along what waits", []change{{0, normal}, {500 * ms, crash}, {900 * ms, normal}}, []time.Duration{800 * ms, 1900 * ms}},
+		{"a crash takes its restart along", []change{{0, crash}, {100 * ms, normal}, {105 * ms, normal}}, []time.Duration{405 * ms}},
+		{"a restart after seconds is a change of its own", []change{{0, crash}, {5 * s, normal}}, []time.Duration{300 * ms, 6 * s}},
+		{"a crash that does not come to rest", append([]change{{0, crash}}, after(100*ms, every(100*ms, 12, normal))...), []time.Duration{s, 2200 * ms}},
+		{"crashes in a burst, then once a minute", every(s, 13, crash), []time.Duration{
+			300 * ms, 1300 * ms, 2300 * ms, 3300 * ms, 4300 * ms, 5300 * ms, 6300 * ms, 7300 * ms, 8300 * ms, 9300 * ms, 60300 * ms,
 		}},
-		{"a crash after the storm is due at once", append(every(s, 13, true), change{120 * s, true}), []time.Duration{
-			0, 1 * s, 2 * s, 3 * s, 4 * s, 5 * s, 6 * s, 7 * s, 8 * s, 9 * s, 60 * s, 120 * s,
+		{"a crash after the storm is due as ever", append(every(s, 13, crash), change{120 * s, crash}), []time.Duration{
+			300 * ms, 1300 * ms, 2300 * ms, 3300 * ms, 4300 * ms, 5300 * ms, 6300 * ms, 7300 * ms, 8300 * ms, 9300 * ms, 60300 * ms, 120300 * ms,
 		}},
-		{"a burst is refilled one by one", append([]change{{0, true}}, after(60*s, every(0, 11, true))...), []time.Duration{
+		{"a burst is refilled one by one", append([]change{{0, atOnce}}, after(60*s, every(0, 11, atOnce))...), []time.Duration{
 			0, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 120 * s,
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := &pace{quiet: time.Second, deadline: 10 * time.Second}
-			if diff := cmp.Diff(tt.want, play(p, tt.changes, time.Hour, func(time.Time) {})); diff != "" {
+			if diff := cmp.Diff(tt.want, play(p, 12, tt.changes, time.Hour, func(time.Time) {})); diff != "" {
 				t.Errorf("saves (-want +got):\n%s", diff)
 			}
 		})
@@ -100,9 +105,9 @@ func randomChanges(r *rand.Rand) []change {
 	at := time.Duration(0)
 	for range 1 + r.IntN(8) {
 		gap := []time.Duration{time.Millisecond, 300 * time.Millisecond, 7 * time.Second, 50 * time.Second, time.Hour}[r.IntN(5)]
-		urgent := r.IntN(3)
+		least := r.IntN(3)
 		for range r.IntN(60) {
-			changes = append(changes, change{at, r.IntN(3) < urgent})
+			changes = append(changes, change{at, urgency(r.IntN(4-least))})
 			at += time.Duration(r.Int64N(int64(2 * gap)))
 		}
 	}
@@ -112,12 +117,13 @@ func randomChanges(r *rand.Rand) []change {
 // However changes come: saves are bounded in every window, nothing waits longer
 // than it may, and a crash outside of a storm does not wait.
 func TestPaceBounds(t *testing.T) {
+	may := []time.Duration{crash: restless, soon: gather, atOnce: 0}
 	for seed := range uint64(2000) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		quiet := time.Duration(1+r.IntN(5000)) * time.Millisecond
 		p := &pace{quiet: quiet, deadline: quiet + time.Duration(r.IntN(90_000))*time.Millisecond}
 		changes := randomChanges(r)
-		saves := play(p, changes, 1000*time.Hour, func(now time.Time) {
+		saves := play(p, 12, changes, 1000*time.Hour, func(now time.Time) {
 			if first := p.first; !first.IsZero() && now.Sub(first) > max(p.deadline, refill) {
 				t.Fatalf("seed %d: unsaved for %v", seed, now.Sub(first))
 			}
@@ -133,8 +139,9 @@ func TestPaceBounds(t *testing.T) {
 			}
 		}
 		for _, c := range changes {
-			if c.urgent && !slices.Contains(saves, c.at) && !storm(saves, c.at) {
-				t.Fatalf("seed %d: the crash at %v is not saved at once: %v", seed, c.at, saves)
+			in := func(saved time.Duration) bool { return c.at <= saved && saved <= c.at+may[c.urgency] }
+			if c.urgency != normal && !slices.ContainsFunc(saves, in) && !storm(saves, c.at) {
+				t.Fatalf("seed %d: what happened at %v and may wait for %v is not saved: %v", seed, c.at, may[c.urgency], saves)
 			}
 		}
 	}
@@ -149,4 +156,21 @@ func storm(saves []time.Duration, at time.Duration) bool {
 		}
 	}
 	return n >= burst
+}
+
+// The more a save writes, the fewer of them a storm has.
+func TestPaceUnits(t *testing.T) {
+	for _, tt := range []struct{ units, want int }{{0, 60}, {12, 60}, {20, 60}, {21, 30}, {200, 6}, {10_000, 6}} {
+		p := &pace{quiet: time.Second, deadline: 10 * time.Second}
+		saves := play(p, tt.units, every(time.Second, 5*3600, crash), 5*time.Hour, func(time.Time) {})
+		hour := 0
+		for _, at := range saves {
+			if 3*time.Hour < at && at <= 4*time.Hour {
+				hour++
+			}
+		}
+		if hour < tt.want || hour > tt.want+1 {
+			t.Errorf("%d units: %d saves in an hour, want %d", tt.units, hour, tt.want)
+		}
+	}
 }

@@ -68,7 +68,8 @@ type news struct {
 }
 
 // New returns a persister of units, which are saved already, that saves a
-// change when no other has come for quiet, and at the latest after deadline.
+// change when no other has come for quiet, and at the latest after deadline, and a
+// crash sooner.
 func New(log logrus.FieldLogger, store Store, units map[string]count.Tally, quiet, deadline time.Duration) *Stage {
 	s := &Stage{log: log, store: store, units: make(map[string]count.Tally), pace: pace{quiet: quiet, deadline: deadline}}
 	maps.Copy(s.units, units)
@@ -136,17 +137,21 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	if e.Kind == classify.Forgotten {
 		s.removed = true
 		s.put(unit, news{forgotten: true})
-		s.pace.changed(now, false)
+		s.pace.changed(now, normal)
 		return
 	}
 	// Latest may have replaced Seen itself by what came behind it.
 	saved := s.tally(unit)
 	first := e.Kind == classify.Seen || !saved.Life.Known() && e.Tally.Life.Known()
 	s.seen = s.seen || first
-	if first {
-		s.pace.changedSoon(now)
+	switch {
+	case first:
+		s.pace.changed(now, soon)
+	case e.Tally.Crashes > saved.Crashes:
+		s.pace.changed(now, crash)
+	default:
+		s.pace.changed(now, normal)
 	}
-	s.pace.changed(now, e.Tally.Crashes > saved.Crashes)
 	s.put(unit, news{tally: e.Tally})
 }
 
@@ -226,14 +231,14 @@ func (s *Stage) saved(err error, now time.Time) {
 	}
 	s.behind = nil
 	if err != nil {
-		s.pace.changed(s.began, true)
+		s.pace.changed(s.began, atOnce)
 		s.retry = min(max(2*s.retry, firstRetry), lastRetry)
 		s.again = now.Add(s.retry)
 		s.report(logrus.Fields{"error": err, "retry": s.retry}, now, now)
 		return
 	}
 	if !start {
-		s.pace.saved(now)
+		s.pace.saved(now, len(s.units))
 	}
 	s.kept = false
 	if s.reported {

@@ -188,8 +188,11 @@ func TestRun(t *testing.T) {
 		{"what was saved before stays", []timed{changed(0, "a", 1, 0)}, map[string]count.Tally{"b": {Unit: "b", Starts: 7}},
 			time.Minute, []string{"1s a=1 b=7"}},
 		{"the deadline begins with the first unsaved change", stream(600*ms, 21), nil, time.Minute, []string{"10s a=16", "13s a=20"}},
-		{"a crash is saved at once", []timed{changed(0, "a", 1, 0), changed(200*ms, "a", 1, 1), changed(300*ms, "a", 2, 1)},
-			nil, time.Minute, []string{"200ms a=1", "1.3s a=2"}},
+		{"a crash is saved soon, with the restart that follows", []timed{changed(0, "a", 1, 0), changed(200*ms, "a", 1, 1), changed(300*ms, "a", 2, 1)},
+			nil, time.Minute, []string{"600ms a=2"}},
+		{"a crash alone", []timed{changed(0, "a", 1, 1)}, nil, time.Minute, []string{"300ms a=1"}},
+		{"a restart that is slow", []timed{changed(0, "a", 1, 1), changed(5*s, "a", 2, 1)}, nil, time.Minute, []string{"300ms a=1", "6s a=2"}},
+		{"a stop does not wait for a crash to come to rest", []timed{changed(0, "a", 1, 1)}, nil, 100 * ms, []string{"100ms a=1"}},
 		{"a crash that was saved is none", []timed{changed(0, "a", 8, 3)}, map[string]count.Tally{"a": {Unit: "a", Starts: 7, Crashes: 3}},
 			time.Minute, []string{"1s a=8"}},
 		{"a stop saves what is not saved", []timed{changed(0, "a", 1, 0), changed(5*s, "a", 2, 0)}, nil, 5500 * ms, []string{"1s a=1", "5.5s a=2"}},
@@ -343,24 +346,24 @@ func TestRunSlowDisk(t *testing.T) {
 	}{
 		{
 			"two fsync(2) of 5 s", 10 * s, []timed{crash(0, 1), crash(s, 2), crash(2*s, 3), crash(11*s, 4)}, 55 * s,
-			[]string{"0s a=1", "10s a=3", "20s a=4"}, nil, []string{"55s saving and stopping"},
+			[]string{"300ms a=1", "10.3s a=3", "20.3s a=4"}, nil, []string{"55s saving and stopping"},
 		},
 		{
 			"longer than the watchdog waits", 40 * s, []timed{crash(s, 1), crash(2*s, 2)}, 115 * s,
-			[]string{"1s a=1", "41s a=2"},
+			[]string{"1.3s a=1", "41.3s a=2"},
 			[]string{
-				"16s error state is not saved; monitoring goes on map[error:the disk does not answer]",
-				"41s info state is saved again map[failed_for:40s]",
+				"16.3s error state is not saved; monitoring goes on map[error:the disk does not answer]",
+				"41.3s info state is saved again map[failed_for:40s]",
 			},
 			[]string{"16s cannot save state since 1s", "41s ", "56s cannot save state since 41s", "1m21s ", "1m55s saving and stopping"},
 		},
 		{
 			"stopped meanwhile", 4 * s, []timed{crash(0, 1), crash(s, 2)}, 2 * s,
-			[]string{"0s a=1", "4s a=2"}, nil, []string{"2s saving and stopping"},
+			[]string{"300ms a=1", "4.3s a=2"}, nil, []string{"2s saving and stopping"},
 		},
 		{
 			"stopped meanwhile, with nothing else to save", 4 * s, []timed{crash(0, 1)}, 2 * s,
-			[]string{"0s a=1"}, nil, []string{"2s saving and stopping"},
+			[]string{"300ms a=1"}, nil, []string{"2s saving and stopping"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -485,7 +488,7 @@ func TestSlowSaveFails(t *testing.T) {
 		if err := w.run(t, time.Minute); err == nil || err.Error() != "other: no ink" {
 			t.Errorf("Run: %v", err)
 		}
-		if diff := cmp.Diff([]string{"0s a=1 fails", "1.5s a=1 b=1 fails", "3.4s a=1 b=1"}, w.saved); diff != "" {
+		if diff := cmp.Diff([]string{"300ms a=1 fails", "1.8s a=1 b=1 fails", "3.4s a=1 b=1"}, w.saved); diff != "" {
 			t.Errorf("saves (-want +got):\n%s", diff)
 		}
 	})
