@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -28,6 +27,14 @@ const (
 	// is not, the source's backlog has room for this time of the worst storm.
 	patience = 200 * time.Millisecond
 	slow     = 15 * time.Second // for a write is too long; some seconds are a bad card's everyday life
+)
+
+// Entries for the journal are collected for a moment, or until they are many.
+// journald wakes for each that comes alone, and would run beside what people wait
+// for: the lines of the file, and the services that are being restarted.
+const (
+	collect = 20 * time.Millisecond
+	many    = 128 // of the 512 that systemd has the socket of journald hold
 )
 
 var errSlow = errors.New("the disk does not answer")
@@ -98,6 +105,7 @@ type Stage struct {
 	owed    owed
 	writing <-chan written // the outcome of the write under way; nil while there is none
 	began   time.Time      // when that was
+	due     time.Time      // when the journal is told; zero if nothing waits for it
 	failing time.Time      // since when the file takes nothing; zero while it does
 	quiet   time.Time      // no report of that before
 	sum     summary
@@ -180,8 +188,8 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		}
 		if retry.Stop(); s.busy(time.Now()) {
 			retry.Reset(patience)
-		} else if !s.flushed(time.Now()) {
-			retry.Reset(retryEvery)
+		} else if wait := s.flush(time.Now(), events == nil); wait > 0 {
+			retry.Reset(wait)
 		}
 		if s.failing != failing {
 			failing = s.failing
@@ -253,9 +261,7 @@ func (s *Stage) line(at time.Time, level logrus.Level, text []byte) {
 	s.owed.add(s.file)
 }
 
-// begin begins to write what is owed. The file comes first, for people and programs
-// read it: to the journal, which a line costs more, it goes when the file has it or
-// has begun to take its time.
+// begin begins to write what is owed.
 func (s *Stage) begin(now time.Time) {
 	lines := s.owed.give(now)
 	s.began = now
@@ -263,7 +269,6 @@ func (s *Stage) begin(now time.Time) {
 		n, err := s.File.Write(lines)
 		return written{lines, n, err}
 	})
-	runtime.Gosched()
 }
 
 // busy reports whether the file should catch up before more comes.
@@ -282,12 +287,37 @@ func (s *Stage) wrote(w written, now time.Time) {
 	}
 }
 
-// flushed reports whether the file and the journal have taken everything.
-func (s *Stage) flushed(now time.Time) bool {
+// flush sends to the journal what has waited for long enough, or everything, and
+// returns after which time there is more to do; 0 if the file and the journal have
+// taken all.
+func (s *Stage) flush(now time.Time, all bool) time.Duration {
 	if s.writing != nil && now.Sub(s.began) >= slow {
 		s.failed(errSlow, s.began, now)
 	}
-	return s.Journal.Retry() && s.writing == nil && !s.owed.any()
+	wait := s.tell(now, all)
+	if wait == 0 && (s.writing != nil || s.owed.any()) {
+		wait = retryEvery
+	}
+	return wait
+}
+
+// tell tells the journal.
+func (s *Stage) tell(now time.Time, all bool) time.Duration {
+	waiting := s.Journal.Waiting()
+	if waiting > 0 && s.due.IsZero() {
+		s.due = now.Add(collect)
+	}
+	if wait := s.due.Sub(now); wait > 0 && waiting < many && !all {
+		return wait
+	}
+	s.due = time.Time{}
+	if !s.Journal.Retry() {
+		s.due = now.Add(retryEvery)
+		if s.Journal.Waiting() < waiting {
+			s.due = now.Add(collect) // it reads
+		}
+	}
+	return max(0, s.due.Sub(now))
 }
 
 // failed tells the journal, because the file cannot be told.
@@ -299,6 +329,7 @@ func (s *Stage) failed(err error, since, now time.Time) {
 		s.quiet = now.Add(reportEvery)
 		text := printable(fmt.Sprintf("cannot write the log file; monitoring goes on (error: %v)", err))
 		s.Journal.Add(appendEntry(nil, line{logrus.ErrorLevel, idFile, []byte(text)}))
+		s.Journal.Retry()
 	}
 }
 

@@ -365,7 +365,7 @@ func TestRunFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		since := w.begun.Add(time.Second).Format("15:04:05")
-		want := []string{"1s cannot write the log file since " + since, "2m31s ", "2m32.5s saving and stopping"}
+		want := []string{"1s cannot write the log file since " + since, "2m31.02s ", "2m32.5s saving and stopping"}
 		if diff := cmp.Diff(want, w.told); diff != "" {
 			t.Errorf("status (-want +got):\n%s", diff)
 		}
@@ -399,7 +399,7 @@ func TestRunSlowDisk(t *testing.T) {
 	}{
 		{"5 s", 5 * s, 55 * s, []string{"55s saving and stopping"}, ""},
 		{"longer than the watchdog waits", 39 * s, 115 * s,
-			[]string{"15s cannot write the log file since 0s", "39s ", "54s cannot write the log file since 39s", "1m18s ", "1m55s saving and stopping"},
+			[]string{"15.02s cannot write the log file since 0s", "39s ", "54s cannot write the log file since 39s", "1m18s ", "1m55s saving and stopping"},
 			"cannot write the log file; monitoring goes on (error: the disk does not answer)"},
 		{"stopped meanwhile", 4 * s, 2 * s, []string{"2s saving and stopping"}, ""},
 	} {
@@ -546,6 +546,48 @@ func TestRunStalledJournal(t *testing.T) {
 	}
 	if len(read) != events {
 		t.Errorf("%d entries are in the journal, want %d", len(read), events)
+	}
+}
+
+// What happens together comes to the journal together, and soon; not even that is
+// waited for where it is much, or at the end.
+func TestRunCollects(t *testing.T) {
+	d := journaltest.Start(t)
+	j := journalOf(t, d)
+	var ended, lone, before, after, much int
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(Config{Journal: j})
+		send := func(n int) {
+			for i := range uint64(n) {
+				w.events <- started("a.service", i+1)
+			}
+			synctest.Wait()
+		}
+		err := w.run(t, func() {
+			send(1)
+			lone = len(d.Read())
+			time.Sleep(collect - 1)
+			send(1)
+			before = len(d.Read())
+			time.Sleep(1)
+			synctest.Wait()
+			after = len(d.Read())
+			send(many)
+			much = len(d.Read())
+			for range many { // the socket holds ten
+				time.Sleep(collect)
+				synctest.Wait()
+				d.Read()
+			}
+			send(3)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	ended = len(d.Read())
+	if lone != 0 || before != 0 || after != 2 || much == 0 || ended != 3 {
+		t.Errorf("%d and %d entries came at once, want none; %d in time, want 2; %d of many, want some; %d at the end, want 3", lone, before, after, much, ended)
 	}
 }
 

@@ -113,6 +113,16 @@ func (j *Journal) append(fields []byte) {
 	j.ends = append(j.ends, len(j.waiting))
 }
 
+// Waiting is how many entries wait.
+func (j *Journal) Waiting() int {
+	if j == nil {
+		return 0
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.ends) - j.sent
+}
+
 // Retry writes what waits, and reports whether nothing waits any more.
 func (j *Journal) Retry() bool {
 	if j == nil {
