@@ -7,8 +7,8 @@ import "time"
 // the refill, up to a limit: what is not saved is in the journal alone.
 const (
 	burst     = 10
-	refill    = time.Minute // for each so many units, which are 15 kB
-	perRefill = 20
+	refill    = time.Minute // for each so many units, which are 11 kB
+	perRefill = 16
 	refills   = 10
 )
 

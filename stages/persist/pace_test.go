@@ -160,7 +160,7 @@ func storm(saves []time.Duration, at time.Duration) bool {
 
 // The more a save writes, the fewer of them a storm has.
 func TestPaceUnits(t *testing.T) {
-	for _, tt := range []struct{ units, want int }{{0, 60}, {12, 60}, {20, 60}, {21, 30}, {200, 6}, {10_000, 6}} {
+	for _, tt := range []struct{ units, want int }{{0, 60}, {12, 60}, {16, 60}, {17, 30}, {160, 6}, {10_000, 6}} {
 		p := &pace{quiet: time.Second, deadline: 10 * time.Second}
 		saves := play(p, tt.units, every(time.Second, 5*3600, crash), 5*time.Hour, func(time.Time) {})
 		hour := 0
