@@ -107,7 +107,7 @@ func randomChanges(r *rand.Rand) []change {
 		gap := []time.Duration{time.Millisecond, 300 * time.Millisecond, 7 * time.Second, 50 * time.Second, time.Hour}[r.IntN(5)]
 		least := r.IntN(3)
 		for range r.IntN(60) {
-			changes = append(changes, change{at, urgency(r.IntN(4-least))})
+			changes = append(changes, change{at, urgency(r.IntN(4 - least))})
 			at += time.Duration(r.Int64N(int64(2 * gap)))
 		}
 	}

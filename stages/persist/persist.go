@@ -144,10 +144,11 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	saved := s.tally(unit)
 	first := e.Kind == classify.Seen || !saved.Life.Known() && e.Tally.Life.Known()
 	s.seen = s.seen || first
+	crashed, caughtUp := e.Tally.Crashes > saved.Crashes, e.Kind == classify.CaughtUp
 	switch {
-	case first:
+	case first, caughtUp && crashed: // no restart follows what is past, and its lines are written
 		s.pace.changed(now, soon)
-	case e.Tally.Crashes > saved.Crashes:
+	case crashed:
 		s.pace.changed(now, crash)
 	default:
 		s.pace.changed(now, normal)

@@ -167,6 +167,13 @@ func forgotten(at time.Duration, unit string) timed {
 	return e
 }
 
+// caughtUp is the event with which all is told that was missed of a unit.
+func caughtUp(at time.Duration, unit string, starts, crashes uint64) timed {
+	e := changed(at, unit, starts, crashes)
+	e.event.Kind = classify.CaughtUp
+	return e
+}
+
 func TestRun(t *testing.T) {
 	const ms, s = time.Millisecond, time.Second
 	stream := func(gap time.Duration, n int) (events []timed) {
@@ -190,6 +197,7 @@ func TestRun(t *testing.T) {
 		{"the deadline begins with the first unsaved change", stream(600*ms, 21), nil, time.Minute, []string{"10s a=16", "13s a=20"}},
 		{"a crash is saved soon, with the restart that follows", []timed{changed(0, "a", 1, 0), changed(200*ms, "a", 1, 1), changed(300*ms, "a", 2, 1)},
 			nil, time.Minute, []string{"600ms a=2"}},
+		{"a crash that was missed is saved at once", []timed{changed(0, "a", 1, 0), caughtUp(5*s, "a", 2, 1)}, nil, time.Minute, []string{"1s a=1", "5.001s a=2"}},
 		{"a crash alone", []timed{changed(0, "a", 1, 1)}, nil, time.Minute, []string{"300ms a=1"}},
 		{"a restart that is slow", []timed{changed(0, "a", 1, 1), changed(5*s, "a", 2, 1)}, nil, time.Minute, []string{"300ms a=1", "6s a=2"}},
 		{"a stop does not wait for a crash to come to rest", []timed{changed(0, "a", 1, 1)}, nil, 100 * ms, []string{"100ms a=1"}},
