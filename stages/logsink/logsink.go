@@ -34,7 +34,8 @@ const (
 // for: the lines of the file, and the services that are being restarted.
 const (
 	collect = 20 * time.Millisecond
-	many    = 128 // of the 512 that systemd has the socket of journald hold
+	follow  = 2 * time.Millisecond // until more are sent than go at a time; longer where none were read
+	many    = 128
 )
 
 var errSlow = errors.New("the disk does not answer")
@@ -106,6 +107,7 @@ type Stage struct {
 	writing <-chan written // the outcome of the write under way; nil while there is none
 	began   time.Time      // when that was
 	due     time.Time      // when the journal is told; zero if nothing waits for it
+	pause   time.Duration  // of what it did not take
 	failing time.Time      // since when the file takes nothing; zero while it does
 	quiet   time.Time      // no report of that before
 	sum     summary
@@ -195,7 +197,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			failing = s.failing
 			p.Nudge()
 		}
-		if events == nil && s.writing == nil && !s.owed.any() {
+		if events == nil && s.writing == nil && !s.owed.any() && !s.telling() {
 			return nil
 		}
 	}
@@ -310,15 +312,20 @@ func (s *Stage) tell(now time.Time, all bool) time.Duration {
 	if wait := s.due.Sub(now); wait > 0 && waiting < many && !all {
 		return wait
 	}
-	s.due = time.Time{}
-	if !s.Journal.Retry() {
-		s.due = now.Add(retryEvery)
-		if s.Journal.Waiting() < waiting {
-			s.due = now.Add(collect) // it reads
-		}
+	if s.Journal.Retry() {
+		s.due, s.pause = time.Time{}, 0
+		return 0
 	}
-	return max(0, s.due.Sub(now))
+	if s.Journal.Waiting() < waiting { // it reads
+		s.pause = 0
+	}
+	s.pause = min(max(2*s.pause, follow), retryEvery)
+	s.due = now.Add(s.pause)
+	return s.pause
 }
+
+// telling reports whether the journal is still being told, and reads.
+func (s *Stage) telling() bool { return !s.due.IsZero() && s.pause < patience }
 
 // failed tells the journal, because the file cannot be told.
 func (s *Stage) failed(err error, since, now time.Time) {
@@ -347,7 +354,9 @@ func (s *Stage) finish() error {
 	}
 	s.takeNotes()
 	s.folds.take(s.put)
-	s.Journal.Retry()
+	for pause := follow; !s.Journal.Retry() && pause < patience; pause *= 2 {
+		time.Sleep(pause)
+	}
 	if err := s.owed.flush(s.File, time.Now()); err != nil {
 		return fileError(err)
 	}

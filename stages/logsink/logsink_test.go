@@ -385,7 +385,7 @@ func TestRunFullDisk(t *testing.T) {
 // While the disk takes its time, the sink goes on to take events, to tell the
 // journal and to answer. The lines come to the file late and in order.
 func TestRunSlowDisk(t *testing.T) {
-	const s, events = time.Second, 8 // the socket of a journald holds ten
+	const s, events = time.Second, 3 // so many go to a journald at a time that does not read
 	var lines []string
 	for i := range events {
 		lines = append(lines, fmt.Sprintf("[INFO] a.service:  Incrementing start counter -> %d\n", i+1))
@@ -574,8 +574,8 @@ func TestRunCollects(t *testing.T) {
 			after = len(d.Read())
 			send(many)
 			much = len(d.Read())
-			for range many { // the socket holds ten
-				time.Sleep(collect)
+			for range many { // a few go at a time
+				time.Sleep(retryEvery)
 				synctest.Wait()
 				d.Read()
 			}
@@ -588,6 +588,47 @@ func TestRunCollects(t *testing.T) {
 	ended = len(d.Read())
 	if lone != 0 || before != 0 || after != 2 || much == 0 || ended != 3 {
 		t.Errorf("%d and %d entries came at once, want none; %d in time, want 2; %d of many, want some; %d at the end, want 3", lone, before, after, much, ended)
+	}
+}
+
+// At the end the journal gets all that it takes, and a journald that takes nothing
+// holds the end up for a moment only.
+func TestRunTellsAll(t *testing.T) {
+	const events = 50
+	for _, reads := range []bool{true, false} {
+		d := journaltest.Start(t)
+		j := journalOf(t, d)
+		got := 0
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(Config{Journal: j})
+			done := make(chan struct{})
+			if reads {
+				go func() {
+					for {
+						select {
+						case <-done:
+							return
+						case <-time.After(time.Millisecond):
+							got += len(d.Read())
+						}
+					}
+				}()
+			}
+			var ended time.Time
+			err := w.run(t, func() {
+				for i := range uint64(events) {
+					w.events <- started("a.service", i+1)
+				}
+				ended = time.Now()
+			})
+			close(done)
+			if took := time.Since(ended); err != nil || took > time.Second {
+				t.Errorf("the end took %v (%v)", took, err)
+			}
+		})
+		if got += len(d.Read()); reads && got != events || !reads && got == 0 {
+			t.Errorf("journald, which reads %v, has %d entries, want %d", reads, got, events)
+		}
 	}
 }
 

@@ -20,6 +20,12 @@ const identifier = "service-monitor"
 // 500 bytes each they cost 500 KB, and half of that until what is sent is forgotten.
 const backlog = 1000
 
+// share is what may be on the way to journald, in bytes of SO_SNDBUF, of which a
+// usual entry costs 1,300 of the 2 * share that the kernel makes of it. The socket of
+// journald holds as little as ten entries of all who write to it, and where it is
+// full for 10 ms PID 1 gives up: what it has to say of services would be lost.
+const share = 4096
+
 // spare is how large the memory for what waits stays when nothing does.
 const spare = 16 << 10
 
@@ -47,6 +53,7 @@ func Open(path string) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the journal: %w", err)
 	}
+	unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_SNDBUF, share) // or it is the usual
 	return &Journal{socket: socket, to: unix.SockaddrUnix{Name: path}}, nil
 }
 
@@ -189,7 +196,13 @@ func (j *Journal) compact(begin int) {
 
 // send sends one datagram, and reports whether it is done with.
 func (j *Journal) send(entry []byte) bool {
-	switch unix.Sendto(j.socket, entry, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, &j.to) {
+	err := j.sendTo(entry)
+	if err == unix.EMSGSIZE { // it is larger than our share
+		unix.SetsockoptInt(j.socket, unix.SOL_SOCKET, unix.SO_SNDBUF, 2*len(entry))
+		err = j.sendTo(entry)
+		unix.SetsockoptInt(j.socket, unix.SOL_SOCKET, unix.SO_SNDBUF, share)
+	}
+	switch err {
 	case nil:
 	case unix.EMSGSIZE:
 		j.dropped++ // it will never fit
@@ -197,6 +210,10 @@ func (j *Journal) send(entry []byte) bool {
 		return false // full, or journald is being restarted
 	}
 	return true
+}
+
+func (j *Journal) sendTo(entry []byte) error {
+	return unix.Sendto(j.socket, entry, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, &j.to)
 }
 
 // Close closes the socket. What still waits is lost to the journal.

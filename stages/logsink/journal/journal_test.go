@@ -185,6 +185,30 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// What is on the way to journald leaves room for others: PID 1 does not wait for long.
+func TestLeavesRoom(t *testing.T) {
+	j, d := start(t)
+	usual := Field{"MESSAGE", strings.Repeat("x", 450)}
+	for range 20 {
+		j.Write(usual)
+	}
+	if got := len(d.Read()); got < 3 || got > 7 {
+		t.Errorf("%d entries were on the way, want some, but less than ten", got)
+	}
+}
+
+// What is larger than the share goes all the same.
+func TestLarge(t *testing.T) {
+	j, d := start(t)
+	want := []string{strings.Repeat("x", 50_000), "next"}
+	for _, message := range want {
+		j.Write(Field{"MESSAGE", message})
+	}
+	if diff := cmp.Diff(want, append(messages(d.Read()), drain(j, d)...)); diff != "" {
+		t.Errorf("messages (-want +got):\n%s", diff)
+	}
+}
+
 // What never fits into a datagram does not hold up what follows.
 func TestTooLarge(t *testing.T) {
 	j, d := start(t)
