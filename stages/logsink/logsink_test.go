@@ -569,7 +569,7 @@ func TestRunCollects(t *testing.T) {
 			time.Sleep(collect - 1)
 			send(1)
 			before = len(d.Read())
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			after = len(d.Read())
 			send(many)
