@@ -16,7 +16,7 @@ const (
 	// What comes in a storm is read when about enough of it is there, for which the bus
 	// has room.
 	enough   = 32
-	shortest = time.Millisecond
+	shortest = time.Millisecond / 2
 	longest  = 2 * time.Millisecond
 )
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +36,7 @@ const spare = 16 << 10
 type Journal struct {
 	mu      sync.Mutex
 	socket  int
-	to      unix.SockaddrUnix
+	to      unix.RawSockaddrUnix
 	waiting []byte // entries, one behind the other
 	ends    []int  // where each of them ends
 	sent    int    // how many of them are sent already
@@ -54,7 +55,11 @@ func Open(path string) (*Journal, error) {
 		return nil, fmt.Errorf("cannot reach the journal: %w", err)
 	}
 	unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_SNDBUF, share) // or it is the usual
-	return &Journal{socket: socket, to: unix.SockaddrUnix{Name: path}}, nil
+	j := &Journal{socket: socket, to: unix.RawSockaddrUnix{Family: unix.AF_UNIX}}
+	for i := range min(len(path), len(j.to.Path)-1) {
+		j.to.Path[i] = int8(path[i])
+	}
+	return j, nil
 }
 
 // A Field is one field of an entry. Keys are constants of this program.
@@ -203,7 +208,7 @@ func (j *Journal) send(entry []byte) bool {
 		unix.SetsockoptInt(j.socket, unix.SOL_SOCKET, unix.SO_SNDBUF, share)
 	}
 	switch err {
-	case nil:
+	case 0:
 	case unix.EMSGSIZE:
 		j.dropped++ // it will never fit
 	default:
@@ -212,8 +217,12 @@ func (j *Journal) send(entry []byte) bool {
 	return true
 }
 
-func (j *Journal) sendTo(entry []byte) error {
-	return unix.Sendto(j.socket, entry, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, &j.to)
+// sendTo is sendto(2) without telling the runtime, which would wake the thread that
+// watches over threads in system calls. It does not wait, so there is nothing to watch.
+func (j *Journal) sendTo(entry []byte) unix.Errno {
+	_, _, err := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(j.socket), uintptr(unsafe.Pointer(unsafe.SliceData(entry))), uintptr(len(entry)),
+		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, uintptr(unsafe.Pointer(&j.to)), unsafe.Sizeof(j.to))
+	return err
 }
 
 // Close closes the socket. What still waits is lost to the journal.
