@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -14,6 +15,7 @@ import (
 type notifier struct {
 	log      logrus.FieldLogger
 	watchdog time.Duration
+	spare    spare
 }
 
 // newNotifier returns nil where no service manager asked to be told.
@@ -25,12 +27,17 @@ func newNotifier(log logrus.FieldLogger) pipeline.Notifier {
 	if err != nil {
 		log.WithField("error", err).Warn("cannot understand WATCHDOG_USEC; running without a watchdog")
 	}
-	return &notifier{log, watchdog}
+	return &notifier{log: log, watchdog: watchdog}
 }
 
 func (n *notifier) Notify(state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
 		n.log.WithField("error", err).Warn("cannot notify systemd")
+	}
+	if strings.Contains(state, daemon.SdNotifyReady) {
+		n.spare.give()
+	} else {
+		n.spare.look()
 	}
 }
 

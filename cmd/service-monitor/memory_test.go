@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// fileBacked is how much of files this process has in memory (proc_pid_status(5)).
+func fileBacked(t *testing.T) int {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if size, ok := strings.CutPrefix(line, "RssFile:"); ok {
+			n, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(size), "kB")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n << 10
+		}
+	}
+	t.Fatal("no RssFile")
+	return 0
+}
+
+// Who drops the ground he stands on still stands.
+func TestGive(t *testing.T) {
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(program(string(smaps))); n == 0 {
+		t.Skip("the addresses of smaps are not ours: this is emulated")
+	} else if n != 2 {
+		t.Fatalf("%d mappings, want that of the code and that of the constants", n)
+	}
+	before := fileBacked(t)
+	var s spare
+	s.give()
+	if after := fileBacked(t); after > before-1<<20 {
+		t.Errorf("%d bytes of files in memory, and %d before", after, before)
+	}
+	if s.given == 0 || s.given != s.seen {
+		t.Errorf("%+v, want what was allocated", s)
+	}
+}
+
+func TestLook(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		burst, lastRound uint64
+		want             bool
+	}{
+		{"nothing happened", 0, 0, false},
+		{"little happened", burst / 2, 0, false},
+		{"a burst is over", 2 * burst, 0, true},
+		{"a burst goes on", 2 * burst, 2 * calm, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			now := allocated()
+			s := spare{now - tt.burst, now - tt.lastRound}
+			was := s.given
+			if s.look(); s.given != was != tt.want {
+				t.Errorf("gave back: %t", !tt.want)
+			}
+		})
+	}
+}
+
+// Only what nobody can write to, or has written to, is dropped.
+func TestProgram(t *testing.T) {
+	code := reflect.ValueOf(program).Pointer()
+	ours := mapping{code &^ 0xfff, code&^0xfff + 0x1000}
+	for _, tt := range []struct {
+		name  string
+		smaps string
+		want  []mapping
+	}{
+		{"code", fmt.Sprintf("%x-%x r-xp 00000000 fe:00 7 /usr/sbin/service-monitor\nRss: 4 kB\nAnonymous: 0 kB\n", ours.from, ours.to), []mapping{ours}},
+		{"written to", fmt.Sprintf("%x-%x r-xp 00000000 fe:00 7 /usr/sbin/service-monitor\nRss: 4 kB\nAnonymous: 4 kB\n", ours.from, ours.to), nil},
+		{"writable", fmt.Sprintf("%x-%x rw-p 00000000 fe:00 7 /usr/sbin/service-monitor\nRss: 4 kB\nAnonymous: 0 kB\n", ours.from, ours.to), nil},
+		{"another's", "1000-2000 r-xp 00000000 fe:00 7 /lib/libc.so.6\nRss: 4 kB\nAnonymous: 0 kB\n", nil},
+		{"an emulator's", "7f0000000000000000-7f0000000000001000 r-xp 00000000 fe:00 7 /usr/bin/qemu\nAnonymous: 0 kB\n", nil},
+		{"nothing", "\n", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, program(tt.smaps), cmp.AllowUnexported(mapping{})); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
