@@ -41,7 +41,7 @@ const refusedEvery = time.Minute
 type Stage struct {
 	log    logrus.FieldLogger
 	walker walker
-	units  map[string]Properties
+	units  map[string]*Properties // pointers, because a map has room for more values than it holds
 
 	refused int
 	quiet   time.Time
@@ -49,7 +49,7 @@ type Stage struct {
 
 // New returns a decoder that knows no unit yet.
 func New(log logrus.FieldLogger) *Stage {
-	return &Stage{log: log, walker: walker{make(map[string]string)}, units: make(map[string]Properties)}
+	return &Stage{log: log, walker: walker{make(map[string]string)}, units: make(map[string]*Properties)}
 }
 
 // Run decodes signals until they end.
@@ -82,7 +82,10 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[bus.Signal, Update]) e
 // is announced by the Service half and then the Unit half, each in full, so
 // the state is complete with the Unit half (measured on systemd 247 to 257).
 func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
-	out = Update{Unit: in.Unit, Time: in.Time, Properties: s.units[in.Unit], Account: in.Account}
+	out = Update{Unit: in.Unit, Time: in.Time, Account: in.Account}
+	if p := s.units[in.Unit]; p != nil {
+		out.Properties = *p
+	}
 	before := out.Invocation
 	switch in.Kind {
 	case bus.Forgotten:
@@ -106,6 +109,9 @@ func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
 			s.refuse(in)
 			return out, false
 		}
+		if out.Name == in.Unit {
+			out.Name = in.Unit // one string is enough
+		}
 	case bus.Changed:
 		half, err := s.walker.changed(in.Body, in.Order, &out.Properties)
 		switch {
@@ -113,7 +119,7 @@ func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
 			s.refuse(in)
 			return out, false
 		case half == serviceHalf:
-			s.units[in.Unit] = out.Properties
+			s.keep(in.Unit, out.Properties)
 			return out, false
 		case half != unitHalf:
 			return out, false
@@ -122,8 +128,17 @@ func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
 			out.LoadState = "loaded" // or it could not run; nothing announces it
 		}
 	}
-	s.units[in.Unit] = out.Properties
+	s.keep(in.Unit, out.Properties)
 	return out, true
+}
+
+func (s *Stage) keep(unit string, p Properties) {
+	kept := s.units[unit]
+	if kept == nil {
+		kept = new(Properties)
+		s.units[unit] = kept
+	}
+	*kept = p
 }
 
 // refuse counts a malformed body, and says so once in a while.
