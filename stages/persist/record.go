@@ -92,14 +92,41 @@ func parse(b []byte) (map[string]count.Tally, error) {
 		return nil, err
 	}
 	units := make(map[string]count.Tally, len(records))
+	words := make(words)
 	for unit, b := range records {
 		var r record
 		if err := unmarshal(b, &r); err != nil {
 			return nil, fmt.Errorf("%q: %w", unit, err)
 		}
+		words.share(&r)
 		units[unit] = r.tally(unit)
 	}
 	return units, nil
+}
+
+// words are strings that many records have in common. Each is kept once: a place
+// in the journal alone is 130 bytes, and mostly the same for all units.
+type words map[string]string
+
+func (w words) share(r *record) {
+	w.one(&r.LastState)
+	if c := r.LastCrash; c != nil {
+		w.one(&c.Result)
+		w.one(&c.Boot)
+	}
+	if l := r.Life; l != nil {
+		w.one(&l.ActiveState)
+		w.one(&l.SubState)
+		w.one((*string)(&l.Cursor))
+	}
+}
+
+func (w words) one(s *string) {
+	if known, ok := w[*s]; ok {
+		*s = known
+	} else {
+		w[*s] = *s
+	}
 }
 
 // unmarshal reads an object. Its errors are for people, who may have edited it.
@@ -123,6 +150,7 @@ func (r *record) tally(unit string) count.Tally {
 	t := count.Tally{
 		Unit: unit, State: r.LastState, ChangedUntrusted: r.Untrusted, Told: r.LoggedUnloaded,
 		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Restarts: r.Restarts, Before: r.Before, AtLeast: r.AtLeast,
+		Life: r.Life,
 	}
 	if r.LastChangeTime != nil {
 		// Counters are worth more than a time that cannot be read.
@@ -131,14 +159,11 @@ func (r *record) tally(unit string) count.Tally {
 	for _, result := range slices.Sorted(maps.Keys(r.CrashCauses)) {
 		t.Causes = append(t.Causes, count.CauseCount{Result: result, Crashes: r.CrashCauses[result]})
 	}
-	if c := r.LastCrash; c != nil {
-		t.LastCrash = count.Crash{Time: c.Time, Cause: c.Cause, Invocation: c.Invocation, Untrusted: c.Untrusted}
+	if c := r.LastCrash; c != nil && !c.Time.IsZero() {
+		t.LastCrash = &count.Crash{Time: c.Time, Cause: c.Cause, Invocation: c.Invocation, Untrusted: c.Untrusted}
 		if c.Boot != "" { // or the clock could be of any boot
 			t.LastCrash.Clock, t.LastCrash.Boot = c.Clock, c.Boot
 		}
-	}
-	if r.Life != nil {
-		t.Life = *r.Life
 	}
 	return t
 }
@@ -157,14 +182,14 @@ func newRecord(t count.Tally) record {
 		}
 		r.CrashCauses[c.Result] = c.Crashes
 	}
-	if c := t.LastCrash; !c.Time.IsZero() {
+	if c := t.LastCrash; c != nil {
 		r.LastCrash = &crashRecord{Time: c.Time, Cause: c.Cause, Invocation: c.Invocation, Untrusted: c.Untrusted}
 		if c.Boot != "" {
 			r.LastCrash.Boot, r.LastCrash.Clock = c.Boot, c.Clock
 		}
 	}
 	if t.Life.Known() {
-		r.Life = &t.Life
+		r.Life = t.Life
 	}
 	return r
 }
