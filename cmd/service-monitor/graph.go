@@ -46,8 +46,8 @@ func (m *monitor) graph(state persist.Store, known map[string]count.Tally, n pip
 	return g
 }
 
-func lives(known map[string]count.Tally) map[string]classify.Life {
-	lives := make(map[string]classify.Life, len(known))
+func lives(known map[string]count.Tally) map[string]*classify.Life {
+	lives := make(map[string]*classify.Life, len(known))
 	for unit, tally := range known {
 		lives[unit] = tally.Life
 	}

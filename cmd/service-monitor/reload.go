@@ -24,7 +24,10 @@ type reloader struct {
 func newReloader(m *monitor, known map[string]count.Tally) *reloader {
 	units := make(map[string]bus.Known, len(known))
 	for unit, tally := range known {
-		units[unit] = bus.Known{Name: tally.Life.Name, Cursor: tally.Life.Cursor}
+		units[unit] = bus.Known{}
+		if l := tally.Life; l != nil {
+			units[unit] = bus.Known{Name: l.Name, Cursor: l.Cursor}
+		}
 	}
 	return &reloader{m, bus.List{Services: m.command.Config.Services, Known: units}}
 }

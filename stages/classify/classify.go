@@ -15,7 +15,7 @@ import (
 
 // Stage is the transition classifier.
 type Stage struct {
-	units map[string]Life
+	units map[string]*Life // what was told of them, where nothing is new since
 	// doubt asks the source to begin a gap; doubtful are the units of which nothing
 	// is believed until it has.
 	doubt    func()
@@ -25,10 +25,10 @@ type Stage struct {
 // New returns a classifier that continues from what an earlier process knew. It
 // calls doubt where changes do not tell what happened, and the journal has to;
 // doubt must not block.
-func New(known map[string]Life, doubt func()) *Stage {
+func New(known map[string]*Life, doubt func()) *Stage {
 	units := maps.Clone(known)
 	if units == nil {
-		units = make(map[string]Life)
+		units = make(map[string]*Life)
 	}
 	return &Stage{units: units, doubt: doubt, doubtful: make(map[string]bool)}
 }
@@ -64,11 +64,31 @@ func (s *Stage) classify(facts []Transition, u decode.Update) []Transition {
 	if s.unclear(u) {
 		return facts
 	}
-	life, facts := step(facts, s.units[u.Unit], u)
-	if s.units[u.Unit] = life; u.Kind == decode.Forgotten {
+	life, facts := step(facts, s.life(u.Unit), u)
+	if u.Kind == decode.Forgotten {
 		delete(s.units, u.Unit)
+	} else {
+		s.keep(u.Unit, life, facts)
 	}
 	return facts
+}
+
+// life is what is known of a unit.
+func (s *Stage) life(unit string) Life {
+	if l := s.units[unit]; l != nil {
+		return *l
+	}
+	return Life{}
+}
+
+// keep keeps the life of a unit: the very one that was told, if that is all, for
+// whoever is told keeps it as well.
+func (s *Stage) keep(unit string, life Life, facts []Transition) {
+	if n := len(facts); n > 0 && *facts[n-1].Life == life {
+		s.units[unit] = facts[n-1].Life
+	} else if s.life(unit) != life {
+		s.units[unit] = &life
+	}
 }
 
 // unclear reports whether a change is no use: the end of an invocation was not
@@ -82,7 +102,7 @@ func (s *Stage) unclear(u decode.Update) bool {
 		}
 		return false
 	}
-	l := s.units[u.Unit]
+	l := s.life(u.Unit)
 	if !s.doubtful[u.Unit] && u.Invocation != l.Invocation && !l.Invocation.IsZero() && !l.Ended {
 		s.doubtful[u.Unit] = true
 		s.doubt()
@@ -93,7 +113,7 @@ func (s *Stage) unclear(u decode.Update) bool {
 // untold returns the starts that were announced and wait for their change.
 func (s *Stage) untold() (facts []Transition) {
 	for _, unit := range slices.Sorted(maps.Keys(s.units)) {
-		t := telling{life: s.units[unit], facts: facts, base: Transition{Unit: unit}}
+		t := telling{life: s.life(unit), facts: facts, base: Transition{Unit: unit}}
 		t.tellStart()
 		facts = t.facts
 	}
@@ -364,9 +384,18 @@ func (t *telling) giveUp(u decode.Update) {
 
 func (t *telling) tell(k Kind) {
 	fact := t.base
-	fact.Kind, fact.Invocation, fact.Life = k, t.life.Invocation, t.life
+	fact.Kind, fact.Invocation, fact.Life = k, t.life.Invocation, t.told()
 	if k == Restarted || k == Seen || k == CaughtUp {
 		fact.Cause = Cause{}
 	}
 	t.facts = append(t.facts, fact)
+}
+
+// told is what is known of the unit now, as it is told.
+func (t *telling) told() *Life {
+	if n := len(t.facts); n > 0 && *t.facts[n-1].Life == t.life {
+		return t.facts[n-1].Life
+	}
+	life := t.life
+	return &life
 }

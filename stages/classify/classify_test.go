@@ -767,7 +767,7 @@ func (c collector) Run(_ context.Context, p *pipeline.Port[Transition, pipeline.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var facts []Transition
-		known := map[string]Life{"a.service": {ActiveState: "active", SubState: "running", Invocation: decode.Invocation{1}, Ran: true}}
+		known := map[string]*Life{"a.service": {ActiveState: "active", SubState: "running", Invocation: decode.Invocation{1}, Ran: true}}
 		g := pipeline.New(nil)
 		updates := pipeline.Source(g, "player", player{
 			at("active/running", 1, snapshot), at("inactive/dead", 1), at("inactive/dead", 2),

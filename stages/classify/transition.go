@@ -49,8 +49,9 @@ type Transition struct {
 	// Missed is, of Restarted, true if nothing else is known of the run that it began
 	// than that it is over.
 	Missed bool
-	// Life is what is known of the unit after the fact.
-	Life Life
+	// Life is what is known of the unit after the fact. It is shared, and so it is
+	// never changed.
+	Life *Life
 }
 
 // A Life is what is known of a unit: all that the classifier needs of the past.
@@ -91,7 +92,7 @@ type Life struct {
 }
 
 // Known reports whether the unit was ever observed.
-func (l *Life) Known() bool { return l.ActiveState != "" }
+func (l *Life) Known() bool { return l != nil && l.ActiveState != "" }
 
 // next returns the life of the unit with another invocation.
 func (l *Life) next(of decode.Invocation) Life {
@@ -102,7 +103,7 @@ func (l *Life) next(of decode.Invocation) Life {
 }
 
 // Running reports whether an invocation was told of that has not ended.
-func (l *Life) Running() bool { return !l.Invocation.IsZero() && !l.Ended && !l.Untold }
+func (l *Life) Running() bool { return l != nil && !l.Invocation.IsZero() && !l.Ended && !l.Untold }
 
 // A Cause says how an invocation ended.
 type Cause struct {

@@ -54,16 +54,17 @@ func (f *faults) crashes(t Tally) {
 	var caused, last uint64
 	for _, c := range t.Causes {
 		caused += min(c.Crashes, most) // and cannot wrap around
-		if c.Result == t.LastCrash.Cause.Result {
+		if t.LastCrash != nil && c.Result == t.LastCrash.Cause.Result {
 			last = c.Crashes
 		}
 		end := classify.Cause{Result: c.Result}
 		f.add(!end.Crash(), "crash_causes has %q, which is no crash", c.Result)
 	}
 	f.add(caused > t.Crashes, "crash_causes add up to %d, more than crashes %d", caused, t.Crashes)
-	none := t.LastCrash.Time.IsZero()
-	f.add(none && caused > 0, "last_crash is missing, but crash_causes add up to %d", caused)
-	f.add(!none && last == 0, "last_crash has the result %q, crash_causes has not", t.LastCrash.Cause.Result)
+	f.add(t.LastCrash == nil && caused > 0, "last_crash is missing, but crash_causes add up to %d", caused)
+	if c := t.LastCrash; c != nil {
+		f.add(last == 0, "last_crash has the result %q, crash_causes has not", c.Cause.Result)
+	}
 }
 
 func (f *faults) law(t Tally) {
@@ -78,7 +79,7 @@ func (f *faults) law(t Tally) {
 
 // life checks what is known of the unit's last run against itself and the rest.
 func (f *faults) life(t Tally) {
-	l := &t.Life
+	l := t.Life
 	f.add(t.State != l.ActiveState, "last_state %q is not life's active_state %q", t.State, l.ActiveState)
 	f.add(t.Told != (t.State == unloaded), "logged_unloaded is %t, but last_state is %q", t.Told, t.State)
 	f.add(l.Invocation.IsZero() && !l.Ended, "life has no invocation, but ended is not true")

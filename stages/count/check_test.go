@@ -23,8 +23,8 @@ func good() Tally {
 	return Tally{
 		Unit: "a.service", State: "active", Changed: noon, Starts: 3, Stops: 1, Crashes: 2, Restarts: 2, Before: 1,
 		Causes:    []CauseCount{{"exit-code", 1}, {"signal", 1}},
-		LastCrash: Crash{Time: noon, Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: strings.Repeat("1", 32)},
-		Life:      classify.Life{ActiveState: "active", SubState: "running", Invocation: decode.Invocation{4}, Ran: true, Scheduled: 1},
+		LastCrash: &Crash{Time: noon, Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: strings.Repeat("1", 32)},
+		Life:      &classify.Life{ActiveState: "active", SubState: "running", Invocation: decode.Invocation{4}, Ran: true, Scheduled: 1},
 	}
 }
 
@@ -41,14 +41,14 @@ func TestCheck(t *testing.T) {
 		{"given up", func(u *Tally) { u.Life.Ended, u.Life.GivenUp = true, true; u.Stops++ }, nil},
 		{"unloaded", func(u *Tally) {
 			u.State, u.Told = "unloaded", true
-			u.Life = classify.Life{ActiveState: "unloaded", SubState: "dead", Ended: true}
+			u.Life = &classify.Life{ActiveState: "unloaded", SubState: "dead", Ended: true}
 			u.Stops++
 		}, nil},
 		{"crashes of an imported file have no cause", func(u *Tally) { u.Crashes += 7; u.Before += 7 }, nil},
 		{"an imported file that counted too few starts", func(u *Tally) { u.Stops += 7; u.Before += 7 }, nil},
 		{"an imported file that counted too few ends", func(u *Tally) { u.Starts += 7; u.Before -= 7 }, nil},
 		{"an imported file, not seen yet", func(u *Tally) { *u = Tally{State: "active", Starts: 5, Stops: 9, Crashes: 7} }, nil},
-		{"not seen since somebody removed its life", func(u *Tally) { u.Life = classify.Life{}; u.Starts++ }, nil},
+		{"not seen since somebody removed its life", func(u *Tally) { u.Life = nil; u.Starts++ }, nil},
 
 		{"a start too many", func(u *Tally) { u.Starts++ }, []string{
 			"starts 4 + running_when_first_seen 1 is not stops 1 + crashes 2 + 1 running now by life"}},
@@ -75,14 +75,14 @@ func TestCheck(t *testing.T) {
 			"crash_causes add up to 9007199254740993, more than crashes 2"}},
 
 		{"a cause too many", func(u *Tally) { u.Causes[0].Crashes++ }, []string{"crash_causes add up to 3, more than crashes 2"}},
-		{"causes without crashes, not seen yet", func(u *Tally) { u.Life, u.Crashes = classify.Life{}, 1 }, []string{
+		{"causes without crashes, not seen yet", func(u *Tally) { u.Life, u.Crashes = nil, 1 }, []string{
 			"crash_causes add up to 2, more than crashes 1"}},
 		{"a stop among the causes", func(u *Tally) { u.Causes[0].Result = "success" }, []string{`crash_causes has "success", which is no crash`}},
 		{"a last crash without crashes", func(u *Tally) { u.Causes = nil }, []string{
 			`last_crash has the result "signal", crash_causes has not`}},
 		{"a last crash of another cause", func(u *Tally) { u.LastCrash.Cause.Result = "watchdog" }, []string{
 			`last_crash has the result "watchdog", crash_causes has not`}},
-		{"crashes without a last crash", func(u *Tally) { u.LastCrash = Crash{} }, []string{"last_crash is missing, but crash_causes add up to 2"}},
+		{"crashes without a last crash", func(u *Tally) { u.LastCrash = nil }, []string{"last_crash is missing, but crash_causes add up to 2"}},
 
 		{"no state", func(u *Tally) { *u = Tally{} }, []string{"last_state is missing"}},
 		{"another state", func(u *Tally) { u.State = "failed" }, []string{`last_state "failed" is not life's active_state "active"`}},
@@ -265,7 +265,7 @@ func TestWalk(t *testing.T) {
 
 // walk runs the middle of a monitor.
 func walk(ctx context.Context, w *world, known map[string]Tally, a *auditor) error {
-	lives := make(map[string]classify.Life)
+	lives := make(map[string]*classify.Life)
 	for unit, tally := range known {
 		lives[unit] = tally.Life
 	}

@@ -70,8 +70,11 @@ func newClock(known map[string]Tally, now Moment) clock {
 		if !t.ChangedUntrusted {
 			c.raise(t.Changed.Add(-zones))
 		}
-		if !t.LastCrash.Untrusted {
+		if t.LastCrash != nil && !t.LastCrash.Untrusted {
 			c.raise(t.LastCrash.Time)
+		}
+		if t.Life == nil {
+			continue
 		}
 		wall, clock := t.Life.Cursor.Made()
 		if p := t.Life.Cursor; p.Boot() == now.Boot && clock > 0 && newest.Before(p) {
@@ -110,7 +113,10 @@ func (c *clock) take(m Moment) (from time.Time, set bool) {
 }
 
 // age is how long ago a crash was; ok is false where nobody can know.
-func (c *clock) age(crash Crash, now Moment) (d time.Duration, ok bool) {
+func (c *clock) age(crash *Crash, now Moment) (d time.Duration, ok bool) {
+	if crash == nil {
+		return 0, false
+	}
 	if crash.in(now.Boot) {
 		d = now.since(Moment{Clock: crash.Clock})
 		return d, d > -slack
@@ -124,13 +130,14 @@ func (c *clock) age(crash Crash, now Moment) (d time.Duration, ok bool) {
 
 // in reports whether a crash was in a boot, and when by its clock. What has a
 // clock but no boot was counted by this process.
-func (c Crash) in(boot string) bool { return c.Clock > 0 && (c.Boot == "" || c.Boot == boot) }
+func (c *Crash) in(boot string) bool { return c.Clock > 0 && (c.Boot == "" || c.Boot == boot) }
 
 // before reports whether a crash was before another, as seen from a boot.
-func (c Crash) before(o Crash, boot string) bool {
+func (c *Crash) before(o *Crash, boot string) bool {
+	if c == nil || o == nil {
+		return c == nil && o != nil
+	}
 	switch here, there := c.in(boot), o.in(boot); {
-	case c.Time.IsZero() || o.Time.IsZero():
-		return c.Time.IsZero() && !o.Time.IsZero()
 	case here && there:
 		return c.Clock < o.Clock
 	case here != there: // nothing is later than this boot
@@ -145,8 +152,11 @@ func (c Crash) before(o Crash, boot string) bool {
 // and reports whether there were any.
 func (t *Tally) doubt(now time.Time) bool {
 	late := func(at time.Time, known bool) bool { return !known && at.After(now.Add(slack)) }
-	changed, crash := late(t.Changed, t.ChangedUntrusted), late(t.LastCrash.Time, t.LastCrash.Untrusted)
+	changed, crash := late(t.Changed, t.ChangedUntrusted), t.LastCrash != nil && late(t.LastCrash.Time, t.LastCrash.Untrusted)
 	t.ChangedUntrusted = t.ChangedUntrusted || changed
-	t.LastCrash.Untrusted = t.LastCrash.Untrusted || crash
+	if crash {
+		doubted := *t.LastCrash
+		doubted.Untrusted, t.LastCrash = true, &doubted
+	}
 	return changed || crash
 }

@@ -29,7 +29,7 @@ func after(d time.Duration, wall time.Time) Moment { return Moment{noon, hour, b
 // A time is wrong that is older than the program, or than what it knew before.
 func TestTrust(t *testing.T) {
 	crashed := func(at time.Time, untrusted bool) Tally {
-		return Tally{LastCrash: Crash{Time: at, Untrusted: untrusted}}
+		return Tally{LastCrash: &Crash{Time: at, Untrusted: untrusted}}
 	}
 	changed := func(at time.Time, untrusted bool) Tally { return Tally{Changed: at, ChangedUntrusted: untrusted} }
 	for _, tt := range []struct {
@@ -87,19 +87,19 @@ func TestSet(t *testing.T) {
 		{"a little at a time", Tally{}, []Moment{after(0, noon.Add(slack/2)), after(0, noon.Add(slack)), after(0, noon.Add(slack*3/2))}, []string{none, "12:00:00", none}},
 		{"what is seen out of order", Tally{}, []Moment{after(time.Hour, noon.Add(time.Hour)), after(-time.Minute, noon.Add(-time.Minute))}, []string{none, none}},
 
-		{"it is behind, and then set", Tally{LastCrash: Crash{Time: ahead}},
+		{"it is behind, and then set", Tally{LastCrash: &Crash{Time: ahead}},
 			[]Moment{after(time.Hour, noon.Add(time.Hour)), after(time.Hour, ahead.Add(time.Hour))}, []string{none + " not trusted", "13:00:00"}},
-		{"it was ahead, and is set back", Tally{LastCrash: Crash{Time: ahead}},
+		{"it was ahead, and is set back", Tally{LastCrash: &Crash{Time: ahead}},
 			[]Moment{after(time.Hour, ahead.Add(time.Hour)), after(time.Hour, noon.Add(time.Hour)), after(2*time.Hour, noon.Add(2*time.Hour))},
 			[]string{"13:00:00", "13:00:00", none}},
-		{"it is behind, and set back further", Tally{LastCrash: Crash{Time: ahead}}, []Moment{after(0, noon.Add(-time.Hour))}, []string{"12:00:00"}},
-		{"it is set back to what is wrong", Tally{LastCrash: Crash{Time: noon}},
+		{"it is behind, and set back further", Tally{LastCrash: &Crash{Time: ahead}}, []Moment{after(0, noon.Add(-time.Hour))}, []string{"12:00:00"}},
+		{"it is set back to what is wrong", Tally{LastCrash: &Crash{Time: noon}},
 			[]Moment{after(0, in1970), after(0, epoch.AddDate(0, 1, 0))}, []string{"12:00:00 not trusted", "01:00:00 not trusted"}},
 
-		{"while no monitor ran, in this boot", Tally{LastCrash: Crash{Time: ahead}, Life: classify.Life{Cursor: place(boot, 1, ahead, hour/2)}},
+		{"while no monitor ran, in this boot", Tally{LastCrash: &Crash{Time: ahead}, Life: &classify.Life{Cursor: place(boot, 1, ahead, hour/2)}},
 			[]Moment{after(0, noon)}, []string{"12:30:00"}},
-		{"never in this boot", Tally{Life: classify.Life{Cursor: place(boot, 1, noon.Add(-time.Hour/2), hour/2)}}, []Moment{after(0, noon)}, []string{none}},
-		{"between two boots", Tally{LastCrash: Crash{Time: ahead}, Life: classify.Life{Cursor: place("another", 1, ahead, 9*hour)}},
+		{"never in this boot", Tally{Life: &classify.Life{Cursor: place(boot, 1, noon.Add(-time.Hour/2), hour/2)}}, []Moment{after(0, noon)}, []string{none}},
+		{"between two boots", Tally{LastCrash: &Crash{Time: ahead}, Life: &classify.Life{Cursor: place("another", 1, ahead, 9*hour)}},
 			[]Moment{after(0, noon)}, []string{none + " not trusted"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -159,7 +159,7 @@ func TestAgo(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := New(quiet, nil, Moment{noon, hour, boot})
-			s.units["a"] = Tally{Unit: "a", Crashes: 1, LastCrash: tt.crash}
+			s.units["a"] = Tally{Unit: "a", Crashes: 1, LastCrash: &tt.crash}
 			want := "watching 1 services, 0 active, last crash a" + tt.want
 			if got := s.status(Moment{tt.now, hour, boot}); got != want {
 				t.Errorf("status (-want +got):\n-%s\n+%s", want, got)
@@ -172,15 +172,15 @@ func TestAgo(t *testing.T) {
 func TestLastCrash(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
-		earlier, last Crash
+		earlier, last *Crash
 	}{
-		{"by the wall clock", Crash{Time: noon}, Crash{Time: noon.Add(time.Second)}},
-		{"of none and one", Crash{}, Crash{Time: in1970, Untrusted: true}},
-		{"in this boot, set back between them", Crash{Time: noon, Clock: 1, Boot: boot}, Crash{Time: in1970, Clock: 2, Boot: boot}},
-		{"in this boot, one told by this process", Crash{Time: noon, Clock: 1, Boot: boot}, Crash{Time: in1970, Clock: 2}},
-		{"in an earlier boot and in this one", Crash{Time: noon, Clock: 9, Boot: "another"}, Crash{Time: in1970, Clock: 2, Boot: boot}},
-		{"in two earlier boots", Crash{Time: noon, Clock: 9, Boot: "another"}, Crash{Time: noon.Add(time.Second), Clock: 2, Boot: "third"}},
-		{"one not trusted", Crash{Time: noon.AddDate(70, 0, 0), Untrusted: true}, Crash{Time: noon}},
+		{"by the wall clock", &Crash{Time: noon}, &Crash{Time: noon.Add(time.Second)}},
+		{"of none and one", nil, &Crash{Time: in1970, Untrusted: true}},
+		{"in this boot, set back between them", &Crash{Time: noon, Clock: 1, Boot: boot}, &Crash{Time: in1970, Clock: 2, Boot: boot}},
+		{"in this boot, one told by this process", &Crash{Time: noon, Clock: 1, Boot: boot}, &Crash{Time: in1970, Clock: 2}},
+		{"in an earlier boot and in this one", &Crash{Time: noon, Clock: 9, Boot: "another"}, &Crash{Time: in1970, Clock: 2, Boot: boot}},
+		{"in two earlier boots", &Crash{Time: noon, Clock: 9, Boot: "another"}, &Crash{Time: noon.Add(time.Second), Clock: 2, Boot: "third"}},
+		{"one not trusted", &Crash{Time: noon.AddDate(70, 0, 0), Untrusted: true}, &Crash{Time: noon}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if !tt.earlier.before(tt.last, boot) || tt.last.before(tt.earlier, boot) || tt.last.before(tt.last, boot) {
@@ -218,7 +218,7 @@ func TestMarks(t *testing.T) {
 		}
 		for _, e := range s.count(nil, fact, at.Time) {
 			crash := ""
-			if c := e.Tally.LastCrash; !c.Time.IsZero() {
+			if c := e.Tally.LastCrash; c != nil {
 				crash = fmt.Sprintf(" crash at %d of %.3q%s", c.Clock, c.Boot, mark(c.Untrusted))
 			}
 			got = append(got, fmt.Sprintf("%d %s%s %d/%d%s%s", e.Kind, e.Unit, mark(e.Untrusted), e.Tally.Starts, e.Tally.Crashes, mark(e.Tally.ChangedUntrusted), crash))

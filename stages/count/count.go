@@ -21,8 +21,6 @@ type Tally struct {
 	Unit    string
 	State   string    // active state, or "unloaded"
 	Changed time.Time // when the state was entered, as far as it was observed
-	// ChangedUntrusted is true where Changed is certainly wrong.
-	ChangedUntrusted bool
 	// Of each invocation: starts, and stops or crashes. So always
 	// Starts + Before = Stops + Crashes + (1 if it is running).
 	Starts, Stops, Crashes uint64
@@ -32,14 +30,17 @@ type Tally struct {
 	Before int64
 	// Causes counts the crashes by result.
 	Causes []CauseCount
-	// LastCrash is zero when there was none.
-	LastCrash Crash
+	// LastCrash is nil when there was none. Like Life, which is nil before the unit is
+	// seen, it is shared, and so it is never changed.
+	LastCrash *Crash
+	Life      *classify.Life
+	// ChangedUntrusted is true where Changed is certainly wrong.
+	ChangedUntrusted bool
 	// Told is true once it was logged that systemd has no such unit.
 	Told bool
 	// AtLeast is true once something may have happened that was not seen and that
 	// the journal could not tell: the counts are lower bounds.
 	AtLeast bool
-	Life    classify.Life
 }
 
 // A CauseCount is the number of crashes with one result.
@@ -139,10 +140,14 @@ func (s *Stage) count(events []Event, t classify.Transition, now time.Time) []Ev
 	}
 	e.Time = t.Time.Round(0) // from here on, it is of the wall clock
 	e.Tally = step(s.units[t.Unit], e, s.start.Boot)
-	s.units[t.Unit], s.recovering[t.Unit] = e.Tally, t.Recovered
+	s.units[t.Unit] = e.Tally
+	if t.Recovered {
+		s.recovering[t.Unit] = true
+	} else {
+		delete(s.recovering, t.Unit)
+	}
 	if t.Kind == classify.Forgotten {
 		delete(s.units, t.Unit)
-		delete(s.recovering, t.Unit)
 	}
 	return append(events, e)
 }
@@ -194,7 +199,7 @@ func step(tally Tally, t Event, boot string) Tally {
 	case classify.Crashed:
 		tally.Crashes++
 		tally.Causes = addCause(tally.Causes, t.Cause.Result)
-		tally.LastCrash = Crash{Time: t.Time, Cause: t.Cause, Invocation: t.Invocation.String(), Untrusted: t.Untrusted, Clock: t.Clock}
+		tally.LastCrash = &Crash{Time: t.Time, Cause: t.Cause, Invocation: t.Invocation.String(), Untrusted: t.Untrusted, Clock: t.Clock}
 		if t.Clock > 0 {
 			tally.LastCrash.Boot = boot
 		}

@@ -38,8 +38,8 @@ func counted(s *Stage, t classify.Transition) Tally {
 }
 
 // life is that of a unit in its nth invocation, which runs or has ended.
-func life(nth byte, running bool) classify.Life {
-	return classify.Life{ActiveState: "active", Invocation: decode.Invocation{nth}, Ran: true, Ended: !running}
+func life(nth byte, running bool) *classify.Life {
+	return &classify.Life{ActiveState: "active", Invocation: decode.Invocation{nth}, Ran: true, Ended: !running}
 }
 
 func crash(result string) classify.Transition {
@@ -51,7 +51,7 @@ func crash(result string) classify.Transition {
 
 func TestStep(t *testing.T) {
 	earlier := noon.Add(-time.Hour)
-	of := func(k classify.Kind, to string, l classify.Life) classify.Transition {
+	of := func(k classify.Kind, to string, l *classify.Life) classify.Transition {
 		return classify.Transition{Kind: k, Unit: "a.service", Time: noon, To: to, Life: l}
 	}
 	for _, tt := range []struct {
@@ -117,7 +117,7 @@ func TestStep(t *testing.T) {
 		told: crash("exit-code"),
 		want: Tally{
 			State: "failed", Changed: earlier, Starts: 1, Crashes: 1, Causes: []CauseCount{{"exit-code", 1}},
-			LastCrash: Crash{Time: noon.Add(time.Minute), Cause: classify.Cause{Result: "exit-code", Code: 1, Status: 3}, Invocation: "01" + strings.Repeat("0", 30)},
+			LastCrash: &Crash{Time: noon.Add(time.Minute), Cause: classify.Cause{Result: "exit-code", Code: 1, Status: 3}, Invocation: "01" + strings.Repeat("0", 30)},
 		},
 	}, {
 		name: "restarted",
@@ -236,7 +236,7 @@ func TestConservation(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	crashed := func(unit, state string, ago time.Duration) Tally {
-		return Tally{Unit: unit, State: state, Crashes: 1, LastCrash: Crash{Time: noon.Add(-ago)}}
+		return Tally{Unit: unit, State: state, Crashes: 1, LastCrash: &Crash{Time: noon.Add(-ago)}}
 	}
 	for _, tt := range []struct {
 		name  string

@@ -302,11 +302,11 @@ func full() count.Tally {
 		Unit: `a-b@c\x2dd.service`, State: "activating", Changed: time.Date(2025, 7, 7, 10, 15, 23, 0, time.Local), ChangedUntrusted: true,
 		Starts: 1 << 63, Stops: 3, Crashes: 4, Restarts: 5, Before: -7, Told: false,
 		Causes: []count.CauseCount{{Result: "exit-code", Crashes: 1}, {Result: "signal", Crashes: 3}},
-		LastCrash: count.Crash{
+		LastCrash: &count.Crash{
 			Time: time.Date(2025, 7, 7, 10, 15, 23, 123456789, time.UTC), Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: invocation.String(),
 			Untrusted: true, Clock: 1 << 50, Boot: "0123456789abcdef0123456789abcdef",
 		},
-		Life: classify.Life{
+		Life: &classify.Life{
 			ActiveState: "activating", SubState: "auto-restart", Invocation: invocation, NRestarts: 5, Entered: 1 << 60,
 			Ran: true, Ended: true, Untold: true, Retrying: true, GivenUp: true,
 		},
@@ -328,7 +328,7 @@ func TestRoundTrip(t *testing.T) {
 // which clock a crash was is there where it is known of which boot.
 func TestClockInTheFile(t *testing.T) {
 	crashed := time.Date(1970, 1, 1, 0, 1, 10, 0, time.UTC)
-	last := count.Crash{Time: crashed, Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: "01"}
+	last := &count.Crash{Time: crashed, Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: "01"}
 	for _, tt := range []struct {
 		name   string
 		tally  count.Tally
@@ -368,15 +368,16 @@ func TestClockInTheFile(t *testing.T) {
 	}
 }
 
-func with(c count.Crash, change func(*count.Crash)) count.Crash {
-	change(&c)
-	return c
+func with(c *count.Crash, change func(*count.Crash)) *count.Crash {
+	changed := *c
+	change(&changed)
+	return &changed
 }
 
 // A file of an earlier version has neither marks nor clocks; a clock whose boot
 // somebody has removed could be of any.
 func TestLoadWithoutClock(t *testing.T) {
-	crash := count.Crash{Time: time.Date(2025, 7, 7, 10, 15, 22, 0, time.UTC), Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: "01"}
+	crash := &count.Crash{Time: time.Date(2025, 7, 7, 10, 15, 22, 0, time.UTC), Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: "01"}
 	for _, more := range []string{"", `, "monotonic_usec": 5`} {
 		f := newFile(t)
 		put(t, f.path, `{"a.service": {"last_state": "active", "crashes": 1, "crash_causes": {"signal": 1},

@@ -475,7 +475,7 @@ func TestFirstIsOwedWhateverItIs(t *testing.T) {
 	now := time.Now()
 	s.take(&count.Event{
 		Transition: classify.Transition{Kind: classify.Moved, Unit: "a"},
-		Tally:      count.Tally{Unit: "a", State: "active", Life: classify.Life{ActiveState: "active"}},
+		Tally:      count.Tally{Unit: "a", State: "active", Life: &classify.Life{ActiveState: "active"}},
 	}, now)
 	if !s.owing(now) || s.due().After(now.Add(gap)) {
 		t.Errorf("owing %v, due in %v, want it to be saved at once", s.owing(now), s.due().Sub(now))

@@ -110,13 +110,13 @@ func TestCursorsOfTwoBoots(t *testing.T) {
 		saved: {
 			Unit: saved, State: "active", Starts: 3, Crashes: 1, Stops: 1,
 			Causes:    []count.CauseCount{{Result: "signal", Crashes: 1}},
-			LastCrash: count.Crash{Time: time.Now(), Cause: classify.Cause{Result: "signal"}},
-			Life: classify.Life{
+			LastCrash: &count.Crash{Time: time.Now(), Cause: classify.Cause{Result: "signal"}},
+			Life: &classify.Life{
 				ActiveState: "active", SubState: "running", Invocation: decode.Invocation{3},
 				Entered: 900_000, Begun: 900_000, Ran: true, Cursor: savedCursor,
 			},
 		},
-		late: {Unit: late, State: "inactive", Life: classify.Life{ActiveState: "inactive", SubState: "dead", Ended: true, Cursor: lateCursor}},
+		late: {Unit: late, State: "inactive", Life: &classify.Life{ActiveState: "inactive", SubState: "dead", Ended: true, Cursor: lateCursor}},
 	}, saved, late)
 	w.awaitGap(saved, end)
 	w.want(saved, counts{starts: 4, stops: 1, crashes: 2})

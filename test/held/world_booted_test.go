@@ -113,7 +113,7 @@ func (w *world) watch(every time.Duration, saved map[string]count.Tally, service
 	log.SetOutput(w.t.Output())
 	log.SetLevel(logrus.DebugLevel)
 	list := bus.List{Services: services, Known: make(map[string]bus.Known)}
-	lives := make(map[string]classify.Life)
+	lives := make(map[string]*classify.Life)
 	for unit, tally := range saved {
 		list.Known[unit], lives[unit] = bus.Known{Cursor: tally.Life.Cursor}, tally.Life
 	}
@@ -243,7 +243,7 @@ func (w *world) await(what, unit string, ok func(count.Tally) bool) {
 		select {
 		case <-changed:
 		case <-late:
-			w.t.Fatalf("%s is not %s; counted %+v, cursor %q", unit, what, of(tally), tally.Life.Cursor)
+			w.t.Fatalf("%s is not %s; counted %+v, life %+v", unit, what, of(tally), tally.Life)
 		}
 	}
 }
@@ -258,7 +258,7 @@ func (w *world) awaitSeen(unit string) {
 // place.
 func (w *world) awaitGap(unit string, behind history.Place) {
 	w.t.Helper()
-	w.await("caught up with", unit, func(c count.Tally) bool { return behind.Before(c.Life.Cursor) })
+	w.await("caught up with", unit, func(c count.Tally) bool { return c.Life.Known() && behind.Before(c.Life.Cursor) })
 }
 
 // awaitCall returns when the monitor makes a call.
