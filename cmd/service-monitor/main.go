@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -27,13 +26,6 @@ import (
 // version is set at link time.
 var version = "0.1.0-dev"
 
-// memoryLimit is what the Go runtime may keep of the 16 MB that the monitor may
-// cost. Without it, a heap that doubles before it is collected reached 17.5 MB
-// when the bus's backlog was full; with 13 MiB that is 13.8, for no more CPU time,
-// and with 10 the collector never rests. Whoever monitors thousands of units sets
-// GOMEMLIMIT.
-const memoryLimit = 13 << 20
-
 func main() {
 	// One thread at a time. With more, two thirds of the CPU time in a storm went into
 	// threads that wake each other up, for no more signals: a stage has nothing to do
@@ -41,9 +33,7 @@ func main() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
+	limitMemory(0)
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -163,6 +153,7 @@ func (m *monitor) run() error {
 		m.log.Info("poll_interval is accepted for compatibility; the monitor does not poll")
 	}
 	m.log.WithFields(logrus.Fields{"version": version, "services": len(c.Services)}).Info("starting")
+	limitMemory(uint64(max(len(c.Services), len(known))) * perService)
 	err = m.graph(state, known, newNotifier(m.log)).Run(stop)
 	if err != nil {
 		m.lastLine(err)

@@ -12,6 +12,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// memoryLimit is what the Go runtime may keep of the 16 MB that the monitor may
+// cost, beside what is known of the services. Without it, a heap that doubles before
+// it is collected reached 17.5 MB when the bus's backlog was full; with 13 MiB that is
+// 13.8, for no more CPU time, and with 10 the collector never rests.
+const memoryLimit = 13 << 20
+
+// perService is what is known of a service and as much again, so that the collector
+// is not at it all the time. It is a guess for the start, of whose services not all
+// may be known; when that is over, there is the heap itself.
+const perService = 2 << 10
+
+// limitMemory lets the Go runtime keep so much beyond memoryLimit, where nobody has
+// set GOMEMLIMIT.
+func limitMemory(beyond uint64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(memoryLimit + beyond))
+	}
+}
+
 const (
 	// burst is what is allocated before it is worth while to give back, for some
 	// saves of the state.
@@ -39,6 +58,7 @@ func (s *spare) look() {
 // give gives back what is not in use.
 func (s *spare) give() {
 	debug.FreeOSMemory()
+	limitMemory(measure("/gc/heap/live:bytes"))
 	if smaps, err := os.ReadFile("/proc/self/smaps"); err == nil {
 		for _, m := range program(string(smaps)) {
 			// If it fails, they stay.
@@ -50,8 +70,11 @@ func (s *spare) give() {
 }
 
 // allocated is how many bytes of the heap were allocated so far.
-func allocated() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+func allocated() uint64 { return measure("/gc/heap/allocs:bytes") }
+
+// measure reads a metric of the runtime.
+func measure(name string) uint64 {
+	sample := []metrics.Sample{{Name: name}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }

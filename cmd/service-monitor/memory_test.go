@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"reflect"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,11 +44,16 @@ func TestGive(t *testing.T) {
 	} else if n != 2 {
 		t.Fatalf("%d mappings, want that of the code and that of the constants", n)
 	}
+	t.Cleanup(func() { debug.SetMemoryLimit(math.MaxInt64) })
+	t.Setenv("GOMEMLIMIT", "")
 	before := fileBacked(t)
 	var s spare
 	s.give()
 	if after := fileBacked(t); after > before-1<<20 {
 		t.Errorf("%d bytes of files in memory, and %d before", after, before)
+	}
+	if limit := debug.SetMemoryLimit(-1); limit <= memoryLimit || limit > memoryLimit+64<<20 {
+		t.Errorf("the limit is %d, want %d and what is in use", limit, memoryLimit)
 	}
 	if s.given == 0 || s.given != s.seen {
 		t.Errorf("%+v, want what was allocated", s)
