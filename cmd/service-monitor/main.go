@@ -33,6 +33,7 @@ func main() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
 	}
+	collectOften()
 	limitMemory(0)
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
