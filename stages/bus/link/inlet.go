@@ -18,8 +18,10 @@ const readBuffer = 64 << 10
 // again, so that bodies need not be copied: they lie where they were read.
 type inlet struct {
 	socket syscall.RawConn
-	before func() // is called before more is read
-	pace   pace
+	// handOver is called before more is read, and again before that is waited for. It
+	// reports whether something was kept back because the rest of it comes at once.
+	handOver func(all bool) (kept bool)
+	pace     pace
 
 	buf  []byte
 	r, w int       // what was read and not taken
@@ -27,9 +29,9 @@ type inlet struct {
 	at   time.Time // when it was read last
 }
 
-func newInlet(socket *net.UnixConn, before func()) (*inlet, error) {
+func newInlet(socket *net.UnixConn, handOver func(all bool) bool) (*inlet, error) {
 	raw, err := socket.SyscallConn()
-	return &inlet{socket: raw, before: before}, err
+	return &inlet{socket: raw, handOver: handOver}, err
 }
 
 // peek returns the next n bytes, which are valid until more is read.
@@ -87,11 +89,15 @@ func (in *inlet) fill(n int) error {
 		in.r, in.w = 0, copy(buf, in.buf[in.r:in.w])
 		in.buf, in.lent = buf, false
 	}
-	in.before()
+	kept := in.handOver(false)
 	var got int
 	var err syscall.Errno
 	waiting := in.socket.Read(func(fd uintptr) bool {
 		for {
+			if kept && !poll(int(fd), atOnce) {
+				in.handOver(true)
+			}
+			kept = false
 			got, err = read(fd, in.buf[in.w:])
 			switch {
 			case err == unix.EINTR:

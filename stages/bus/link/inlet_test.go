@@ -28,7 +28,7 @@ func connected(t *testing.T) (*inlet, net.Conn) {
 		file.Close()
 		t.Cleanup(func() { ends[i].Close() })
 	}
-	in, err := newInlet(ends[0].(*net.UnixConn), func() {})
+	in, err := newInlet(ends[0].(*net.UnixConn), func(bool) bool { return false })
 	if err != nil {
 		t.Fatal(err)
 	}

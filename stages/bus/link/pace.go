@@ -61,6 +61,18 @@ func (p *pace) next(now time.Time) time.Duration {
 	return min(max(window*enough/time.Duration(level), shortest), longest)
 }
 
+// atOnce is more than it takes until the other half of a change comes.
+const atOnce = time.Millisecond
+
+// poll waits until a file can be read, and reports whether it can. It is ppoll(2)
+// without telling the runtime.
+func poll(file int, limit time.Duration) bool {
+	files := [1]unix.PollFd{{Fd: int32(file), Events: unix.POLLIN}}
+	span := unix.NsecToTimespec(limit.Nanoseconds())
+	n, _, err := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&files[0])), uintptr(len(files)), uintptr(unsafe.Pointer(&span)), 0, 0, 0)
+	return err == 0 && n > 0
+}
+
 // sleep is nanosleep(2) without telling the runtime, which would have another thread
 // take over, and that one go to epoll_wait(2).
 func sleep(d time.Duration) {

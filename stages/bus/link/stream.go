@@ -42,7 +42,7 @@ func (l *Link) Read(b []byte) (int, error) {
 	for l.pass == 0 {
 		if err := l.next(); err != nil {
 			l.add(Item{Kind: Lost, Err: err})
-			l.handOver()
+			l.handOver(true)
 			return 0, err
 		}
 	}
@@ -213,10 +213,15 @@ func (l *Link) add(it Item) {
 }
 
 // handOver puts what was taken off the stream into the backlog. If much waits there,
-// the source has its turn before more is read.
-func (l *Link) handOver() {
+// the source has its turn before more is read. Unless all is to go, a change is kept
+// back of which only the Service half has come: the Unit half is right behind it, and
+// without that it says nothing. So the stages are woken once.
+func (l *Link) handOver(all bool) (kept bool) {
 	if len(l.taken) == 0 {
-		return
+		return false
+	}
+	if last := &l.taken[len(l.taken)-1]; !all && last.Kind == Signal && bytes.HasPrefix(last.Body, serviceHalf[last.Order == binary.BigEndian]) {
+		return true
 	}
 	much := l.backlog.put(l.taken)
 	clear(l.taken)
@@ -224,6 +229,13 @@ func (l *Link) handOver() {
 	if much {
 		runtime.Gosched()
 	}
+	return false
+}
+
+// serviceHalf is how a body begins that is of the Service interface.
+var serviceHalf = map[bool][]byte{
+	false: []byte("\x20\x00\x00\x00org.freedesktop.systemd1.Service\x00"),
+	true:  []byte("\x00\x00\x00\x20org.freedesktop.systemd1.Service\x00"),
 }
 
 func (l *Link) refuse(size int) error {
