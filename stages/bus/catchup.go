@@ -362,7 +362,7 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 	c.phase, c.reader = watching, nil
 	s.ever, s.retries = true, 0
 	s.globs = slices.Clone(w.Globs)
-	clear(s.cursors)
+	s.cursors = nil // a map that is cleared keeps its room
 	for _, signal := range out {
 		s.known[signal.Unit] = true
 		if err := s.send(ctx, p, signal); err != nil {
