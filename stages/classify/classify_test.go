@@ -493,6 +493,18 @@ func TestStep(t *testing.T) {
 			"inactive -> active/running", "started", "restarted", "restarted", "caught up",
 		},
 	}, {
+		name: "a restart that was missed before the present run is not that run's own",
+		updates: []decode.Update{
+			at("active/running", 2, restarts(1), recovered()), at("activating/auto-restart", 2, restarts(1)), // zeroed, then 1 again
+			at("inactive/dead", 3, restarts(1)), at("active/running", 3, restarts(1)),
+			fromCursor(1, past(1, run(3, "", 0))),
+			fromCursor(3, past(3, scheduled(2, run(3, "success", 1)), scheduled(3, run(4, "success", 1)), run(5, "", 0))),
+		},
+		want: []string{
+			"seen active", "active -> activating/auto-restart", "stopped success", "activating -> inactive/dead",
+			"inactive -> active/running", "started", "restarted", "stopped success", "restarted", "started", "stopped success", "restarted", "started",
+		},
+	}, {
 		name: "restarts behind the cursor are told once",
 		updates: []decode.Update{
 			at("active/running", 2, recovered()),

@@ -82,13 +82,15 @@ func upTo(u decode.Update) (runs []history.Run, later uint32) {
 
 // reconcile tells of restarts that were missed. The changes of a unit do not show
 // each: reset-failed zeroes NRestarts of a unit that has not failed and announces
-// nothing, so the next restart may leave it at 1, where it was.
+// nothing, so the next restart may leave it at 1, where it was. They were scheduled
+// before the last known run: those after it are told with it.
 func (t *telling) reconcile(from history.Place, restarts uint32) {
 	if from == "" || t.life.Cursor != from {
 		return // it was not counted from there
 	}
 	for t.life.Since < restarts {
-		t.restart()
+		t.life.Since++
+		t.tell(Restarted)
 	}
 }
 
