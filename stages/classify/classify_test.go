@@ -429,6 +429,17 @@ func TestStep(t *testing.T) {
 			"activating -> inactive/dead", "inactive -> active/running", "started",
 		},
 	}, {
+		name: "the restart for which a snapshot waits is scheduled anew, because of a daemon-reload",
+		updates: []decode.Update{
+			at("active/running", 2, snapshot, restarts(4)),
+			at("activating/auto-restart", 2, failed, restarts(5), recovered(scheduled(6, run(2, "exit-code", 2)))),
+			at("activating/auto-restart", 2, failed, restarts(6)), at("inactive/dead", 3, restarts(6)), at("active/running", 3, restarts(6)),
+		},
+		want: []string{
+			"seen active", "crashed exit-code", "restarted", "active -> activating/auto-restart", "caught up", "restarted",
+			"activating -> inactive/dead", "inactive -> active/running", "started",
+		},
+	}, {
 		name: "NRestarts was zeroed after the restart that was scheduled",
 		updates: []decode.Update{
 			at("active/running", 2, snapshot, restarts(6)), at("inactive/dead", 2, recovered(scheduled(7, run(2, "exit-code", 1)))),

@@ -77,6 +77,7 @@ func upTo(u decode.Update) (runs []history.Run, later uint32) {
 		later = last.NRestarts - u.NRestarts // and otherwise it was zeroed before
 	}
 	last.Scheduled -= min(last.Scheduled, later)
+	last.NRestarts -= min(last.NRestarts, later)
 	return runs, later
 }
 
