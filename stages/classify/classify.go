@@ -124,7 +124,8 @@ func (s *Stage) untold() (facts []Transition) {
 type telling struct {
 	life  Life
 	facts []Transition
-	base  Transition // what all facts of the step have in common
+	base  Transition    // what all facts of the step have in common
+	from  history.Place // from where the journal was read
 	// recorded: the journal has told of every restart that there was. lost: it
 	// has not told how the last known run ended.
 	recorded, lost bool
@@ -146,7 +147,7 @@ type telling struct {
 // RestartMode=direct; counting "inactive -> active" doubles each automatic
 // restart on 252.
 func step(facts []Transition, was Life, u decode.Update) (Life, []Transition) {
-	t := telling{life: was, facts: facts, base: Transition{Unit: u.Unit, Time: u.Time}}
+	t := telling{life: was, facts: facts, base: Transition{Unit: u.Unit, Time: u.Time}, from: u.From}
 	t.base.From = was.ActiveState
 	switch u.Kind {
 	case decode.Forgotten:

@@ -63,7 +63,11 @@ func past(tell int, runs ...history.Run) decode.Update {
 // fromCursor makes an update one of what was read from the cursor of the others
 // of a test, since which some restarts were scheduled.
 func fromCursor(restarts uint32, u decode.Update) decode.Update {
-	u.From, u.Restarts = "c", restarts
+	return fromPlace("c", restarts, u)
+}
+
+func fromPlace(from history.Place, restarts uint32, u decode.Update) decode.Update {
+	u.From, u.Restarts = from, restarts
 	return u
 }
 
@@ -526,6 +530,18 @@ func TestStep(t *testing.T) {
 		want: []string{
 			"seen active", "crashed signal", "restarted", "restarted", "restarted", "started", "caught up",
 			"active -> activating/auto-restart", "crashed exit-code", "restarted",
+		},
+	}, {
+		name: "a restart that is scheduled anew while nobody watches, because of two daemon-reloads",
+		updates: []decode.Update{
+			at("active/running", 2, recovered()), at("activating/auto-restart", 2, failed), at("activating/auto-restart", 2, failed, restarts(1)),
+			at("activating/auto-restart", 2, failed, restarts(1), recovered()), // the cursor is behind the first
+			fromCursor(3, past(3, scheduled(3, run(2, "", 2)), scheduled(4, run(3, "exit-code", 1)), run(4, "", 0))),
+			at("active/running", 4, restarts(4), recovered()),
+		},
+		want: []string{
+			"seen active", "active -> activating/auto-restart", "crashed exit-code", "restarted", "caught up",
+			"restarted", "restarted", "started", "crashed exit-code", "restarted", "started", "activating -> active/running", "caught up",
 		},
 	}, {
 		name: "a cursor that moves on",

@@ -21,7 +21,7 @@ func (t *telling) past(u decode.Update) {
 	t.base.To, t.base.SubState, t.base.Recovered = l.ActiveState, l.SubState, true
 	if u.Cut == "" {
 		t.relate(u.Runs, u.Tell)
-		t.reconcile(u.From, u.Restarts)
+		t.reconcile(u.Restarts)
 		return
 	}
 	t.base.AtLeast = u.Cut == Unknown
@@ -39,7 +39,7 @@ func (t *telling) gap(u decode.Update) {
 	t.base.To, t.base.SubState, t.base.Recovered = l.ActiveState, l.SubState, true
 	runs, later := upTo(u)
 	t.relate(runs, len(runs))
-	t.reconcile(u.From, u.Restarts-min(u.Restarts, later))
+	t.reconcile(u.Restarts - min(u.Restarts, later))
 	l.Cursor, l.Since = u.Cursor, u.Since-min(u.Since, later)
 	t.base = was
 
@@ -85,8 +85,8 @@ func upTo(u decode.Update) (runs []history.Run, later uint32) {
 // each: reset-failed zeroes NRestarts of a unit that has not failed and announces
 // nothing, so the next restart may leave it at 1, where it was. They were scheduled
 // before the last known run: those after it are told with it.
-func (t *telling) reconcile(from history.Place, restarts uint32) {
-	if from == "" || t.life.Cursor != from {
+func (t *telling) reconcile(restarts uint32) {
+	if t.from == "" || t.from != t.life.Cursor {
 		return // it was not counted from there
 	}
 	for t.life.Since < restarts {
@@ -142,7 +142,7 @@ func (t *telling) relive(r history.Run) {
 			t.base.Cause, t.base.Clock = Cause{}, 0
 		}
 	}
-	for l.Scheduled < r.Scheduled {
+	for n := t.behind(); n < r.Scheduled; n++ {
 		l.Retrying, l.NRestarts, l.Unexplained = true, r.NRestarts, 0
 		t.restart()
 	}
@@ -154,12 +154,23 @@ func (t *telling) relive(r history.Run) {
 	}
 }
 
+// behind is how many restarts after the last known run were told of that are behind
+// the place from which the journal is read: it may lie between two of them.
+func (t *telling) behind() uint32 {
+	l := &t.life
+	if t.from == "" || t.from != l.Cursor {
+		return l.Scheduled // what lies before the unit's own cursor was told, too
+	}
+	return min(l.Scheduled, l.Since)
+}
+
 // lapse tells of restarts before a run that the journal lacks: what it has of the
-// one after that run says how many there have been.
+// one after that run says how many there have been. Of a run that was watched it is
+// known what NRestarts was.
 func (t *telling) lapse(r history.Run) {
 	l := &t.life
 	known := l.NRestarts + r.Scheduled - l.Scheduled
-	if r.Scheduled <= l.Scheduled || r.NRestarts <= known {
+	if !l.Relived || r.Scheduled <= l.Scheduled || r.NRestarts <= known {
 		return
 	}
 	was, lacks := t.base, r.NRestarts-known
