@@ -19,7 +19,7 @@ import (
 //
 // Where changes do not tell what happened, classify doubts, and bus tells it from
 // the journal. Nothing runs yet.
-func (m *monitor) graph(state persist.Store, known map[string]count.Tally, n pipeline.Notifier) *pipeline.Graph {
+func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pipeline.Notifier) *pipeline.Graph {
 	g := pipeline.New(n)
 	c := m.command.Config
 
@@ -46,7 +46,7 @@ func (m *monitor) graph(state persist.Store, known map[string]count.Tally, n pip
 	return g
 }
 
-func lives(known map[string]count.Tally) map[string]*classify.Life {
+func lives(known map[string]*count.Tally) map[string]*classify.Life {
 	lives := make(map[string]*classify.Life, len(known))
 	for unit, tally := range known {
 		lives[unit] = tally.Life

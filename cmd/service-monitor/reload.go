@@ -21,7 +21,7 @@ type reloader struct {
 	first bus.List
 }
 
-func newReloader(m *monitor, known map[string]count.Tally) *reloader {
+func newReloader(m *monitor, known map[string]*count.Tally) *reloader {
 	units := make(map[string]bus.Known, len(known))
 	for unit, tally := range known {
 		units[unit] = bus.Known{}

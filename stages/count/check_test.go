@@ -204,8 +204,8 @@ func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, decode.
 // auditor checks what is counted after each event, and keeps it.
 type auditor struct {
 	imported bool
-	known    map[string]Tally
-	saved    []map[string]Tally // after each event
+	known    map[string]*Tally
+	saved    []map[string]*Tally // after each event
 }
 
 func (a *auditor) Run(_ context.Context, p *pipeline.Port[Event, pipeline.None]) error {
@@ -222,8 +222,11 @@ func (a *auditor) Run(_ context.Context, p *pipeline.Port[Event, pipeline.None])
 	return nil
 }
 
-func (a *auditor) audit(is Tally) error {
+func (a *auditor) audit(is *Tally) error {
 	was := a.known[is.Unit]
+	if was == nil {
+		was = new(Tally)
+	}
 	a.known[is.Unit] = is
 	switch faults := is.Check(); {
 	case faults != nil:
@@ -243,10 +246,10 @@ func TestWalk(t *testing.T) {
 		for seed := range uint64(100) {
 			r := rand.New(rand.NewPCG(seed, 3))
 			w := &world{r: r, runs: make(map[string]uint16), failed: make(map[string]bool)}
-			known := make(map[string]Tally)
+			known := make(map[string]*Tally)
 			imported := seed%2 == 0
 			if imported {
-				known["a.service"] = Tally{Unit: "a.service", State: "active", Starts: r.Uint64N(9), Stops: r.Uint64N(9), Crashes: r.Uint64N(9)}
+				known["a.service"] = &Tally{Unit: "a.service", State: "active", Starts: r.Uint64N(9), Stops: r.Uint64N(9), Crashes: r.Uint64N(9)}
 			}
 			for range 3 {
 				w.said = nil
@@ -264,7 +267,7 @@ func TestWalk(t *testing.T) {
 }
 
 // walk runs the middle of a monitor.
-func walk(ctx context.Context, w *world, known map[string]Tally, a *auditor) error {
+func walk(ctx context.Context, w *world, known map[string]*Tally, a *auditor) error {
 	lives := make(map[string]*classify.Life)
 	for unit, tally := range known {
 		lives[unit] = tally.Life

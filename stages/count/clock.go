@@ -62,7 +62,7 @@ type clock struct {
 // newClock returns the judge of a process that begins now. What an earlier one
 // has saved was before. In the same boot, this also tells whether the clock was
 // set since: the place in the journal was read by both clocks.
-func newClock(known map[string]Tally, now Moment) clock {
+func newClock(known map[string]*Tally, now Moment) clock {
 	c := clock{floor: epoch, right: now}
 	c.right.Time = now.Time.Round(0)
 	var newest history.Place

@@ -56,9 +56,9 @@ func TestTrust(t *testing.T) {
 		{"what never changed says nothing", []Tally{{}}, noon, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			known := make(map[string]Tally)
+			known := make(map[string]*Tally)
 			for i, tally := range tt.known {
-				known[fmt.Sprint(i)] = tally
+				known[fmt.Sprint(i)] = &tally
 			}
 			c := newClock(known, Moment{tt.time, hour, boot})
 			if got := c.trusts(tt.time); got != tt.want {
@@ -103,7 +103,7 @@ func TestSet(t *testing.T) {
 			[]Moment{after(0, noon)}, []string{none + " not trusted"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := newClock(map[string]Tally{"a": tt.known}, Moment{noon, hour, boot})
+			c := newClock(map[string]*Tally{"a": &tt.known}, Moment{noon, hour, boot})
 			var got []string
 			for _, m := range tt.then {
 				from, set := c.take(m)
@@ -159,7 +159,7 @@ func TestAgo(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := New(quiet, nil, Moment{noon, hour, boot})
-			s.units["a"] = Tally{Unit: "a", Crashes: 1, LastCrash: &tt.crash}
+			s.units["a"] = &Tally{Unit: "a", Crashes: 1, LastCrash: &tt.crash}
 			want := "watching 1 services, 0 active, last crash a" + tt.want
 			if got := s.status(Moment{tt.now, hour, boot}); got != want {
 				t.Errorf("status (-want +got):\n-%s\n+%s", want, got)

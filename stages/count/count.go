@@ -68,7 +68,8 @@ type Event struct {
 	// Untrusted is true where Time is certainly wrong: the wall clock had not been
 	// set yet.
 	Untrusted bool
-	Tally     Tally
+	// Tally is shared by all who keep it, and so it is never changed.
+	Tally *Tally
 }
 
 // timeFormat is that of the log file.
@@ -80,7 +81,7 @@ const unloaded = "unloaded"
 // Stage is the counter keeper.
 type Stage struct {
 	log   logrus.FieldLogger
-	units map[string]Tally
+	units map[string]*Tally // as they were told
 	start Moment
 	clock clock
 	// recovering are the units of which not all is told yet that was missed.
@@ -89,10 +90,10 @@ type Stage struct {
 
 // New returns a keeper that continues from what an earlier process counted, and
 // begins now.
-func New(log logrus.FieldLogger, known map[string]Tally, now Moment) *Stage {
+func New(log logrus.FieldLogger, known map[string]*Tally, now Moment) *Stage {
 	units := maps.Clone(known)
 	if units == nil {
-		units = make(map[string]Tally)
+		units = make(map[string]*Tally)
 	}
 	return &Stage{log: log, units: units, start: now, clock: newClock(known, now), recovering: make(map[string]bool)}
 }
@@ -139,8 +140,12 @@ func (s *Stage) count(events []Event, t classify.Transition, now time.Time) []Ev
 		e.Untrusted = !s.clock.trusts(t.Time)
 	}
 	e.Time = t.Time.Round(0) // from here on, it is of the wall clock
-	e.Tally = step(s.units[t.Unit], e, s.start.Boot)
-	s.units[t.Unit] = e.Tally
+	var was Tally
+	if known := s.units[t.Unit]; known != nil {
+		was = *known
+	}
+	is := step(was, e, s.start.Boot)
+	e.Tally, s.units[t.Unit] = &is, &is
 	if t.Recovered {
 		s.recovering[t.Unit] = true
 	} else {
@@ -166,14 +171,14 @@ func (s *Stage) set(m Moment) (events []Event) {
 		return nil
 	}
 	for _, unit := range slices.Sorted(maps.Keys(s.units)) {
-		tally := s.units[unit]
+		tally := *s.units[unit]
 		if !tally.doubt(m.Time) {
 			continue
 		}
-		s.units[unit] = tally
+		s.units[unit] = &tally
 		if !s.recovering[unit] {
 			t := classify.Transition{Kind: classify.CaughtUp, Unit: unit, Time: m.Time, To: tally.State, Life: tally.Life}
-			events = append(events, Event{Transition: t, Tally: tally})
+			events = append(events, Event{Transition: t, Tally: &tally})
 		}
 	}
 	return events
@@ -241,7 +246,7 @@ func (s *Stage) status(now Moment) string {
 		return "" // the bus says why
 	}
 	active := 0
-	var last Tally
+	last := new(Tally)
 	for _, tally := range s.units {
 		if tally.State == "active" || tally.State == "reloading" {
 			active++

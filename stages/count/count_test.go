@@ -29,12 +29,12 @@ const (
 var quiet = &logrus.Logger{Out: io.Discard, Formatter: &logrus.TextFormatter{}}
 
 // keeper is one that has begun at noon, an hour after the machine.
-func keeper(known map[string]Tally) *Stage { return New(quiet, known, Moment{noon, hour, boot}) }
+func keeper(known map[string]*Tally) *Stage { return New(quiet, known, Moment{noon, hour, boot}) }
 
 // counted counts a transition, and returns the tally of its unit.
 func counted(s *Stage, t classify.Transition) Tally {
 	events := s.count(nil, t, noon)
-	return events[len(events)-1].Tally
+	return *events[len(events)-1].Tally
 }
 
 // life is that of a unit in its nth invocation, which runs or has ended.
@@ -212,7 +212,7 @@ func TestConservation(t *testing.T) {
 		l := lived{r: r, unit: "a.service", nth: 1, running: r.IntN(2) == 0}
 		l.tell(classify.Seen)
 		l.live(60)
-		s := keeper(map[string]Tally{"a.service": imported})
+		s := keeper(map[string]*Tally{"a.service": &imported})
 		was := imported
 		for i, fact := range l.told {
 			got := counted(s, fact)
@@ -259,9 +259,9 @@ func TestStatus(t *testing.T) {
 		{"days", []Tally{crashed("a", "active", 60*time.Hour)}, "watching 1 services, 1 active, last crash a 2 days ago"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			known := make(map[string]Tally)
+			known := make(map[string]*Tally)
 			for _, tally := range tt.units {
-				known[tally.Unit] = tally
+				known[tally.Unit] = &tally
 			}
 			if got := keeper(known).status(Moment{noon, hour, boot}); got != tt.want {
 				t.Errorf("status (-want +got):\n-%s\n+%s", tt.want, got)
@@ -344,7 +344,7 @@ func TestRun(t *testing.T) {
 		var got []string
 		m := &manager{begun: time.Now()}
 		g := pipeline.New(m)
-		known := map[string]Tally{"a.service": {Unit: "a.service", Starts: 7}, "b.service": {Unit: "b.service", State: "active"}}
+		known := map[string]*Tally{"a.service": {Unit: "a.service", Starts: 7}, "b.service": {Unit: "b.service", State: "active"}}
 		pipeline.Sink(g, "collector", pipeline.Add(g, "count", pipeline.Source(g, "player", facts), New(quiet, known, Now())), collector{&got})
 		stop, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()

@@ -167,7 +167,7 @@ func appendText(b []byte, e *count.Event, id string) []byte {
 }
 
 func appendWords(b []byte, e *count.Event, id string) []byte {
-	switch t := &e.Tally; id {
+	switch t := e.Tally; id {
 	case idSeen:
 		if e.To == unloaded {
 			return append(b, ":  not loaded: systemd has no such unit (yet); watched all the same"...)

@@ -23,7 +23,7 @@ import (
 func event(k classify.Kind, unit string, more ...func(*count.Event)) count.Event {
 	e := count.Event{Transition: classify.Transition{
 		Kind: k, Unit: unit, Time: time.Date(2025, 7, 7, 10, 15, 23, 987654321, time.Local),
-	}}
+	}, Tally: new(count.Tally)}
 	for _, f := range more {
 		f(&e)
 	}
@@ -40,7 +40,7 @@ func cause(result string, code, status int32) func(*count.Event) {
 
 func counts(starts, stops, crashes, restarts uint64) func(*count.Event) {
 	return func(e *count.Event) {
-		e.Tally = count.Tally{Unit: e.Unit, Starts: starts, Stops: stops, Crashes: crashes, Restarts: restarts}
+		e.Tally = &count.Tally{Unit: e.Unit, Starts: starts, Stops: stops, Crashes: crashes, Restarts: restarts}
 	}
 }
 

@@ -36,7 +36,7 @@ const (
 // Load reads the state file. A damaged one is kept aside, and the generation
 // before takes its place, as it does where the file is missing; then damage says
 // what happened, for people. Where neither was ever saved, the state is empty.
-func (f *File) Load() (units map[string]count.Tally, damage, err error) {
+func (f *File) Load() (units map[string]*count.Tally, damage, err error) {
 	units, err = Read(f.path)
 	if !errors.As(err, new(*lostError)) {
 		return units, nil, err
@@ -51,7 +51,7 @@ func (f *File) Load() (units map[string]count.Tally, damage, err error) {
 
 // loadPrevious loads the generation before the one that is lost, and adds to
 // damage what came of it.
-func (f *File) loadPrevious(damage error) (map[string]count.Tally, error) {
+func (f *File) loadPrevious(damage error) (map[string]*count.Tally, error) {
 	previous := f.path + previousSuffix
 	units, err := Read(previous)
 	if err == nil {
@@ -59,7 +59,7 @@ func (f *File) loadPrevious(damage error) (map[string]count.Tally, error) {
 		alias(previous, f.path)
 		return units, fmt.Errorf("%w; continuing from the generation before, %s, with %d services", damage, previous, len(units))
 	}
-	units = map[string]count.Tally{}
+	units = map[string]*count.Tally{}
 	if errors.Is(damage, fs.ErrNotExist) && errors.Is(err, fs.ErrNotExist) {
 		return units, nil
 	}
@@ -107,7 +107,7 @@ var unreadable = []error{unix.EIO, unix.EUCLEAN, unix.EBADMSG}
 
 // Read reads a state file, which may be another monitor's: it is whole at any
 // time, so this needs no lock.
-func Read(path string) (map[string]count.Tally, error) {
+func Read(path string) (map[string]*count.Tally, error) {
 	b, err := os.ReadFile(path)
 	isErr := func(target error) bool { return errors.Is(err, target) }
 	switch {
@@ -125,14 +125,14 @@ func Read(path string) (map[string]count.Tally, error) {
 
 // Save makes units the content of the state file, so that after a crash or a
 // power cut at any moment either the old or the new content is there, complete.
-func (f *File) Save(units map[string]count.Tally) error {
+func (f *File) Save(units map[string]*count.Tally) error {
 	if err := f.replace(units); err != nil {
 		return fmt.Errorf("cannot save state: %w", err)
 	}
 	return nil
 }
 
-func (f *File) replace(units map[string]count.Tally) error {
+func (f *File) replace(units map[string]*count.Tally) error {
 	r := revision{temp: f.path + tempSuffix}
 	r.old, _ = os.Open(f.path)
 	defer r.close()

@@ -33,7 +33,7 @@ var errSlow = errors.New("the disk does not answer")
 // A Store is where tallies are saved; File is one. Its methods are not called at
 // the same time, and may block for as long as they like.
 type Store interface {
-	Save(units map[string]count.Tally) error
+	Save(units map[string]*count.Tally) error
 	// KeepRemoved keeps a copy of what is stored, before units are removed.
 	KeepRemoved() error
 }
@@ -42,17 +42,17 @@ type Store interface {
 type Stage struct {
 	log   logrus.FieldLogger
 	store Store
-	units map[string]count.Tally
+	units map[string]*count.Tally
 	pace  pace
 
-	saving  <-chan error    // the outcome of the save under way; nil while there is none
-	behind  map[string]news // of units, which it reads: a copy of them all would be much
-	began   time.Time       // when that was
-	removed bool            // units since the last save began
-	seen    bool            // units for the first time since then
-	owed    bool            // the save under way has them
-	fresh   time.Time       // until when it is the start
-	kept    bool            // a copy from before their removal, since the last save that did not fail
+	saving  <-chan error            // the outcome of the save under way; nil while there is none
+	behind  map[string]*count.Tally // what became of units, which it reads meanwhile; nil where they are forgotten
+	began   time.Time               // when that was
+	removed bool                    // units since the last save began
+	seen    bool                    // units for the first time since then
+	owed    bool                    // the save under way has them
+	fresh   time.Time               // until when it is the start
+	kept    bool                    // a copy from before their removal, since the last save that did not fail
 
 	failing  time.Time // since when saving fails; zero while it does not
 	reported bool      // that it fails
@@ -61,17 +61,11 @@ type Stage struct {
 	quiet    time.Time // no report before
 }
 
-// news are what becomes of a unit.
-type news struct {
-	tally     count.Tally
-	forgotten bool
-}
-
 // New returns a persister of units, which are saved already, that saves a
 // change when no other has come for quiet, and at the latest after deadline, and a
 // crash sooner.
-func New(log logrus.FieldLogger, store Store, units map[string]count.Tally, quiet, deadline time.Duration) *Stage {
-	s := &Stage{log: log, store: store, units: make(map[string]count.Tally), pace: pace{quiet: quiet, deadline: deadline}}
+func New(log logrus.FieldLogger, store Store, units map[string]*count.Tally, quiet, deadline time.Duration) *Stage {
+	s := &Stage{log: log, store: store, units: make(map[string]*count.Tally), pace: pace{quiet: quiet, deadline: deadline}}
 	maps.Copy(s.units, units)
 	return s
 }
@@ -136,7 +130,7 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	}
 	if e.Kind == classify.Forgotten {
 		s.removed = true
-		s.put(unit, news{forgotten: true})
+		s.put(unit, nil)
 		s.pace.changed(now, normal)
 		return
 	}
@@ -153,26 +147,31 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	default:
 		s.pace.changed(now, normal)
 	}
-	s.put(unit, news{tally: e.Tally})
+	s.put(unit, e.Tally)
 }
 
 // tally is what is known of a unit, zero where nothing is.
 func (s *Stage) tally(unit string) count.Tally {
-	if n, ok := s.behind[unit]; ok {
-		return n.tally
+	tally, ok := s.behind[unit]
+	if !ok {
+		tally = s.units[unit]
 	}
-	return s.units[unit]
+	if tally == nil {
+		return count.Tally{}
+	}
+	return *tally
 }
 
-// put changes what is known of a unit, or will once nobody else reads it.
-func (s *Stage) put(unit string, n news) {
+// put changes what is known of a unit, or will once nobody else reads it: nil where it
+// is forgotten.
+func (s *Stage) put(unit string, tally *count.Tally) {
 	switch {
 	case s.saving != nil:
-		s.behind[unit] = n
-	case n.forgotten:
+		s.behind[unit] = tally
+	case tally == nil:
 		delete(s.units, unit)
 	default:
-		s.units[unit] = n.tally
+		s.units[unit] = tally
 	}
 }
 
@@ -212,7 +211,7 @@ func (s *Stage) save(now time.Time) {
 	s.began, s.removed, s.kept = now, false, s.kept || keep
 	s.owed, s.seen = s.seen, false
 	s.pace.taken()
-	s.behind = make(map[string]news)
+	s.behind = make(map[string]*count.Tally)
 	s.saving = pipeline.Aside(func() error {
 		if keep {
 			if err := s.store.KeepRemoved(); err != nil {
@@ -227,8 +226,8 @@ func (s *Stage) save(now time.Time) {
 func (s *Stage) saved(err error, now time.Time) {
 	start := s.owed && now.Before(s.fresh)
 	s.saving, s.owed = nil, false
-	for unit, n := range s.behind {
-		s.put(unit, n)
+	for unit, tally := range s.behind {
+		s.put(unit, tally)
 	}
 	s.behind = nil
 	if err != nil {

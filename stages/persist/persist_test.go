@@ -29,7 +29,7 @@ type world struct {
 	broken func(since time.Duration) error // of saving; may be nil
 	noCopy error                           // of keeping a copy
 	slow   time.Duration                   // how long saving takes
-	known  map[string]count.Tally
+	known  map[string]*count.Tally
 	fails  time.Duration // when another sink fails; 0 for never
 
 	watchdog time.Duration
@@ -47,7 +47,7 @@ type timed struct {
 func (w *world) since() time.Duration { return time.Since(w.begun) }
 
 // Save, KeepRemoved: a Store.
-func (w *world) Save(units map[string]count.Tally) error {
+func (w *world) Save(units map[string]*count.Tally) error {
 	var parts []string
 	for _, unit := range slices.Sorted(maps.Keys(units)) {
 		parts = append(parts, fmt.Sprintf("%s=%d", unit, units[unit].Starts))
@@ -157,7 +157,7 @@ func (w *world) run(t *testing.T, stop time.Duration) error {
 func changed(at time.Duration, unit string, starts, crashes uint64) timed {
 	return timed{at, count.Event{
 		Transition: classify.Transition{Kind: classify.Started, Unit: unit},
-		Tally:      count.Tally{Unit: unit, State: "active", Starts: starts, Crashes: crashes},
+		Tally:      &count.Tally{Unit: unit, State: "active", Starts: starts, Crashes: crashes},
 	}}
 }
 
@@ -185,14 +185,14 @@ func TestRun(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		events []timed
-		known  map[string]count.Tally
+		known  map[string]*count.Tally
 		stop   time.Duration
 		want   []string
 	}{
 		{"nothing changes", nil, generation(1), time.Hour, nil},
 		{"one save for changes that come together", []timed{changed(0, "a", 1, 0), changed(500*ms, "b", 1, 0), changed(900*ms, "a", 2, 0)},
 			nil, time.Minute, []string{"1.9s a=2 b=1"}},
-		{"what was saved before stays", []timed{changed(0, "a", 1, 0)}, map[string]count.Tally{"b": {Unit: "b", Starts: 7}},
+		{"what was saved before stays", []timed{changed(0, "a", 1, 0)}, map[string]*count.Tally{"b": {Unit: "b", Starts: 7}},
 			time.Minute, []string{"1s a=1 b=7"}},
 		{"the deadline begins with the first unsaved change", stream(600*ms, 21), nil, time.Minute, []string{"10s a=16", "13s a=20"}},
 		{"a crash is saved soon, with the restart that follows", []timed{changed(0, "a", 1, 0), changed(200*ms, "a", 1, 1), changed(300*ms, "a", 2, 1)},
@@ -201,7 +201,7 @@ func TestRun(t *testing.T) {
 		{"a crash alone", []timed{changed(0, "a", 1, 1)}, nil, time.Minute, []string{"300ms a=1"}},
 		{"a restart that is slow", []timed{changed(0, "a", 1, 1), changed(5*s, "a", 2, 1)}, nil, time.Minute, []string{"300ms a=1", "6s a=2"}},
 		{"a stop does not wait for a crash to come to rest", []timed{changed(0, "a", 1, 1)}, nil, 100 * ms, []string{"100ms a=1"}},
-		{"a crash that was saved is none", []timed{changed(0, "a", 8, 3)}, map[string]count.Tally{"a": {Unit: "a", Starts: 7, Crashes: 3}},
+		{"a crash that was saved is none", []timed{changed(0, "a", 8, 3)}, map[string]*count.Tally{"a": {Unit: "a", Starts: 7, Crashes: 3}},
 			time.Minute, []string{"1s a=8"}},
 		{"a stop saves what is not saved", []timed{changed(0, "a", 1, 0), changed(5*s, "a", 2, 0)}, nil, 5500 * ms, []string{"1s a=1", "5.5s a=2"}},
 		{"a stop saves nothing twice", []timed{changed(0, "a", 1, 0)}, nil, 5 * s, []string{"1s a=1"}},
@@ -475,7 +475,7 @@ func TestFirstIsOwedWhateverItIs(t *testing.T) {
 	now := time.Now()
 	s.take(&count.Event{
 		Transition: classify.Transition{Kind: classify.Moved, Unit: "a"},
-		Tally:      count.Tally{Unit: "a", State: "active", Life: &classify.Life{ActiveState: "active"}},
+		Tally:      &count.Tally{Unit: "a", State: "active", Life: &classify.Life{ActiveState: "active"}},
 	}, now)
 	if !s.owing(now) || s.due().After(now.Add(gap)) {
 		t.Errorf("owing %v, due in %v, want it to be saved at once", s.owing(now), s.due().Sub(now))

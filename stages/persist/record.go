@@ -51,7 +51,7 @@ type crashRecord struct {
 
 // encode writes the content of a state file, unit by unit: with thousands of them,
 // no copy of it all is in memory.
-func encode(to io.Writer, units map[string]count.Tally) error {
+func encode(to io.Writer, units map[string]*count.Tally) error {
 	w := bufio.NewWriterSize(to, 16<<10)
 	var text bytes.Buffer
 	body := json.NewEncoder(&text)
@@ -82,7 +82,7 @@ func encode(to io.Writer, units map[string]count.Tally) error {
 	return w.Flush()
 }
 
-func parse(b []byte) (map[string]count.Tally, error) {
+func parse(b []byte) (map[string]*count.Tally, error) {
 	var records map[string]json.RawMessage
 	if !utf8.Valid(b) {
 		return nil, errors.New("not UTF-8")
@@ -91,7 +91,7 @@ func parse(b []byte) (map[string]count.Tally, error) {
 	if err := unmarshal(b, &records); err != nil {
 		return nil, err
 	}
-	units := make(map[string]count.Tally, len(records))
+	units := make(map[string]*count.Tally, len(records))
 	words := make(words)
 	for unit, b := range records {
 		var r record
@@ -146,8 +146,8 @@ func unmarshal(b []byte, object any) error {
 	return err
 }
 
-func (r *record) tally(unit string) count.Tally {
-	t := count.Tally{
+func (r *record) tally(unit string) *count.Tally {
+	t := &count.Tally{
 		Unit: unit, State: r.LastState, ChangedUntrusted: r.Untrusted, Told: r.LoggedUnloaded,
 		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Restarts: r.Restarts, Before: r.Before, AtLeast: r.AtLeast,
 		Life: r.Life,
@@ -168,7 +168,7 @@ func (r *record) tally(unit string) count.Tally {
 	return t
 }
 
-func newRecord(t count.Tally) record {
+func newRecord(t *count.Tally) record {
 	r := record{
 		LastState: t.State, LastChangeTime: new(string), Untrusted: t.ChangedUntrusted, LoggedUnloaded: t.Told,
 		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Restarts: t.Restarts, Before: t.Before, AtLeast: t.AtLeast,

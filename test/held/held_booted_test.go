@@ -105,7 +105,7 @@ func TestCursorsOfTwoBoots(t *testing.T) {
 	w.becomes(late, state{active: "inactive", sub: "dead", result: "success"})
 
 	end := w.journal.end()
-	w.watch(0, map[string]count.Tally{
+	w.watch(0, map[string]*count.Tally{
 		// The stop is the end of boot 1, of which run 2 was.
 		saved: {
 			Unit: saved, State: "active", Starts: 3, Crashes: 1, Stops: 1,

@@ -29,7 +29,7 @@ const limit = 30 * time.Second
 // ledger is a last stage that keeps what was counted.
 type ledger struct {
 	mu      sync.Mutex
-	tallies map[string]count.Tally
+	tallies map[string]*count.Tally
 	changed chan struct{} // closed, and made anew, with new ones
 }
 
@@ -62,7 +62,10 @@ func (l *ledger) keep(events []count.Event) {
 func (l *ledger) of(unit string) (count.Tally, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.tallies[unit], l.changed
+	if tally := l.tallies[unit]; tally != nil {
+		return *tally, l.changed
+	}
+	return count.Tally{}, l.changed
 }
 
 // counts are the part of a tally that the tests are about.
@@ -99,7 +102,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
 		t: t, journal: startJournal(t), bus: fakebus.Start(t), lists: make(fakebus.Lists), states: make(map[string]state),
-		counted: &ledger{tallies: make(map[string]count.Tally), changed: make(chan struct{})},
+		counted: &ledger{tallies: make(map[string]*count.Tally), changed: make(chan struct{})},
 	}
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", w.bus.Address)
 	return w
@@ -107,7 +110,7 @@ func newWorld(t *testing.T) *world {
 
 // watch starts the monitor, which audits as often as every, with what an earlier
 // process has saved.
-func (w *world) watch(every time.Duration, saved map[string]count.Tally, services ...string) {
+func (w *world) watch(every time.Duration, saved map[string]*count.Tally, services ...string) {
 	w.t.Helper()
 	log := logrus.New()
 	log.SetOutput(w.t.Output())
