@@ -23,8 +23,8 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	g := pipeline.New(n)
 	c := m.command.Config
 
-	lists := pipeline.Source(g, "config", newReloader(m, known))
-	source := bus.New(m.log, c.MaxRetries, c.AuditInterval)
+	lists := pipeline.Source(g, "config", &reloader{m})
+	source := bus.New(m.log, places(known), c.MaxRetries, c.AuditInterval)
 	signals := pipeline.Add(g, "bus", lists, source)
 	updates := pipeline.Add(g, "decode", signals, decode.New(m.log))
 	transitions := pipeline.Add(g, "classify", updates, classify.New(lives(known), source.Doubt))
@@ -44,6 +44,18 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 		First:   c.FoldAfter,
 	}))
 	return g
+}
+
+// places are where the journal is to be read from, of each unit.
+func places(known map[string]*count.Tally) map[string]bus.Known {
+	places := make(map[string]bus.Known, len(known))
+	for unit, tally := range known {
+		places[unit] = bus.Known{}
+		if l := tally.Life; l != nil {
+			places[unit] = bus.Known{Name: l.Name, Cursor: l.Cursor}
+		}
+	}
+	return places
 }
 
 func lives(known map[string]*count.Tally) map[string]*classify.Life {

@@ -11,33 +11,18 @@ import (
 	"service-monitor/cmd/service-monitor/internal/config"
 	"service-monitor/pipeline"
 	"service-monitor/stages/bus"
-	"service-monitor/stages/count"
 )
 
 // reloader is the first stage: it sends the list of services, and a new one
 // for each SIGHUP.
-type reloader struct {
-	m     *monitor
-	first bus.List
-}
-
-func newReloader(m *monitor, known map[string]*count.Tally) *reloader {
-	units := make(map[string]bus.Known, len(known))
-	for unit, tally := range known {
-		units[unit] = bus.Known{}
-		if l := tally.Life; l != nil {
-			units[unit] = bus.Known{Name: l.Name, Cursor: l.Cursor}
-		}
-	}
-	return &reloader{m, bus.List{Services: m.command.Config.Services, Known: units}}
-}
+type reloader struct{ m *monitor }
 
 // Run sends lists until the monitor is to stop.
 func (r *reloader) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.List]) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	if err := p.Send(ctx, r.first); err != nil {
+	if err := p.Send(ctx, bus.List{Services: r.m.command.Config.Services}); err != nil {
 		return err
 	}
 	for {

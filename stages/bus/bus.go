@@ -61,8 +61,9 @@ type Stage struct {
 
 	out []Signal // what is to be sent
 
-	known   map[string]bool // units that were ever handed on
-	ending  bool            // the machine is going down
+	before  map[string]Known // units that an earlier process monitored, until the first list is there
+	known   map[string]bool  // units that were ever handed on
+	ending  bool             // the machine is going down
 	catchUp catchUp
 	audit   audit
 	doubts  chan struct{}            // holds a token while there is a Doubt
@@ -78,13 +79,13 @@ type opening struct {
 	err  error
 }
 
-// New returns a source that gives up, with ErrNoBus, when the bus cannot be
-// reached at start and not in maxRetries further attempts either. As often as
-// auditEvery (never if it is 0) it makes sure that systemd still announces what
-// happens.
-func New(log logrus.FieldLogger, maxRetries int, auditEvery time.Duration) *Stage {
+// New returns a source that continues from the units that an earlier process knew. It
+// gives up, with ErrNoBus, when the bus cannot be reached at start and not in
+// maxRetries further attempts either. As often as auditEvery (never if it is 0) it
+// makes sure that systemd still announces what happens.
+func New(log logrus.FieldLogger, known map[string]Known, maxRetries int, auditEvery time.Duration) *Stage {
 	s := &Stage{
-		log: log, maxRetries: maxRetries, opened: make(chan opening, 1), retry: time.NewTimer(0),
+		log: log, before: known, maxRetries: maxRetries, opened: make(chan opening, 1), retry: time.NewTimer(0),
 		known: make(map[string]bool), catchUp: newCatchUp(), audit: newAudit(auditEvery),
 		doubts: make(chan struct{}, 1), doubted: time.NewTimer(0), cursors: make(map[string]history.Place),
 	}
@@ -192,8 +193,8 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 	old := s.watch.Load()
 	first := old == nil
 	if first {
-		old = watch.New(nil).With(slices.Collect(maps.Keys(list.Known))...)
-		for unit, known := range list.Known {
+		old = watch.New(nil).With(slices.Collect(maps.Keys(s.before))...)
+		for unit, known := range s.before {
 			s.known[unit] = true
 			s.cursor = oldest(s.cursor, known.Cursor)
 			s.cursors[unit] = known.Cursor
@@ -201,6 +202,7 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 				old = old.Aliased(unit, known.Name)
 			}
 		}
+		s.before = nil
 	}
 	s.watch.Store(old.Relisted(list.Services))
 	s.globs = slices.DeleteFunc(s.globs, func(g string) bool { return !slices.Contains(list.Services, g) })

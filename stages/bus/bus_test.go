@@ -82,7 +82,7 @@ func startAudited(t *testing.T, every time.Duration, prepare func(*fakebus.Bus),
 	}
 	log, hook := logtest.NewNullLogger()
 	log.SetLevel(logrus.DebugLevel)
-	source := bus.New(log, 0, every)
+	source := bus.New(log, nil, 0, every)
 	r := &rig{t, b, make(fakebus.Lists), make(collector), make(manager, 1000), hook, make(chan error, 1), source.Doubt}
 	g := pipeline.New(r.told)
 	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", r.lists), source), r.signals)
@@ -410,7 +410,7 @@ func TestNoBus(t *testing.T) {
 	l <- bus.List{Services: []string{"a.service"}}
 	signals := make(collector)
 	g := pipeline.New(nil)
-	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, 2, 0)), signals)
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, nil, 2, 0)), signals)
 	err := g.Run(context.Background())
 	if !errors.Is(err, bus.ErrNoBus) || !strings.Contains(err.Error(), "(tried 3 times)") {
 		t.Errorf("Run: %v, want %v after 3 attempts", err, bus.ErrNoBus)
@@ -426,7 +426,7 @@ func TestAddressThatCannotBeUsed(t *testing.T) {
 	l := make(fakebus.Lists, 1)
 	l <- bus.List{Services: []string{"a.service"}}
 	g := pipeline.New(nil)
-	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, 0, 0)), make(collector))
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, nil, 0, 0)), make(collector))
 	if err := g.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "DBUS_SYSTEM_BUS_ADDRESS") {
 		t.Errorf("Run: %v, want the variable to be named", err)
 	}
@@ -440,7 +440,7 @@ func TestSubscribeRefused(t *testing.T) {
 	l := make(fakebus.Lists, 1)
 	l <- bus.List{Services: []string{"a.service"}}
 	g := pipeline.New(nil)
-	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, 1, 0)), make(collector))
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, nil, 1, 0)), make(collector))
 	err := g.Run(context.Background())
 	if want := "bus: no system bus: cannot call Subscribe: not for you (tried 2 times)"; err == nil || err.Error() != want {
 		t.Errorf("Run: %v, want %s", err, want)

@@ -60,11 +60,7 @@ type Account struct {
 }
 
 // A List is which services are to be monitored: names and globs.
-type List struct {
-	Services []string
-	// Known are units that were monitored before, by an earlier process.
-	Known map[string]Known
-}
+type List struct{ Services []string }
 
 // Known is what an earlier process knew of a unit.
 type Known struct {

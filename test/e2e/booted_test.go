@@ -185,7 +185,7 @@ func startRecording(t *testing.T, m *gateway.Machine, services []string) (stop f
 	r := &recorder{}
 	g := pipeline.New(told(ready))
 	lists := pipeline.Source(g, "once", once{Services: services})
-	pipeline.Sink(g, "recorder", pipeline.Add(g, "bus", lists, bus.New(logrus.StandardLogger(), 0, 0)), r)
+	pipeline.Sink(g, "recorder", pipeline.Add(g, "bus", lists, bus.New(logrus.StandardLogger(), nil, 0, 0)), r)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- g.Run(ctx) }()

@@ -115,12 +115,12 @@ func (w *world) watch(every time.Duration, saved map[string]*count.Tally, servic
 	log := logrus.New()
 	log.SetOutput(w.t.Output())
 	log.SetLevel(logrus.DebugLevel)
-	list := bus.List{Services: services, Known: make(map[string]bus.Known)}
+	known := make(map[string]bus.Known)
 	lives := make(map[string]*classify.Life)
 	for unit, tally := range saved {
-		list.Known[unit], lives[unit] = bus.Known{Cursor: tally.Life.Cursor}, tally.Life
+		known[unit], lives[unit] = bus.Known{Cursor: tally.Life.Cursor}, tally.Life
 	}
-	source := bus.New(log, 3, every)
+	source := bus.New(log, known, 3, every)
 	w.doubt = source.Doubt
 	g := pipeline.New(nil)
 	signals := pipeline.Add(g, "bus", pipeline.Source(g, "lists", w.lists), source)
@@ -128,7 +128,7 @@ func (w *world) watch(every time.Duration, saved map[string]*count.Tally, servic
 	pipeline.Sink(g, "ledger", pipeline.Add(g, "count", transitions, count.New(log, saved, count.Now())), w.counted)
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(context.Background()) }()
-	w.lists <- list
+	w.lists <- bus.List{Services: services}
 	w.stop = sync.OnceFunc(func() {
 		close(w.lists)
 		if err := <-ended; err != nil {
