@@ -2,7 +2,7 @@
 package watch
 
 import (
-	"encoding/hex"
+	"bytes"
 	"maps"
 	"path"
 	"slices"
@@ -20,11 +20,12 @@ const unitPath = "/org/freedesktop/systemd1/unit/"
 // rule for all units of the system costs it.
 const pathRules = 32
 
+// longest is as long as the name of a unit can be (systemd.unit(5)).
+const longest = 255
+
 // Shutdown is the unit by which everything else is stopped when the machine is to
 // go down (systemd.special(7)). Its changes are always watched.
 const Shutdown = "shutdown.target"
-
-var shutdownPath = Escape(Shutdown)
 
 // IsGlob reports whether an entry of the list of services is a pattern
 // (glob(7)) and not the name of one unit.
@@ -46,8 +47,8 @@ func Match(list []string, unit string) bool {
 type Set struct {
 	List  []string // names and globs, as configured
 	Globs []string // those of the list
-	// units are by object path. A unit that is monitored by an alias has two:
-	// its changes come from the path of its own name.
+	// units are by name: object paths of thousands would be as long again. A unit that is
+	// monitored by an alias has two: its changes come from the path of its own name.
 	units map[string]string
 }
 
@@ -58,7 +59,7 @@ func New(list []string) *Set {
 		if IsGlob(entry) {
 			w.Globs = append(w.Globs, entry)
 		} else {
-			w.units[Escape(entry)] = entry
+			w.units[entry] = entry
 		}
 	}
 	return w
@@ -68,7 +69,7 @@ func New(list []string) *Set {
 func (w *Set) With(units ...string) *Set {
 	more := &Set{w.List, w.Globs, maps.Clone(w.units)}
 	for _, unit := range units {
-		more.units[Escape(unit)] = unit
+		more.units[unit] = unit
 	}
 	return more
 }
@@ -76,7 +77,7 @@ func (w *Set) With(units ...string) *Set {
 // Aliased returns the watch with changes of name taken for those of unit.
 func (w *Set) Aliased(unit, name string) *Set {
 	more := w.With()
-	more.units[Escape(name)] = unit
+	more.units[name] = unit
 	return more
 }
 
@@ -91,9 +92,9 @@ func (w *Set) Without(unit string) *Set {
 // that match it.
 func (w *Set) Relisted(list []string) *Set {
 	next := New(list)
-	for objectPath, unit := range w.units {
+	for name, unit := range w.units {
 		if Match(list, unit) {
-			next.units[objectPath] = unit
+			next.units[name] = unit
 		}
 	}
 	return next
@@ -102,17 +103,26 @@ func (w *Set) Relisted(list []string) *Set {
 // Unit returns the monitored unit of an object path. A unit that matches a
 // glob is found here before it is in the set.
 func (w *Set) Unit(objectPath []byte) (string, bool) {
-	if unit, ok := w.units[string(objectPath)]; ok {
+	var room [longest]byte // on the stack: every signal of a storm is looked up
+	name, ok := unescape(room[:0], objectPath)
+	if !ok {
+		return "", false
+	}
+	return w.named(name)
+}
+
+func (w *Set) named(name []byte) (string, bool) {
+	if unit, ok := w.units[string(name)]; ok {
 		return unit, true
 	}
-	if string(objectPath) == shutdownPath {
+	if string(name) == Shutdown {
 		return Shutdown, true
 	}
 	if len(w.Globs) == 0 {
 		return "", false
 	}
-	unit, ok := unescape(string(objectPath))
-	return unit, ok && Match(w.Globs, unit)
+	unit := string(name)
+	return unit, Match(w.Globs, unit)
 }
 
 // Names returns the names of all units, in order.
@@ -129,8 +139,8 @@ func (w *Set) Rules() []string {
 	if len(w.Globs) > 0 || len(w.units) > pathRules {
 		return append(rules, changes+"path_namespace='"+strings.TrimSuffix(unitPath, "/")+"'")
 	}
-	for _, objectPath := range append(slices.Sorted(maps.Keys(w.units)), shutdownPath) {
-		rules = append(rules, changes+"path='"+objectPath+"'")
+	for _, name := range append(slices.Sorted(maps.Keys(w.units)), Shutdown) {
+		rules = append(rules, changes+"path='"+Escape(name)+"'")
 	}
 	return rules
 }
@@ -138,25 +148,24 @@ func (w *Set) Rules() []string {
 // Known returns the unit whose changes those of a name are taken for, as far as
 // the set already holds it.
 func (w *Set) Known(name string) (string, bool) {
-	unit, ok := w.units[Escape(name)]
+	unit, ok := w.units[name]
 	return unit, ok
 }
 
 // Named returns the unit that is monitored by or as a name of systemd's.
 func (w *Set) Named(name string) (string, bool) {
-	unit, ok := w.Unit([]byte(Escape(name)))
+	unit, ok := w.named([]byte(name))
 	return unit, ok && unit != Shutdown
 }
+
+const digits = "0123456789abcdef"
 
 // Escape returns the object path of a unit, as systemd's bus_path_escape makes
 // it: every byte but letters and digits (a leading digit too) becomes _xx.
 func Escape(unit string) string {
-	const digits = "0123456789abcdef"
 	b := []byte(unitPath)
 	for i := range len(unit) {
-		c := unit[i]
-		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if letter || i > 0 && '0' <= c && c <= '9' {
+		if c := unit[i]; plain(c, i) {
 			b = append(b, c)
 		} else {
 			b = append(b, '_', digits[c>>4], digits[c&15])
@@ -165,27 +174,43 @@ func Escape(unit string) string {
 	return string(b)
 }
 
-// unescape is the inverse of Escape; false where the path is not a unit's.
-func unescape(objectPath string) (string, bool) {
-	name, ok := strings.CutPrefix(objectPath, unitPath)
-	if !ok || name == "" {
-		return "", false
+// plain reports whether the byte at i of a name stands for itself.
+func plain(c byte, i int) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || i > 0 && '0' <= c && c <= '9'
+}
+
+// unescape appends the name of which Escape makes the path to b; false where the path
+// is not a unit's. Every other byte of an object path that is valid stands for itself.
+func unescape(b, objectPath []byte) ([]byte, bool) {
+	name, ok := bytes.CutPrefix(objectPath, []byte(unitPath))
+	if !ok || len(name) == 0 {
+		return nil, false
 	}
-	var b []byte
-	for i := 0; i < len(name); i++ {
-		if name[i] != '_' {
-			b = append(b, name[i])
-			continue
+	for {
+		i := bytes.IndexByte(name, '_')
+		if i < 0 {
+			return append(b, name...), true
 		}
-		if i+3 > len(name) {
-			return "", false
+		b, name = append(b, name[:i]...), name[i+1:]
+		if len(name) < 2 {
+			return nil, false
 		}
-		c, err := hex.DecodeString(name[i+1 : i+3])
-		if err != nil {
-			return "", false
+		high, low := digit(name[0]), digit(name[1])
+		c := high<<4 | low
+		if high > 15 || low > 15 || plain(c, len(b)) {
+			return nil, false
 		}
-		b = append(b, c[0])
-		i += 2
+		b, name = append(b, c), name[2:]
 	}
-	return string(b), true
+}
+
+// digit is the value of a hexadecimal digit as systemd writes it, 255 of another byte.
+func digit(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 255
 }

@@ -33,13 +33,16 @@ func TestEscape(t *testing.T) {
 			if got := Escape(tt.unit); got != tt.want {
 				t.Errorf("Escape: %s, want %s", got, tt.want)
 			}
-			if back, ok := unescape(tt.want); !ok || back != tt.unit {
+			if back, ok := unescape(nil, []byte(tt.want)); !ok || string(back) != tt.unit {
 				t.Errorf("unescape: %s (%v), want %s", back, ok, tt.unit)
 			}
 		})
 	}
-	for _, path := range []string{"", unitPath, unitPath + "a_2", unitPath + "a_zz", "/org/freedesktop/systemd1/job/1"} {
-		if unit, ok := unescape(path); ok {
+	for _, path := range []string{
+		"", unitPath, unitPath + "a_2", unitPath + "a_zz", "/org/freedesktop/systemd1/job/1",
+		unitPath + "a_62", unitPath + "a_2Eservice", // systemd writes otherwise
+	} {
+		if unit, ok := unescape(nil, []byte(path)); ok {
 			t.Errorf("unescape of %q: %q, want none", path, unit)
 		}
 	}
