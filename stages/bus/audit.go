@@ -31,31 +31,31 @@ type audit struct {
 	every time.Duration
 	timer *time.Timer
 	works chan struct{} // holds a token when the journal can be read again
-	// quiet are the units that announced no change, and when each entered its
-	// state, 0 for one that is not loaded.
-	quiet map[string]uint64
 }
 
 func newAudit(every time.Duration) audit {
-	a := audit{every: every, timer: time.NewTimer(0), works: make(chan struct{}, 1), quiet: make(map[string]uint64)}
+	a := audit{every: every, timer: time.NewTimer(0), works: make(chan struct{}, 1)}
 	a.timer.Stop()
 	return a
 }
 
-// begin begins to watch the units of these signals, or more of them.
-func (a *audit) begin(signals []Signal, more bool) {
+// watchOver begins to audit the units of these signals, or more of them.
+func (s *Stage) watchOver(signals []Signal, more bool) {
 	if !more {
-		clear(a.quiet)
-	}
-	for _, s := range signals {
-		switch s.Kind {
-		case Snapshot, Missing:
-			a.quiet[s.Unit] = glimpse(s).entered
-		case Changed:
-			delete(a.quiet, s.Unit)
+		for _, u := range s.units {
+			u.quiet = false
 		}
 	}
-	a.again()
+	for _, signal := range signals {
+		u := s.note(signal.Unit)
+		switch signal.Kind {
+		case Snapshot, Missing:
+			u.quiet, u.entered = true, glimpse(signal).entered
+		case Changed:
+			u.quiet = false
+		}
+	}
+	s.audit.again()
 }
 
 func (a *audit) again() {
@@ -66,11 +66,6 @@ func (a *audit) again() {
 
 func (a *audit) stop() { a.timer.Stop() }
 
-// changed notes that a unit has announced something.
-func (a *audit) changed(unit string) { delete(a.quiet, unit) }
-
-func (a *audit) forget(unit string) { delete(a.quiet, unit) }
-
 // check audits. It ends when what the units announced is compared with the
 // journal, or at once where that can not be read or none has changed.
 func (s *Stage) check(ctx context.Context, p *port) error {
@@ -78,14 +73,17 @@ func (s *Stage) check(ctx context.Context, p *port) error {
 		return nil // it begins when what was missed is caught up with
 	}
 	s.audit.again()
-	for _, unit := range slices.Sorted(maps.Keys(s.audit.quiet)) {
+	for _, unit := range slices.Sorted(maps.Keys(s.units)) {
+		if !s.units[unit].quiet {
+			continue
+		}
 		if err := s.look(request{member: getProperty, unit: unit}); err != nil {
 			return s.failed(p, err)
 		}
 	}
 	var changed []string
 	for _, unit := range s.watch.Load().Names() {
-		if _, quiet := s.audit.quiet[unit]; !quiet {
+		if !s.of(unit).quiet {
 			changed = append(changed, unit)
 		}
 	}
@@ -138,15 +136,15 @@ func (s *Stage) look(r request) error {
 
 // looked compares a unit that announced nothing with what it was.
 func (s *Stage) looked(r request, it link.Item) error {
-	was, quiet := s.audit.quiet[r.unit]
+	was := s.of(r.unit)
 	body := wire.NewReader(it.Body, it.Order)
 	sig := string(body.Variant())
 	now := body.Uint64()
 	switch {
-	case it.Err != nil || sig != "t" || !body.Done() || !quiet || now == was:
+	case it.Err != nil || sig != "t" || !body.Done() || !was.quiet || now == was.entered:
 		return nil
-	case now == 0 || was == 0:
-		s.audit.quiet[r.unit] = now // unloaded meanwhile, or loaded: neither is a change
+	case now == 0 || was.entered == 0:
+		s.note(r.unit).entered = now // unloaded meanwhile, or loaded: neither is a change
 		return nil
 	case !r.again:
 		// The change may be on its way. It comes before the next answer.

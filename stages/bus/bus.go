@@ -52,17 +52,16 @@ type Stage struct {
 
 	rules    []string
 	requests map[uint32]request
-	queue    []string        // units whose snapshot is to be asked for
-	asked    int             // snapshots on their way
-	lists    int             // lists of units on their way
-	units    map[string]bool // true once the snapshot is there, in this connection
+	queue    []string // units whose snapshot is to be asked for
+	asked    int      // snapshots on their way
+	lists    int      // lists of units on their way
+	units    map[string]*unit
 
 	subscribed bool
 
 	out []Signal // what is to be sent
 
 	before  map[string]Known // units that an earlier process monitored, until the first list is there
-	known   map[string]bool  // units that were ever handed on
 	ending  bool             // the machine is going down
 	catchUp catchUp
 	audit   audit
@@ -72,6 +71,18 @@ type Stage struct {
 	cursor  history.Place            // from where the journal is to be read after the next gap
 	cursors map[string]history.Place // of units, at the start of the process, until the first gap is over
 	globs   []string                 // that were in force when the last gap was over, and still are
+}
+
+// A unit is what the source itself knows of one. There are thousands, so all of it is in
+// one map.
+type unit struct {
+	// entered is when it entered the state in which an audit saw it last, 0 where it
+	// is not loaded.
+	entered uint64
+	quiet   bool // it announced no change since then
+	known   bool // it was ever handed on
+	asked   bool // its snapshot is asked for, in this connection,
+	present bool // and is there
 }
 
 type opening struct {
@@ -86,7 +97,7 @@ type opening struct {
 func New(log logrus.FieldLogger, known map[string]Known, maxRetries int, auditEvery time.Duration) *Stage {
 	s := &Stage{
 		log: log, before: known, maxRetries: maxRetries, opened: make(chan opening, 1), retry: time.NewTimer(0),
-		known: make(map[string]bool), catchUp: newCatchUp(), audit: newAudit(auditEvery),
+		units: make(map[string]*unit), catchUp: newCatchUp(), audit: newAudit(auditEvery),
 		doubts: make(chan struct{}, 1), doubted: time.NewTimer(0), cursors: make(map[string]history.Place),
 	}
 	s.retry.Stop()
@@ -195,7 +206,7 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 	if first {
 		old = watch.New(nil).With(slices.Collect(maps.Keys(s.before))...)
 		for unit, known := range s.before {
-			s.known[unit] = true
+			s.note(unit).known = true
 			s.cursor = oldest(s.cursor, known.Cursor)
 			s.cursors[unit] = known.Cursor
 			if known.Name != "" {
@@ -209,8 +220,6 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 	for _, unit := range old.Names() {
 		if !watch.Match(list.Services, unit) {
 			delete(s.units, unit)
-			delete(s.known, unit)
-			s.audit.forget(unit)
 			if err := s.send(ctx, p, Signal{Kind: Forgotten, Unit: unit, Time: time.Now()}); err != nil {
 				return err
 			}
@@ -244,7 +253,9 @@ func (s *Stage) connected(ctx context.Context, p *port, o opening) error {
 	}
 	s.link = o.link
 	s.rules, s.requests, s.queue, s.asked, s.lists = nil, make(map[uint32]request), nil, 0, 0
-	s.units = make(map[string]bool)
+	for _, u := range s.units {
+		u.unasked()
+	}
 	s.log.Info("connected to the system bus")
 	first := !s.met
 	s.met = true
@@ -388,8 +399,8 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 		s.ending = hasJob(it, s.ending)
 		return nil
 	}
-	present, known := s.units[it.Unit]
-	if !known && watch.Match(s.watch.Load().Globs, it.Unit) {
+	u := s.note(it.Unit)
+	if !u.asked && watch.Match(s.watch.Load().Globs, it.Unit) {
 		s.watch.Store(s.watch.Load().With(it.Unit))
 		if s.lists > 0 || s.catchUp.phase != watching {
 			s.await(it.Unit)
@@ -397,17 +408,38 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 		}
 		// It was not there when the units were listed: it appears with this very
 		// change, so nothing came before it.
-		s.units[it.Unit], s.known[it.Unit], present = true, true, true
+		u.asked, u.known, u.present = true, true, true
 	}
-	if !present && s.catchUp.phase == watching {
+	if !u.present && s.catchUp.phase == watching {
 		return nil
 	}
-	if present && s.catchUp.partial {
+	if u.present && s.catchUp.partial {
 		s.await(it.Unit) // it was not asked for, because nothing had happened to it
 	}
-	s.audit.changed(it.Unit)
+	u.quiet = false
 	return s.emit(ctx, p, Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Ending: s.ending}})
 }
+
+// of is what is known of a unit.
+func (s *Stage) of(name string) unit {
+	if u := s.units[name]; u != nil {
+		return *u
+	}
+	return unit{}
+}
+
+// note is where to note what becomes known of a unit.
+func (s *Stage) note(name string) *unit {
+	u := s.units[name]
+	if u == nil {
+		u = new(unit)
+		s.units[name] = u
+	}
+	return u
+}
+
+// unasked takes back that its snapshot is asked for, or there.
+func (u *unit) unasked() { u.asked, u.present = false, false }
 
 // resolve begins a gap because of a doubt. Where there is one already, or no bus,
 // that resolves it.

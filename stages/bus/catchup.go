@@ -267,7 +267,7 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 		s.catchUp.restarts[units[0]] = past.Restarts
 	}
 	for _, unit := range units {
-		if unit == "" || !s.known[unit] && (past.Cut != "" || !s.appeared(unit)) {
+		if unit == "" || !s.of(unit).known && (past.Cut != "" || !s.appeared(unit)) {
 			continue
 		}
 		if own := s.cursors[unit]; own != "" && past.Place != "" && past.Place.Boot() != own.Boot() && past.Place.Before(own) {
@@ -279,7 +279,7 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 				s.await(unit)
 			}
 		}
-		s.known[unit], s.catchUp.spoken[unit] = true, true
+		s.note(unit).known, s.catchUp.spoken[unit] = true, true
 		signal := Signal{Kind: Past, Unit: unit, Time: past.At, Account: Account{
 			Runs: past.Runs, Tell: past.Tell, Cut: past.Cut, From: s.catchUp.from, Restarts: past.Restarts,
 		}}
@@ -305,7 +305,7 @@ func (s *Stage) emit(ctx context.Context, p *port, signal Signal) error {
 		c.bytes += len(signal.Body)
 	}
 	c.held = append(c.held, signal)
-	c.late = c.late || c.phase == settling && signal.Kind != Changed && (s.known[signal.Unit] || s.appeared(signal.Unit))
+	c.late = c.late || c.phase == settling && signal.Kind != Changed && (s.of(signal.Unit).known || s.appeared(signal.Unit))
 	if c.bytes <= heldBytes {
 		return nil
 	}
@@ -333,14 +333,14 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 		unit := signal.Unit
 		at, ok := last[unit]
 		_, monitored := w.Known(unit)
-		all := c.continuous && c.dropped[unit] == 0 && s.known[unit] && !c.spoken[unit] // that happened
+		all := c.continuous && c.dropped[unit] == 0 && s.of(unit).known && !c.spoken[unit] // that happened
 		switch {
 		case !monitored || !ok || i < at && (signal.Kind != Changed || !all):
 			continue
 		case i == at:
 			c.relate(&signal, held[i+1:])
 			signal.Cursor, signal.Told = c.place, all || told && !glimpse(signal).muted
-			signal.New = !s.known[unit] && s.appeared(unit)
+			signal.New = !s.of(unit).known && s.appeared(unit)
 		}
 		out = append(out, signal)
 	}
@@ -352,19 +352,19 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 	}
 	if c.partial && told {
 		for _, unit := range w.Names() {
-			if _, asked := last[unit]; !asked && s.known[unit] && !c.spoken[unit] {
+			if _, asked := last[unit]; !asked && s.of(unit).known && !c.spoken[unit] {
 				out = append(out, Signal{Kind: Unchanged, Unit: unit, Time: time.Now(), Account: Account{Cursor: c.place}})
 			}
 		}
 	}
-	s.audit.begin(out, c.partial)
+	s.watchOver(out, c.partial)
 	c.forget()
 	c.phase, c.reader = watching, nil
 	s.ever, s.retries = true, 0
 	s.globs = slices.Clone(w.Globs)
 	s.cursors = nil // a map that is cleared keeps its room
 	for _, signal := range out {
-		s.known[signal.Unit] = true
+		s.note(signal.Unit).known = true
 		if err := s.send(ctx, p, signal); err != nil {
 			return err
 		}

@@ -73,7 +73,7 @@ func (s *Stage) inquire() error {
 		}
 	}
 	for _, unit := range w.Names() {
-		if _, asked := s.units[unit]; !asked {
+		if !s.of(unit).asked {
 			s.await(unit)
 		}
 	}
@@ -82,7 +82,8 @@ func (s *Stage) inquire() error {
 
 // await queues the unit for a snapshot, before which it says nothing.
 func (s *Stage) await(unit string) {
-	s.units[unit] = false
+	u := s.note(unit)
+	u.asked, u.present = true, false
 	s.queue = append(s.queue, unit)
 }
 
@@ -174,16 +175,17 @@ func (s *Stage) snapshot(ctx context.Context, p *port, unit string, it link.Item
 			return s.failed(p, err)
 		}
 	}
-	s.units[unit] = true
+	u := s.note(unit)
+	u.asked, u.present = true, true
 	if it.Err != nil {
 		s.log.WithFields(logrus.Fields{"unit": unit, "error": it.Err}).Warn("systemd does not show the unit")
 		out.Kind, out.Body = Missing, nil
 	}
 	if s.catchUp.phase == watching {
-		if s.known[unit] && out.Kind == Snapshot {
+		if u.known && out.Kind == Snapshot {
 			out.Kind = Checked // every change of it was handed on
 		}
-		s.known[unit] = true
+		u.known = true
 	}
 	return s.emit(ctx, p, out)
 }
@@ -217,9 +219,8 @@ func (s *Stage) listed(it link.Item, rest string) {
 		for i := range len(rest) {
 			r.Skip([]byte{rest[i]})
 		}
-		_, known := s.units[name]
 		template := strings.Contains(name, "@.")
-		if r.Err() == nil && !known && !template && watch.Match(w.Globs, name) {
+		if r.Err() == nil && !s.of(name).asked && !template && watch.Match(w.Globs, name) {
 			units = append(units, name)
 			s.await(name)
 		}
@@ -241,10 +242,10 @@ func (s *Stage) alias(unit, name string) (known bool, err error) {
 			s.log.WithFields(logrus.Fields{"unit": unit, "counted_as": by}).Warn("another name of a unit that is monitored already")
 		}
 		s.watch.Store(w.Without(unit))
-		delete(s.units, unit)
+		s.note(unit).unasked()
 		return false, nil
 	}
 	s.watch.Store(w.Aliased(unit, name))
-	delete(s.units, unit) // its snapshot counts when its changes are matched
+	s.note(unit).unasked() // its snapshot counts when its changes are matched
 	return false, s.subscribe()
 }
