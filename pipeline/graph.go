@@ -40,6 +40,7 @@ type member struct {
 	run    func(ctx context.Context) error
 	source bool
 	probes chan Probe
+	rest   func() // called by the stage when it waits for nobody to receive
 	done   chan struct{}
 	status string // its part of the status, the health's own note
 }
@@ -66,7 +67,7 @@ func Sink[In any](g *Graph, name string, in *Stream[In], s Stage[In, None]) {
 
 func add[In, Out any](g *Graph, name string, in <-chan []In, s Stage[In, Out]) *Stream[Out] {
 	out := &Stream[Out]{}
-	m := &member{name: name, source: in == nil, probes: make(chan Probe), done: make(chan struct{})}
+	m := &member{name: name, source: in == nil, probes: make(chan Probe), rest: out.rest, done: make(chan struct{})}
 	m.run = func(ctx context.Context) error {
 		defer close(m.done)
 		defer out.close()

@@ -34,7 +34,10 @@ type Notifier interface {
 }
 
 // A Probe is a question to a stage: does your loop turn?
-type Probe struct{ reply chan<- Answer }
+type Probe struct {
+	reply chan<- Answer
+	rest  func() // what the stage does when it is in its select
+}
 
 // An Answer is what a stage says of itself.
 type Answer struct {
@@ -55,7 +58,12 @@ func Since(t time.Time) string {
 }
 
 // Answer answers the probe. It never blocks.
-func (q Probe) Answer(a Answer) { q.reply <- a } // buffered: one question, one answer
+func (q Probe) Answer(a Answer) {
+	if !a.sending {
+		q.rest()
+	}
+	q.reply <- a // buffered: one question, one answer
+}
 
 type health struct {
 	notifier Notifier
@@ -200,7 +208,7 @@ func (h *health) round(ctx context.Context, stages []*member, limit time.Duratio
 		r.owing = r.owing || slices.ContainsFunc(h.kept, func(kept *atomic.Int64) bool { return kept.Load() > 0 })
 		reply := make(chan Answer, 1)
 		select {
-		case m.probes <- Probe{reply}:
+		case m.probes <- Probe{reply, m.rest}:
 			a := <-reply
 			r.owing = r.owing || a.Owing
 			if !a.sending {

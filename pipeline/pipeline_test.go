@@ -287,6 +287,22 @@ func TestBatchesAreTheReceivers(t *testing.T) {
 	})
 }
 
+// A stage that answers has sent all that it wanted to, but for one that waits to send.
+func TestAnswerLetsGoOfWhatWasSent(t *testing.T) {
+	var s Stream[int]
+	s.load([]int{1})
+	s.load([]int{2})
+	q := Probe{make(chan Answer, 2), s.rest}
+	q.Answer(Answer{sending: true})
+	if len(s.batch) != 1 {
+		t.Fatal("the batch is gone that is being sent")
+	}
+	q.Answer(Answer{})
+	if s.batch != nil || s.spare != nil {
+		t.Errorf("batch %v and spare %v are kept", s.batch, s.spare)
+	}
+}
+
 func TestLatestKeepsTheNewestPerKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type state struct{ key, value int }

@@ -37,6 +37,11 @@ func (s *Stream[T]) load(messages []T) {
 	s.batch, s.spare = append(s.spare[:0], messages...), s.batch
 }
 
+// rest lets go of what was sent, and of the room for more, as often as the stage is asked
+// whether it turns. Most of the time nothing follows soon, and what a message holds may
+// be much: a change of a few hundred bytes lies in a buffer of thousands.
+func (s *Stream[T]) rest() { s.batch, s.spare = nil, nil }
+
 func (s *Stream[T]) close() {
 	for _, e := range s.edges {
 		close(e.c)

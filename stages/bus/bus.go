@@ -155,6 +155,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case <-s.audit.works:
 			err = s.resume(ctx, p)
 		case q := <-p.Probes:
+			s.out = nil // with the room for a storm's, as the stream does
 			q.Answer(s.answer())
 		case <-ctx.Done():
 			return ctx.Err()

@@ -52,6 +52,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 				return err
 			}
 		case q := <-p.Probes:
+			facts = nil // with the room for a storm's, as the stream does
 			q.Answer(pipeline.Answer{})
 		case <-ctx.Done():
 			return ctx.Err()

@@ -116,6 +116,7 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[classify.Transition, E
 			}
 			p.Nudge()
 		case q := <-p.Probes:
+			events = nil // with the room for a storm's, as the stream does
 			q.Answer(pipeline.Answer{Status: s.status(s.start.at(time.Now()))})
 		case <-ctx.Done():
 			return ctx.Err()

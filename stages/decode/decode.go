@@ -71,6 +71,7 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[bus.Signal, Update]) e
 				return err
 			}
 		case q := <-p.Probes:
+			updates = nil // with the room for a storm's, as the stream does
 			q.Answer(pipeline.Answer{})
 		case <-ctx.Done():
 			return ctx.Err()
