@@ -176,6 +176,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 				minute.Reset(foldEvery)
 			}
 		case q := <-p.Probes:
+			s.tell(time.Now(), true) // who waits for READY=1 finds it in the journal
 			q.Answer(pipeline.Answer{Status: s.status(), Owing: s.writing != nil && s.failing.IsZero()})
 			continue
 		case <-ctx.Done():

@@ -564,6 +564,7 @@ func TestRunCollects(t *testing.T) {
 			synctest.Wait()
 		}
 		err := w.run(t, func() {
+			time.Sleep(time.Second) // virtual: READY=1 is told, before which nothing is collected
 			send(1)
 			lone = len(d.Read())
 			time.Sleep(collect - 1)
