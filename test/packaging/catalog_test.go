@@ -66,12 +66,12 @@ func (e teller) Run(ctx context.Context, port *pipeline.Port[pipeline.None, coun
 
 // least are events with no more than each kind has at least.
 var least = teller{
-	{Transition: classify.Transition{Kind: classify.Seen, Unit: "a.service", To: "unloaded"}},
-	{Transition: classify.Transition{Kind: classify.Restarted, Unit: "a.service", Recovered: true}},
-	{Transition: classify.Transition{Kind: classify.Restarted, Unit: "a.service", Missed: true}}, // tells of a start and a stop, too
-	{Transition: classify.Transition{Kind: classify.Crashed, Unit: "a.service", Invocation: decode.Invocation{1}, Cause: classify.Cause{Result: "timeout"}}},
-	{Transition: classify.Transition{Kind: classify.GaveUp, Unit: "a.service"}},
-	{Transition: classify.Transition{Kind: classify.Forgotten, Unit: "a.service", From: "active"}},
+	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Seen, Unit: "a.service", To: "unloaded"}},
+	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Restarted, Unit: "a.service", Recovered: true}},
+	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Restarted, Unit: "a.service", Missed: true}}, // tells of a start and a stop, too
+	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Crashed, Unit: "a.service", Invocation: decode.Invocation{1}, Cause: classify.Cause{Result: "timeout"}}},
+	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.GaveUp, Unit: "a.service"}},
+	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Forgotten, Unit: "a.service", From: "active"}},
 }
 
 // TestCatalogFields wants of each entry in the journal the fields that its
