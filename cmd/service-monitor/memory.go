@@ -96,16 +96,24 @@ func (m mapping) holds(address uintptr) bool { return m.from <= address && addre
 // to it, be it only the dynamic linker before it closed the mapping to writing.
 const unwritten = "Anonymous:"
 
+// header is how a program begins, and with it the mapping of its code.
+const header = "\x7fELF"
+
 // program returns the mappings of our code and our constants, where nothing was
 // ever written to them (proc_pid_smaps(5)). A start needs nearly all of their
 // 4.5 MB, and a monitor at rest less than half. The pages are the page cache's: what
 // is dropped and needed after all comes back from there, 64 kB with each page fault.
 // So nothing is lost; but nor does the system gain more than the knowledge that
 // these pages are not in use.
+//
+// An emulator (qemu-user) shows its own addresses, which may be ours and some pages
+// more: then to drop them would hit our variables. There, the code does not begin
+// where it says.
 func program(smaps string) (found []mapping) {
 	code := reflect.ValueOf(program).Pointer()
 	constant := uintptr(unsafe.Pointer(unsafe.StringData(unwritten)))
 	var m mapping
+	real := false
 	for line := range strings.Lines(smaps) {
 		fields := append(strings.Fields(line), "", "")
 		if next, ok := parseMapping(fields[0]); ok {
@@ -114,7 +122,11 @@ func program(smaps string) (found []mapping) {
 			}
 			continue
 		}
-		if fields[0] == unwritten && fields[1] == "0" && (m.holds(code) || m.holds(constant)) {
+		if m.holds(code) {
+			first := unsafe.Add(unsafe.Pointer(unsafe.StringData(unwritten)), int(m.from)-int(constant))
+			real = unsafe.String((*byte)(first), len(header)) == header
+		}
+		if fields[0] == unwritten && fields[1] == "0" && real && (m.holds(code) || m.holds(constant)) {
 			found = append(found, m)
 		}
 	}

@@ -82,10 +82,26 @@ func TestLook(t *testing.T) {
 	}
 }
 
+// codeMapping is the mapping of our code.
+func codeMapping(t *testing.T) mapping {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(maps)) {
+		if m, ok := parseMapping(strings.Fields(line)[0]); ok && m.holds(reflect.ValueOf(program).Pointer()) {
+			return m
+		}
+	}
+	t.Fatal("our code is nowhere")
+	return mapping{}
+}
+
 // Only what nobody can write to, or has written to, is dropped.
 func TestProgram(t *testing.T) {
-	code := reflect.ValueOf(program).Pointer()
-	ours := mapping{code &^ 0xfff, code&^0xfff + 0x1000}
+	ours := codeMapping(t)
+	shifted := mapping{ours.from + 0x1000, ours.to + 0x1000}
 	for _, tt := range []struct {
 		name  string
 		smaps string
@@ -93,6 +109,7 @@ func TestProgram(t *testing.T) {
 	}{
 		{"code", fmt.Sprintf("%x-%x r-xp 00000000 fe:00 7 /usr/sbin/service-monitor\nRss: 4 kB\nAnonymous: 0 kB\n", ours.from, ours.to), []mapping{ours}},
 		{"written to", fmt.Sprintf("%x-%x r-xp 00000000 fe:00 7 /usr/sbin/service-monitor\nRss: 4 kB\nAnonymous: 4 kB\n", ours.from, ours.to), nil},
+		{"an emulator's that is almost ours", fmt.Sprintf("%x-%x r-xp 00000000 fe:00 7 /usr/sbin/service-monitor\nRss: 4 kB\nAnonymous: 0 kB\n", shifted.from, shifted.to), nil},
 		{"writable", fmt.Sprintf("%x-%x rw-p 00000000 fe:00 7 /usr/sbin/service-monitor\nRss: 4 kB\nAnonymous: 0 kB\n", ours.from, ours.to), nil},
 		{"another's", "1000-2000 r-xp 00000000 fe:00 7 /lib/libc.so.6\nRss: 4 kB\nAnonymous: 0 kB\n", nil},
 		{"an emulator's", "7f0000000000000000-7f0000000000001000 r-xp 00000000 fe:00 7 /usr/bin/qemu\nAnonymous: 0 kB\n", nil},
