@@ -139,15 +139,6 @@ func (p *Port[In, Out]) send(ctx context.Context) error {
 	return nil
 }
 
-// Emptied returns messages without any, for the next ones. The room of a great many is
-// not kept.
-func Emptied[T any](messages []T) []T {
-	if cap(messages) > 4*BatchSize {
-		return nil
-	}
-	return messages[:0]
-}
-
 // Nudge asks for a round, because the stage's part of the status has changed.
 func (p *Port[In, Out]) Nudge() { p.health.nudge() }
 

@@ -113,7 +113,7 @@ func program(smaps string) (found []mapping) {
 	code := reflect.ValueOf(program).Pointer()
 	constant := uintptr(unsafe.Pointer(unsafe.StringData(unwritten)))
 	var m mapping
-	real := false
+	ours := false // the addresses
 	for line := range strings.Lines(smaps) {
 		fields := append(strings.Fields(line), "", "")
 		if next, ok := parseMapping(fields[0]); ok {
@@ -124,9 +124,9 @@ func program(smaps string) (found []mapping) {
 		}
 		if m.holds(code) {
 			first := unsafe.Add(unsafe.Pointer(unsafe.StringData(unwritten)), int(m.from)-int(constant))
-			real = unsafe.String((*byte)(first), len(header)) == header
+			ours = unsafe.String((*byte)(first), len(header)) == header
 		}
-		if fields[0] == unwritten && fields[1] == "0" && real && (m.holds(code) || m.holds(constant)) {
+		if fields[0] == unwritten && fields[1] == "0" && ours && (m.holds(code) || m.holds(constant)) {
 			found = append(found, m)
 		}
 	}

@@ -44,7 +44,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			if !ok {
 				return p.Send(ctx, s.untold()...)
 			}
-			facts = pipeline.Emptied(facts)
+			facts = facts[:0]
 			for _, update := range updates {
 				facts = s.classify(facts, update)
 			}

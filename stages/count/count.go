@@ -107,7 +107,7 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[classify.Transition, E
 			if !ok {
 				return nil
 			}
-			events = pipeline.Emptied(events)
+			events = events[:0]
 			for now := time.Now(); len(transitions) > 0; transitions = transitions[1:] {
 				events = s.count(events, transitions[0], now)
 			}

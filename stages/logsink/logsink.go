@@ -355,6 +355,8 @@ func (s *Stage) finish() error {
 	}
 	s.takeNotes()
 	s.folds.take(s.put)
+	// Nothing tells when journald has room again: a datagram socket that is not
+	// connected can be written to as far as poll(2) knows.
 	for pause := follow; !s.Journal.Retry() && pause < patience; pause *= 2 {
 		time.Sleep(pause)
 	}
