@@ -48,11 +48,11 @@ type Stage struct {
 	saving  <-chan error            // the outcome of the save under way; nil while there is none
 	behind  map[string]*count.Tally // what became of units, which it reads meanwhile; nil where they are forgotten
 	began   time.Time               // when that was
-	removed bool                    // units since the last save began
-	seen    bool                    // units for the first time since then
+	removed map[string]*count.Tally // units that are to be removed, as they were
+	copying map[string]*count.Tally // those of them that the save under way has not kept a copy of
+	seen    bool                    // units for the first time since the last save began
 	owed    bool                    // the save under way has them
 	fresh   time.Time               // until when it is the start
-	kept    bool                    // a copy from before their removal, since the last save that did not fail
 
 	failing  time.Time // since when saving fails; zero while it does not
 	reported bool      // that it fails
@@ -65,7 +65,7 @@ type Stage struct {
 // change when no other has come for quiet, and at the latest after deadline, and a
 // crash sooner.
 func New(log logrus.FieldLogger, store Store, units map[string]*count.Tally, quiet, deadline time.Duration) *Stage {
-	s := &Stage{log: log, store: store, units: make(map[string]*count.Tally), pace: pace{quiet: quiet, deadline: deadline}}
+	s := &Stage{log: log, store: store, units: make(map[string]*count.Tally), removed: make(map[string]*count.Tally), pace: pace{quiet: quiet, deadline: deadline}}
 	maps.Copy(s.units, units)
 	return s
 }
@@ -129,7 +129,9 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 		return
 	}
 	if e.Kind == classify.Forgotten {
-		s.removed = true
+		if s.removed[unit] == nil { // or it came back meanwhile, and counted from zero
+			s.removed[unit] = e.Tally
+		}
 		s.put(unit, nil)
 		s.pace.changed(now, normal)
 		return
@@ -205,15 +207,22 @@ func (s *Stage) turn(now time.Time) {
 	s.report(logrus.Fields{"error": errSlow}, s.began, now)
 }
 
-// save begins to save all units, and one copy of those that are removed together.
+// save begins to save all units. Where some are removed, they are saved once more, with
+// all that is not saved of them yet, for a copy of that.
 func (s *Stage) save(now time.Time) {
-	keep := s.removed && !s.kept
-	s.began, s.removed, s.kept = now, false, s.kept || keep
+	s.began = now
 	s.owed, s.seen = s.seen, false
 	s.pace.taken()
 	s.behind = make(map[string]*count.Tally)
+	s.copying, s.removed = s.removed, make(map[string]*count.Tally)
 	s.saving = pipeline.Aside(func() error {
-		if keep {
+		if len(s.copying) > 0 {
+			before := maps.Clone(s.units)
+			maps.Copy(before, s.copying)
+			if err := s.store.Save(before); err != nil {
+				return err
+			}
+			clear(s.copying)
 			if err := s.store.KeepRemoved(); err != nil {
 				s.log.WithField("error", err).Warn("units are removed from the state without a copy")
 			}
@@ -230,6 +239,7 @@ func (s *Stage) saved(err error, now time.Time) {
 		s.put(unit, tally)
 	}
 	s.behind = nil
+	maps.Copy(s.removed, s.copying)
 	if err != nil {
 		s.pace.changed(s.began, atOnce)
 		s.retry = min(max(2*s.retry, firstRetry), lastRetry)
@@ -240,7 +250,6 @@ func (s *Stage) saved(err error, now time.Time) {
 	if !start {
 		s.pace.saved(now, len(s.units))
 	}
-	s.kept = false
 	if s.reported {
 		s.log.WithField("failed_for", now.Sub(s.failing).Round(time.Second)).Info("state is saved again")
 	}

@@ -161,8 +161,8 @@ func changed(at time.Duration, unit string, starts, crashes uint64) timed {
 	}}
 }
 
-func forgotten(at time.Duration, unit string) timed {
-	e := changed(at, unit, 0, 0)
+func forgotten(at time.Duration, unit string, starts uint64) timed {
+	e := changed(at, unit, starts, 0)
 	e.event.Kind = classify.Forgotten
 	return e
 }
@@ -205,10 +205,16 @@ func TestRun(t *testing.T) {
 			time.Minute, []string{"1s a=8"}},
 		{"a stop saves what is not saved", []timed{changed(0, "a", 1, 0), changed(5*s, "a", 2, 0)}, nil, 5500 * ms, []string{"1s a=1", "5.5s a=2"}},
 		{"a stop saves nothing twice", []timed{changed(0, "a", 1, 0)}, nil, 5 * s, []string{"1s a=1"}},
-		{"units are removed together, with one copy", []timed{changed(0, "a", 1, 0), forgotten(5*s, "a.service"), forgotten(5*s, "b.service")},
-			generation(1), time.Minute, []string{`1s a=1 a.service=1 b.service=1 c\x2dd@1.service=1`, "6s copy", `6s a=1 c\x2dd@1.service=1`}},
-		{"removed at another time, with another copy", []timed{forgotten(0, "a.service"), forgotten(5*s, "b.service")},
-			generation(1), time.Minute, []string{"1s copy", `1s b.service=1 c\x2dd@1.service=1`, "6s copy", `6s c\x2dd@1.service=1`}},
+		{"units are removed together, with one copy", []timed{changed(0, "a", 1, 0), forgotten(5*s, "a.service", 2), forgotten(5*s, "b.service", 3)},
+			generation(1), time.Minute, []string{`1s a=1 a.service=1 b.service=1 c\x2dd@1.service=1`,
+				`6s a=1 a.service=2 b.service=3 c\x2dd@1.service=1`, "6s copy", `6s a=1 c\x2dd@1.service=1`}},
+		{"removed at another time, with another copy", []timed{forgotten(0, "a.service", 1), forgotten(5*s, "b.service", 1)},
+			generation(1), time.Minute, []string{`1s a.service=1 b.service=1 c\x2dd@1.service=1`, "1s copy", `1s b.service=1 c\x2dd@1.service=1`,
+				`6s b.service=1 c\x2dd@1.service=1`, "6s copy", `6s c\x2dd@1.service=1`}},
+		{"the copy has what was not saved before the removal", []timed{changed(0, "a", 7, 1), forgotten(100*ms, "a", 7)}, nil, time.Minute,
+			[]string{"400ms a=7", "400ms copy", "400ms "}},
+		{"and what it was before it came back", []timed{forgotten(0, "a.service", 4), changed(100*ms, "a.service", 1, 0), forgotten(200*ms, "a.service", 1)},
+			generation(1), time.Minute, []string{`1.2s a.service=4 b.service=1 c\x2dd@1.service=1`, "1.2s copy", `1.2s b.service=1 c\x2dd@1.service=1`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -516,16 +522,36 @@ func TestStopFails(t *testing.T) {
 
 func TestNoCopyOfRemovedUnits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{events: []timed{forgotten(0, "a.service")}, known: generation(1), noCopy: errors.New("no space")}
+		w := &world{events: []timed{forgotten(0, "a.service", 1)}, known: generation(1), noCopy: errors.New("no space")}
 		if err := w.run(t, time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{"1s copy", `1s b.service=1 c\x2dd@1.service=1`}, w.saved); diff != "" {
+		if diff := cmp.Diff([]string{`1s a.service=1 b.service=1 c\x2dd@1.service=1`, "1s copy", `1s b.service=1 c\x2dd@1.service=1`}, w.saved); diff != "" {
 			t.Errorf("saves (-want +got):\n%s", diff)
 		}
 		want := []string{"1s warning units are removed from the state without a copy map[error:no space]"}
 		if diff := cmp.Diff(want, w.logged); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A copy that could not be kept, because nothing could be saved, is kept when it can.
+func TestCopyOfRemovedUnitsWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{events: []timed{forgotten(0, "a", 7), forgotten(2500*time.Millisecond, "b", 8)}}
+		w.broken = func(since time.Duration) error {
+			if since < 4*time.Second {
+				return errors.New("no space")
+			}
+			return nil
+		}
+		if err := w.run(t, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"1s a=7 fails", "2s a=7 fails", "4s a=7 b=8", "4s copy", "4s "}
+		if diff := cmp.Diff(want, w.saved); diff != "" {
+			t.Errorf("saves (-want +got):\n%s", diff)
 		}
 	})
 }
