@@ -122,19 +122,27 @@ func (h *health) watch(ctx, stop context.Context, stages []*member) {
 	}
 	for {
 		ask, ready := false, false
+		nudges := h.nudges
+		if renew != nil && settling == 0 {
+			nudges = nil // the round is owed already: until then, no nudge wakes this goroutine
+		}
 		select {
 		case <-every:
 			ask = true
 		case <-settle.C:
 			ready = true
-		case <-h.nudges:
+		case <-nudges:
 			if settling > 0 {
 				settling, ready = settleRetry, true // what was owed is about to be over
-			} else if renew == nil {
+			} else {
 				renew = time.After(max(0, StatusGap-time.Since(last)))
 			}
 		case <-renew:
 			renew, ask = nil, true
+			select {
+			case <-h.nudges: // this round is for them as well
+			default:
+			}
 		case <-h.reloads:
 			settling, ready = settleRetry, true
 		case <-stopped:

@@ -111,10 +111,10 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[classify.Transition, E
 			for now := time.Now(); len(transitions) > 0; transitions = transitions[1:] {
 				events = s.count(events, transitions[0], now)
 			}
+			p.Nudge() // first: of those who are woken, the last runs first, and the log sink is to
 			if err := p.Send(ctx, events...); err != nil {
 				return err
 			}
-			p.Nudge()
 		case q := <-p.Probes:
 			events = nil // with the room for a storm's, as the stream does
 			q.Answer(pipeline.Answer{Status: s.status(s.start.at(time.Now()))})
