@@ -29,7 +29,6 @@ type None struct{}
 // A Graph is a set of stages and the streams between them.
 type Graph struct {
 	stages []*member
-	pumps  []func(ctx context.Context)
 	health health
 }
 
@@ -57,12 +56,12 @@ func Source[Out any](g *Graph, name string, s Stage[None, Out]) *Stream[Out] {
 
 // Add adds a stage that receives all of in, and returns what it sends.
 func Add[In, Out any](g *Graph, name string, in *Stream[In], s Stage[In, Out]) *Stream[Out] {
-	return add(g, name, in.edge(nil), s)
+	return add(g, name, in.edge(), s)
 }
 
 // Sink adds a stage that receives all of in and sends nothing.
 func Sink[In any](g *Graph, name string, in *Stream[In], s Stage[In, None]) {
-	add(g, name, in.edge(nil), s)
+	add(g, name, in.edge(), s)
 }
 
 func add[In, Out any](g *Graph, name string, in <-chan []In, s Stage[In, Out]) *Stream[Out] {
@@ -111,9 +110,6 @@ func (g *Graph) Run(stop context.Context) error {
 			ctx = source
 		}
 		go func() { results <- result{m, m.run(ctx)} }()
-	}
-	for _, pump := range g.pumps {
-		go pump(abort)
 	}
 	healthy, endHealth := context.WithCancel(context.Background())
 	watched := make(chan struct{})

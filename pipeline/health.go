@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -69,8 +68,8 @@ type health struct {
 	notifier Notifier
 	nudges   chan struct{}
 	reloads  chan struct{}
-	status   string          // the last that was sent
-	kept     []*atomic.Int64 // what each edge behind Latest keeps
+	status   string        // the last that was sent
+	keeping  []func() bool // whether each edge behind Latest keeps something
 }
 
 func newHealth(n Notifier) health {
@@ -213,7 +212,7 @@ func (h *health) round(ctx context.Context, stages []*member, limit time.Duratio
 	defer timeout.Stop()
 	for _, m := range stages {
 		// What the stages before have sent, and is not kept now, this one has received.
-		r.owing = r.owing || slices.ContainsFunc(h.kept, func(kept *atomic.Int64) bool { return kept.Load() > 0 })
+		r.owing = r.owing || slices.ContainsFunc(h.keeping, func(keeps func() bool) bool { return keeps() })
 		reply := make(chan Answer, 1)
 		select {
 		case m.probes <- Probe{reply, m.rest}:

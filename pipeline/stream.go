@@ -3,7 +3,7 @@ package pipeline
 import (
 	"context"
 	"slices"
-	"sync/atomic"
+	"sync"
 )
 
 // BatchSize is how many messages are sent at once, at most. In a storm a stage is
@@ -16,18 +16,22 @@ type Stream[T any] struct {
 	// batch is what is being sent, and spare what was sent before. Whoever receives
 	// has done with one when it receives the next, so two are enough.
 	batch, spare []T
+
+	latest *latest[T] // of what another stream sends, and nothing else
 }
 
+// An edge is one receiver's. Where latest is not nil, it keeps messages.
 type edge[T any] struct {
-	c chan []T
-	// sent is, of an edge that keeps messages, how many were sent and have neither
-	// been received nor replaced. nil where none are kept.
-	sent *atomic.Int64
+	c      chan []T
+	latest *latest[T]
 }
 
-func (s *Stream[T]) edge(sent *atomic.Int64) <-chan []T {
+func (s *Stream[T]) edge() <-chan []T {
+	if s.latest != nil {
+		return s.latest.c
+	}
 	// Unbuffered, so that order, back-pressure and "settled" need no thought.
-	e := edge[T]{make(chan []T), sent}
+	e := edge[T]{c: make(chan []T)}
 	s.edges = append(s.edges, e)
 	return e.c
 }
@@ -48,49 +52,55 @@ func (s *Stream[T]) close() {
 	}
 }
 
-// Latest returns a stream that never makes the sender of in wait: of the
-// messages that its receiver has not yet taken, it keeps the newest per key, and
+// Latest returns a stream for one receiver that never makes the sender of in wait: of
+// the messages that its receiver has not yet taken, it keeps the newest per key, and
 // delivers all that it keeps at once.
 // What is kept is delivered before the stream ends.
 func Latest[T any, K comparable](g *Graph, in *Stream[T], key func(T) K) *Stream[T] {
-	kept := new(atomic.Int64)
-	from, out := in.edge(kept), &Stream[T]{}
-	g.health.kept = append(g.health.kept, kept)
-	g.pumps = append(g.pumps, func(ctx context.Context) {
-		defer out.close()
-		var newest, spare []T
-		place := make(map[K]int) // in newest
-		for from != nil || len(newest) > 0 {
-			var to chan<- []T
-			if len(newest) > 0 {
-				to = out.edges[0].c
-			}
-			select {
-			case batch, ok := <-from:
-				if !ok {
-					from = nil
-					break
-				}
-				for _, v := range batch {
-					k := key(v)
-					if i, waiting := place[k]; waiting {
-						newest[i] = v
-						kept.Add(-1)
-						continue
-					}
-					place[k] = len(newest)
-					newest = append(newest, v)
-				}
-			case to <- newest:
-				kept.Add(-int64(len(newest)))
-				newest, spare = spare[:0], newest // which the receiver has until it takes the next
-				clear(place)
-			case <-ctx.Done():
-				return
-			}
+	place := make(map[K]int) // in what is kept
+	l := &latest[T]{c: make(chan []T, 1)}
+	l.renew = func(kept, messages []T) []T {
+		if kept == nil {
+			clear(place)
 		}
-	})
-	return out
+		for _, v := range messages {
+			k := key(v)
+			if i, waiting := place[k]; waiting {
+				kept[i] = v
+				continue
+			}
+			place[k] = len(kept)
+			kept = append(kept, v)
+		}
+		return kept
+	}
+	in.edges = append(in.edges, edge[T]{l.c, l})
+	g.health.keeping = append(g.health.keeping, l.keeps)
+	return &Stream[T]{latest: l}
+}
+
+// latest keeps, in the room of a channel, what its receiver has not taken.
+type latest[T any] struct {
+	mu    sync.Mutex // or a round could find nothing kept while put has it in its hands
+	c     chan []T
+	renew func(kept, messages []T) []T
+}
+
+func (l *latest[T]) put(messages []T) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var kept []T
+	select {
+	case kept = <-l.c:
+	default:
+	}
+	l.c <- l.renew(kept, messages) // nobody else sends, so there is room
+}
+
+func (l *latest[T]) keeps() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.c) > 0
 }
 
 // A Port is a stage's place in the graph.
@@ -122,8 +132,9 @@ func (p *Port[In, Out]) Send(ctx context.Context, messages ...Out) error {
 // send sends the batch that is loaded.
 func (p *Port[In, Out]) send(ctx context.Context) error {
 	for _, e := range p.out.edges {
-		if e.sent != nil {
-			e.sent.Add(int64(len(p.out.batch))) // before they are received, or a round could find nothing kept
+		if e.latest != nil {
+			e.latest.put(p.out.batch)
+			continue
 		}
 		for sent := false; !sent; {
 			select {
