@@ -20,7 +20,7 @@ type opening struct {
 func (s *Stage) connect() {
 	units := func(objectPath []byte) (string, bool) { return s.watch.Load().Unit(objectPath) }
 	go func() {
-		l, err := link.Open(units, &s.refused)
+		l, err := link.Open(units, isWanted, &s.refused)
 		s.opened <- opening{l, err}
 	}()
 }

@@ -154,6 +154,8 @@ func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
 var wanted = set("Id", "LoadState", "ActiveState", "SubState", "InvocationID", stateChange, "LogLevelMax",
 	"Result", "NRestarts", "ExecMainCode", "ExecMainStatus")
 
+func isWanted(property []byte) bool { return wanted[string(property)] }
+
 func set(keys ...string) map[string]bool {
 	set := make(map[string]bool)
 	for _, key := range keys {
@@ -167,9 +169,7 @@ func (s *Stage) snapshot(ctx context.Context, p *port, unit string, it link.Item
 	if _, ok := s.watch.Load().Known(unit); !ok {
 		return nil // removed by a reload meanwhile
 	}
-	// Of 14 KB little is wanted, and for as long as the journal is read it is held.
-	body := wire.Pick(it.Body, it.Order, func(key []byte) bool { return wanted[string(key)] })
-	out := Signal{Kind: Snapshot, Unit: unit, Body: body, Order: it.Order, Time: it.Time, Account: Account{Clock: history.Clock()}}
+	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Clock: history.Clock()}}
 	if name := glimpse(out).name; it.Err == nil && name != unit && name != "" {
 		if known, err := s.alias(unit, name); !known {
 			return s.failed(p, err)

@@ -51,6 +51,7 @@ type Link struct {
 	serial  uint32 // the next one
 	backlog *backlog
 	units   func(objectPath []byte) (unit string, ok bool)
+	wanted  func(property []byte) bool
 	refused *atomic.Uint64
 
 	// Known to the reading goroutine, godbus's, alone.
@@ -65,10 +66,11 @@ type Link struct {
 
 // Open connects and authenticates. It blocks, for some seconds at most. Signals
 // of the units that units knows by their object path are received; what is not
-// from systemd or not well-formed is counted in refused. Both are used by
-// another goroutine until Close.
-func Open(units func(objectPath []byte) (unit string, ok bool), refused *atomic.Uint64) (*Link, error) {
-	l := &Link{serial: firstSerial, backlog: newBacklog(), units: units, refused: refused}
+// from systemd or not well-formed is counted in refused. Of the properties in a reply
+// to GetAll, those are received that are wanted. All three are used by another
+// goroutine until Close.
+func Open(units func(objectPath []byte) (unit string, ok bool), wanted func(property []byte) bool, refused *atomic.Uint64) (*Link, error) {
+	l := &Link{serial: firstSerial, backlog: newBacklog(), units: units, wanted: wanted, refused: refused}
 	addr, err := address()
 	if err != nil {
 		return nil, err

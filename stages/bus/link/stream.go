@@ -150,7 +150,11 @@ func (l *Link) takeReply(p wire.Prefix, h wire.Header) error {
 	// The header is valid until the body is read.
 	failed, named := p.Type == wire.Error, string(h.Signature) == "s"
 	nobody, already := nobody(h.ErrorName), string(h.ErrorName) == Systemd+".AlreadySubscribed"
-	body, err := l.body(p)
+	take := l.body
+	if string(h.Signature) == "a{sv}" {
+		take = l.properties
+	}
+	body, err := take(p)
 	if err != nil {
 		return err
 	}
@@ -201,6 +205,21 @@ func (l *Link) body(p wire.Prefix) ([]byte, error) {
 		return nil, err
 	}
 	return l.in.take(p.Body)
+}
+
+// properties consumes a message likewise, and returns of its body what is wanted. Of
+// 14 KB of a unit that is little, so it is worth a copy: the buffer is free for the next.
+func (l *Link) properties(p wire.Prefix) ([]byte, error) {
+	if err := l.in.skip(p.Header); err != nil {
+		return nil, err
+	}
+	body, err := l.in.peek(p.Body)
+	if err != nil {
+		return nil, err
+	}
+	picked := wire.Pick(body, p.Order, l.wanted)
+	l.past = len(picked)
+	return picked, l.in.skip(p.Body)
 }
 
 func (l *Link) skip(size int) error { return l.in.skip(size) }

@@ -1,9 +1,12 @@
 package wire
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // Pick copies from an a{sv} the entries whose keys are wanted, as an a{sv}. What is
-// malformed it returns as it is: whoever reads it will see.
+// malformed it copies as it is: whoever reads it will see.
 func Pick(body []byte, order binary.ByteOrder, wanted func(key []byte) bool) []byte {
 	r := NewReader(body, order)
 	picked := make([]byte, 8)
@@ -21,7 +24,7 @@ func Pick(body []byte, order binary.ByteOrder, wanted func(key []byte) bool) []b
 		}
 	}
 	if !r.Done() {
-		return body
+		return bytes.Clone(body)
 	}
 	order.PutUint32(picked, uint32(len(picked)-8))
 	return picked
