@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -64,16 +65,19 @@ func TestLook(t *testing.T) {
 	for _, tt := range []struct {
 		name             string
 		burst, lastRound uint64
+		ago              time.Duration
 		want             bool
 	}{
-		{"nothing happened", 0, 0, false},
-		{"little happened", burst / 2, 0, false},
-		{"a burst is over", 2 * burst, 0, true},
-		{"a burst goes on", 2 * burst, 2 * calm, false},
+		{"nothing happened", 0, 0, enough / 2, false},
+		{"little happened", burst / 2, 0, enough / 2, false},
+		{"a burst is over", 2 * burst, 0, enough / 2, true},
+		{"a burst goes on", 2 * burst, 2 * calm, enough / 2, false},
+		{"long ago", 0, 0, enough, true},
+		{"long ago, and a burst goes on", 2 * burst, 2 * calm, enough, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			now := allocated()
-			s := spare{now - tt.burst, now - tt.lastRound}
+			s := spare{now - tt.burst, now - tt.lastRound, time.Now().Add(-tt.ago)}
 			was := s.given
 			if s.look(); s.given != was != tt.want {
 				t.Errorf("gave back: %t", !tt.want)
