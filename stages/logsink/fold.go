@@ -14,6 +14,10 @@ import (
 const (
 	// foldEvery is how long lines that repeat themselves are kept back, at most.
 	foldEvery = time.Minute
+	// apart is how far from the summary the end of their minute may be, for both to be
+	// written together: to write twice costs the disk twice. The summary is due a minute
+	// after the first change, so in a storm it comes a little later than the one before.
+	apart = 10 * time.Second
 	// foldKinds is how many kinds of line are looked after at a time. What is beyond
 	// is written line by line, as if it was no repetition.
 	foldKinds = 1024

@@ -2,6 +2,7 @@ package logsink
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,5 +144,34 @@ func TestRunFolds(t *testing.T) {
 	got := d.Read()
 	if len(got) != 4 || got[1]["MONITOR_REPEATED"] != "59" || got[1]["MONITOR_STARTS"] != "60" {
 		t.Errorf("journal: %q", got)
+	}
+}
+
+// In a storm the folded lines and the summary are one write, and each minute has one.
+func TestRunFoldsWithSummary(t *testing.T) {
+	for _, gap := range []time.Duration{100 * time.Millisecond, 5 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(Config{Summary: time.Minute, First: 10})
+			err := w.run(t, func() {
+				for i := range int(10 * time.Minute / gap) {
+					w.events <- started("a.service", uint64(i+1))
+					time.Sleep(gap)
+				}
+				before := w.writes.Load()
+				for i := range int(time.Hour / gap) {
+					w.events <- started("a.service", uint64(i+1))
+					time.Sleep(gap)
+				}
+				if n, most := w.writes.Load()-before, int64(60); n > most || n < most*6/7 {
+					t.Errorf("every %v: %d writes in an hour, want %d or a little less", gap, n, most)
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := strings.Join(w.file(), ""); strings.Count(text, "summary of the last") < 60 || strings.Count(text, "(repeated") < 60 {
+				t.Errorf("every %v: something is not told: %s", gap, text)
+			}
+		})
 	}
 }

@@ -71,7 +71,9 @@ type Stage struct {
 	failing time.Time      // since when the file takes nothing; zero while it does
 	quiet   time.Time      // no report of that before
 	sum     summary
+	summing time.Time // when the summary is due; in the past where nothing has happened since
 	folds   folds
+	ends    time.Time // when their minute is over
 
 	stamp             stamp
 	text, file, entry []byte // a line in the making, over and over
@@ -95,6 +97,16 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	retry.Stop()
 	sum.Stop()
 	minute.Stop()
+	beginMinute := func() {
+		minute.Reset(foldEvery)
+		s.ends = time.Now().Add(foldEvery)
+	}
+	endMinute := func() {
+		s.folds.take(s.put)
+		if s.folds.any() {
+			beginMinute()
+		}
+	}
 	events, failing, last := p.In, s.failing, false
 	for {
 		failed := false
@@ -114,10 +126,11 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 				s.write(&batch[i])
 				if s.sum.add(&batch[i]) && s.Summary > 0 {
 					sum.Reset(s.Summary)
+					s.summing = time.Now().Add(s.Summary)
 				}
 			}
 			if calm && s.folds.any() {
-				minute.Reset(foldEvery)
+				beginMinute()
 			}
 		case note := <-s.Notes.entries:
 			s.note(note)
@@ -129,11 +142,14 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			}
 		case <-retry.C:
 		case <-sum.C:
-			s.summarize(time.Now())
+			now := time.Now()
+			s.summarize(now)
+			if s.folds.any() && s.ends.Sub(now) <= apart {
+				endMinute()
+			}
 		case <-minute.C:
-			s.folds.take(s.put)
-			if s.folds.any() {
-				minute.Reset(foldEvery)
+			if wait := time.Until(s.summing); wait < 0 || wait > apart {
+				endMinute()
 			}
 		case q := <-p.Probes:
 			s.tell(time.Now(), true) // who waits for READY=1 finds it in the journal

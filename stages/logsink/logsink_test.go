@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,8 +34,9 @@ type world struct {
 	slow     time.Duration // how long a write to the disk takes
 	watchdog time.Duration
 
-	begun time.Time
-	told  []string
+	begun  time.Time
+	told   []string
+	writes atomic.Int64
 }
 
 // newWorld returns one with an empty disk. What happens in a bubble needs a
@@ -64,6 +66,7 @@ func (w *world) Reload() string                        { return "" }
 // Write is the log file.
 func (w *world) Write(b []byte) (int, error) {
 	time.Sleep(w.slow)
+	w.writes.Add(1)
 	return w.disk.Write(b)
 }
 
