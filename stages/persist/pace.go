@@ -4,12 +4,14 @@ import "time"
 
 // Flash writes are bounded however many changes there are: a burst of saves,
 // and then one per refill. What a save writes grows with the units, and so does
-// the refill, up to a limit: what is not saved is in the journal alone.
+// the refill, up to a limit: what is not saved is in the journal alone. If that is not
+// enough, as changes have waited for it, the next takes longer.
 const (
 	burst     = 10
 	refill    = time.Minute // for each so many units, which are 11 kB
 	perRefill = 16
 	refills   = 10
+	lasting   = 5 // times as long
 )
 
 // A crash is saved when its unit has come to rest, which is soon: systemd restarts
@@ -46,6 +48,8 @@ type pace struct {
 	soon        bool      // one of them hardly waits
 	urgent      bool      // or not at all
 	units       int       // that were saved last
+	took        time.Time // the first change of those that were taken last
+	lasts       bool      // the storm: what was saved last had waited for a refill
 	spent       int       // saves of the burst that are not refilled
 	refilled    time.Time // up to when spent is right
 }
@@ -95,16 +99,22 @@ func earlier(a, b time.Time) time.Time {
 
 // refill is how long it takes until another save of a storm may be made.
 func (p *pace) refill() time.Duration {
-	return refill * time.Duration(min(max(p.units+perRefill-1, perRefill)/perRefill, refills))
+	n := max(p.units+perRefill-1, perRefill) / perRefill
+	if p.lasts {
+		n *= lasting
+	}
+	return refill * time.Duration(min(n, refills))
 }
 
 // taken says that what was changed is being saved. If that fails, it is changed.
 func (p *pace) taken() {
+	p.took = p.first
 	p.first, p.last, p.crashed, p.soon, p.urgent = time.Time{}, time.Time{}, time.Time{}, false, false
 }
 
 // saved says that what was taken is saved, which is so many units.
 func (p *pace) saved(now time.Time, units int) {
+	lasts := p.spent >= burst && p.took.Before(p.refilled.Add(p.refill()))
 	p.units = units
 	for p.spent > 0 && !now.Before(p.refilled.Add(p.refill())) {
 		p.spent--
@@ -114,4 +124,5 @@ func (p *pace) saved(now time.Time, units int) {
 		p.refilled = now
 	}
 	p.spent++
+	p.lasts = lasts
 }

@@ -83,8 +83,15 @@ func TestPace(t *testing.T) {
 		{"crashes in a burst, then once a minute", every(s, 13, crash), []time.Duration{
 			300 * ms, 1300 * ms, 2300 * ms, 3300 * ms, 4300 * ms, 5300 * ms, 6300 * ms, 7300 * ms, 8300 * ms, 9300 * ms, 60300 * ms,
 		}},
-		{"a crash after the storm is due as ever", append(every(s, 13, crash), change{120 * s, crash}), []time.Duration{
-			300 * ms, 1300 * ms, 2300 * ms, 3300 * ms, 4300 * ms, 5300 * ms, 6300 * ms, 7300 * ms, 8300 * ms, 9300 * ms, 60300 * ms, 120300 * ms,
+		{"crashes all day, and then every five minutes", every(5*s, 400, crash), []time.Duration{
+			300 * ms, 5300 * ms, 10300 * ms, 15300 * ms, 20300 * ms, 25300 * ms, 30300 * ms, 35300 * ms, 40300 * ms, 45300 * ms,
+			60300 * ms, 360300 * ms, 660300 * ms, 960300 * ms, 1260300 * ms, 1560300 * ms, 1860300 * ms, 2160300 * ms,
+		}},
+		{"a crash after the storm is due as ever", append(every(s, 13, crash), change{61*s + lasting*refill, crash}), []time.Duration{
+			300 * ms, 1300 * ms, 2300 * ms, 3300 * ms, 4300 * ms, 5300 * ms, 6300 * ms, 7300 * ms, 8300 * ms, 9300 * ms, 60300 * ms, 361300 * ms,
+		}},
+		{"it waits where the storm may go on", append(every(s, 13, crash), change{120 * s, crash}), []time.Duration{
+			300 * ms, 1300 * ms, 2300 * ms, 3300 * ms, 4300 * ms, 5300 * ms, 6300 * ms, 7300 * ms, 8300 * ms, 9300 * ms, 60300 * ms, 360300 * ms,
 		}},
 		{"a burst is refilled one by one", append([]change{{0, atOnce}}, after(60*s, every(0, 11, atOnce))...), []time.Duration{
 			0, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 120 * s,
@@ -124,7 +131,7 @@ func TestPaceBounds(t *testing.T) {
 		p := &pace{quiet: quiet, deadline: quiet + time.Duration(r.IntN(90_000))*time.Millisecond}
 		changes := randomChanges(r)
 		saves := play(p, 12, changes, 1000*time.Hour, func(now time.Time) {
-			if first := p.first; !first.IsZero() && now.Sub(first) > max(p.deadline, refill) {
+			if first := p.first; !first.IsZero() && now.Sub(first) > max(p.deadline, refills*refill) {
 				t.Fatalf("seed %d: unsaved for %v", seed, now.Sub(first))
 			}
 		})
@@ -147,30 +154,35 @@ func TestPaceBounds(t *testing.T) {
 	}
 }
 
-// storm reports whether a burst of saves was made in the time that refills it.
+// storm reports whether a burst of saves was made in the time that refills it, and
+// another one in the time that refills one.
 func storm(saves []time.Duration, at time.Duration) bool {
-	n := 0
+	n, last := 0, time.Duration(0)
 	for _, s := range saves {
-		if s <= at && at-s < burst*refill {
-			n++
+		if s <= at && at-s < burst*refills*refill {
+			n, last = n+1, s
 		}
 	}
-	return n >= burst
+	return n >= burst && at-last < refills*refill
 }
 
-// The more a save writes, the fewer of them a storm has.
+// The more a save writes, and the longer a storm lasts, the fewer saves it has.
 func TestPaceUnits(t *testing.T) {
-	for _, tt := range []struct{ units, want int }{{0, 60}, {12, 60}, {16, 60}, {17, 30}, {160, 6}, {10_000, 6}} {
+	const minutes = time.Minute
+	for _, tt := range []struct {
+		units int
+		want  []time.Duration // after the burst
+	}{
+		{0, []time.Duration{1, 6, 11, 16, 21, 26, 31, 36}}, {16, []time.Duration{1, 6, 11, 16, 21, 26, 31, 36}},
+		{17, []time.Duration{2, 12, 22, 32}}, {160, []time.Duration{10, 20, 30}}, {10_000, []time.Duration{10, 20, 30}},
+	} {
 		p := &pace{quiet: time.Second, deadline: 10 * time.Second}
-		saves := play(p, tt.units, every(time.Second, 5*3600, crash), 5*time.Hour, func(time.Time) {})
-		hour := 0
-		for _, at := range saves {
-			if 3*time.Hour < at && at <= 4*time.Hour {
-				hour++
-			}
+		var got []time.Duration
+		for _, at := range play(p, tt.units, every(time.Second, 40*60, crash), 36*time.Minute, func(time.Time) {})[burst:] {
+			got = append(got, at.Round(minutes)/minutes)
 		}
-		if hour < tt.want || hour > tt.want+1 {
-			t.Errorf("%d units: %d saves in an hour, want %d", tt.units, hour, tt.want)
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%d units: minutes of saves (-want +got):\n%s", tt.units, diff)
 		}
 	}
 }
