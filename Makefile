@@ -60,8 +60,8 @@ check: ## what to run before a commit: format, vet, staticcheck, tidy, race test
 
 # The packages of Debian that the tests need.
 deps:
-	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap man mandoc zsh /usr/share/bash-completion/bash_completion /usr/include/systemd/sd-bus.h, \
-		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring man-db mandoc zsh bash-completion libsystemd-dev)
+	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap mkfs.ext4 losetup man mandoc zsh /usr/share/bash-completion/bash_completion /usr/include/systemd/sd-bus.h, \
+		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring e2fsprogs mount man-db mandoc zsh bash-completion libsystemd-dev)
 
 booted: ## run the tests that boot machines, on this machine's systemd
 	$(SUDO) $(BOOTED) ./test/...

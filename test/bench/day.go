@@ -25,8 +25,8 @@ type looping struct {
 // minutes, of which the first is counted once, since the first saves and lines are
 // not put off, and the others stand for the rest of the day.
 //
-// It is what goes to files, in whole pages. What a file system adds to that is not
-// known here.
+// It is what goes to files, in whole pages, on a disk of their own. What a file system
+// adds to that is not known here.
 func (b *bench) day(ctx context.Context) error {
 	units := map[string]string{}
 	var loops []*looping
@@ -40,6 +40,9 @@ func (b *bench) day(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
+	if err := s.ownDisk(ctx); err != nil {
+		return err
+	}
 	if err := s.prepareCrashes(); err != nil {
 		return err
 	}

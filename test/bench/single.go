@@ -36,6 +36,9 @@ func (b *bench) single(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
+	if err := s.ownDisk(ctx); err != nil {
+		return err
+	}
 	once := make([]string, b.plan.singles)
 	for i := range once {
 		once[i] = fmt.Sprintf("once@%d.service", i)
