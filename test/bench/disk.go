@@ -1,37 +1,78 @@
 package main
 
 import (
-	"context"
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"service-monitor/test/bench/proc"
 )
 
-// ownDisk puts a file system with a journal where contestants have their files, before
-// any is started.
+// makeDisk makes a file system with a journal, mounts it where a run has its files,
+// and tells the name of its device: a loop device of a sparse file. When the machine
+// ends the kernel unmounts it, and then detaches the device.
+//
+// All is made at once that mkfs would leave to the kernel to do later, so the device
+// is only written to because of what is in its files.
+const makeDisk = `set -e
+PATH=$PATH:/usr/sbin:/sbin
+leader=$1 inside=$2
+image=/proc/$leader/root$inside.img
+mkdir -p "/proc/$leader/root$inside"
+truncate --size=64M "$image"
+trap 'rm -f "$image"' EXIT # the device has it
+mkfs.ext4 -q -b 4096 -O has_journal -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 "$image"
+device=$(losetup --find --show "$image")
+trap 'losetup --detach "$device"; rm -f "$image"' EXIT # detached once it is unmounted
+nsenter --target="$leader" --mount -- sh -ec '
+	mknod "$1.disk" b "$2" "$3"
+	mount -t ext4 "$1.disk" "$1"' - "$inside" $(stat --format='0x%t 0x%T' "$device")
+basename "$device"
+`
+
+// ownDisk gives a run a disk of its own, so that what reaches the disk is because of
+// that run.
 //
 // What the kernel says that a process has written is what pages it was the first to make
 // dirty. Without a journal, as some hosts have ext4, those are also pages of inodes and
 // bitmaps, which belong to all that use that disk: the same save was then 1 to 11 pages.
-// With one the file system's own thread writes them, and a save is what its file has.
-func (s *site) ownDisk(ctx context.Context) error {
-	const script = `set -e
-PATH=$PATH:/usr/sbin:/sbin
-truncate --size=256M "$1"
-mkfs.ext4 -q -b 4096 -O has_journal "$1"
-device=$(losetup --find --show "$1")
-trap 'losetup --detach "$device"' EXIT # once it is unmounted, at the latest with the machine
-nsenter --target="$2" --mount -- sh -ec '
-	mknod /var/disk b "$1" "$2"
-	mkdir -p /var/bench
-	mount -t ext4 /var/disk /var/bench' - $(stat --format='0x%t 0x%T' "$device")
-`
-	image := filepath.Join(s.root, "var/disk.img")
-	out, err := exec.CommandContext(ctx, "sh", "-c", script, "-", image, strconv.Itoa(s.Leader())).CombinedOutput()
+// With one the file system's own thread writes them, and only the device tells of them.
+func (s *site) ownDisk(r *run) error {
+	cmd := exec.Command("sh", "-c", makeDisk, "-", strconv.Itoa(s.Leader()), r.inside)
+	// It takes a moment. Interrupted, it would leave a device attached.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	device, err := cmd.Output()
 	if err != nil {
-		return fmt.Errorf("cannot make a disk for the contestants: %w: %s", err, out)
+		return fmt.Errorf("cannot make a disk for %s: %w: %s", r.of.name, err, &said)
 	}
-	return os.Remove(image) // the device has it
+	r.device = string(bytes.TrimSpace(device))
+	return nil
+}
+
+// sync has what a run's disk is owed written to it.
+func (r *run) sync() error {
+	dir, err := os.Open(r.dir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := unix.Syncfs(int(dir.Fd())); err != nil {
+		return fmt.Errorf("cannot sync the disk of %s: %w", r.of.name, err)
+	}
+	return nil
+}
+
+// wrote is how many bytes have been written so far: pages of files, by the run itself,
+// and whatever its disk has got.
+func (r *run) wrote() (files, device int, err error) {
+	_, files = proc.Written(r.Pid)
+	device, err = proc.Reached(r.device)
+	return files, device, err
 }

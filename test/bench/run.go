@@ -44,6 +44,7 @@ type run struct {
 	of     contestant
 	inside string        // its directory, as the machine sees it
 	dir    string        // as we see it
+	device string        // of a disk of its own, if it has one: see ownDisk
 	ready  time.Duration // from its start
 	began  cost          // up to then
 }
@@ -69,14 +70,15 @@ type launchOptions struct {
 	countSyncs bool   // with strace(1)
 	trace      bool   // count what is written, too
 	bus        string // its address; empty is the machine's own
+	ownDisk    bool   // for its files
 }
 
 // launch starts a contestant with files of its own, and returns when it is ready.
 func (s *site) launch(c contestant, units []string, o launchOptions) (*run, error) {
 	r := &run{of: c}
 	if o.again != nil {
-		r.inside, r.dir = o.again.inside, o.again.dir
-	} else if err := s.prepare(r, units); err != nil {
+		r.inside, r.dir, r.device = o.again.inside, o.again.dir, o.again.device
+	} else if err := s.prepare(r, units, o.ownDisk); err != nil {
 		return nil, err
 	}
 	_ = os.Remove(r.file("notify"))
@@ -114,9 +116,14 @@ func (s *site) launch(c contestant, units []string, o launchOptions) (*run, erro
 const watchdog = "WATCHDOG_USEC=30000000"
 
 // prepare makes the directory of a run.
-func (s *site) prepare(r *run, units []string) error {
+func (s *site) prepare(r *run, units []string, ownDisk bool) error {
 	r.inside = fmt.Sprintf("/var/bench/%d-%s", s.runs.Add(1), r.of.name)
 	r.dir = filepath.Join(s.root, r.inside)
+	if ownDisk {
+		if err := s.ownDisk(r); err != nil {
+			return err
+		}
+	}
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return err
 	}

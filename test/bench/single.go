@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-
-	"service-monitor/test/bench/proc"
 )
 
 // Cases of one crash: of a service that stays down, and of one that systemd starts
@@ -26,7 +24,7 @@ type watching struct {
 }
 
 // A writing is what one contestant has written so far.
-type writing struct{ fsyncs, appends, disk int }
+type writing struct{ fsyncs, appends, files, device int }
 
 // single measures what one crash writes, until all is written that is owed of it. A
 // service that stays down crashes once, so there is one for each crash.
@@ -36,9 +34,6 @@ func (b *bench) single(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	if err := s.ownDisk(ctx); err != nil {
-		return err
-	}
 	once := make([]string, b.plan.singles)
 	for i := range once {
 		once[i] = fmt.Sprintf("once@%d.service", i)
@@ -67,7 +62,7 @@ func (b *bench) single(ctx context.Context) error {
 func (w *watching) launch(s *site, all []contestant, units []string) error {
 	for _, c := range all {
 		for _, runs := range []*[]*run{&w.plain, &w.traced} {
-			r, err := s.launch(c, units, launchOptions{trace: runs == &w.traced})
+			r, err := s.launch(c, units, launchOptions{trace: runs == &w.traced, ownDisk: true})
 			if err != nil {
 				return err
 			}
@@ -83,12 +78,25 @@ func (w *watching) stop() {
 	}
 }
 
-func (w *watching) written() (all []writing) {
+func (w *watching) written() (all []writing, err error) {
 	for i, r := range w.traced {
-		_, disk := proc.Written(w.plain[i].Pid)
-		all = append(all, writing{r.syncs(), r.appends(), disk})
+		files, device, err := w.plain[i].wrote()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, writing{r.syncs(), r.appends(), files, device})
 	}
-	return all
+	return all, nil
+}
+
+// settled is what they have written, with what the kernel has put off.
+func (w *watching) settled() ([]writing, error) {
+	for _, r := range w.plain {
+		if err := r.sync(); err != nil {
+			return nil, err
+		}
+	}
+	return w.written()
 }
 
 // crash kills a service for each case, and reports what was written by the time that
@@ -97,7 +105,11 @@ func (w *watching) written() (all []writing) {
 func (b *bench) crash(ctx context.Context, s *site, cases []*watching, units ...string) error {
 	var before, soon [][]writing
 	for _, w := range cases {
-		before = append(before, w.written())
+		all, err := w.settled()
+		if err != nil {
+			return err
+		}
+		before = append(before, all)
 	}
 	for _, unit := range units {
 		if _, err := s.Run(ctx, "systemctl", "kill", "--kill-who=main", "-s", "KILL", unit); err != nil {
@@ -108,18 +120,27 @@ func (b *bench) crash(ctx context.Context, s *site, cases []*watching, units ...
 		return err
 	}
 	for _, w := range cases {
-		soon = append(soon, w.written())
+		all, err := w.written()
+		if err != nil {
+			return err
+		}
+		soon = append(soon, all)
 	}
 	if err := sleep(ctx, b.plan.settle); err != nil {
 		return err
 	}
 	for i, w := range cases {
-		for j, after := range w.written() {
+		all, err := w.settled()
+		if err != nil {
+			return err
+		}
+		for j, after := range all {
 			report := b.reporter(loadSingle, w.name, w.plain[j].of)
 			report(fsyncs, float64(after.fsyncs-before[i][j].fsyncs))
 			report(appended, float64(soon[i][j].appends-before[i][j].appends))
 			report(summed, float64(after.appends-soon[i][j].appends))
-			report(diskOnce, float64(after.disk-before[i][j].disk)/1e3)
+			report(deviceOnce, float64(after.device-before[i][j].device)/1e3)
+			report(filesOnce, float64(after.files-before[i][j].files)/1e3)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -77,6 +78,28 @@ func Wakeups(pid int) (n int) {
 func Written(pid int) (calls, disk int) {
 	text, _ := os.ReadFile(path(pid, "io"))
 	return number(value(text, "wchar")), number(value(text, "write_bytes"))
+}
+
+// Reached is how many bytes have been written to a block device so far, by whomever:
+// those of inodes, directories and a journal, too.
+func Reached(device string) (int, error) {
+	text, err := os.ReadFile("/sys/class/block/" + device + "/stat")
+	if err != nil {
+		return 0, err
+	}
+	return reached(string(text))
+}
+
+// reached is for the text of Documentation/block/stat.rst, whose sectors are 512 bytes
+// whatever the device has.
+func reached(stat string) (int, error) {
+	const writeSectors = 7 - 1
+	fields := strings.Fields(stat)
+	if len(fields) <= writeSectors {
+		return 0, fmt.Errorf("cannot read the counters of a block device: %q", stat)
+	}
+	sectors, err := strconv.Atoi(fields[writeSectors])
+	return sectors * 512, err
 }
 
 // Children are the processes that a process has started.

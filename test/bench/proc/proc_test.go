@@ -65,6 +65,21 @@ func TestReadings(t *testing.T) {
 	}
 }
 
+func TestReached(t *testing.T) {
+	const stat = "     109        0     3368       12       31       25      464       77        0       48       89        0        0        0        0       24       40\n"
+	if n, err := reached(stat); n != 464*512 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	for _, stat := range []string{"", "1 2 3 4 5 6", "1 2 3 4 5 6 x"} {
+		if n, err := reached(stat); err == nil {
+			t.Errorf("%q: %d", stat, n)
+		}
+	}
+	if n, err := Reached("none"); err == nil {
+		t.Errorf("no device, and %d", n)
+	}
+}
+
 func TestStartFails(t *testing.T) {
 	if _, err := Start(0, []string{"/nonexistent"}, nil, filepath.Join(t.TempDir(), "out")); err == nil {
 		t.Error("it started")
