@@ -23,7 +23,7 @@ type looping struct {
 
 // day measures what is written because of a unit that crashes all day: for some
 // minutes, of which the first is counted once, since the first saves and lines are
-// not put off, and the others stand for the rest of the day.
+// not put off, or not by as much, and the others stand for the rest of the day.
 //
 // It is what reaches the device, since that is what wears: with inodes, directories and
 // the journal. What of it is in pages of files is told, too.
