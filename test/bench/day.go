@@ -111,7 +111,9 @@ func (b *bench) lastAllDay(ctx context.Context, s *site, loops []*looping) error
 		}
 		for i, r := range l.runs {
 			report := b.reporter(loadDay, fmt.Sprintf("RestartSec=%s, from its first %v and the %v after that", l.pause, b.plan.dayFirst, b.plan.dayRest), r.of)
-			report(diskPerDay, b.perDay(l.device[0][i], l.device[1][i], l.device[2][i]))
+			if r.device != "" {
+				report(diskPerDay, b.perDay(l.device[0][i], l.device[1][i], l.device[2][i]))
+			}
 			report(filesPerDay, b.perDay(l.files[0][i], l.files[1][i], l.files[2][i]))
 			if r.of.counts { // and so writes to the journal
 				report(journalPerDay, share*b.perDay(ofJournal[0], ofJournal[1], ofJournal[2]))

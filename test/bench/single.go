@@ -139,7 +139,9 @@ func (b *bench) crash(ctx context.Context, s *site, cases []*watching, units ...
 			report(fsyncs, float64(after.fsyncs-before[i][j].fsyncs))
 			report(appended, float64(soon[i][j].appends-before[i][j].appends))
 			report(summed, float64(after.appends-soon[i][j].appends))
-			report(deviceOnce, float64(after.device-before[i][j].device)/1e3)
+			if w.plain[j].device != "" {
+				report(deviceOnce, float64(after.device-before[i][j].device)/1e3)
+			}
 			report(filesOnce, float64(after.files-before[i][j].files)/1e3)
 		}
 	}
