@@ -64,7 +64,7 @@ func (b *bench) real(ctx context.Context) error {
 	for _, c := range b.realCases() {
 		for round := range b.plan.reals.all {
 			for _, who := range b.turns(loadReal, round, b.plan.reals) {
-				if err := b.play(ctx, c, who, false); err != nil {
+				if err := who.tolerate(b.play(ctx, c, who, false)); err != nil {
 					return err
 				}
 				if round > 0 || !who.counts {

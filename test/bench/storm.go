@@ -146,7 +146,7 @@ func (b *bench) storms(ctx context.Context) error {
 		of := fmt.Sprintf("%d signals of %d services", b.plan.signals, n)
 		for round := range b.plan.storms.all {
 			for _, c := range b.turns(loadStorm, round, b.plan.storms) {
-				if err := s.storm(ctx, c, n, b.plan.signals, b.reporter(loadStorm, of, c)); err != nil {
+				if err := c.tolerate(s.storm(ctx, c, n, b.plan.signals, b.reporter(loadStorm, of, c))); err != nil {
 					return err
 				}
 			}
