@@ -218,7 +218,7 @@ func (l *Link) properties(p wire.Prefix) ([]byte, error) {
 		return nil, err
 	}
 	picked := wire.Pick(body, p.Order, l.wanted)
-	l.past = len(picked)
+	l.past = len(picked) // it keeps no buffer in memory: see add
 	return picked, l.in.skip(p.Body)
 }
 
