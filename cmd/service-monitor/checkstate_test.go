@@ -91,11 +91,11 @@ func TestCheckState(t *testing.T) {
 		{"of both monitors", strings.TrimSuffix(counted, "\n}\n") + "," + imported[1:], config.ExitOK,
 			"s.json: 3 services, of which 2 balance and 1 cannot be checked: not seen by this monitor yet\n", ""},
 		{"one counter edited", edit(`"starts": 5`, `"starts": 6`), config.ExitDataErr,
-			"s.json: \"a.service\": starts 6 + running_when_first_seen 1 is not stops 3 + crashes 2 + 1 running now by life\n",
+			"s.json: \"a.service\": starts 6 + running_when_first_seen 1 is not stops 3 + crashes 2 + unknown 0 + 1 running now by life\n",
 			"s.json: 1 of 2 services cannot be right" + edited},
 		{"several faults", strings.Replace(edit(`"signal": 2`, `"signal": 3`), `"starts": 0`, `"starts": 1`, 1), config.ExitDataErr,
 			"s.json: \"a.service\": crash_causes add up to 3, more than crashes 2\n" +
-				"s.json: \"b.service\": starts 1 + running_when_first_seen 0 is not stops 0 + crashes 0 + 0 running now by life\n",
+				"s.json: \"b.service\": starts 1 + running_when_first_seen 0 is not stops 0 + crashes 0 + unknown 0 + 0 running now by life\n",
 			"s.json: 2 of 2 services cannot be right" + edited},
 		{"a name that would clear the screen", `{"\u001b[2J": {}}`, config.ExitDataErr,
 			"s.json: \"\\x1b[2J\": last_state is missing\n", "s.json: 1 of 1 services cannot be right" + edited},

@@ -364,11 +364,7 @@ func (t *telling) end(c Cause) {
 	t.tellStart()
 	t.life.Ended, t.life.Ran = true, true
 	t.base.Cause = c
-	if c.Crash() {
-		t.tell(Crashed)
-	} else {
-		t.tell(Stopped)
-	}
+	t.tell(c.kind())
 }
 
 // giveUp tells when a unit that was to be restarted has failed for good: the

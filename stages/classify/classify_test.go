@@ -108,13 +108,13 @@ func received(clock uint64, r history.Run) history.Run {
 func told(facts []Transition) []string {
 	var lines []string
 	for _, f := range facts {
-		line := [...]string{"seen", "moved", "started", "stopped", "crashed", "restarted", "gave up", "forgotten", "caught up"}[f.Kind]
+		line := [...]string{"seen", "moved", "started", "stopped", "crashed", "ended", "restarted", "gave up", "forgotten", "caught up"}[f.Kind]
 		switch f.Kind {
 		case Seen:
 			line += " " + f.To
 		case Moved:
 			line = fmt.Sprintf("%s -> %s/%s", f.From, f.To, f.SubState)
-		case Crashed, Stopped, GaveUp:
+		case Crashed, Stopped, UnknownEnd, GaveUp:
 			line += " " + f.Cause.Result
 		}
 		if f.AtLeast && f.Kind != Moved {
@@ -260,26 +260,26 @@ func TestStep(t *testing.T) {
 	}, {
 		name:    "another run after a gap",
 		updates: []decode.Update{at("active/running", 1, snapshot), at("active/running", 2, snapshot)},
-		want:    []string{"seen active", "stopped unknown at least", "started at least", "caught up at least"},
+		want:    []string{"seen active", "ended unknown at least", "started at least", "caught up at least"},
 	}, {
 		name:    "more runs in a gap, as NRestarts proves",
 		updates: []decode.Update{at("active/running", 1, snapshot), at("active/running", 5, snapshot, restarts(3))},
 		want: []string{
-			"seen active", "stopped unknown at least", "restarted at least and ended", "restarted at least and ended", "restarted at least",
+			"seen active", "ended unknown at least", "restarted at least and ended", "restarted at least and ended", "restarted at least",
 			"started at least", "caught up at least",
 		},
 	}, {
 		name:    "the last restart in a gap may have been cancelled",
 		updates: []decode.Update{at("active/running", 1, snapshot), at("inactive/dead", 2, snapshot, restarts(2))},
 		want: []string{
-			"seen active", "stopped unknown at least", "active -> inactive/dead", "restarted at least", "restarted at least",
+			"seen active", "ended unknown at least", "active -> inactive/dead", "restarted at least", "restarted at least",
 			"started at least", "stopped success at least", "caught up at least",
 		},
 	}, {
 		name:    "the last restart in a gap was refused",
 		updates: []decode.Update{at("active/running", 1, snapshot), at("failed/failed", 5, snapshot, failed, restarts(3))},
 		want: []string{
-			"seen active", "stopped unknown at least", "active -> failed/failed", "restarted at least and ended", "restarted at least", "restarted at least",
+			"seen active", "ended unknown at least", "active -> failed/failed", "restarted at least and ended", "restarted at least", "restarted at least",
 			"started at least", "crashed exit-code at least", "caught up at least",
 		},
 	}, {
@@ -312,7 +312,7 @@ func TestStep(t *testing.T) {
 	}, {
 		name:    "garbage-collected in a gap",
 		updates: []decode.Update{at("active/running", 1, snapshot), at("inactive/dead", 0, snapshot)},
-		want:    []string{"seen active", "stopped unknown at least", "active -> inactive/dead", "caught up at least"},
+		want:    []string{"seen active", "ended unknown at least", "active -> inactive/dead", "caught up at least"},
 	}, {
 		name: "NRestarts that is zeroed in between is not negative",
 		updates: []decode.Update{
@@ -366,7 +366,7 @@ func TestStep(t *testing.T) {
 			at("active/running", 4, snapshot, entered(40)),
 			past(4, received(10, run(1, "success", 0)), received(39, run(2, "success", 0)), received(41, run(5, "success", 0)), received(50, run(6, "", 0))),
 		},
-		want: []string{"seen active", "stopped unknown at least", "started", "stopped success", "started"},
+		want: []string{"seen active", "ended unknown at least", "started", "stopped success", "started"},
 	}, {
 		name: "recovered, and the known run had ended before",
 		updates: []decode.Update{
@@ -384,11 +384,11 @@ func TestStep(t *testing.T) {
 		updates: []decode.Update{
 			at("active/running", 2, snapshot), at("active/running", 9, restarts(1), recovered(run(9, "", 0))),
 		},
-		want: []string{"seen active", "stopped unknown at least", "started", "restarted at least", "caught up at least"},
+		want: []string{"seen active", "ended unknown at least", "started", "restarted at least", "caught up at least"},
 	}, {
 		name:    "the journal has nothing of the unit (LogLevelMax=)",
 		updates: []decode.Update{at("active/running", 2, snapshot), at("active/running", 9, restarts(1), recovered())},
-		want:    []string{"seen active", "stopped unknown at least", "restarted at least", "started at least", "caught up at least"},
+		want:    []string{"seen active", "ended unknown at least", "restarted at least", "started at least", "caught up at least"},
 	}, {
 		name: "how the run of the snapshot goes on is for the signals to tell",
 		updates: []decode.Update{
@@ -484,7 +484,7 @@ func TestStep(t *testing.T) {
 	}, {
 		name:    "a boot of which nothing is left",
 		updates: []decode.Update{at("active/running", 2, snapshot), cut(history.Unknown)},
-		want:    []string{"seen active", "stopped unknown at least"},
+		want:    []string{"seen active", "ended unknown at least"},
 	}, {
 		name:    "a unit that appeared in a gap",
 		updates: []decode.Update{past(1, run(1, "signal", 0)), at("inactive/dead", 1, recovered())},
@@ -589,7 +589,10 @@ func TestCause(t *testing.T) {
 }
 
 // tally is the truth of a model, or what was told.
-type tally struct{ starts, stops, crashes, restarts int }
+type tally struct{ starts, stops, crashes, unknown, restarts int }
+
+// ends is how many runs have ended, however they did.
+func (c *tally) ends() int { return c.stops + c.crashes + c.unknown }
 
 func (c *tally) add(facts []Transition) {
 	for _, f := range facts {
@@ -600,6 +603,8 @@ func (c *tally) add(facts []Transition) {
 			c.stops++
 		case Crashed:
 			c.crashes++
+		case UnknownEnd:
+			c.unknown++
 		case Restarted:
 			c.restarts++
 		}
@@ -728,7 +733,7 @@ func TestModel(t *testing.T) {
 			if life.Running() {
 				running = 1
 			}
-			if got.starts != got.stops+got.crashes+running {
+			if got.starts != got.ends()+running {
 				t.Fatalf("seed %d: %+v with %d running does not balance", seed, got, running)
 			}
 		}
@@ -777,9 +782,9 @@ func balance(t *testing.T, updates ...decode.Update) {
 			running = 1
 		}
 		if i == 0 {
-			before = got.stops + got.crashes + running - got.starts
+			before = got.ends() + running - got.starts
 		}
-		if got.starts+before != got.stops+got.crashes+running {
+		if got.starts+before != got.ends()+running {
 			t.Fatalf("%+v with %d running and %d before does not balance after %+v", got, running, before, updates[:i+1])
 		}
 	}

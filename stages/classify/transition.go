@@ -16,15 +16,16 @@ type Kind uint8
 
 // The kinds of Transition. One change of a unit may be several of them.
 const (
-	Seen      Kind = iota // the unit is observed for the first time
-	Moved                 // the active state or the sub state changed
-	Started               // a new invocation
-	Stopped               // an invocation ended well
-	Crashed               // an invocation ended otherwise
-	Restarted             // systemd scheduled an automatic restart (Restart=)
-	GaveUp                // systemd will not restart it again (StartLimitBurst=)
-	Forgotten             // the unit is no longer monitored
-	CaughtUp              // what was missed is told; the life has a new journal cursor
+	Seen       Kind = iota // the unit is observed for the first time
+	Moved                  // the active state or the sub state changed
+	Started                // a new invocation
+	Stopped                // an invocation ended well
+	Crashed                // an invocation ended otherwise
+	UnknownEnd             // an invocation ended, and nothing tells how
+	Restarted              // systemd scheduled an automatic restart (Restart=)
+	GaveUp                 // systemd will not restart it again (StartLimitBurst=)
+	Forgotten              // the unit is no longer monitored
+	CaughtUp               // what was missed is told; the life has a new journal cursor
 )
 
 // A Transition is one fact about one unit.
@@ -39,7 +40,7 @@ type Transition struct {
 	// From is empty for Seen.
 	From, To, SubState string
 	Invocation         decode.Invocation
-	Cause              Cause // of Stopped, Crashed and GaveUp
+	Cause              Cause // of Stopped, Crashed, UnknownEnd and GaveUp
 	// AtLeast is true when the fact is what properties prove of a time in which
 	// nobody watched; more may have happened.
 	AtLeast bool
@@ -47,7 +48,7 @@ type Transition struct {
 	// it happened.
 	Recovered bool
 	// Missed is, of Restarted, true if nothing else is known of the run that it began
-	// than that it is over.
+	// than that it is over: a start and an unknown end.
 	Missed bool
 	// Life is what is known of the unit after the fact. It is shared, and so it is
 	// never changed.
@@ -151,6 +152,18 @@ func (c Cause) Crash() bool {
 		return false
 	}
 	return true
+}
+
+// kind is what the end of a run is. An end that nobody saw is neither a stop nor a
+// crash, so that the numbers of both are lower bounds.
+func (c Cause) kind() Kind {
+	switch {
+	case c.Result == Unknown:
+		return UnknownEnd
+	case c.Crash():
+		return Crashed
+	}
+	return Stopped
 }
 
 // Results of systemd that are no crash, and our own.

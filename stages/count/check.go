@@ -12,8 +12,8 @@ const most = 1 << 53
 
 // Check returns what cannot be of a tally, nil if nothing: a line for each fault,
 // in the words of the state file. The law is that every run that is known of
-// began once, or was going on when the unit was first seen, and has ended once,
-// or is going on.
+// began once, or was going on when the unit was first seen, and has ended once (as
+// a stop, as a crash, or nobody knows how), or is going on.
 //
 // Counters that another monitor counted balance when the unit is first seen, by
 // Before, which may then be any number. Until then nothing is known of the runs,
@@ -43,7 +43,7 @@ func (f *faults) counters(t Tally) {
 	for _, c := range []struct {
 		key   string
 		count uint64
-	}{{"starts", t.Starts}, {"stops", t.Stops}, {"crashes", t.Crashes}, {"restarts", t.Restarts}} {
+	}{{"starts", t.Starts}, {"stops", t.Stops}, {"crashes", t.Crashes}, {"unknown", t.Unknown}, {"restarts", t.Restarts}} {
 		f.add(c.count > most, "%s %d is more than there can have been", c.key, c.count)
 	}
 }
@@ -72,9 +72,9 @@ func (f *faults) law(t Tally) {
 	if t.Life.Running() {
 		running = 1
 	}
-	f.add(int64(t.Starts)+t.Before != int64(t.Stops+t.Crashes)+running,
-		"starts %d + running_when_first_seen %d is not stops %d + crashes %d + %d running now by life",
-		t.Starts, t.Before, t.Stops, t.Crashes, running)
+	f.add(int64(t.Starts)+t.Before != int64(t.ends())+running,
+		"starts %d + running_when_first_seen %d is not stops %d + crashes %d + unknown %d + %d running now by life",
+		t.Starts, t.Before, t.Stops, t.Crashes, t.Unknown, running)
 }
 
 // life checks what is known of the unit's last run against itself and the rest.

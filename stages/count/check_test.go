@@ -39,6 +39,7 @@ func TestCheck(t *testing.T) {
 		{"ended", func(u *Tally) { u.Life.Ended = true; u.Stops++ }, nil},
 		{"announced", func(u *Tally) { u.Life.Untold = true; u.Stops++ }, nil},
 		{"given up", func(u *Tally) { u.Life.Ended, u.Life.GivenUp = true, true; u.Stops++ }, nil},
+		{"ended, and nobody knows how", func(u *Tally) { u.Life.Ended = true; u.Unknown++ }, nil},
 		{"unloaded", func(u *Tally) {
 			u.State, u.Told = "unloaded", true
 			u.Life = &classify.Life{ActiveState: "unloaded", SubState: "dead", Ended: true}
@@ -51,17 +52,19 @@ func TestCheck(t *testing.T) {
 		{"not seen since somebody removed its life", func(u *Tally) { u.Life = nil; u.Starts++ }, nil},
 
 		{"a start too many", func(u *Tally) { u.Starts++ }, []string{
-			"starts 4 + running_when_first_seen 1 is not stops 1 + crashes 2 + 1 running now by life"}},
+			"starts 4 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 1 running now by life"}},
 		{"a stop too many", func(u *Tally) { u.Stops++ }, []string{
-			"starts 3 + running_when_first_seen 1 is not stops 2 + crashes 2 + 1 running now by life"}},
+			"starts 3 + running_when_first_seen 1 is not stops 2 + crashes 2 + unknown 0 + 1 running now by life"}},
+		{"an unknown end too many", func(u *Tally) { u.Unknown++ }, []string{
+			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 1 + 1 running now by life"}},
 		{"a crash too many", func(u *Tally) { u.Crashes++ }, []string{
-			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 3 + 1 running now by life"}},
+			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 3 + unknown 0 + 1 running now by life"}},
 		{"first seen otherwise", func(u *Tally) { u.Before = -1 }, []string{
-			"starts 3 + running_when_first_seen -1 is not stops 1 + crashes 2 + 1 running now by life"}},
+			"starts 3 + running_when_first_seen -1 is not stops 1 + crashes 2 + unknown 0 + 1 running now by life"}},
 		{"an end that is not counted", func(u *Tally) { u.Life.Ended = true }, []string{
-			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + 0 running now by life"}},
+			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 0 running now by life"}},
 		{"a start that is counted before it is told", func(u *Tally) { u.Life.Untold = true }, []string{
-			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + 0 running now by life"}},
+			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 0 running now by life"}},
 
 		{"more starts than there can be", func(u *Tally) { u.Starts = most + 1; u.Before -= most - 2 }, []string{
 			"starts 9007199254740993 is more than there can have been"}},
@@ -69,6 +72,8 @@ func TestCheck(t *testing.T) {
 			"stops 9007199254740993 is more than there can have been"}},
 		{"more crashes than there can be", func(u *Tally) { u.Crashes = most + 1; u.Before += most - 1 }, []string{
 			"crashes 9007199254740993 is more than there can have been"}},
+		{"more unknown ends than there can be", func(u *Tally) { u.Unknown = most + 1; u.Before += most + 1 }, []string{
+			"unknown 9007199254740993 is more than there can have been"}},
 		{"more restarts than there can be", func(u *Tally) { u.Restarts = 1<<64 - 1 }, []string{
 			"restarts 18446744073709551615 is more than there can have been"}},
 		{"more causes than there can be", func(u *Tally) { u.Causes[0].Crashes = 1<<64 - 1 }, []string{
@@ -233,7 +238,7 @@ func (a *auditor) audit(is *Tally) error {
 		return fmt.Errorf("%q: %+v", faults, is)
 	case !a.imported && is.Before != 0 && is.Before != 1:
 		return fmt.Errorf("%d were running when first seen: %+v", is.Before, is)
-	case is.Starts < was.Starts || is.Stops < was.Stops || is.Crashes < was.Crashes || is.Restarts < was.Restarts:
+	case is.Starts < was.Starts || is.ends() < was.ends() || is.Stops < was.Stops || is.Crashes < was.Crashes || is.Unknown < was.Unknown || is.Restarts < was.Restarts:
 		return fmt.Errorf("%+v goes down to %+v", was, is)
 	}
 	return nil

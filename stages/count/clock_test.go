@@ -252,10 +252,10 @@ func TestMarks(t *testing.T) {
 		`4 b 0/2 crash at 3600000007 of "012"`,
 		`2 c 1/0`,
 		`4 c 1/1 crash at 0 of ""`,
-		`8 a 1/1 untrusted crash at 3600000004 of "012" untrusted`,
-		`8 b 0/2 untrusted crash at 3600000007 of "012" untrusted`,
+		`9 a 1/1 untrusted crash at 3600000004 of "012" untrusted`,
+		`9 b 0/2 untrusted crash at 3600000007 of "012" untrusted`,
 		`2 d 1/0`,
-		`8 c 1/1 crash at 0 of "" untrusted`,
+		`9 c 1/1 crash at 0 of "" untrusted`,
 		`4 d 1/1 crash at 3600000012 of "012"`,
 		`3 d untrusted 1/1 crash at 3600000012 of "012"`,
 	}

@@ -21,9 +21,10 @@ type Tally struct {
 	Unit    string
 	State   string    // active state, or "unloaded"
 	Changed time.Time // when the state was entered, as far as it was observed
-	// Of each invocation: starts, and stops or crashes. So always
-	// Starts + Before = Stops + Crashes + (1 if it is running).
-	Starts, Stops, Crashes uint64
+	// Each invocation starts once, and its end is a stop, a crash or, where nothing
+	// tells which, an unknown end. So always
+	// Starts + Before = Stops + Crashes + Unknown + (1 if it is running).
+	Starts, Stops, Crashes, Unknown uint64
 	// Restarts are those that systemd scheduled.
 	Restarts uint64
 	// Before balances what was not counted: 1 if it was running when first seen.
@@ -192,7 +193,7 @@ func step(tally Tally, t Event, boot string) Tally {
 	case classify.Seen:
 		tally.enter(t)
 		// An imported state file may hold counters that do not balance.
-		tally.Before = int64(tally.Stops+tally.Crashes) - int64(tally.Starts)
+		tally.Before = int64(tally.ends()) - int64(tally.Starts)
 		if t.Life.Running() {
 			tally.Before++
 		}
@@ -209,16 +210,21 @@ func step(tally Tally, t Event, boot string) Tally {
 		if t.Clock > 0 {
 			tally.LastCrash.Boot = boot
 		}
+	case classify.UnknownEnd:
+		tally.Unknown++
 	case classify.Restarted:
 		tally.Restarts++
 		if t.Missed {
 			tally.Starts++
-			tally.Stops++
+			tally.Unknown++
 		}
 	}
 	tally.Told = tally.State == unloaded
 	return tally
 }
+
+// ends is how many runs have ended, however they did.
+func (t *Tally) ends() uint64 { return t.Stops + t.Crashes + t.Unknown }
 
 // enter takes the new state in. A unit that is found in the state that an
 // imported file tells of has not changed.

@@ -120,6 +120,11 @@ func TestStep(t *testing.T) {
 			LastCrash: &Crash{Time: noon.Add(time.Minute), Cause: classify.Cause{Result: "exit-code", Code: 1, Status: 3}, Invocation: "01" + strings.Repeat("0", 30)},
 		},
 	}, {
+		name: "ended, and nothing tells how",
+		was:  Tally{State: "active", Changed: earlier, Starts: 1},
+		told: of(classify.UnknownEnd, "inactive", life(1, false)),
+		want: Tally{State: "active", Changed: earlier, Starts: 1, Unknown: 1},
+	}, {
 		name: "restarted",
 		was:  Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1},
 		told: of(classify.Restarted, "activating", life(1, false)),
@@ -128,7 +133,7 @@ func TestStep(t *testing.T) {
 		name: "restarted, and what it began is over",
 		was:  Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1},
 		told: missed(of(classify.Restarted, "activating", life(1, false))),
-		want: Tally{State: "activating", Changed: earlier, Starts: 2, Stops: 1, Crashes: 1, Restarts: 1},
+		want: Tally{State: "activating", Changed: earlier, Starts: 2, Unknown: 1, Crashes: 1, Restarts: 1},
 	}, {
 		name: "gave up",
 		was:  Tally{State: "failed", Changed: earlier, Starts: 1, Crashes: 1},
@@ -191,7 +196,7 @@ func (l *lived) live(facts int) {
 			l.running = true
 			l.nth++
 			l.tell(k)
-		case (k == classify.Stopped || k == classify.Crashed) && l.running:
+		case (k == classify.Stopped || k == classify.Crashed || k == classify.UnknownEnd) && l.running:
 			l.running = false
 			l.tell(k)
 		case k == classify.Moved || k == classify.Restarted || k == classify.GaveUp:
@@ -351,7 +356,7 @@ func TestRun(t *testing.T) {
 		if err := g.Run(stop); err != nil {
 			t.Fatal(err)
 		}
-		want := []string{"1 a.service 7 0", "2 a.service 8 0", "4 a.service 8 1", "7 a.service 8 1", "0 a.service 0 0"}
+		want := []string{"1 a.service 7 0", "2 a.service 8 0", "4 a.service 8 1", "8 a.service 8 1", "0 a.service 0 0"}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("events: kind, unit, starts, crashes (-want +got):\n%s", diff)
 		}

@@ -26,6 +26,7 @@ const (
 	idStopped   = "3769531c6aa04fb699667a9abdce1110"
 	idCrashed   = "a9c7ce28cc9d4a2baf64dd96586ff35a"
 	idCrashes   = "503ff7240f654eb2ab616c718121229e"
+	idUnknown   = "0d5c31d3c0f6475d97a3f83d9956edbe"
 	idRestarted = "ba07e2c86b2c41f3b6c8ad951451c43e"
 	idGaveUp    = "93b3fe8c9d8d4bb2be71eb123a39a961"
 	idForgotten = "f2b34856c07c41eb9ab4c0e6961c88d0"
@@ -130,10 +131,12 @@ func ids(e *count.Event) (ids [3]string) {
 		ids[0] = idStopped
 	case classify.Crashed:
 		ids[0], ids[1] = idCrashed, idCrashes
+	case classify.UnknownEnd:
+		ids[0] = idUnknown
 	case classify.Restarted:
 		ids[0] = idRestarted
 		if e.Missed {
-			ids[1], ids[2] = idStarted, idStopped
+			ids[1], ids[2] = idStarted, idUnknown
 		}
 	case classify.GaveUp:
 		ids[0] = idGaveUp
@@ -148,7 +151,7 @@ func level(e *count.Event, id string) logrus.Level {
 	switch {
 	case id == idCrashed, id == idGaveUp:
 		return logrus.ErrorLevel
-	case id == idSeen && e.To == unloaded:
+	case id == idUnknown, id == idSeen && e.To == unloaded:
 		return logrus.WarnLevel
 	case id == idMoved && e.From == e.To:
 		return logrus.DebugLevel
@@ -186,6 +189,9 @@ func appendWords(b []byte, e *count.Event, id string) []byte {
 		return appendProvenance(append(b, ')'), e)
 	case idCrashes:
 		return appendCounter(b, e, "crash", t.Crashes)
+	case idUnknown:
+		b = strconv.AppendUint(append(b, ":  Incrementing unknown-end counter -> "...), t.Unknown, 10)
+		return appendProvenance(append(b, " (nothing tells how the run ended)"...), e)
 	case idRestarted:
 		return appendCounter(b, e, "restart", t.Restarts)
 	case idGaveUp:
@@ -247,6 +253,7 @@ func appendFields(b []byte, e *count.Event) []byte {
 	b = appendNumber(b, "\nMONITOR_STARTS=", e.Tally.Starts)
 	b = appendNumber(b, "\nMONITOR_STOPS=", e.Tally.Stops)
 	b = appendNumber(b, "\nMONITOR_CRASHES=", e.Tally.Crashes)
+	b = appendNumber(b, "\nMONITOR_UNKNOWN=", e.Tally.Unknown)
 	b = appendNumber(b, "\nMONITOR_RESTARTS=", e.Tally.Restarts)
 	b = append(b, '\n')
 	if e.Cause.Result != "" {
@@ -293,6 +300,7 @@ var summed = []struct {
 	{classify.Started, "start", "starts"},
 	{classify.Stopped, "stop", "stops"},
 	{classify.Crashed, "crash", "crashes"},
+	{classify.UnknownEnd, "unknown end", "unknown ends"},
 	{classify.Restarted, "automatic restart", "automatic restarts"},
 	{classify.Moved, "state change", "state changes"},
 }

@@ -44,6 +44,11 @@ func counts(starts, stops, crashes, restarts uint64) func(*count.Event) {
 	}
 }
 
+// unknown goes behind counts.
+func unknown(ends uint64) func(*count.Event) {
+	return func(e *count.Event) { e.Tally.Unknown = ends }
+}
+
 func atLeast(e *count.Event) { e.AtLeast = true }
 func missed(e *count.Event)  { e.Missed = true }
 
@@ -70,8 +75,8 @@ func TestLines(t *testing.T) {
 			at + "[INFO] wirepas-gateway.service:  Incrementing start counter -> 1\n"},
 		{"stop", event(classify.Stopped, "a.service", counts(4, 3, 0, 0)),
 			at + "[INFO] a.service:  Incrementing stop counter -> 3\n"},
-		{"stop that nobody saw", event(classify.Stopped, "a.service", counts(4, 3, 0, 0), atLeast),
-			at + "[INFO] a.service:  Incrementing stop counter -> 3 (at least: it was not watched)\n"},
+		{"end that nobody saw", event(classify.UnknownEnd, "a.service", counts(4, 3, 0, 0), unknown(2), atLeast),
+			at + "[WARNING] a.service:  Incrementing unknown-end counter -> 2 (nothing tells how the run ended) (at least: it was not watched)\n"},
 		{"crash by a signal", event(classify.Crashed, "mosquitto.service", cause("signal", 2, 9), counts(1, 0, 1, 0)),
 			at + "[ERROR] mosquitto.service: **CRASH** (ExitCode: none, Signal: 9 (SIGKILL), Result: signal)\n" +
 				at + "[INFO] mosquitto.service:  Incrementing crash counter -> 1\n"},
@@ -83,10 +88,10 @@ func TestLines(t *testing.T) {
 				at + "[INFO] a.service:  Incrementing crash counter -> 1\n"},
 		{"restart", event(classify.Restarted, "a.service", counts(1, 0, 1, 12)),
 			at + "[INFO] a.service:  Incrementing restart counter -> 12\n"},
-		{"restart that is all that is known of a run", event(classify.Restarted, "a.service", counts(2, 1, 1, 12), atLeast, missed),
+		{"restart that is all that is known of a run", event(classify.Restarted, "a.service", counts(2, 0, 1, 12), unknown(1), atLeast, missed),
 			at + "[INFO] a.service:  Incrementing restart counter -> 12 (at least: it was not watched)\n" +
 				at + "[INFO] a.service:  Incrementing start counter -> 2 (at least: it was not watched)\n" +
-				at + "[INFO] a.service:  Incrementing stop counter -> 1 (at least: it was not watched)\n"},
+				at + "[WARNING] a.service:  Incrementing unknown-end counter -> 1 (nothing tells how the run ended) (at least: it was not watched)\n"},
 		{"gave up", event(classify.GaveUp, "a.service"),
 			at + "[ERROR] a.service:  start limit hit: systemd gave up restarting it (systemctl reset-failed, then start it by hand)\n"},
 		{"seen", event(classify.Seen, "a.service", states("", "active", "running")),
@@ -188,7 +193,7 @@ func TestFields(t *testing.T) {
 			`MESSAGE=a\x2db.service: **CRASH** (ExitCode: none, Signal: 11 (SIGSEGV), Result: core-dump)`, "PRIORITY=3",
 			"MESSAGE_ID=a9c7ce28cc9d4a2baf64dd96586ff35a", `MONITOR_UNIT=a\x2db.service`, "MONITOR_FROM=active", "MONITOR_TO=failed",
 			"MONITOR_SUB_STATE=failed", "MONITOR_INVOCATION_ID=ab" + strings.Repeat("0", 30), "MONITOR_STARTS=5", "MONITOR_STOPS=1",
-			"MONITOR_CRASHES=3", "MONITOR_RESTARTS=2", "MONITOR_RESULT=core-dump", "MONITOR_EXIT_CODE=none", "MONITOR_SIGNAL=11 (SIGSEGV)",
+			"MONITOR_CRASHES=3", "MONITOR_UNKNOWN=0", "MONITOR_RESTARTS=2", "MONITOR_RESULT=core-dump", "MONITOR_EXIT_CODE=none", "MONITOR_SIGNAL=11 (SIGSEGV)",
 		},
 	}, {
 		name:  "stop, by a clock that was wrong",
@@ -196,7 +201,7 @@ func TestFields(t *testing.T) {
 		want: []string{
 			"MESSAGE=a.service:  Incrementing stop counter -> 1 (recovered from the journal) (clock not trusted)", "PRIORITY=6",
 			"MESSAGE_ID=3769531c6aa04fb699667a9abdce1110", "MONITOR_UNIT=a.service", "MONITOR_FROM=", "MONITOR_TO=", "MONITOR_SUB_STATE=",
-			"MONITOR_INVOCATION_ID=", "MONITOR_STARTS=1", "MONITOR_STOPS=1", "MONITOR_CRASHES=0", "MONITOR_RESTARTS=0",
+			"MONITOR_INVOCATION_ID=", "MONITOR_STARTS=1", "MONITOR_STOPS=1", "MONITOR_CRASHES=0", "MONITOR_UNKNOWN=0", "MONITOR_RESTARTS=0",
 			"MONITOR_RECOVERED=1", "MONITOR_TIME=42", "MONITOR_CLOCK=untrusted",
 		},
 	}, {
@@ -205,7 +210,7 @@ func TestFields(t *testing.T) {
 		want: []string{
 			"MESSAGE=a.service:  not loaded: systemd has no such unit (yet); watched all the same", "PRIORITY=4",
 			"MESSAGE_ID=0aa918fea24b430f802d308296670d0b", "MONITOR_UNIT=a.service", "MONITOR_FROM=", "MONITOR_TO=unloaded",
-			"MONITOR_SUB_STATE=dead", "MONITOR_INVOCATION_ID=", "MONITOR_STARTS=0", "MONITOR_STOPS=0", "MONITOR_CRASHES=0", "MONITOR_RESTARTS=0",
+			"MONITOR_SUB_STATE=dead", "MONITOR_INVOCATION_ID=", "MONITOR_STARTS=0", "MONITOR_STOPS=0", "MONITOR_CRASHES=0", "MONITOR_UNKNOWN=0", "MONITOR_RESTARTS=0",
 		},
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -262,14 +267,15 @@ func BenchmarkLines(b *testing.B) {
 // People filter by these: they never change.
 func TestMessageIDs(t *testing.T) {
 	want := map[classify.Kind][]string{
-		classify.Seen:      {"0aa918fea24b430f802d308296670d0b"},
-		classify.Moved:     {"2386ae31e1ea49ba8783ae172779299a"},
-		classify.Started:   {"1b35bf6905d74330ac38053d362e99b5"},
-		classify.Stopped:   {"3769531c6aa04fb699667a9abdce1110"},
-		classify.Crashed:   {"a9c7ce28cc9d4a2baf64dd96586ff35a", "503ff7240f654eb2ab616c718121229e"},
-		classify.Restarted: {"ba07e2c86b2c41f3b6c8ad951451c43e"},
-		classify.GaveUp:    {"93b3fe8c9d8d4bb2be71eb123a39a961"},
-		classify.Forgotten: {"f2b34856c07c41eb9ab4c0e6961c88d0"},
+		classify.Seen:       {"0aa918fea24b430f802d308296670d0b"},
+		classify.Moved:      {"2386ae31e1ea49ba8783ae172779299a"},
+		classify.Started:    {"1b35bf6905d74330ac38053d362e99b5"},
+		classify.Stopped:    {"3769531c6aa04fb699667a9abdce1110"},
+		classify.UnknownEnd: {"0d5c31d3c0f6475d97a3f83d9956edbe"},
+		classify.Crashed:    {"a9c7ce28cc9d4a2baf64dd96586ff35a", "503ff7240f654eb2ab616c718121229e"},
+		classify.Restarted:  {"ba07e2c86b2c41f3b6c8ad951451c43e"},
+		classify.GaveUp:     {"93b3fe8c9d8d4bb2be71eb123a39a961"},
+		classify.Forgotten:  {"f2b34856c07c41eb9ab4c0e6961c88d0"},
 	}
 	got := make(map[classify.Kind][]string)
 	for k := classify.Seen; k <= classify.Forgotten; k++ {

@@ -183,7 +183,7 @@ func TestRunWritesEverywhere(t *testing.T) {
 		return map[string]string{
 			"MESSAGE": message, "PRIORITY": priority, "MESSAGE_ID": id, "SYSLOG_IDENTIFIER": "service-monitor",
 			"MONITOR_UNIT": "a.service", "MONITOR_FROM": "", "MONITOR_TO": "", "MONITOR_SUB_STATE": "", "MONITOR_INVOCATION_ID": "",
-			"MONITOR_STARTS": "1", "MONITOR_STOPS": "0", "MONITOR_CRASHES": "1", "MONITOR_RESTARTS": "0",
+			"MONITOR_STARTS": "1", "MONITOR_STOPS": "0", "MONITOR_CRASHES": "1", "MONITOR_UNKNOWN": "0", "MONITOR_RESTARTS": "0",
 			"MONITOR_RESULT": "exit-code", "MONITOR_EXIT_CODE": "3", "MONITOR_SIGNAL": "none",
 		}
 	}

@@ -151,6 +151,7 @@ func TestSaveFormat(t *testing.T) {
     "stops": 0,
     "crashes": 0,
     "logged_unloaded": true,
+    "unknown": 0,
     "restarts": 0,
     "running_when_first_seen": 0
   },
@@ -161,6 +162,7 @@ func TestSaveFormat(t *testing.T) {
     "stops": 4,
     "crashes": 0,
     "logged_unloaded": false,
+    "unknown": 0,
     "restarts": 0,
     "running_when_first_seen": 0
   }

@@ -29,6 +29,7 @@ type record struct {
 	Crashes        uint64            `json:"crashes"`
 	LoggedUnloaded bool              `json:"logged_unloaded"`
 	Untrusted      bool              `json:"last_change_untrusted,omitempty"` // the time is certainly wrong
+	Unknown        uint64            `json:"unknown"`
 	Restarts       uint64            `json:"restarts"`
 	Before         int64             `json:"running_when_first_seen"`
 	CrashCauses    map[string]uint64 `json:"crash_causes,omitempty"`
@@ -149,7 +150,7 @@ func unmarshal(b []byte, object any) error {
 func (r *record) tally(unit string) *count.Tally {
 	t := &count.Tally{
 		Unit: unit, State: r.LastState, ChangedUntrusted: r.Untrusted, Told: r.LoggedUnloaded,
-		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Restarts: r.Restarts, Before: r.Before, AtLeast: r.AtLeast,
+		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Unknown: r.Unknown, Restarts: r.Restarts, Before: r.Before, AtLeast: r.AtLeast,
 		Life: r.Life,
 	}
 	if r.LastChangeTime != nil {
@@ -171,7 +172,7 @@ func (r *record) tally(unit string) *count.Tally {
 func newRecord(t *count.Tally) record {
 	r := record{
 		LastState: t.State, LastChangeTime: new(string), Untrusted: t.ChangedUntrusted, LoggedUnloaded: t.Told,
-		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Restarts: t.Restarts, Before: t.Before, AtLeast: t.AtLeast,
+		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Unknown: t.Unknown, Restarts: t.Restarts, Before: t.Before, AtLeast: t.AtLeast,
 	}
 	if !t.Changed.IsZero() {
 		*r.LastChangeTime = t.Changed.Local().Format(timeFormat)

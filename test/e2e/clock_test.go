@@ -173,7 +173,7 @@ func TestClock(t *testing.T) {
 				t.Errorf("status (-want +got):\n-%s\n+%s", want, got)
 			}
 			state := d.stop()[unit]
-			if state.Stops != 5 || state.Crashes != 1 || state.Untrusted == tt.trusts {
+			if state.Stops != 4 || state.Unknown != 1 || state.Crashes != 1 || state.Untrusted == tt.trusts {
 				t.Errorf("state: %+v", state)
 			}
 			log, err := os.ReadFile(d.log)

@@ -71,6 +71,7 @@ type unitState struct {
 	Starts         int    `json:"starts"`
 	Stops          int    `json:"stops"`
 	Crashes        int    `json:"crashes"`
+	Unknown        int    `json:"unknown"`
 	Restarts       int    `json:"restarts"`
 	LoggedUnloaded bool   `json:"logged_unloaded"`
 	Before         int    `json:"running_when_first_seen"`
@@ -102,12 +103,15 @@ func parseState(t testing.TB, text []byte) map[string]unitState {
 	return state
 }
 
+// ends is how many runs have ended, however they did.
+func (s unitState) ends() int { return s.Stops + s.Crashes + s.Unknown }
+
 // tally puts the state of a unit in the words of the truth, of which it takes
 // what the daemon does not count apart: its restarts are those that systemd
 // scheduled.
 func (s unitState) tally(truth gateway.Tally) gateway.Tally {
 	truth.Starts, truth.Stops, truth.Crashes, truth.Scheduled = s.Starts, s.Stops, s.Crashes, s.Restarts
-	truth.Running = s.Starts+s.Before-s.Stops-s.Crashes == 1
+	truth.Running = s.Starts+s.Before-s.ends() == 1
 	truth.Last = gateway.Crash{}
 	if s.Crashes > 0 {
 		code := map[int]string{1: "exited", 2: "killed", 3: "dumped"}[s.LastCrash.Code]

@@ -65,7 +65,7 @@ func (b *bed) wantOnward(before, now map[string]unitState) {
 // daemon was there need not be counted.
 func (b *bed) wantProven(unit string, got unitState, truth gateway.Tally) {
 	b.t.Helper()
-	ends, truly := got.Stops+got.Crashes, truth.Stops+truth.Crashes
+	ends, truly := got.ends(), truth.Stops+truth.Crashes
 	if got.Crashes == 0 || got.Starts > truth.Starts || got.Crashes > truth.Crashes || ends > truly {
 		b.t.Errorf("%s (-journal +counted)\n- %+v\n+ %+v", unit, truth, got)
 	}

@@ -14,6 +14,9 @@ import (
 // idEnded is the MESSAGE_ID of a stop, see stages/logsink.
 const idEnded = "3769531c6aa04fb699667a9abdce1110"
 
+// idUnknownEnd is that of an end of which nothing tells how it came.
+const idUnknownEnd = "0d5c31d3c0f6475d97a3f83d9956edbe"
+
 // rebootLives are units that a shutdown ends, each in its way.
 var rebootLives = map[string]string{
 	"quick.service": stays,
