@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"service-monitor/stages/bus/history"
+	"service-monitor/stages/bus/catchup"
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/watch"
 	"service-monitor/stages/bus/wire"
@@ -30,11 +30,10 @@ var errForgotten = errors.New("systemd no longer announces what happens")
 type audit struct {
 	every time.Duration
 	timer *time.Timer
-	works chan struct{} // holds a token when the journal can be read again
 }
 
 func newAudit(every time.Duration) audit {
-	a := audit{every: every, timer: time.NewTimer(0), works: make(chan struct{}, 1)}
+	a := audit{every: every, timer: time.NewTimer(0)}
 	a.timer.Stop()
 	return a
 }
@@ -69,7 +68,7 @@ func (a *audit) stop() { a.timer.Stop() }
 // check audits. It ends when what the units announced is compared with the
 // journal, or at once where that can not be read or none has changed.
 func (s *Stage) check(ctx context.Context, p *port) error {
-	if s.link == nil || s.catchUp.phase != watching {
+	if s.link == nil || !s.state.Watches() {
 		return nil // it begins when what was missed is caught up with
 	}
 	s.audit.again()
@@ -87,46 +86,22 @@ func (s *Stage) check(ctx context.Context, p *port) error {
 			changed = append(changed, unit)
 		}
 	}
-	switch {
-	case s.cursor == "":
-		go s.audit.try(ctx)
-		return nil
-	case len(changed) == 0:
+	if len(changed) == 0 || s.state.Open() { // or that is tried anyway
 		return nil
 	}
 	return s.compare(ctx, p, changed)
 }
 
-// compare begins a gap in which nothing was missed, of units.
+// compare accounts for a gap in which nothing was missed, of units.
 func (s *Stage) compare(ctx context.Context, p *port, units []string) error {
-	if err := s.begin(ctx, p); err != nil {
+	if err := s.step(ctx, p, catchup.Compare); err != nil {
 		return err
 	}
-	s.catchUp.partial, s.catchUp.continuous = true, true
+	s.gap.partial, s.gap.continuous = true, true
 	for _, unit := range units {
 		s.await(unit)
 	}
 	return nil
-}
-
-// try tries whether the journal can be read, where it could not be.
-func (a *audit) try(ctx context.Context) {
-	reader := history.NewReader("", func(string) bool { return false }, func(history.Past) error { return nil })
-	if reader.Mark() != nil || reader.Read(ctx, func() error { return nil }) != nil {
-		return // it was reported when it was needed
-	}
-	select {
-	case a.works <- struct{}{}:
-	default:
-	}
-}
-
-// resume takes a place in the journal again, for the next gap.
-func (s *Stage) resume(ctx context.Context, p *port) error {
-	if s.link == nil || s.catchUp.phase != watching || s.cursor != "" {
-		return nil
-	}
-	return s.compare(ctx, p, s.watch.Load().Names())
 }
 
 // look asks when a unit has entered its state.

@@ -6,6 +6,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
+	"service-monitor/stages/bus/catchup"
 	"service-monitor/stages/bus/history"
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/watch"
@@ -62,7 +64,12 @@ type Stage struct {
 
 	before  map[string]Known // units that an earlier process monitored, until the first list is there
 	ending  bool             // the machine is going down
-	catchUp catchUp
+	state   catchup.State
+	gap     gap
+	reports chan report // of what works with the journal
+	outage  outage
+	silence silence
+	said    string // why the journal lacks something, as it was said last
 	audit   audit
 	doubts  chan struct{}            // holds a token while there is a Doubt
 	doubted *time.Timer              // armed while a gap is to begin because of one
@@ -91,11 +98,12 @@ type unit struct {
 func New(log logrus.FieldLogger, known map[string]Known, maxRetries int, auditEvery time.Duration) *Stage {
 	s := &Stage{
 		log: log, before: known, maxRetries: maxRetries, opened: make(chan opening, 1), retry: time.NewTimer(0),
-		units: make(map[string]*unit), catchUp: newCatchUp(), audit: newAudit(auditEvery),
+		units: make(map[string]*unit), reports: make(chan report), outage: outage{retry: time.NewTimer(0)}, audit: newAudit(auditEvery),
 		doubts: make(chan struct{}, 1), doubted: time.NewTimer(0), cursors: make(map[string]history.Place),
 	}
 	s.retry.Stop()
 	s.doubted.Stop()
+	s.outage.retry.Stop()
 	return s
 }
 
@@ -117,7 +125,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	defer cancel() // of what reads the journal
 	for {
 		var received <-chan struct{}
-		if s.link != nil && s.catchUp.phase != closing {
+		if s.link != nil && !s.state.Keeps() {
 			received = s.link.Ready()
 		}
 		var err error
@@ -138,16 +146,16 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			err = s.connected(ctx, p, o)
 		case <-s.retry.C:
 			s.connect()
-		case t := <-s.catchUp.told:
-			err = s.told(ctx, p, t)
+		case r := <-s.reports:
+			err = s.learn(ctx, p, r)
+		case <-s.outage.retry.C:
+			err = s.step(ctx, p, catchup.RetryDue)
 		case <-s.doubts:
 			s.doubted.Reset(time.Until(s.again))
 		case <-s.doubted.C:
 			err = s.resolve(ctx, p)
 		case <-s.audit.timer.C:
 			err = s.check(ctx, p)
-		case <-s.audit.works:
-			err = s.resume(ctx, p)
 		case q := <-p.Probes:
 			s.out = nil // with the room for a storm's, as the stream does
 			q.Answer(s.answer())
@@ -186,7 +194,15 @@ func (s *Stage) answer() pipeline.Answer {
 		return pipeline.Answer{Owing: true, Status: connectingText}
 	}
 	s.reportRefused(time.Now())
-	return pipeline.Answer{Owing: !s.synced() || s.catchUp.phase != watching}
+	return pipeline.Answer{Owing: !s.synced() || !s.state.Watches(), Status: s.openGap()}
+}
+
+// openGap says that the journal could not be read, and since when.
+func (s *Stage) openGap() string {
+	if s.outage.why == nil {
+		return ""
+	}
+	return fmt.Sprintf("gap open %s: %v", pipeline.Since(s.outage.since), s.outage.why)
 }
 
 // synced reports whether the state of every unit was handed on.
@@ -223,7 +239,7 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 	switch {
 	case first:
 		// While the connection is made, the mark is left.
-		if err := s.begin(ctx, p); err != nil {
+		if err := s.step(ctx, p, catchup.Missed); err != nil {
 			return err
 		}
 		s.connect()
@@ -237,11 +253,11 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 // comes behind that. What a gap still holds back is not counted and not saved,
 // so the next process reads it in the journal.
 func (s *Stage) finish(ctx context.Context, p *port) error {
-	if s.link == nil || s.catchUp.phase != watching {
+	if s.link == nil || !s.state.Watches() {
 		return nil
 	}
 	limit := time.After(pingLimit)
-	for err := s.ping(); err == nil && s.asking("Ping"); {
+	for err := s.ping(); err == nil && s.asking(pingCall); {
 		select {
 		case <-s.link.Ready():
 			if err := s.receive(ctx, p); err != nil || s.link == nil {
@@ -284,7 +300,7 @@ func (s *Stage) receive(ctx context.Context, p *port) error {
 		}
 	}
 	if len(dropped) > 0 {
-		if s.catchUp.phase != reading { // or the journal tells it anyway
+		if !s.state.Reads() { // or the journal tells it anyway
 			signals := 0
 			for _, n := range dropped {
 				signals += n
@@ -336,7 +352,7 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 	u := s.note(it.Unit)
 	if !u.asked && watch.Match(s.watch.Load().Globs, it.Unit) {
 		s.watch.Store(s.watch.Load().With(it.Unit))
-		if s.lists > 0 || s.catchUp.phase != watching {
+		if s.lists > 0 || !s.state.Watches() {
 			s.await(it.Unit)
 			return s.failed(p, s.askSnapshots())
 		}
@@ -344,10 +360,10 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 		// change, so nothing came before it.
 		u.asked, u.known, u.present = true, true, true
 	}
-	if !u.present && s.catchUp.phase == watching {
+	if !u.present && s.state.Watches() {
 		return nil
 	}
-	if u.present && s.catchUp.partial {
+	if u.present && s.gap.partial {
 		s.await(it.Unit) // it was not asked for, because nothing had happened to it
 	}
 	u.quiet = false
@@ -378,7 +394,7 @@ func (u *unit) unasked() { u.asked, u.present = false, false }
 // resolve begins a gap because of a doubt. Where there is one already, or no bus,
 // that resolves it.
 func (s *Stage) resolve(ctx context.Context, p *port) error {
-	if s.link == nil || s.catchUp.phase != watching {
+	if s.link == nil || !s.state.Watches() {
 		return nil
 	}
 	s.again = time.Now().Add(doubtGap)

@@ -190,12 +190,13 @@ func TestSubscribesBeforeItAsks(t *testing.T) {
 		"AddMatch type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.systemd1.Manager',member='Reloading',path='/org/freedesktop/systemd1'",
 		"AddMatch type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',path='" + path + "'",
 		"AddMatch type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',path='/org/freedesktop/systemd1/unit/shutdown_2etarget'",
-		"Subscribe", "GetAll " + path,
+		"Subscribe", "Get org.freedesktop.systemd1.Manager", "Get org.freedesktop.systemd1.Manager",
 	} {
 		if got := r.bus.Called(); got != want {
 			t.Errorf("called %s, want %s", got, want)
 		}
 	}
+	r.bus.Await("GetAll " + path)
 	r.want(`snapshot a-b@c\x2dd.service inactive`)
 	r.stop()
 }

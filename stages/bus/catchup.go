@@ -1,141 +1,126 @@
 package bus
 
 import (
-	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"service-monitor/stages/bus/catchup"
 	"service-monitor/stages/bus/history"
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/watch"
 )
 
-// phase is where the source is between a gap, a time in which nobody watched,
-// and watching.
-//
-// A mark is left in the journal, then the snapshots are asked for, and then the
-// journal is read, in one go: to start journalctl(1) takes longer than all else.
-// Everything up to the mark is told as it is read, however much it is. What
-// came into the journal behind it, until the snapshots were there, is put in order
-// with them: little, so it can be compared run by run with the changes that were
-// held back meanwhile.
-type phase uint8
-
-const (
-	marking  phase = iota // in the journal, what is told as it is read
-	asking                // for the snapshots
-	reading               // in the journal, up to the mark
-	closing               // reading on, up to behind the snapshots
-	settling              // awaiting the changes of all that was read
-	watching
-)
-
-// heldBytes bounds the changes that are held back until the journal is read.
-// More come only where units change faster than that can be done.
-const heldBytes = 4 << 20
-
-// catchUp accounts for a gap: before the process, while the bus was lost, while
-// signals did not fit.
-type catchUp struct {
-	phase  phase
-	reader *history.Reader // nil where the journal cannot be read
-	told   chan told
-	over   bool // the gap has begun anew while the journal was read: snapshots are to be asked for behind that
-
-	from       history.Place // where the reader began
-	place      history.Place // the mark before the snapshots
-	partial    bool          // an audit: only the units that have changed are asked for
-	held       []Signal
-	bytes      int
-	window     map[string]*recent // what was read behind the mark
-	restarts   map[string]uint32  // scheduled up to the mark
-	late       bool               // a snapshot came that is younger than what was read
-	spoken     map[string]bool    // units of which the journal told something
-	continuous bool               // no change was missed that was announced,
-	dropped    map[string]int     // but for those of these units
-}
-
-// told is what the goroutine that works with the journal hands on: a Past, that the
-// mark is left, that it was reached, or that the end is.
-type told struct {
+// A report is what a goroutine that works with the journal has to say: a Past, or
+// that something is done. An error says why it could not be.
+type report struct {
 	past history.Past
-	what milestone
-	err  error // with which it ends
+	done catchup.Input // Missed for a Past
+	err  error
 }
 
-type milestone uint8
+// outage is why the journal cannot be read, and since when.
+type outage struct {
+	since time.Time
+	why   error
+	retry *time.Timer // armed while the journal is left alone
+}
 
-const (
-	underWay milestone = iota
-	marked
-	reached
-	end
-)
-
-func newCatchUp() catchUp { return catchUp{told: make(chan told), phase: watching} }
-
-// begin begins a gap, or begins it anew.
-func (s *Stage) begin(ctx context.Context, p *port) error {
-	c := &s.catchUp
-	switch c.phase {
-	case marking:
-		c.forget() // the snapshots are not asked for yet
-		return nil
-	case reading:
-		c.forget()
-		c.over = true
-		return nil
-	case closing:
-		c.over = true
-		return nil
-	case watching:
-		c.reader, c.from = history.NewReader(s.cursor, s.wanted, s.tell(ctx)), s.cursor
-		c.spoken, c.restarts = make(map[string]bool), make(map[string]uint32)
-	}
-	// All that is in the journal is true, wherever the snapshots stand.
-	for unit, w := range c.window {
-		if err := s.past(ctx, p, history.Past{Unit: unit, Runs: w.runs, Tell: len(w.runs), Restarts: w.restarts}); err != nil {
+// step takes in what happened, and does what follows from it. What an action brings
+// about at once is taken in behind it.
+func (s *Stage) step(ctx context.Context, p *port, in catchup.Input) error {
+	next, actions := s.state.Step(in)
+	s.state = next
+	for _, action := range actions {
+		if err := s.do(ctx, p, action); err != nil {
 			return err
 		}
-	}
-	c.forget()
-	s.audit.stop()
-	c.phase = asking
-	if c.reader != nil {
-		c.phase = marking
-		s.mark(ctx)
 	}
 	return nil
 }
 
-// asks reports whether snapshots may be asked for.
-func (c *catchUp) asks() bool { return c.phase == asking || c.phase >= settling }
-
-// forget drops what was held back: newer snapshots will be asked for.
-func (c *catchUp) forget() {
-	c.held, c.bytes, c.window = nil, 0, make(map[string]*recent)
-	c.late, c.continuous, c.dropped = false, false, nil
-	c.partial = false
+func (s *Stage) do(ctx context.Context, p *port, action catchup.Action) error {
+	g := &s.gap
+	switch action {
+	case catchup.Begin:
+		s.begin(ctx)
+	case catchup.Abandon:
+		g.reader = nil
+	case catchup.LeaveMark:
+		reader := g.reader
+		go func() { s.report(ctx, catchup.Marked, catchup.MarkFailed, reader.Mark()) }()
+	case catchup.TellKept:
+		return s.tellKept(ctx, p)
+	case catchup.Drop:
+		g.drop()
+	case catchup.DropKept:
+		g.dropKept()
+	case catchup.GoBlind:
+		g.reader = nil
+	case catchup.AskAll:
+		s.queueAll()
+		fallthrough
+	case catchup.Ask:
+		return s.ifLinked(p, func() error { return errors.Join(s.askSilence(), s.askSnapshots()) })
+	case catchup.ReadJournal:
+		s.read(ctx)
+	case catchup.Ping:
+		return s.ifLinked(p, s.ping)
+	case catchup.HandOver:
+		return s.handOver(ctx, p)
+	case catchup.HandOpen:
+		return s.handOpen(ctx, p)
+	case catchup.TryLater:
+		s.outage.retry.Reset(s.state.Delay())
+	case catchup.Try:
+		go func() { s.report(ctx, catchup.TrySucceeded, catchup.TryFailed, history.Try(ctx)) }()
+	}
+	return nil
 }
 
-// startOver begins a gap while the connection stays, and asks for all units.
+// ifLinked does what needs the bus. Where it is lost, all is asked for when it is back.
+func (s *Stage) ifLinked(p *port, do func() error) error {
+	if s.link == nil {
+		return nil
+	}
+	return s.failed(p, do())
+}
+
+// begin begins to account for a gap.
+func (s *Stage) begin(ctx context.Context) {
+	s.audit.stop()
+	s.outage.retry.Stop()
+	s.gap = gap{
+		reader: history.NewReader(s.cursor, s.wanted, s.tell(ctx)), from: s.cursor, here: history.Here(),
+		restarts: make(map[string]uint32), spoken: make(map[string]bool),
+	}
+}
+
+// startOver accounts for a gap while the connection stays, and asks for all units.
 // Changes were dropped of some, or none where PID 1 has come back.
 func (s *Stage) startOver(ctx context.Context, p *port, dropped map[string]int) error {
-	watched := s.catchUp.phase == watching
+	watched := s.state.Watches()
+	s.queueAll()
+	if err := s.step(ctx, p, catchup.Missed); err != nil {
+		return err
+	}
+	s.gap.continuous, s.gap.dropped = watched, dropped
+	return nil
+}
+
+// queueAll has the snapshots of all units asked for, and no longer awaits those that
+// were.
+func (s *Stage) queueAll() {
 	for serial, r := range s.requests {
-		if r.member == "GetAll" || r.member == getProperty {
+		if r.unit != "" {
 			delete(s.requests, serial)
 		}
 	}
 	s.queue, s.asked = s.watch.Load().Names(), 0
-	if err := s.begin(ctx, p); err != nil {
-		return err
-	}
-	s.catchUp.continuous, s.catchUp.dropped = watched, dropped
-	return nil
 }
 
 // wanted reports whether the journal is to be read for a unit.
@@ -146,111 +131,121 @@ func (s *Stage) wanted(name string) bool {
 
 // tell hands on what a reader has read.
 func (s *Stage) tell(ctx context.Context) func(history.Past) error {
-	return func(past history.Past) error { return s.post(ctx, told{past: past}) }
+	return func(past history.Past) error { return s.post(ctx, report{past: past}) }
 }
 
-func (s *Stage) post(ctx context.Context, t told) error {
+func (s *Stage) post(ctx context.Context, r report) error {
 	select {
-	case s.catchUp.told <- t:
+	case s.reports <- r:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// mark leaves a mark in the journal, in a goroutine of its own because journald
-// may be busy.
-func (s *Stage) mark(ctx context.Context) {
-	reader := s.catchUp.reader
-	go func() { _ = s.post(ctx, told{what: marked, err: reader.Mark()}) }()
+func (s *Stage) report(ctx context.Context, done, failed catchup.Input, err error) {
+	if err != nil {
+		done = failed
+	}
+	_ = s.post(ctx, report{done: done, err: err})
 }
 
-// read reads the journal up to now, likewise because that may take long.
+// read reads the journal up to now, in a goroutine of its own because that may take
+// long.
 func (s *Stage) read(ctx context.Context) {
-	reader := s.catchUp.reader
+	reader := s.gap.reader
 	go func() {
-		err := reader.Read(ctx, func() error { return s.post(ctx, told{what: reached}) })
-		_ = s.post(ctx, told{what: end, err: err})
+		err := reader.Read(ctx, func() error { return s.post(ctx, report{done: catchup.Reached}) })
+		s.report(ctx, catchup.Read, catchup.ReadFailed, err)
 	}()
 }
 
-// told takes what the journal tells.
-func (s *Stage) told(ctx context.Context, p *port, t told) error {
-	c := &s.catchUp
-	if t.err != nil && !s.met {
-		c.phase, c.reader = watching, nil // nothing is lost yet: it is tried again when there is a bus
-		return nil
-	}
-	if t.err != nil {
-		s.log.WithField("error", t.err).Warn("cannot tell what happened while nobody watched; counts are at least right")
-		c.reader, s.cursor, c.place = nil, "", ""
-	}
-	switch {
-	case t.what == underWay && c.phase == closing && t.past.Cut == "":
-		unit := s.monitored(t.past.Unit)
-		if _, ok := s.watch.Load().Known(unit); !ok && s.appeared(unit) {
-			s.watch.Store(s.watch.Load().With(unit))
-			s.await(unit)
+// learn takes in what is reported of the journal.
+func (s *Stage) learn(ctx context.Context, p *port, r report) error {
+	switch r.done {
+	case catchup.Missed:
+		return s.heard(ctx, p, r.past)
+	case catchup.MarkFailed:
+		if !s.met {
+			r.done = catchup.TooEarly
 		}
-		c.collect(unit, t.past)
-		return nil
-	case t.what == underWay:
-		return s.past(ctx, p, t.past)
-	case t.what == reached:
-		c.phase = closing
-		return nil
-	case t.what == marked:
-		c.phase = asking
-		if s.link == nil {
-			return nil
+	case catchup.Read:
+		s.gap.mark = s.gap.reader.Marked()
+		if s.link == nil && s.state.Phase == catchup.Closing {
+			// Nobody can say that all was announced. The next snapshots can.
+			if err := s.step(ctx, p, catchup.Missed); err != nil {
+				return err
+			}
 		}
-		if err := s.askSnapshots(); err != nil {
-			return s.failed(p, err)
+	case catchup.TrySucceeded:
+		if s.link != nil && s.state.Watches() {
+			return s.compare(ctx, p, s.watch.Load().Names())
 		}
-		return s.advance(ctx, p)
+		return nil // a gap is accounted for as soon as there is a bus
 	}
-	if c.over || s.link == nil {
-		c.over, c.phase = false, asking
-		if err := s.begin(ctx, p); err != nil || s.link == nil {
-			return err
-		}
-		return s.failed(p, s.askSnapshots()) // where the journal cannot be read
+	if r.err != nil && r.done != catchup.TooEarly {
+		s.fails(r.err)
 	}
-	if c.reader != nil {
-		c.place = c.reader.Marked()
+	if err := s.step(ctx, p, r.done); err != nil {
+		return err
 	}
-	return s.settle(ctx, p)
+	return s.advance(ctx, p)
+}
+
+// fails notes why the journal cannot be read, and says so once.
+func (s *Stage) fails(why error) {
+	if s.outage.why == nil {
+		s.outage.since = time.Now()
+		s.log.WithField("error", why).Warn("cannot tell what happened while nobody watched; trying again until the journal can be read")
+	}
+	s.outage.why = why
 }
 
 // advance goes on when every snapshot is there.
 func (s *Stage) advance(ctx context.Context, p *port) error {
-	c := &s.catchUp
 	switch {
 	case !s.synced():
-	case c.phase == asking && c.reader != nil:
-		c.phase = reading
-		s.read(ctx)
-	case c.phase == asking:
-		return s.settle(ctx, p)
-	case c.phase == settling && c.late: // systemd was reloaded meanwhile
-		return s.startOver(ctx, p, nil)
-	case c.phase == settling:
-		return s.caughtUp(ctx, p)
+		return nil
+	case s.gap.late && (s.state.Phase == catchup.Settling || s.state.Phase == catchup.BlindSettling):
+		return s.step(ctx, p, catchup.Late) // systemd was reloaded meanwhile
 	}
-	return nil
+	return s.step(ctx, p, catchup.Synced)
 }
 
-// settle asks for a sign from PID 1: before it, it has sent the changes of all
+// ping asks PID 1 for a sign of life. Before it, PID 1 has sent the changes of all
 // that it had written into the journal.
-func (s *Stage) settle(ctx context.Context, p *port) error {
-	s.catchUp.phase = settling
-	return s.failed(p, s.ping())
+func (s *Stage) ping() error {
+	return s.ask(request{member: pingCall}, link.Systemd, link.ManagerPath, "org.freedesktop.DBus.Peer")
 }
 
 // monitored is the unit that is monitored by the name that PID 1 writes.
 func (s *Stage) monitored(name string) string {
 	unit, _ := s.watch.Load().Named(name)
 	return unit
+}
+
+// heard takes in what the journal tells. What lies before the mark is handed on.
+func (s *Stage) heard(ctx context.Context, p *port, past history.Past) error {
+	if !s.state.Keeps() || past.Cut != "" {
+		return s.past(ctx, p, past)
+	}
+	unit := s.monitored(past.Unit)
+	if _, ok := s.watch.Load().Known(unit); !ok && s.appeared(unit) {
+		s.watch.Store(s.watch.Load().With(unit))
+		s.await(unit)
+	}
+	s.gap.keep(unit, past)
+	return nil
+}
+
+// tellKept hands on what was kept of the journal.
+func (s *Stage) tellKept(ctx context.Context, p *port) error {
+	for unit, w := range s.gap.kept {
+		if err := s.past(ctx, p, history.Past{Unit: unit, Runs: w.runs, Tell: len(w.runs), Restarts: w.restarts}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // past sends on what the journal tells of units that are known, or that a glob
@@ -264,24 +259,15 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 		past.At = time.Now()
 	}
 	if past.Cut == "" {
-		s.catchUp.restarts[units[0]] = past.Restarts
+		s.gap.restarts[units[0]] = past.Restarts
 	}
 	for _, unit := range units {
-		if unit == "" || !s.of(unit).known && (past.Cut != "" || !s.appeared(unit)) {
+		if !s.concerns(unit, past) {
 			continue
 		}
-		if own := s.cursors[unit]; own != "" && past.Place != "" && past.Place.Boot() != own.Boot() && past.Place.Before(own) {
-			continue // of a boot before the one that is known of the unit
-		}
-		if w := s.watch.Load(); past.Cut == "" {
-			if _, ok := w.Known(unit); !ok { // a glob's, of which no change was handed on
-				s.watch.Store(w.With(unit))
-				s.await(unit)
-			}
-		}
-		s.note(unit).known, s.catchUp.spoken[unit] = true, true
+		s.note(unit).known, s.gap.spoken[unit] = true, true
 		signal := Signal{Kind: Past, Unit: unit, Time: past.At, Account: Account{
-			Runs: past.Runs, Tell: past.Tell, Cut: past.Cut, From: s.catchUp.from, Restarts: past.Restarts,
+			Runs: past.Runs, Tell: past.Tell, Cut: past.Cut, Boot: cmp.Or(past.Place.Boot(), s.gap.here.Boot()), Lossy: past.Lossy, From: s.gap.from, Restarts: past.Restarts,
 		}}
 		if err := s.send(ctx, p, signal); err != nil {
 			return err
@@ -290,76 +276,109 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 	return nil
 }
 
+// concerns reports whether a unit is to be told of a past.
+func (s *Stage) concerns(unit string, past history.Past) bool {
+	if unit == "" || !s.of(unit).known && (past.Cut != "" || !s.appeared(unit)) {
+		return false
+	}
+	if own := s.cursors[unit]; own != "" && past.Place != "" && past.Place.Boot() != own.Boot() && past.Place.Before(own) {
+		return false // of a boot before the one that is known of the unit
+	}
+	if w := s.watch.Load(); past.Cut == "" {
+		if _, ok := w.Known(unit); !ok { // a glob's, of which no change was handed on
+			s.watch.Store(w.With(unit))
+			s.await(unit)
+		}
+	}
+	return true
+}
+
 // appeared reports whether a unit that is not known was not there before: a glob
 // has named it since the last gap, and it would have been seen.
-func (s *Stage) appeared(unit string) bool { return s.ever && watch.Match(s.globs, unit) }
+func (s *Stage) appeared(unit string) bool { return watch.Match(s.globs, unit) }
 
 // emit sends a signal on, or holds it back.
 func (s *Stage) emit(ctx context.Context, p *port, signal Signal) error {
-	c := &s.catchUp
-	if c.phase == watching {
+	if s.state.Watches() {
 		return s.send(ctx, p, signal)
 	}
-	if signal.Kind == Changed { // snapshots are as many as there are units, and were asked for
-		signal.Body = bytes.Clone(signal.Body) // where it lies, much else may
-		c.bytes += len(signal.Body)
-	}
-	c.held = append(c.held, signal)
-	c.late = c.late || c.phase == settling && signal.Kind != Changed && (s.of(signal.Unit).known || s.appeared(signal.Unit))
-	if c.bytes <= heldBytes {
+	g := &s.gap
+	settling := s.state.Phase == catchup.Settling || s.state.Phase == catchup.BlindSettling
+	g.late = g.late || settling && signal.Kind != Changed && (s.of(signal.Unit).known || s.appeared(signal.Unit))
+	if g.hold(signal) {
 		return nil
 	}
-	if c.phase != reading { // or the journal tells it anyway
-		s.log.WithFields(logrus.Fields{"signals": len(c.held)}).Warn("fell behind; reading in the journal again")
+	if !s.state.Reads() { // or the journal tells it anyway
+		s.log.WithFields(logrus.Fields{"signals": len(g.held)}).Warn("fell behind; reading in the journal again")
 	}
 	return s.startOver(ctx, p, nil)
 }
 
-// caughtUp hands on what was held back: of each unit what the journal has told
-// behind the mark, the snapshot, and the changes after it. The changes before
-// it are in the journal or, where that has nothing of the unit, are all there is.
-func (s *Stage) caughtUp(ctx context.Context, p *port) error {
-	c := &s.catchUp
-	held := c.held
-	last := make(map[string]int)
-	for i, signal := range held {
-		if signal.Kind == Snapshot || signal.Kind == Missing {
-			last[signal.Unit] = i
-		}
+// handOver hands on what was held back, when the journal was read.
+func (s *Stage) handOver(ctx context.Context, p *port) error {
+	g := &s.gap
+	loss := s.loss()
+	if loss != "" && loss != s.said && g.from != "" {
+		s.log.WithField("why", loss).Warn("the journal lacks some of what happened while nobody watched; counts are at least right")
 	}
-	w, told := s.watch.Load(), c.reader != nil && (c.from != "" || c.partial) && !c.reader.Lossy()
+	s.said = loss
+	if s.outage.why != nil {
+		s.log.WithField("open_for", time.Since(s.outage.since).Round(time.Second)).Info("the journal was read; the gap is closed")
+		s.outage.why = nil
+	}
+	s.cursor = g.mark
+	return s.finishGap(ctx, p, (g.from != "" || g.partial) && loss == "")
+}
+
+// loss is why the journal lacks something of this gap, empty if it has all.
+func (s *Stage) loss() string {
+	g := &s.gap
+	return cmp.Or(g.reader.Loss(), s.silence.why(), g.lost())
+}
+
+// handOpen hands on what was held back. What happened before the snapshots nobody has
+// told yet.
+func (s *Stage) handOpen(ctx context.Context, p *port) error {
+	if s.cursor == "" {
+		s.cursor = s.gap.here
+	}
+	return s.finishGap(ctx, p, false)
+}
+
+// finishGap hands on, of each unit, what was kept of the journal, the snapshot, and the
+// changes after it. The changes before it are in the journal or, where that has
+// nothing of the unit, are all there is. told says whether the journal has told all.
+func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
+	g, w := &s.gap, s.watch.Load()
+	last := g.lastSnapshots()
 	var out []Signal
-	for i, signal := range held {
+	for i, signal := range g.held {
 		unit := signal.Unit
 		at, ok := last[unit]
 		_, monitored := w.Known(unit)
-		all := c.continuous && c.dropped[unit] == 0 && s.of(unit).known && !c.spoken[unit] // that happened
+		all := g.missedNothing(unit) && s.of(unit).known // that happened
 		switch {
 		case !monitored || !ok || i < at && (signal.Kind != Changed || !all):
 			continue
 		case i == at:
-			c.relate(&signal, held[i+1:])
-			signal.Cursor, signal.Told = c.place, all || told && !glimpse(signal).muted
+			g.relate(&signal, g.held[i+1:])
+			signal.Muted = glimpse(signal).muted
+			signal.Told = all || told && !signal.Muted
 			signal.New = !s.of(unit).known && s.appeared(unit)
+			s.place(&signal)
 		}
 		out = append(out, signal)
 	}
-	if c.reader != nil {
-		if c.reader.Lossy() {
-			s.log.Warn("the journal lacks some of what happened while nobody watched; counts are at least right")
-		}
-		s.cursor = c.place
-	}
-	if c.partial && told {
+	if g.partial && told {
 		for _, unit := range w.Names() {
-			if _, asked := last[unit]; !asked && s.of(unit).known && !c.spoken[unit] {
-				out = append(out, Signal{Kind: Unchanged, Unit: unit, Time: time.Now(), Account: Account{Cursor: c.place}})
+			if _, asked := last[unit]; !asked && s.of(unit).known && !g.spoken[unit] {
+				out = append(out, Signal{Kind: Unchanged, Unit: unit, Time: time.Now(), Account: Account{Cursor: g.mark}})
 			}
 		}
 	}
-	s.watchOver(out, c.partial)
-	c.forget()
-	c.phase, c.reader = watching, nil
+	s.watchOver(out, g.partial)
+	g.drop()
+	s.gap = gap{}
 	s.ever, s.retries = true, 0
 	s.globs = slices.Clone(w.Globs)
 	s.cursors = nil // a map that is cleared keeps its room
@@ -373,7 +392,15 @@ func (s *Stage) caughtUp(ctx context.Context, p *port) error {
 	return nil
 }
 
-// ping asks PID 1 for a sign of life.
-func (s *Stage) ping() error {
-	return s.ask(request{member: "Ping"}, link.Systemd, link.ManagerPath, "org.freedesktop.DBus.Peer")
+// place puts to a snapshot from where to read the journal after the next gap. Where the
+// journal could not be read, that is where it was to be read from now, and the
+// snapshot says so.
+func (s *Stage) place(snapshot *Signal) {
+	g := &s.gap
+	snapshot.Boot = g.here.Boot()
+	if g.reader != nil {
+		snapshot.Cursor = g.mark
+		return
+	}
+	snapshot.Unread, snapshot.Cursor, snapshot.Opened = true, g.here, s.outage.since.Round(0).UTC()
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"service-monitor/stages/bus/catchup"
 	"service-monitor/stages/bus/link"
 )
 
@@ -37,8 +38,8 @@ func (s *Stage) connected(ctx context.Context, p *port, o opening) error {
 	s.log.Info("connected to the system bus")
 	first := !s.met
 	s.met = true
-	if !first || s.catchUp.phase == watching { // or the gap began with the process
-		if err := s.begin(ctx, p); err != nil {
+	if !first || s.state.Watches() { // or the gap began with the process
+		if err := s.step(ctx, p, catchup.Missed); err != nil {
 			return err
 		}
 	}

@@ -15,8 +15,10 @@ import (
 	"service-monitor/stages/bus/wire"
 )
 
-// Methods of PID 1 that list the units that match a glob.
+// Methods of PID 1. Two of them list the units that match a glob.
 const (
+	getAll        = "GetAll"
+	pingCall      = "Ping"
 	listUnits     = "ListUnitsByPatterns"
 	listUnitFiles = "ListUnitFilesByPatterns"
 )
@@ -27,9 +29,10 @@ const window = 32
 
 // A request is what a reply is awaited for.
 type request struct {
-	member string
-	unit   string
-	again  bool // a second look
+	member   string
+	unit     string
+	property string // of Get, where it is one of PID 1 itself
+	again    bool   // a second look
 }
 
 // subscribe renews the match rules, and asks PID 1 for everything.
@@ -61,6 +64,9 @@ func (s *Stage) inquire() error {
 	w := s.watch.Load()
 	s.subscribed = false
 	if err := s.ask(request{member: "Subscribe"}, link.Systemd, link.ManagerPath, link.ManagerInterface); err != nil {
+		return err
+	}
+	if err := s.askSilence(); err != nil {
 		return err
 	}
 	for _, list := range []string{listUnits, listUnitFiles} {
@@ -104,12 +110,12 @@ func (s *Stage) ask(r request, destination, path, iface string, args ...any) err
 // askSnapshots asks for queued snapshots, a window at a time: PID 1 answers
 // them between other work, and the socket never fills.
 func (s *Stage) askSnapshots() error {
-	for s.catchUp.asks() && s.asked < window && len(s.queue) > 0 {
+	for s.state.Asks() && s.asked < window && len(s.queue) > 0 {
 		unit := s.queue[0]
 		s.queue = s.queue[1:]
 		// No interface means all of them: one reply, from one moment, with the
 		// Unit half and the Service half (this is what systemctl show asks).
-		if err := s.ask(request{member: "GetAll", unit: unit}, link.Systemd, watch.Escape(unit), link.Properties, ""); err != nil {
+		if err := s.ask(request{member: getAll, unit: unit}, link.Systemd, watch.Escape(unit), link.Properties, ""); err != nil {
 			return err
 		}
 		s.asked++
@@ -129,9 +135,13 @@ func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
 		return nil
 	}
 	switch r.member {
-	case "GetAll":
+	case getAll:
 		return s.snapshot(ctx, p, r.unit, it)
 	case getProperty:
+		if r.property != "" {
+			s.silence.learn(r.property, it)
+			return nil
+		}
 		return s.failed(p, s.looked(r, it))
 	case listUnits, listUnitFiles:
 		s.lists--
@@ -181,7 +191,7 @@ func (s *Stage) snapshot(ctx context.Context, p *port, unit string, it link.Item
 		s.log.WithFields(logrus.Fields{"unit": unit, "error": it.Err}).Warn("systemd does not show the unit")
 		out.Kind, out.Body = Missing, nil
 	}
-	if s.catchUp.phase == watching {
+	if s.state.Watches() {
 		if u.known && out.Kind == Snapshot {
 			out.Kind = Checked // every change of it was handed on
 		}

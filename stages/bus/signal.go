@@ -46,6 +46,16 @@ type Account struct {
 	Runs []history.Run
 	Tell int
 	Cut  string
+	// Boot is the boot that the runs of a Past were in, that a Cut ended, or in which a
+	// Snapshot was taken. Lossy, of a Past, is true if the journal lacks some of what
+	// happened before it.
+	Boot  string
+	Lossy bool
+	// Unread, of a Snapshot, is true if the journal could not be read: the gap before it
+	// stays open, and is told later. Opened is since when it could not. Muted is true
+	// if the journal lacks what PID 1 says of the unit (LogLevelMax=).
+	Unread, Muted bool
+	Opened        time.Time
 	// From is from where the journal was read, and Restarts how many restarts it
 	// has had scheduled since, up to the last run that is told or to the snapshot.
 	From     history.Place

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/bus/history"
@@ -42,7 +43,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		select {
 		case updates, ok := <-p.In:
 			if !ok {
-				return p.Send(ctx, s.untold()...)
+				return p.Send(ctx, s.untold(time.Now())...)
 			}
 			facts = facts[:0]
 			for _, update := range updates {
@@ -112,9 +113,9 @@ func (s *Stage) unclear(u decode.Update) bool {
 }
 
 // untold returns the starts that were announced and wait for their change.
-func (s *Stage) untold() (facts []Transition) {
+func (s *Stage) untold(now time.Time) (facts []Transition) {
 	for _, unit := range slices.Sorted(maps.Keys(s.units)) {
-		t := telling{life: s.life(unit), facts: facts, base: Transition{Unit: unit}}
+		t := telling{life: s.life(unit), facts: facts, base: Transition{Unit: unit, Time: now}}
 		t.tellStart()
 		facts = t.facts
 	}
@@ -130,6 +131,8 @@ type telling struct {
 	// recorded: the journal has told of every restart that there was. lost: it
 	// has not told how the last known run ended.
 	recorded, lost bool
+	// present is the life since an open gap, while something is told of that gap.
+	present *Life
 }
 
 // step compares what is known of a unit with its new state, and appends what
@@ -161,6 +164,12 @@ func step(facts []Transition, was Life, u decode.Update) (Life, []Transition) {
 	t.base.To, t.base.SubState = u.State(), u.SubState
 	if !was.Known() && t.see(u) {
 		return t.life, t.facts
+	}
+	if u.Kind == decode.Snapshot && u.Unread {
+		if t.unread(u) {
+			return t.life, t.facts
+		}
+		u.Kind, u.Cursor = decode.Changed, ""
 	}
 	announced := t.announced(u)
 	t.life.StateEntered = u.Entered
@@ -222,14 +231,12 @@ func (t *telling) see(u decode.Update) bool {
 		NRestarts:    u.NRestarts,
 		Entered:      u.Entered,
 		StateEntered: u.Entered,
-		Begun:        u.Entered,
+		Begun:        begun(u),
 		Cursor:       u.Cursor,
+		Opened:       u.Opened,
 		Since:        u.Since, // as if they were counted
 		Ran:          !down(&u.Properties),
 		Ended:        down(&u.Properties) || u.Invocation.IsZero(),
-	}
-	if u.Invocation.IsZero() {
-		t.life.Begun = u.Clock // if it ran before, that is not counted
 	}
 	t.tell(Seen)
 	return true
@@ -391,6 +398,9 @@ func (t *telling) tell(k Kind) {
 
 // told is what is known of the unit now, as it is told.
 func (t *telling) told() *Life {
+	if t.present != nil {
+		return t.present.with(t.life)
+	}
 	if n := len(t.facts); n > 0 && *t.facts[n-1].Life == t.life {
 		return t.facts[n-1].Life
 	}

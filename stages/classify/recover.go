@@ -2,6 +2,7 @@ package classify
 
 import (
 	"slices"
+	"time"
 
 	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
@@ -20,14 +21,25 @@ func (t *telling) past(u decode.Update) {
 	}
 	t.base.To, t.base.SubState, t.base.Recovered = l.ActiveState, l.SubState, true
 	if u.Cut == "" {
-		t.relate(u.Runs, u.Tell)
-		t.reconcile(u.Restarts)
+		if t.fill(u); len(l.open()) == 0 {
+			t.relate(u.Runs, u.Tell)
+			t.reconcile(u.Restarts)
+		}
 		return
 	}
+	if !t.cutGaps(u) {
+		t.cut(u)
+	}
+}
+
+// cut tells that a boot has ended, and with it what ran in it.
+func (t *telling) cut(u decode.Update) {
+	l, was := &t.life, t.base
 	t.base.AtLeast = u.Cut == Unknown
 	if l.Running() || l.Untold {
 		t.end(Cause{Result: u.Cut})
 	}
+	t.base = was
 	l.Entered, l.Begun, l.NRestarts, l.Unexplained = 0, 0, 0, 0 // in the next boot, all begin again
 }
 
@@ -36,13 +48,22 @@ func (t *telling) past(u decode.Update) {
 func (t *telling) gap(u decode.Update) {
 	l := &t.life
 	was := t.base
-	t.base.To, t.base.SubState, t.base.Recovered = l.ActiveState, l.SubState, true
+	t.base.To, t.base.SubState = l.ActiveState, l.SubState
+	for len(l.open()) > 0 {
+		t.close(u.Told, nil)
+	}
+	t.base.Recovered = true
 	runs, later := upTo(u)
 	t.relate(runs, len(runs))
 	t.reconcile(u.Restarts - min(u.Restarts, later))
-	l.Cursor, l.Since = u.Cursor, u.Since-min(u.Since, later)
+	l.Cursor, l.Since, l.Opened = u.Cursor, u.Since-min(u.Since, later), time.Time{}
 	t.base = was
+	t.prove(u)
+}
 
+// prove says what a snapshot proves of the gap before it, beyond what the journal has told.
+func (t *telling) prove(u decode.Update) {
+	l := &t.life
 	over := l.Ended || !down(&u.Properties) // or else its end should be in the journal
 	switch {
 	case !u.Invocation.IsZero():
@@ -187,10 +208,10 @@ func (t *telling) catchUp(u decode.Update) {
 	switch {
 	case u.Kind == decode.Snapshot:
 		t.life.Relived = false
-	case u.Cursor == "" || u.Cursor == t.life.Cursor:
+	case u.Cursor == "" || u.Cursor == t.life.Cursor || len(t.life.open()) > 0:
 		return
 	default:
-		t.life.Cursor, t.life.Since = u.Cursor, 0
+		t.life.Cursor, t.life.Since, t.life.Opened = u.Cursor, 0, time.Time{}
 	}
 	t.base.Cause = Cause{}
 	t.tell(CaughtUp)

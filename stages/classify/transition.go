@@ -88,8 +88,13 @@ type Life struct {
 	Relived     bool   `json:"relived,omitzero"`
 	Unexplained uint32 `json:"unexplained,omitzero"`
 	// Cursor is from where the journal is to be read after the next gap. All that
-	// is known of the unit is of the cursor's boot.
+	// is known of the unit is of the cursor's boot, but for what is in Gaps.
 	Cursor history.Place `json:"cursor,omitzero"`
+	// Opened is since when the journal cannot be read for a gap. Gaps are the times,
+	// the oldest first, in which something happened to the unit that nobody has told
+	// yet. What is above is what was seen since the last of them.
+	Opened time.Time `json:"gap_open_since,omitzero"`
+	Gaps   *[]Gap    `json:"gaps,omitempty"`
 }
 
 // Known reports whether the unit was ever observed.
@@ -99,7 +104,7 @@ func (l *Life) Known() bool { return l != nil && l.ActiveState != "" }
 func (l *Life) next(of decode.Invocation) Life {
 	return Life{
 		Name: l.Name, ActiveState: l.ActiveState, SubState: l.SubState, StateEntered: l.StateEntered, NRestarts: l.NRestarts,
-		Cursor: l.Cursor, Since: l.Since, Invocation: of, Untold: true,
+		Cursor: l.Cursor, Since: l.Since, Opened: l.Opened, Gaps: l.Gaps, Invocation: of, Untold: true,
 	}
 }
 

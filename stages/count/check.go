@@ -72,9 +72,13 @@ func (f *faults) law(t Tally) {
 	if t.Life.Running() {
 		running = 1
 	}
-	f.add(int64(t.Starts)+t.Before != int64(t.ends())+running,
-		"starts %d + running_when_first_seen %d is not stops %d + crashes %d + unknown %d + %d running now by life",
-		t.Starts, t.Before, t.Stops, t.Crashes, t.Unknown, running)
+	pending, open := t.Life.Pending(), ""
+	if pending != 0 {
+		open = fmt.Sprintf(" + %d still untold in open gaps", -pending)
+	}
+	f.add(int64(t.Starts)+t.Before != int64(t.ends())+running-pending,
+		"starts %d + running_when_first_seen %d is not stops %d + crashes %d + unknown %d + %d running now by life%s",
+		t.Starts, t.Before, t.Stops, t.Crashes, t.Unknown, running, open)
 }
 
 // life checks what is known of the unit's last run against itself and the rest.

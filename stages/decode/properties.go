@@ -43,19 +43,19 @@ func (i *Invocation) UnmarshalText(text []byte) error {
 // Those up to Entered are only in the Unit half of a change, the others only in its
 // Service half.
 type Properties struct {
-	Name        string // Id; like LoadState, known from snapshots alone
-	LoadState   string // its changes are not announced
-	ActiveState string
-	SubState    string
-	Invocation  Invocation
+	Name        string     `json:"name,omitempty"`       // Id; like LoadState, known from snapshots alone
+	LoadState   string     `json:"load_state,omitempty"` // its changes are not announced
+	ActiveState string     `json:"active_state"`
+	SubState    string     `json:"sub_state"`
+	Invocation  Invocation `json:"invocation,omitzero"`
 	// Entered is StateChangeTimestampMonotonic: when the state was entered, in µs
 	// since boot.
-	Entered uint64
+	Entered uint64 `json:"state_entered,omitzero"`
 
-	Result     string
-	NRestarts  uint32
-	MainCode   int32 // ExecMainCode: a CLD_ code of waitid(2), 0 while unknown
-	MainStatus int32 // ExecMainStatus: exit code or signal number
+	Result     string `json:"result,omitempty"`
+	NRestarts  uint32 `json:"n_restarts,omitzero"`
+	MainCode   int32  `json:"code,omitzero"`   // ExecMainCode: a CLD_ code of waitid(2), 0 while unknown
+	MainStatus int32  `json:"status,omitzero"` // ExecMainStatus: exit code or signal number
 }
 
 // unloaded is the state of a unit that systemd does not have. It is our word:

@@ -138,7 +138,7 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	}
 	// Latest may have replaced Seen itself by what came behind it.
 	saved := s.tally(unit)
-	first := e.Kind == classify.Seen || !saved.Life.Known() && e.Tally.Life.Known()
+	first := e.Kind == classify.Seen || !saved.Life.Known() && e.Tally.Life.Known() || opened(saved.Life) != opened(e.Tally.Life)
 	s.seen = s.seen || first
 	crashed, caughtUp := e.Tally.Crashes > saved.Crashes, e.Kind == classify.CaughtUp
 	switch {
@@ -150,6 +150,14 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 		s.pace.changed(now, normal)
 	}
 	s.put(unit, e.Tally)
+}
+
+// opened is since when a gap is open. People look for that in the file.
+func opened(l *classify.Life) time.Time {
+	if l == nil {
+		return time.Time{}
+	}
+	return l.Opened
 }
 
 // tally is what is known of a unit, zero where nothing is.

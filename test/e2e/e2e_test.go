@@ -77,7 +77,11 @@ type unitState struct {
 	Before         int    `json:"running_when_first_seen"`
 	AtLeast        bool   `json:"at_least"`
 	Untrusted      bool   `json:"last_change_untrusted"`
-	LastCrash      struct {
+	Life           struct {
+		Opened string            `json:"gap_open_since"`
+		Gaps   []json.RawMessage `json:"gaps"`
+	} `json:"life"`
+	LastCrash struct {
 		Result string `json:"result"`
 		Code   int    `json:"code"`
 		Status int    `json:"status"`

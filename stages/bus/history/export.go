@@ -14,7 +14,7 @@ import (
 
 // fields are the fields of a record that matter. The place, the times and the
 // boot are given without being asked for.
-const fields = "MESSAGE_ID,UNIT,INVOCATION_ID,UNIT_RESULT,COMMAND,N_RESTARTS,EXIT_CODE,EXIT_STATUS,JOB_ID,MONITOR_MARK,MESSAGE,_PID,_TRANSPORT,_SOURCE_REALTIME_TIMESTAMP"
+const fields = "MESSAGE_ID,UNIT,INVOCATION_ID,UNIT_RESULT,COMMAND,N_RESTARTS,EXIT_CODE,EXIT_STATUS,JOB_ID,MONITOR_MARK,MESSAGE,_PID,_NAMESPACE,_MACHINE_ID,_TRANSPORT,_SOURCE_REALTIME_TIMESTAMP"
 
 // maxField bounds a field that is kept. Those of PID 1 are short.
 const maxField = 4096
@@ -33,6 +33,8 @@ type record struct {
 	exit       exit
 	job        uint64
 	mark       string
+	namespace  string    // of the journal that has it
+	machine    string    // machine id of that journal
 	pid1       bool      // PID 1 wrote it, as journald knows
 	driver     bool      // journald itself did
 	at         time.Time // by the wall clock of who wrote it
@@ -87,6 +89,10 @@ func (r *record) set(key, value string) {
 		r.pid1 = value == "1"
 	case "_TRANSPORT":
 		r.driver = value == "driver"
+	case "_NAMESPACE":
+		r.namespace = value
+	case "_MACHINE_ID":
+		r.machine = value
 	case "MONITOR_MARK":
 		r.mark = value
 	}

@@ -3,6 +3,7 @@
 package history
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -25,6 +26,7 @@ type Run struct {
 	Refused    time.Time // when the start limit refused one; zero if it did not
 
 	stopping uint64 // the job that stops it
+	whole    bool   // the journal has its start: it was not read from its middle on
 }
 
 // How an invocation ended that no record tells the end of, because its boot
@@ -49,13 +51,25 @@ type Past struct {
 	Restarts uint32
 	// Place is that of the last record of which this is, empty where it does not matter.
 	Place Place
-	// Cut is how the boot ended that everything so far was of, at At.
+	// Cut is set for the end of a boot: how that boot ended, at At. Everything before it
+	// was of that boot.
 	Cut string
 	At  time.Time
+	// Lossy is true if the journal lacks some of what happened before.
+	Lossy bool
 }
 
 // A Place is a cursor of the journal (sd_journal_get_cursor(3)).
 type Place string
+
+// Here returns the present place by the clock. It names no entry, but journalctl(1) finds
+// the first one that is younger. It serves where no entry can be read.
+func Here() Place {
+	return Place(fmt.Sprintf("b=%s;m=%x;t=%x", Boot(), Clock(), time.Now().UnixMicro()))
+}
+
+// entry reports whether the place is that of an entry.
+func (p Place) entry() bool { return p.part('i') != "" }
 
 // Boot is the boot id, 32 hexadecimal digits.
 func (p Place) Boot() string { return p.part('b') }
@@ -72,7 +86,7 @@ func (p Place) Made() (wall time.Time, clock uint64) {
 // numbered. Only where a journal was begun anew is the wall clock, which may
 // have been wrong, all there is.
 func (p Place) Before(q Place) bool {
-	if p.part('s') == q.part('s') {
+	if p.entry() && p.part('s') == q.part('s') {
 		return less(p.part('i'), q.part('i'))
 	}
 	return less(p.part('t'), q.part('t'))

@@ -45,7 +45,8 @@ type ledger struct {
 	shutdown uint64 // the job of shutdown.target in this boot
 	units    map[string]*unit
 	restarts map[string]uint32 // scheduled so far, in all boots
-	lossy    bool              // PID 1 has written more than was recorded
+	loss     string            // why the journal lacks something, for people; empty if it has all
+	endless  map[string]bool   // units of which it has a run, the next one, and no end between
 }
 
 // unit is what is not told yet of a unit, and the last run that is.
@@ -55,6 +56,8 @@ type unit struct {
 	main exit // how the main process ended
 	of   Invocation
 	past bool // of an earlier boot, whose clock is over
+
+	endless bool // a run had no end when the next began
 }
 
 // add takes a record in.
@@ -67,7 +70,9 @@ func (l *ledger) add(r *record) error {
 	l.place = r.place
 	switch {
 	case r.driver && r.message == suppressed:
-		l.lossy = l.lossy || strings.HasSuffix(r.text, " init.scope")
+		if strings.HasSuffix(r.text, " init.scope") {
+			l.lose("journald left out what came too fast, see RateLimitBurst= in journald.conf(5)")
+		}
 	case !r.pid1: // a mark, which anybody may write with any other field
 	case r.unit == shutdownTarget && r.message == started:
 		l.shutdown = r.job
@@ -77,7 +82,12 @@ func (l *ledger) add(r *record) error {
 			u = &unit{past: r.boot != l.now}
 			l.units[r.unit] = u
 		}
-		u.add(r)
+		if u.add(r); u.endless {
+			if l.endless == nil {
+				l.endless = make(map[string]bool)
+			}
+			l.endless[r.unit] = true
+		}
 		if r.message == restartSet {
 			l.restarts[r.unit]++
 		}
@@ -86,6 +96,13 @@ func (l *ledger) add(r *record) error {
 		}
 	}
 	return nil
+}
+
+// lose notes why the journal lacks something. The first reason is the one that is told.
+func (l *ledger) lose(why string) {
+	if l.loss == "" {
+		l.loss = why
+	}
 }
 
 // enter goes on to the next boot. The one before has ended everything in it.
@@ -115,7 +132,7 @@ func (l *ledger) end(how string, at time.Time) error {
 	}
 	clear(l.units)
 	l.shutdown = 0
-	return l.tell(Past{Cut: how, At: at, Place: l.place})
+	return l.tell(Past{Cut: how, At: at, Place: l.place, Lossy: l.loss != ""})
 }
 
 // flushAll tells all that is not told yet.
@@ -134,7 +151,7 @@ func (l *ledger) flushAll() error {
 func (l *ledger) flush(name string, held int) error {
 	u := l.units[name]
 	tell := len(u.runs) - held
-	past := Past{Unit: name, Runs: slices.Clone(u.runs), Tell: tell, Restarts: l.restarts[name], Place: l.place}
+	past := Past{Unit: name, Runs: slices.Clone(u.runs), Tell: tell, Restarts: l.restarts[name], Place: l.place, Lossy: l.loss != ""}
 	for _, r := range u.runs[tell:] {
 		past.Restarts -= r.Scheduled
 	}
@@ -198,6 +215,10 @@ func (u *unit) run(r *record) *Run {
 			return &u.runs[i]
 		}
 	}
-	u.runs = append(u.runs, Run{Invocation: r.invocation, Begun: r.at, Clock: r.clock})
+	if n := len(u.runs); n > 0 && u.runs[n-1].whole && u.runs[n-1].Ended.IsZero() {
+		u.endless = true
+	}
+	whole := r.message == starting || r.message == started
+	u.runs = append(u.runs, Run{Invocation: r.invocation, Begun: r.at, Clock: r.clock, whole: whole})
 	return &u.runs[len(u.runs)-1]
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -30,8 +31,10 @@ const (
 	// journald may be a little behind: how long to wait for a mark, doubled each
 	// time, and after how long it is not waited for any more.
 	firstWait = 2 * time.Millisecond
-	lastWait  = 5 * time.Second
+	lastWait  = 2 * time.Second
 	sendLimit = time.Second
+	// suspect is after how long without the mark it is looked into why.
+	suspect = 250 * time.Millisecond
 )
 
 // ErrStalled is returned when journald does not write what it is sent.
@@ -61,6 +64,9 @@ func NewReader(from Place, wanted func(unit string) bool, tell func(Past) error)
 func (r *Reader) Mark() error {
 	r.since = time.Now()
 	mark, err := leaveMark()
+	if noJournal(err) {
+		return nil // Read says so
+	}
 	if err != nil {
 		return fmt.Errorf("cannot read the journal: %w", err)
 	}
@@ -71,10 +77,22 @@ func (r *Reader) Mark() error {
 // Marked is where the mark is that was read up to.
 func (r *Reader) Marked() Place { return r.marked }
 
-// Lossy reports whether the journal lacks some of what happened since the place
-// where the reader began: it was rotated away, or journald left it out
-// (journald.conf(5), RateLimitBurst=).
-func (r *Reader) Lossy() bool { return r.ledger.lossy }
+// Loss is why the journal lacks some of what happened since the place where the reader
+// began, for people. It is empty if the journal has all.
+func (r *Reader) Loss() string { return r.ledger.loss }
+
+// Endless are the units of which the journal has a run and the next one, but not how the
+// first ended: so records of PID 1 are missing.
+func (r *Reader) Endless() map[string]bool { return r.ledger.endless }
+
+// Try tries whether the journal can be read.
+func Try(ctx context.Context) error {
+	r := NewReader("", func(string) bool { return false }, func(Past) error { return nil })
+	if err := r.Mark(); err != nil {
+		return err
+	}
+	return r.Read(ctx, func() error { return nil })
+}
 
 // Read reads up to now. When it comes to the last Mark, and all before it is
 // told, it calls reached. It fails where there is no journal, or none that may be
@@ -87,8 +105,20 @@ func (r *Reader) Read(ctx context.Context, reached func() error) error {
 	return nil
 }
 
+// noJournal reports whether an error says that the machine has no journal at all: there
+// never will be anything to read.
+func noJournal(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound)
+}
+
 func (r *Reader) read(ctx context.Context, reached func() error) error {
 	end, err := leaveMark()
+	if err == nil {
+		_, err = exec.LookPath("journalctl")
+	}
+	if noJournal(err) {
+		return r.without(&awaited{marks: []string{r.mark}, reached: reached}, "this machine has no journal")
+	}
 	if err != nil {
 		return err
 	}
@@ -169,10 +199,16 @@ func (r *Reader) take(a *awaited, e *record) (more bool, err error) {
 
 // await reads from the place until the marks have come, as often as it takes.
 func (r *Reader) await(ctx context.Context, a *awaited, args ...string) error {
-	waited := time.Duration(0)
+	waited, suspected := time.Duration(0), false
 	for wait := firstWait; len(a.marks) > 0; wait *= 2 {
 		if err := r.scan(ctx, args, func(e *record) (bool, error) { return r.take(a, e) }); err != nil || len(a.marks) == 0 {
 			return err
+		}
+		if waited >= suspect && !suspected {
+			suspected = true
+			if why := hidden(ctx, a.marks[0]); why != "" {
+				return r.without(a, why)
+			}
 		}
 		if waited > lastWait {
 			return ErrStalled
@@ -183,6 +219,24 @@ func (r *Reader) await(ctx context.Context, a *awaited, args ...string) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+	return nil
+}
+
+// without ends the reading where no mark can come, for a reason. What is there was
+// read, but nobody knows whether it is all.
+func (r *Reader) without(a *awaited, why string) error {
+	r.ledger.lose(why)
+	if err := r.ledger.flushAll(); err != nil {
+		return err
+	}
+	first := a.marks[0] == r.mark
+	a.marks = nil
+	if r.marked = r.place; r.marked == "" {
+		r.marked = Here()
+	}
+	if first {
+		return a.reached()
 	}
 	return nil
 }
@@ -201,14 +255,21 @@ func (r *Reader) scan(ctx context.Context, args []string, take func(*record) (bo
 			if e.place == from {
 				return true, nil
 			}
-			r.ledger.lossy = true
+			if from.entry() {
+				r.ledger.lose(rotated)
+			}
 		}
 		return take(e)
 	})
 	// There is nothing behind a place that is gone if the clock was set back.
-	r.ledger.lossy = r.ledger.lossy || first
+	if first && from.entry() {
+		r.ledger.lose(rotated)
+	}
 	return err
 }
+
+// rotated is why the place is gone from which the journal was to be read.
+const rotated = "it no longer reaches back so far"
 
 // leaveMark writes an entry of our own into the journal and returns what names it.
 // journald takes entries in the order in which they were sent to its socket, so

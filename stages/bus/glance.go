@@ -1,0 +1,51 @@
+package bus
+
+import (
+	"service-monitor/stages/bus/history"
+	"service-monitor/stages/bus/wire"
+)
+
+// info is the level (syslog(3)) of what PID 1 writes of starts and stops.
+const info = 6
+
+// glance is the little that the source reads itself of the properties of a unit.
+type glance struct {
+	name       string // Id: its own name, of which the one that was asked for may be an alias
+	invocation history.Invocation
+	entered    uint64 // StateChangeTimestampMonotonic, 0 where it is not loaded
+	muted      bool   // by LogLevelMax=: the journal has not all of what PID 1 writes of it
+}
+
+func glimpse(s Signal) (g glance) {
+	r := wire.NewReader(s.Body, s.Order)
+	if s.Kind == Changed {
+		r.String() // the interface
+	}
+	for end := r.Array(8); r.More(end); {
+		r.Align(8)
+		key, sig := r.String(), r.Variant()
+		switch {
+		case string(key) == "Id" && string(sig) == "s":
+			g.name = string(r.String())
+		case string(key) == "InvocationID" && string(sig) == "ay":
+			copy(g.invocation[:], r.Bytes())
+		case string(key) == stateChange && string(sig) == "t":
+			g.entered = r.Uint64()
+		case string(key) == "LogLevelMax" && string(sig) == "i":
+			level := r.Int32() // -1 where there is no such limit
+			g.muted = level >= 0 && level < info
+		default:
+			r.Skip(sig)
+		}
+	}
+	return g
+}
+
+// oldest returns the earlier place of two. What lies between them is read again; no
+// run is counted twice.
+func oldest(a, b history.Place) history.Place {
+	if a == "" || b != "" && b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,124 @@
+package history
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// hidden looks into why a mark does not come: for people, and empty where nothing
+// keeps it away for good. journald may only be slow then.
+func hidden(ctx context.Context, mark string) string {
+	for _, look := range []func() string{
+		func() string { return elsewhere(ctx, mark) },
+		func() string { return unstored(os.DirFS("/")) },
+		ownLevel,
+	} {
+		if why := look(); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// elsewhere looks for the mark in the journals that are not read: of other namespaces
+// and of other machine ids.
+func elsewhere(ctx context.Context, mark string) (why string) {
+	args := []string{"--merge", "--namespace=*", "MESSAGE_ID=" + markID, "MONITOR_MARK=" + mark}
+	_ = journalctl(ctx, args, func(r *record) (bool, error) { // what it cannot find is not there
+		switch {
+		case r.namespace != "":
+			why = fmt.Sprintf("the monitor writes into the journal namespace %q: take LogNamespace= out of its unit", r.namespace)
+		default:
+			why = fmt.Sprintf("journald writes for the machine id %s, which is not the one in /etc/machine-id: restart systemd-journald", r.machine)
+		}
+		return false, nil
+	})
+	return why
+}
+
+// levels are those of MaxLevelStore= (journald.conf(5)), by name and by number.
+var levels = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
+
+// info is the level (syslog(3)) of our marks, and of most that PID 1 writes.
+const info = 6
+
+// unstored tells from the configuration of journald whether it stores what we read.
+func unstored(root fs.FS) string {
+	conf := journaldConf(root)
+	if strings.EqualFold(conf["Storage"], "none") {
+		return "journald stores nothing (Storage=none in journald.conf)"
+	}
+	level := conf["MaxLevelStore"]
+	n := slices.Index(levels, strings.ToLower(level))
+	if n < 0 {
+		n, _ = strconv.Atoi(level)
+		if level == "" {
+			n = info
+		}
+	}
+	if n < info {
+		return fmt.Sprintf("journald does not store what PID 1 writes of starts and stops (MaxLevelStore=%s in journald.conf)", level)
+	}
+	return ""
+}
+
+// confDirs are where journald looks for its configuration, the most important first.
+var confDirs = []string{"etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd"}
+
+// journaldConf returns what is in journald.conf and its drop-ins (systemd-system.conf(5),
+// "Configuration Directories and Precedence"): of each key the last value.
+func journaldConf(root fs.FS) map[string]string {
+	conf := make(map[string]string)
+	for _, dir := range confDirs {
+		if readConf(root, dir+"/journald.conf", conf) {
+			break // those below it are not read
+		}
+	}
+	dropIns := make(map[string]string) // by name
+	for _, dir := range slices.Backward(confDirs) {
+		files, _ := fs.Glob(root, dir+"/journald.conf.d/*.conf") // the pattern is well-formed
+		for _, file := range files {
+			dropIns[path.Base(file)] = file
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(dropIns)) {
+		readConf(root, dropIns[name], conf)
+	}
+	return conf
+}
+
+// readConf puts the assignments of a file over conf, and reports whether there is one.
+func readConf(root fs.FS, file string, conf map[string]string) bool {
+	text, err := fs.ReadFile(root, file)
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(key, "#") && !strings.HasPrefix(key, ";") {
+			conf[strings.TrimSpace(key)] = strings.TrimSpace(value)
+		}
+	}
+	return true
+}
+
+// ownLevel tells whether LogLevelMax= of our own unit keeps our marks out of the journal.
+// systemd tells journald so by a symbolic link.
+func ownLevel() string {
+	groups, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return ""
+	}
+	unit := path.Base(strings.TrimSpace(string(groups)))
+	level, err := os.Readlink("/run/systemd/units/log-level-max:" + unit)
+	if n, bad := strconv.Atoi(level); err != nil || bad != nil || n >= info {
+		return ""
+	}
+	return fmt.Sprintf("journald does not store our marks: take LogLevelMax= out of %s", unit)
+}
