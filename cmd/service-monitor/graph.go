@@ -32,7 +32,7 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 
 	// Events must not be lost. Of tallies, only the newest of each unit matters, so
 	// a slow disk under the state file holds nothing up.
-	tallies := pipeline.Latest(g, events, func(e count.Event) string { return e.Tally.Unit })
+	tallies := pipeline.Latest(g, events, func(e count.Event) string { return e.Unit })
 	pipeline.Sink(g, "persist", tallies, persist.New(m.log, state, known, c.SaveQuiet, c.SaveDeadline))
 	pipeline.Sink(g, "logsink", events, logsink.New(logsink.Config{
 		File:    &logFile{path: c.LogFile},

@@ -72,6 +72,11 @@ func (s *Stage) check(ctx context.Context, p *port) error {
 		return nil // it begins when what was missed is caught up with
 	}
 	s.audit.again()
+	if s.crowd.came > 0 {
+		if err := s.askLists(); err != nil {
+			return s.failed(p, err)
+		}
+	}
 	for _, unit := range slices.Sorted(maps.Keys(s.units)) {
 		if !s.units[unit].quiet {
 			continue

@@ -76,7 +76,8 @@ type Stage struct {
 	again   time.Time                // not before
 	cursor  history.Place            // from where the journal is to be read after the next gap
 	cursors map[string]history.Place // of units, at the start of the process, until the first gap is over
-	globs   []string                 // that were in force when the last gap was over, and still are
+	globs   map[string]history.Place // that were in force when the last gap was over, and up to where their units are known
+	crowd   crowd
 }
 
 // A unit is what the source itself knows of one. There are thousands, so all of it is in
@@ -86,6 +87,8 @@ type unit struct {
 	// is not loaded.
 	entered uint64
 	quiet   bool // it announced no change since then
+	there   bool // systemd had it when it was heard of last, or has a unit file of it
+	round   int  // of the crowd, in which it was heard of last
 	known   bool // it was ever handed on
 	asked   bool // its snapshot is asked for, in this connection,
 	present bool // and is there
@@ -99,7 +102,7 @@ func New(log logrus.FieldLogger, known map[string]Known, maxRetries int, auditEv
 	s := &Stage{
 		log: log, before: known, maxRetries: maxRetries, opened: make(chan opening, 1), retry: time.NewTimer(0),
 		units: make(map[string]*unit), reports: make(chan report), outage: outage{retry: time.NewTimer(0)}, audit: newAudit(auditEvery),
-		doubts: make(chan struct{}, 1), doubted: time.NewTimer(0), cursors: make(map[string]history.Place),
+		doubts: make(chan struct{}, 1), doubted: time.NewTimer(0), cursors: make(map[string]history.Place), globs: make(map[string]history.Place),
 	}
 	s.retry.Stop()
 	s.doubted.Stop()
@@ -215,25 +218,34 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 	old := s.watch.Load()
 	first := old == nil
 	if first {
-		old = watch.New(nil).With(slices.Collect(maps.Keys(s.before))...)
+		old = watch.New(slices.Collect(maps.Keys(s.before)))
 		for unit, known := range s.before {
-			s.note(unit).known = true
 			s.cursor = oldest(s.cursor, known.Cursor)
 			s.cursors[unit] = known.Cursor
+			if watch.IsGlob(unit) {
+				s.globs[unit] = known.Cursor
+			} else {
+				s.note(unit).known = true
+			}
 			if known.Name != "" {
 				old = old.Aliased(unit, known.Name)
 			}
 		}
 		s.before = nil
 	}
-	s.watch.Store(old.Relisted(list.Services))
-	s.globs = slices.DeleteFunc(s.globs, func(g string) bool { return !slices.Contains(list.Services, g) })
-	for _, unit := range old.Names() {
-		if !watch.Match(list.Services, unit) {
-			delete(s.units, unit)
-			if err := s.send(ctx, p, Signal{Kind: Forgotten, Unit: unit, Time: time.Now()}); err != nil {
-				return err
-			}
+	next := watch.New(list.Services).Keeping(old)
+	s.watch.Store(next)
+	dropped := slices.DeleteFunc(old.Names(), func(unit string) bool { return watch.Match(list.Services, unit) })
+	for glob := range s.globs {
+		if !slices.Contains(next.Globs, glob) {
+			dropped = append(dropped, glob)
+			delete(s.globs, glob)
+		}
+	}
+	for _, unit := range dropped {
+		delete(s.units, unit)
+		if err := s.send(ctx, p, Signal{Kind: Forgotten, Unit: unit, Time: time.Now()}); err != nil {
+			return err
 		}
 	}
 	switch {
@@ -326,7 +338,7 @@ func (s *Stage) handle(ctx context.Context, p *port, it link.Item) error {
 	case link.Reply:
 		return s.replied(ctx, p, it)
 	case link.Reloaded:
-		s.queue = append(s.queue, s.watch.Load().Names()...)
+		s.queue = append(s.queue, s.names()...)
 	case link.NewOwner:
 		// It may have forgotten its subscribers: before systemd 257 it does when it
 		// loses the bus itself. Match rules are the bus's, and stay.
@@ -359,6 +371,11 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 		// It was not there when the units were listed: it appears with this very
 		// change, so nothing came before it.
 		u.asked, u.known, u.present = true, true, true
+		if u.there = true; s.crowd.grows() {
+			if err := s.failed(p, s.askLists()); err != nil || s.link == nil {
+				return err
+			}
+		}
 	}
 	if !u.present && s.state.Watches() {
 		return nil
@@ -366,7 +383,7 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 	if u.present && s.gap.partial {
 		s.await(it.Unit) // it was not asked for, because nothing had happened to it
 	}
-	u.quiet = false
+	u.quiet, u.there, u.round = false, true, s.crowd.round
 	return s.emit(ctx, p, Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Ending: s.ending}})
 }
 

@@ -117,7 +117,7 @@ func (r *rig) want(want ...string) {
 }
 
 func show(s bus.Signal) string {
-	kind := [...]string{"changed", "snapshot", "missing", "forgotten", "past", "checked", "unchanged"}[s.Kind]
+	kind := [...]string{"changed", "snapshot", "missing", "forgotten", "past", "checked", "unchanged", "unloaded", "pattern"}[s.Kind]
 	return kind + " " + s.Unit + " " + state(s)
 }
 
@@ -524,7 +524,7 @@ func TestGlobs(t *testing.T) {
 			{"/etc/systemd/system/sink-2.service", "enabled"}, {"/lib/systemd/system/sink-@.service", "static"},
 		})})
 	}, "sink-*.service")
-	r.want("snapshot sink-1.service active", "snapshot sink-2.service inactive")
+	r.want("snapshot sink-1.service active", "snapshot sink-2.service inactive", "pattern sink-*.service ")
 	r.play(change("sink-3.service", "inactive"), change("source.service", "active"), change("sink-3.service", "active"))
 	r.want("changed sink-3.service inactive", "changed sink-3.service active")
 	r.stop()
@@ -544,11 +544,11 @@ func TestAlias(t *testing.T) {
 		b.Snapshot("dbus-org.x.service", own("x.service"))
 		b.Reply("ListUnitsByPatterns", listed("dbus-org.x.service"))
 	}, "syslog.service", "rsyslog.service", "sshd.service", "dbus-*.service")
-	r.want("snapshot syslog.service active", "snapshot sshd.service active")
+	r.want("snapshot syslog.service active", "snapshot sshd.service active", "pattern dbus-*.service ")
 	r.play(change("x.service", "failed"), change("syslog.service", "failed"), change("ssh.service", "failed"))
 	r.want("changed syslog.service failed", "changed sshd.service failed")
 	r.lists <- bus.List{Services: []string{"sshd.service"}}
-	r.want("forgotten syslog.service ")
+	r.want("forgotten syslog.service ", "forgotten dbus-*.service ")
 	r.play(change("ssh.service", "active"))
 	r.want("changed sshd.service active")
 	r.stop()

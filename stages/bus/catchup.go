@@ -95,7 +95,7 @@ func (s *Stage) begin(ctx context.Context) {
 	s.audit.stop()
 	s.outage.retry.Stop()
 	s.gap = gap{
-		reader: history.NewReader(s.cursor, s.wanted, s.tell(ctx)), from: s.cursor, here: history.Here(),
+		reader: history.NewReader(s.cursor, s.wanted, s.passing, s.tell(ctx)), from: s.cursor, here: history.Here(),
 		restarts: make(map[string]uint32), spoken: make(map[string]bool),
 	}
 }
@@ -120,7 +120,7 @@ func (s *Stage) queueAll() {
 			delete(s.requests, serial)
 		}
 	}
-	s.queue, s.asked = s.watch.Load().Names(), 0
+	s.queue, s.asked = s.names(), 0
 }
 
 // wanted reports whether the journal is to be read for a unit.
@@ -262,13 +262,21 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 		s.gap.restarts[units[0]] = past.Restarts
 	}
 	for _, unit := range units {
-		if !s.concerns(unit, past) {
+		if !s.concerns(unit, &past) {
 			continue
 		}
-		s.note(unit).known, s.gap.spoken[unit] = true, true
 		signal := Signal{Kind: Past, Unit: unit, Time: past.At, Account: Account{
 			Runs: past.Runs, Tell: past.Tell, Cut: past.Cut, Boot: cmp.Or(past.Place.Boot(), s.gap.here.Boot()), Lossy: past.Lossy, From: s.gap.from, Restarts: past.Restarts,
 		}}
+		if past.Over && !s.of(unit).known {
+			delete(s.gap.restarts, unit)
+			if err := s.pass(ctx, p, signal); err != nil {
+				return err
+			}
+			continue
+		}
+		s.enlist(unit)
+		s.note(unit).known, s.gap.spoken[unit] = true, true
 		if err := s.send(ctx, p, signal); err != nil {
 			return err
 		}
@@ -276,26 +284,56 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 	return nil
 }
 
-// concerns reports whether a unit is to be told of a past.
-func (s *Stage) concerns(unit string, past history.Past) bool {
-	if unit == "" || !s.of(unit).known && (past.Cut != "" || !s.appeared(unit)) {
+// concerns reports whether a unit is to be told of a past. Of one that is not known, what
+// began before the place up to which its glob is known is counted already.
+func (s *Stage) concerns(unit string, past *history.Past) bool {
+	known := s.of(unit).known
+	if unit == "" || !known && (past.Cut != "" || !s.appeared(unit)) {
 		return false
 	}
-	if own := s.cursors[unit]; own != "" && past.Place != "" && past.Place.Boot() != own.Boot() && past.Place.Before(own) {
-		return false // of a boot before the one that is known of the unit
+	own := s.cursors[unit]
+	if !known {
+		own = s.globs[s.watch.Load().Pattern(unit)]
 	}
-	if w := s.watch.Load(); past.Cut == "" {
-		if _, ok := w.Known(unit); !ok { // a glob's, of which no change was handed on
-			s.watch.Store(w.With(unit))
-			s.await(unit)
-		}
+	switch {
+	case own == "" || past.Place == "":
+		return true
+	case past.Place.Boot() != own.Boot():
+		return !past.Place.Before(own) // or it is of a boot before the one that is known of the unit
+	case known:
+		return true
 	}
+	_, counted := own.Made()
+	first := slices.IndexFunc(past.Runs[:past.Tell], func(r history.Run) bool { return r.Clock >= counted })
+	if first < 0 {
+		return false
+	}
+	past.Runs, past.Tell = past.Runs[first:], past.Tell-first
 	return true
+}
+
+// enlist watches a unit of which only the journal has told so far. If it is there, it is
+// asked for.
+func (s *Stage) enlist(unit string) {
+	w := s.watch.Load()
+	if _, ok := w.Known(unit); ok {
+		return
+	}
+	if s.watch.Store(w.With(unit)); !s.passing(unit) {
+		s.await(unit)
+	}
 }
 
 // appeared reports whether a unit that is not known was not there before: a glob
 // has named it since the last gap, and it would have been seen.
-func (s *Stage) appeared(unit string) bool { return watch.Match(s.globs, unit) }
+func (s *Stage) appeared(unit string) bool {
+	for glob := range s.globs {
+		if watch.Match([]string{glob}, unit) {
+			return true
+		}
+	}
+	return false
+}
 
 // emit sends a signal on, or holds it back.
 func (s *Stage) emit(ctx context.Context, p *port, signal Signal) error {
@@ -376,20 +414,30 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 			}
 		}
 	}
+	gone := s.gone(last)
+	for _, unit := range gone {
+		signal := Signal{Kind: Missing, Unit: unit, Time: time.Now(), Account: Account{Clock: history.Clock(), Told: told}}
+		g.relate(&signal, nil)
+		s.place(&signal)
+		out = append(out, signal)
+	}
+	if g.reader != nil || len(s.globs) == 0 {
+		out = append(out, s.patterns(w, cmp.Or(g.mark, g.here))...)
+	}
 	s.watchOver(out, g.partial)
-	g.drop()
 	s.gap = gap{}
 	s.ever, s.retries = true, 0
-	s.globs = slices.Clone(w.Globs)
 	s.cursors = nil // a map that is cleared keeps its room
 	for _, signal := range out {
-		s.note(signal.Unit).known = true
+		if signal.Kind != Pattern {
+			s.note(signal.Unit).known = true
+		}
 		if err := s.send(ctx, p, signal); err != nil {
 			return err
 		}
 	}
 	p.Nudge()
-	return nil
+	return s.fold(ctx, p, gone...)
 }
 
 // place puts to a snapshot from where to read the journal after the next gap. Where the

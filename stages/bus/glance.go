@@ -11,6 +11,7 @@ const info = 6
 // glance is the little that the source reads itself of the properties of a unit.
 type glance struct {
 	name       string // Id: its own name, of which the one that was asked for may be an alias
+	loaded     bool   // LoadState: systemd has a unit of that name
 	invocation history.Invocation
 	entered    uint64 // StateChangeTimestampMonotonic, 0 where it is not loaded
 	muted      bool   // by LogLevelMax=: the journal has not all of what PID 1 writes of it
@@ -27,6 +28,8 @@ func glimpse(s Signal) (g glance) {
 		switch {
 		case string(key) == "Id" && string(sig) == "s":
 			g.name = string(r.String())
+		case string(key) == "LoadState" && string(sig) == "s":
+			g.loaded = string(r.String()) != "not-found"
 		case string(key) == "InvocationID" && string(sig) == "ay":
 			copy(g.invocation[:], r.Bytes())
 		case string(key) == stateChange && string(sig) == "t":

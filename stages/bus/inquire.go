@@ -31,6 +31,7 @@ const window = 32
 type request struct {
 	member   string
 	unit     string
+	name     string // systemd's own for the unit, where GetAll asks for that
 	property string // of Get, where it is one of PID 1 itself
 	again    bool   // a second look
 }
@@ -61,7 +62,6 @@ func without(a, b []string) []string {
 // the snapshot of each unit that has none. Whatever happens after a snapshot
 // is announced, because PID 1 answers in order.
 func (s *Stage) inquire() error {
-	w := s.watch.Load()
 	s.subscribed = false
 	if err := s.ask(request{member: "Subscribe"}, link.Systemd, link.ManagerPath, link.ManagerInterface); err != nil {
 		return err
@@ -69,16 +69,10 @@ func (s *Stage) inquire() error {
 	if err := s.askSilence(); err != nil {
 		return err
 	}
-	for _, list := range []string{listUnits, listUnitFiles} {
-		if len(w.Globs) == 0 {
-			break
-		}
-		s.lists++
-		if err := s.ask(request{member: list}, link.Systemd, link.ManagerPath, link.ManagerInterface, []string{}, w.Globs); err != nil {
-			return err
-		}
+	if err := s.askLists(); err != nil {
+		return err
 	}
-	for _, unit := range w.Names() {
+	for _, unit := range s.names() {
 		if !s.of(unit).asked {
 			s.await(unit)
 		}
@@ -113,14 +107,19 @@ func (s *Stage) askSnapshots() error {
 	for s.state.Asks() && s.asked < window && len(s.queue) > 0 {
 		unit := s.queue[0]
 		s.queue = s.queue[1:]
-		// No interface means all of them: one reply, from one moment, with the
-		// Unit half and the Service half (this is what systemctl show asks).
-		if err := s.ask(request{member: getAll, unit: unit}, link.Systemd, watch.Escape(unit), link.Properties, ""); err != nil {
+		if err := s.askSnapshot(unit, unit); err != nil {
 			return err
 		}
-		s.asked++
 	}
 	return nil
+}
+
+// askSnapshot asks for the snapshot of a unit by one of its names. No interface means all
+// of them: one reply, from one moment, with the Unit half and the Service half (this is
+// what systemctl show asks).
+func (s *Stage) askSnapshot(unit, name string) error {
+	s.asked++
+	return s.ask(request{member: getAll, unit: unit, name: name}, link.Systemd, watch.Escape(name), link.Properties, "")
 }
 
 func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
@@ -136,7 +135,7 @@ func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
 	}
 	switch r.member {
 	case getAll:
-		return s.snapshot(ctx, p, r.unit, it)
+		return s.snapshot(ctx, p, r, it)
 	case getProperty:
 		if r.property != "" {
 			s.silence.learn(r.property, it)
@@ -157,6 +156,9 @@ func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
 	case listUnitFiles:
 		s.listed(it, "s")
 	}
+	if (r.member == listUnits || r.member == listUnitFiles) && s.lists == 0 {
+		return s.sweep(ctx, p)
+	}
 	return nil
 }
 
@@ -174,14 +176,15 @@ func set(keys ...string) map[string]bool {
 	return set
 }
 
-func (s *Stage) snapshot(ctx context.Context, p *port, unit string, it link.Item) error {
+func (s *Stage) snapshot(ctx context.Context, p *port, r request, it link.Item) error {
 	s.asked--
+	unit := r.unit
 	if _, ok := s.watch.Load().Known(unit); !ok {
 		return nil // removed by a reload meanwhile
 	}
 	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Clock: history.Clock()}}
-	if name := glimpse(out).name; it.Err == nil && name != unit && name != "" {
-		if known, err := s.alias(unit, name); !known {
+	if it.Err == nil {
+		if done, err := s.named(r, glimpse(out)); !done {
 			return s.failed(p, err)
 		}
 	}
@@ -230,12 +233,39 @@ func (s *Stage) listed(it link.Item, rest string) {
 			r.Skip([]byte{rest[i]})
 		}
 		template := strings.Contains(name, "@.")
-		if r.Err() == nil && !s.of(name).asked && !template && watch.Match(w.Globs, name) {
+		if r.Err() != nil || template || !watch.Match(w.Globs, name) {
+			continue
+		}
+		if s.crowd.listing[name] = true; !s.of(name).asked {
 			units = append(units, name)
 			s.await(name)
 		}
 	}
 	s.watch.Store(w.With(units...))
+}
+
+// named compares the name by which a snapshot was asked for with the one that it shows, and
+// reports whether the snapshot is that of the unit. If not, another one is asked for.
+//
+// A unit that is monitored by an alias is followed by its own name, also when the alias is
+// gone: what it names goes on. The alias may become the name of another unit, or of a
+// unit of its own.
+func (s *Stage) named(r request, shown glance) (done bool, err error) {
+	w := s.watch.Load()
+	own := w.Alias(r.unit)
+	switch {
+	case shown.name == "" || r.name != r.unit: // by its own name, of which there is no other
+		return true, nil
+	case !shown.loaded && own != "" && shown.name == r.unit:
+		return false, s.askSnapshot(r.unit, own)
+	case shown.name == r.unit:
+		if own != "" {
+			s.log.WithFields(logrus.Fields{"unit": r.unit, "was": own}).Info("no longer another name of a unit, but a unit of its own")
+			s.watch.Store(w.Without(r.unit).With(r.unit))
+		}
+		return true, nil
+	}
+	return s.alias(r.unit, shown.name)
 }
 
 // alias makes the changes of a unit's own name those of the alias by which it

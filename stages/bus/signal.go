@@ -19,6 +19,8 @@ const (
 	Past                  // what the journal tells of a time when nobody watched; no body
 	Checked               // a Snapshot, of whose changes all were handed on
 	Unchanged             // nothing happened to the unit, and the journal tells nothing of it; no body
+	Unloaded              // systemd has unloaded a unit that only a glob names and that has no unit file; no body
+	Pattern               // the unit is a glob: all units that it names are known up to Cursor; no body
 )
 
 // A Signal is what PID 1 said of one unit.
@@ -34,6 +36,10 @@ type Signal struct {
 
 // An Account is what is known of a signal beside its body.
 type Account struct {
+	// Glob, of Unloaded, is the glob that names the unit. Recovered is true if only the
+	// journal has told of the unit.
+	Glob      string
+	Recovered bool
 	// Ending is true while the machine is going down.
 	Ending bool
 	// Clock is when a Snapshot was read, CLOCK_MONOTONIC in µs.

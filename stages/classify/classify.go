@@ -67,7 +67,7 @@ func (s *Stage) classify(facts []Transition, u decode.Update) []Transition {
 		return facts
 	}
 	life, facts := step(facts, s.life(u.Unit), u)
-	if u.Kind == decode.Forgotten {
+	if !life.Known() {
 		delete(s.units, u.Unit)
 	} else {
 		s.keep(u.Unit, life, facts)
@@ -160,9 +160,20 @@ func step(facts []Transition, was Life, u decode.Update) (Life, []Transition) {
 	case decode.Past:
 		t.past(u)
 		return t.life, t.facts
+	case decode.Unloaded:
+		return t.unload(u), t.facts
+	case decode.Pattern:
+		t.life = Life{Pattern: true, ActiveState: unloadedState, SubState: "dead", Ended: true, Cursor: u.Cursor}
+		t.base.To, t.base.SubState = t.life.ActiveState, t.life.SubState
+		t.tell(CaughtUp)
+		return t.life, t.facts
 	}
 	t.base.To, t.base.SubState = u.State(), u.SubState
 	if !was.Known() && t.see(u) {
+		return t.life, t.facts
+	}
+	if was.Known() && u.Name != "" && alias(u) != was.Name {
+		t.see(asSnapshot(u)) // the alias by which it is monitored names another unit now
 		return t.life, t.facts
 	}
 	if u.Kind == decode.Snapshot && u.Unread {
@@ -205,6 +216,12 @@ func alias(u decode.Update) string {
 	return u.Name
 }
 
+// asSnapshot is an update that is taken for a first sight.
+func asSnapshot(u decode.Update) decode.Update {
+	u.Kind, u.New = decode.Snapshot, false
+	return u
+}
+
 // down reports whether no process of the unit is there or is being started.
 // From 257 on, sub states such as auto-restart-queued say that it is between two
 // runs while the active state is activating.
@@ -240,6 +257,18 @@ func (t *telling) see(u decode.Update) bool {
 	}
 	t.tell(Seen)
 	return true
+}
+
+// unload folds a unit that is over, and returns what is left of its life. As long as
+// something is still to be told of it, that is all.
+func (t *telling) unload(u decode.Update) Life {
+	l := t.life
+	if !l.Known() || l.Running() || l.Untold || len(l.open()) > 0 {
+		return l
+	}
+	t.base.Glob, t.base.Recovered, t.base.To, t.base.SubState = u.Glob, u.Recovered, l.ActiveState, l.SubState
+	t.tell(Folded)
+	return Life{}
 }
 
 // appear takes in a unit that was not there before.

@@ -26,6 +26,7 @@ const (
 	GaveUp                 // systemd will not restart it again (StartLimitBurst=)
 	Forgotten              // the unit is no longer monitored
 	CaughtUp               // what was missed is told; the life has a new journal cursor
+	Folded                 // the unit is over: its counters go to those of the glob that names it
 )
 
 // A Transition is one fact about one unit.
@@ -41,6 +42,8 @@ type Transition struct {
 	From, To, SubState string
 	Invocation         decode.Invocation
 	Cause              Cause // of Stopped, Crashed, UnknownEnd and GaveUp
+	// Glob is, of Folded, the glob that names the unit.
+	Glob string
 	// AtLeast is true when the fact is what properties prove of a time in which
 	// nobody watched; more may have happened.
 	AtLeast bool
@@ -58,7 +61,10 @@ type Transition struct {
 // A Life is what is known of a unit: all that the classifier needs of the past.
 type Life struct {
 	// Name is the unit's own name, where it is monitored by another.
-	Name        string            `json:"name,omitempty"`
+	Name string `json:"name,omitempty"`
+	// Pattern: it is no unit, but a glob. Its counters are those of the units that it
+	// named and that are over.
+	Pattern     bool              `json:"pattern,omitzero"`
 	ActiveState string            `json:"active_state"`
 	SubState    string            `json:"sub_state"`
 	Invocation  decode.Invocation `json:"invocation,omitzero"`
@@ -176,6 +182,8 @@ const (
 	success       = "success"
 	execCondition = "exec-condition"
 	startLimitHit = "start-limit-hit"
+	// unloadedState is the state of what systemd does not have.
+	unloadedState = "unloaded"
 	// Unknown is the result of a run whose end nobody saw.
 	Unknown = history.Unknown
 )

@@ -39,6 +39,9 @@ type Tally struct {
 	ChangedUntrusted bool
 	// Told is true once it was logged that systemd has no such unit.
 	Told bool
+	// Folded is, of a glob, how many units are in these counters: all that it named and
+	// that systemd has unloaded.
+	Folded uint64
 	// AtLeast is true once something may have happened that was not seen and that
 	// the journal could not tell: the counts are lower bounds.
 	AtLeast bool
@@ -146,6 +149,9 @@ func (s *Stage) count(events []Event, t classify.Transition, now time.Time) []Ev
 	if known := s.units[t.Unit]; known != nil {
 		was = *known
 	}
+	if t.Kind == classify.Folded {
+		return append(events, s.fold(e)...)
+	}
 	is := step(was, e, s.start.Boot)
 	e.Tally, s.units[t.Unit] = &is, &is
 	if t.Recovered {
@@ -157,6 +163,36 @@ func (s *Stage) count(events []Event, t classify.Transition, now time.Time) []Ev
 		delete(s.units, t.Unit)
 	}
 	return append(events, e)
+}
+
+// fold puts the counters of a unit that is over to those of its glob. The first event is
+// of the unit, the second of the glob. Both have the tally of the glob: whoever saves
+// the one without the other loses nothing, and counts nothing twice.
+func (s *Stage) fold(e Event) []Event {
+	unit, sum := s.units[e.Unit], Tally{Unit: e.Glob, State: unloaded, Changed: e.Time, Told: true}
+	if known := s.units[e.Glob]; known != nil {
+		sum = *known
+	}
+	delete(s.units, e.Unit)
+	if unit != nil {
+		sum.add(unit, s.start.Boot)
+	}
+	s.units[e.Glob], e.Tally = &sum, &sum
+	t := classify.Transition{Kind: classify.CaughtUp, Unit: e.Glob, Time: e.Transition.Time, To: unloaded, Recovered: e.Recovered, Life: sum.Life}
+	return []Event{e, {Transition: t, Untrusted: e.Untrusted, Tally: &sum}}
+}
+
+// add adds the counters of a unit that is over.
+func (t *Tally) add(unit *Tally, boot string) {
+	t.Folded++
+	t.Starts, t.Stops, t.Crashes, t.Unknown = t.Starts+unit.Starts, t.Stops+unit.Stops, t.Crashes+unit.Crashes, t.Unknown+unit.Unknown
+	t.Restarts, t.Before, t.AtLeast = t.Restarts+unit.Restarts, t.Before+unit.Before, t.AtLeast || unit.AtLeast
+	for _, c := range unit.Causes {
+		t.Causes = addCause(t.Causes, c.Result, c.Crashes)
+	}
+	if t.LastCrash.before(unit.LastCrash, boot) {
+		t.LastCrash = unit.LastCrash
+	}
 }
 
 // set takes in a moment at which something happened. Where the clock was set
@@ -199,13 +235,17 @@ func step(tally Tally, t Event, boot string) Tally {
 		}
 	case classify.Moved:
 		tally.enter(t)
+	case classify.CaughtUp:
+		if tally.State == "" { // a glob, of which this is the first that is known
+			tally.enter(t)
+		}
 	case classify.Started:
 		tally.Starts++
 	case classify.Stopped:
 		tally.Stops++
 	case classify.Crashed:
 		tally.Crashes++
-		tally.Causes = addCause(tally.Causes, t.Cause.Result)
+		tally.Causes = addCause(tally.Causes, t.Cause.Result, 1)
 		tally.LastCrash = &Crash{Time: t.Time, Cause: t.Cause, Invocation: t.Invocation.String(), Untrusted: t.Untrusted, Clock: t.Clock}
 		if t.Clock > 0 {
 			tally.LastCrash.Boot = boot
@@ -234,17 +274,17 @@ func (t *Tally) enter(into Event) {
 	}
 }
 
-// addCause returns causes with one more crash. It is a new slice, because
+// addCause returns causes with more crashes. It is a new slice, because
 // tallies that share the old one are on their way.
-func addCause(causes []CauseCount, result string) []CauseCount {
+func addCause(causes []CauseCount, result string, crashes uint64) []CauseCount {
 	causes = slices.Clone(causes)
 	for i := range causes {
 		if causes[i].Result == result {
-			causes[i].Crashes++
+			causes[i].Crashes += crashes
 			return causes
 		}
 	}
-	return append(causes, CauseCount{result, 1})
+	return append(causes, CauseCount{result, crashes})
 }
 
 // status says how the services are, for people.
@@ -252,9 +292,12 @@ func (s *Stage) status(now Moment) string {
 	if len(s.units) == 0 {
 		return "" // the bus says why
 	}
-	active := 0
+	watched, active := 0, 0
 	last := new(Tally)
 	for _, tally := range s.units {
+		if tally.Life == nil || !tally.Life.Pattern {
+			watched++
+		}
 		if tally.State == "active" || tally.State == "reloading" {
 			active++
 		}
@@ -263,7 +306,7 @@ func (s *Stage) status(now Moment) string {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "watching %d services, %d active", len(s.units), active)
+	fmt.Fprintf(&b, "watching %d services, %d active", watched, active)
 	if last.Crashes > 0 {
 		b.WriteString(", last crash " + last.Unit)
 		if age, ok := s.clock.age(last.LastCrash, now); ok {

@@ -21,6 +21,8 @@ const (
 	Snapshot              // it was asked for: what lies between it and the update before is in Runs, or unknown
 	Forgotten             // the unit is no longer monitored
 	Past                  // what the journal tells; the properties mean nothing
+	Unloaded              // systemd has unloaded the unit, which only a glob names
+	Pattern               // the unit is a glob, all of whose units are known up to the cursor
 )
 
 // An Update is the complete state of one unit.
@@ -98,6 +100,13 @@ func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
 		out.Properties = Properties{LoadState: "not-found", ActiveState: "inactive", SubState: "dead"}
 	case bus.Past:
 		out.Kind = Past
+		return out, true
+	case bus.Unloaded:
+		delete(s.units, in.Unit)
+		out.Kind = Unloaded
+		return out, true
+	case bus.Pattern:
+		out.Kind = Pattern
 		return out, true
 	case bus.Unchanged:
 		return out, out.ActiveState != ""

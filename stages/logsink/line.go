@@ -308,13 +308,13 @@ var summed = []struct {
 // summary counts the events since the last one that was written.
 type summary struct {
 	events int
-	counts [classify.CaughtUp + 1]int
+	counts [classify.Folded + 1]int
 }
 
 // add takes an event in, and reports whether it is the first that counts.
 func (s *summary) add(e *count.Event) bool {
 	switch e.Kind {
-	case classify.Seen, classify.GaveUp, classify.Forgotten, classify.CaughtUp:
+	case classify.Seen, classify.GaveUp, classify.Forgotten, classify.CaughtUp, classify.Folded:
 		return false
 	case classify.Moved:
 		if e.From == e.To {

@@ -136,8 +136,15 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 		s.pace.changed(now, normal)
 		return
 	}
-	// Latest may have replaced Seen itself by what came behind it.
+	if e.Kind == classify.Folded {
+		s.put(e.Unit, nil)
+		s.pace.changed(now, normal)
+	}
 	saved := s.tally(unit)
+	if e.Tally.Folded < saved.Folded {
+		return // Latest delivers what is older of a glob behind what is newer
+	}
+	// Latest may have replaced Seen itself by what came behind it.
 	first := e.Kind == classify.Seen || !saved.Life.Known() && e.Tally.Life.Known() || opened(saved.Life) != opened(e.Tally.Life)
 	s.seen = s.seen || first
 	crashed, caughtUp := e.Tally.Crashes > saved.Crashes, e.Kind == classify.CaughtUp

@@ -35,6 +35,7 @@ type record struct {
 	CrashCauses    map[string]uint64 `json:"crash_causes,omitempty"`
 	LastCrash      *crashRecord      `json:"last_crash,omitempty"`
 	AtLeast        bool              `json:"at_least,omitempty"`
+	Folded         uint64            `json:"folded_units,omitempty"`
 	Life           *classify.Life    `json:"life,omitempty"`
 }
 
@@ -150,7 +151,7 @@ func unmarshal(b []byte, object any) error {
 func (r *record) tally(unit string) *count.Tally {
 	t := &count.Tally{
 		Unit: unit, State: r.LastState, ChangedUntrusted: r.Untrusted, Told: r.LoggedUnloaded,
-		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Unknown: r.Unknown, Restarts: r.Restarts, Before: r.Before, AtLeast: r.AtLeast,
+		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Unknown: r.Unknown, Restarts: r.Restarts, Before: r.Before, AtLeast: r.AtLeast, Folded: r.Folded,
 		Life: r.Life,
 	}
 	if r.LastChangeTime != nil {
@@ -172,7 +173,7 @@ func (r *record) tally(unit string) *count.Tally {
 func newRecord(t *count.Tally) record {
 	r := record{
 		LastState: t.State, LastChangeTime: new(string), Untrusted: t.ChangedUntrusted, LoggedUnloaded: t.Told,
-		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Unknown: t.Unknown, Restarts: t.Restarts, Before: t.Before, AtLeast: t.AtLeast,
+		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Unknown: t.Unknown, Restarts: t.Restarts, Before: t.Before, AtLeast: t.AtLeast, Folded: t.Folded,
 	}
 	if !t.Changed.IsZero() {
 		*r.LastChangeTime = t.Changed.Local().Format(timeFormat)

@@ -76,6 +76,7 @@ type unitState struct {
 	LoggedUnloaded bool   `json:"logged_unloaded"`
 	Before         int    `json:"running_when_first_seen"`
 	AtLeast        bool   `json:"at_least"`
+	Folded         int    `json:"folded_units"`
 	Untrusted      bool   `json:"last_change_untrusted"`
 	Life           struct {
 		Opened string            `json:"gap_open_since"`

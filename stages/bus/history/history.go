@@ -55,8 +55,9 @@ type Past struct {
 	// was of that boot.
 	Cut string
 	At  time.Time
-	// Lossy is true if the journal lacks some of what happened before.
-	Lossy bool
+	// Lossy is true if the journal lacks some of what happened before. Over is true if
+	// the unit is passing, and has ended long before what was read last.
+	Lossy, Over bool
 }
 
 // A Place is a cursor of the journal (sd_journal_get_cursor(3)).

@@ -33,11 +33,19 @@ const shutdownTarget = "shutdown.target"
 // long, which is some hundred records.
 const hold = 512
 
+// Units that come and go may be hundreds of thousands. Of those that are passing, the
+// ledger forgets what has ended and was not heard of for hold records, and looks for them
+// every sweepEvery records.
+const sweepEvery = 1024
+
 // A ledger makes runs of records. It is told these in the order of the journal.
 type ledger struct {
 	wanted func(unit string) bool
-	tell   func(Past) error
-	ended  func(boot string) (how string, at time.Time, err error)
+	// passing reports whether a unit comes and goes, and is not there now.
+	passing func(unit string) bool
+	records uint64 // that were taken in
+	tell    func(Past) error
+	ended   func(boot string) (how string, at time.Time, err error)
 
 	boot     string
 	now      string // the boot that goes on
@@ -51,6 +59,7 @@ type ledger struct {
 
 // unit is what is not told yet of a unit, and the last run that is.
 type unit struct {
+	last uint64 // the number of its last record
 	runs []Run
 	news bool // something in runs is not told yet
 	main exit // how the main process ended
@@ -68,6 +77,11 @@ func (l *ledger) add(r *record) error {
 		}
 	}
 	l.place = r.place
+	if l.records++; l.records%sweepEvery == 0 {
+		if err := l.sweep(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case r.driver && r.message == suppressed:
 		if strings.HasSuffix(r.text, " init.scope") {
@@ -82,6 +96,7 @@ func (l *ledger) add(r *record) error {
 			u = &unit{past: r.boot != l.now}
 			l.units[r.unit] = u
 		}
+		u.last = l.records
 		if u.add(r); u.endless {
 			if l.endless == nil {
 				l.endless = make(map[string]bool)
@@ -93,6 +108,26 @@ func (l *ledger) add(r *record) error {
 		}
 		if len(u.runs) >= 2*hold {
 			return l.flush(r.unit, hold)
+		}
+	}
+	return nil
+}
+
+// sweep tells and forgets the passing units that are over.
+func (l *ledger) sweep() error {
+	if l.passing == nil {
+		return nil
+	}
+	for name, u := range l.units {
+		if u.last+hold > l.records || u.runs[len(u.runs)-1].Ended.IsZero() || !l.passing(name) {
+			continue
+		}
+		past := l.past(name, 0)
+		past.Over = true
+		delete(l.units, name)
+		delete(l.restarts, name)
+		if err := l.tell(past); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -151,14 +186,22 @@ func (l *ledger) flushAll() error {
 func (l *ledger) flush(name string, held int) error {
 	u := l.units[name]
 	tell := len(u.runs) - held
-	past := Past{Unit: name, Runs: slices.Clone(u.runs), Tell: tell, Restarts: l.restarts[name], Place: l.place, Lossy: l.loss != ""}
-	for _, r := range u.runs[tell:] {
-		past.Restarts -= r.Scheduled
-	}
+	past := l.past(name, held)
 	// The last one that is told may go on, and it is what the next are known by.
 	u.runs = append(u.runs[:0], u.runs[tell-1:]...)
 	u.news = held > 0
 	return l.tell(past)
+}
+
+// past is what is known of a unit, of which the last runs are to be held back.
+func (l *ledger) past(name string, held int) Past {
+	runs := l.units[name].runs
+	tell := len(runs) - held
+	past := Past{Unit: name, Runs: slices.Clone(runs), Tell: tell, Restarts: l.restarts[name], Place: l.place, Lossy: l.loss != ""}
+	for _, r := range runs[tell:] {
+		past.Restarts -= r.Scheduled
+	}
+	return past
 }
 
 const success = "success"

@@ -50,11 +50,12 @@ type Reader struct {
 }
 
 // NewReader returns a reader that begins at a place, or, where that is empty, at
-// the end of the journal. It reads of the units that are wanted. What the
-// journal tells is handed to tell, in order; an error of tell ends the reading.
-func NewReader(from Place, wanted func(unit string) bool, tell func(Past) error) *Reader {
+// the end of the journal. It reads of the units that are wanted. Those that are passing
+// come and go, and are not there now; passing may be nil. What the journal tells is
+// handed to tell, in order; an error of tell ends the reading.
+func NewReader(from Place, wanted, passing func(unit string) bool, tell func(Past) error) *Reader {
 	return &Reader{
-		ledger: ledger{wanted: wanted, tell: tell, boot: from.Boot(), units: make(map[string]*unit), restarts: make(map[string]uint32)},
+		ledger: ledger{wanted: wanted, passing: passing, tell: tell, boot: from.Boot(), units: make(map[string]*unit), restarts: make(map[string]uint32)},
 		place:  from,
 	}
 }
@@ -87,7 +88,7 @@ func (r *Reader) Endless() map[string]bool { return r.ledger.endless }
 
 // Try tries whether the journal can be read.
 func Try(ctx context.Context) error {
-	r := NewReader("", func(string) bool { return false }, func(Past) error { return nil })
+	r := NewReader("", func(string) bool { return false }, nil, func(Past) error { return nil })
 	if err := r.Mark(); err != nil {
 		return err
 	}

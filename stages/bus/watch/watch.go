@@ -74,26 +74,56 @@ func (w *Set) With(units ...string) *Set {
 	return more
 }
 
-// Aliased returns the watch with changes of name taken for those of unit.
+// Aliased returns the watch with changes of name taken for those of unit, and those of no
+// other name but its own.
 func (w *Set) Aliased(unit, name string) *Set {
 	more := w.With()
+	maps.DeleteFunc(more.units, func(n, u string) bool { return u == unit && n != unit })
 	more.units[name] = unit
 	return more
 }
 
-// Without returns the watch without a unit.
-func (w *Set) Without(unit string) *Set {
+// Alias returns the name of systemd's by which a unit is watched that is monitored by an
+// alias; empty where it is monitored by its own.
+func (w *Set) Alias(unit string) string {
+	for name, u := range w.units {
+		if u == unit && name != unit {
+			return name
+		}
+	}
+	return ""
+}
+
+// Without returns the watch without some units.
+func (w *Set) Without(units ...string) *Set {
+	gone := make(map[string]bool, len(units))
+	for _, unit := range units {
+		gone[unit] = true
+	}
 	less := w.With()
-	maps.DeleteFunc(less.units, func(_, u string) bool { return u == unit })
+	maps.DeleteFunc(less.units, func(_, u string) bool { return gone[u] })
 	return less
 }
 
-// Relisted returns the watch of another list, with what is known of the units
-// that match it.
-func (w *Set) Relisted(list []string) *Set {
-	next := New(list)
-	for name, unit := range w.units {
-		if Match(list, unit) {
+// Pattern returns the glob by which alone a unit is monitored; empty where the list names
+// the unit itself.
+func (w *Set) Pattern(unit string) string {
+	if slices.Contains(w.List, unit) {
+		return ""
+	}
+	for _, glob := range w.Globs {
+		if Match([]string{glob}, unit) {
+			return glob
+		}
+	}
+	return ""
+}
+
+// Keeping returns the watch with what another one knows of the units that match it.
+func (w *Set) Keeping(old *Set) *Set {
+	next := w.With()
+	for name, unit := range old.units {
+		if Match(w.List, unit) {
 			next.units[name] = unit
 		}
 	}

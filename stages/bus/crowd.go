@@ -1,0 +1,149 @@
+package bus
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"service-monitor/stages/bus/history"
+	"service-monitor/stages/bus/link"
+	"service-monitor/stages/bus/watch"
+)
+
+// fewest is how many units may come by a glob before it is looked whether as many have gone.
+const fewest = 64
+
+// A crowd is the units that only globs name. They come and go: each connection to a socket
+// with Accept=yes is one. Those that systemd has unloaded, and that have no unit file, are
+// folded into the sums of their glob. So what the monitor costs follows what is loaded.
+type crowd struct {
+	listing map[string]bool                 // what the lists have shown so far
+	there   atomic.Pointer[map[string]bool] // and what they had shown when all had come
+	came    int                             // units that came since
+	// round is how often the lists were asked for, and asked the place then. What began
+	// before that, and of which nothing was heard since, can be folded: when the journal is
+	// read again, it is known by the place that it was counted.
+	round int
+	asked history.Place
+}
+
+// grows notes that a unit has come, and reports whether it is time to look who has gone.
+// That costs a list of what is there, so it is done when that many have come.
+func (c *crowd) grows() bool {
+	c.came++
+	size := 0
+	if there := c.there.Load(); there != nil {
+		size = len(*there)
+	}
+	return c.came == max(fewest, size)
+}
+
+// passing reports whether a unit is named by a glob alone, and is not there. It may be
+// called from any goroutine.
+func (s *Stage) passing(unit string) bool {
+	there := s.crowd.there.Load()
+	return there != nil && !(*there)[unit] && s.watch.Load().Pattern(unit) != ""
+}
+
+// askLists asks PID 1 which units match a glob: those that it has, and those that have a
+// unit file.
+func (s *Stage) askLists() error {
+	w := s.watch.Load()
+	if len(w.Globs) == 0 {
+		return nil
+	}
+	s.crowd.listing, s.crowd.came, s.crowd.asked = make(map[string]bool), 0, history.Here()
+	s.crowd.round++
+	for _, list := range []string{listUnits, listUnitFiles} {
+		s.lists++
+		if err := s.ask(request{member: list}, link.Systemd, link.ManagerPath, link.ManagerInterface, []string{}, w.Globs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweep takes in that all lists are there. A unit that is on none of them is not loaded. In
+// a gap it is folded when the gap is over.
+func (s *Stage) sweep(ctx context.Context, p *port) error {
+	there := s.crowd.listing
+	s.crowd.there.Store(&there)
+	var gone []string
+	for _, unit := range s.watch.Load().Names() {
+		u := s.note(unit)
+		if u.there = there[unit] || s.watch.Load().Pattern(unit) == ""; !u.there && u.round < s.crowd.round {
+			gone = append(gone, unit)
+		}
+	}
+	if !s.state.Watches() || s.state.Open() || len(gone) == 0 {
+		return nil
+	}
+	for _, signal := range s.patterns(s.watch.Load(), s.crowd.asked) {
+		if err := s.send(ctx, p, signal); err != nil {
+			return err
+		}
+	}
+	return s.fold(ctx, p, gone...)
+}
+
+// fold tells that units are unloaded which only a glob names, and forgets them.
+func (s *Stage) fold(ctx context.Context, p *port, gone ...string) error {
+	w := s.watch.Load()
+	for _, unit := range gone {
+		delete(s.units, unit)
+		if err := s.send(ctx, p, s.unloaded(unit)); err != nil {
+			return err
+		}
+	}
+	s.watch.Store(w.Without(gone...))
+	return nil
+}
+
+func (s *Stage) unloaded(unit string) Signal {
+	return Signal{Kind: Unloaded, Unit: unit, Time: time.Now(), Account: Account{Glob: s.watch.Load().Pattern(unit)}}
+}
+
+// pass tells of a unit that is not known, and that came and went in the gap.
+func (s *Stage) pass(ctx context.Context, p *port, past Signal) error {
+	over := s.unloaded(past.Unit)
+	over.Recovered = true
+	if err := s.send(ctx, p, past); err != nil {
+		return err
+	}
+	return s.send(ctx, p, over)
+}
+
+// gone are the units that only a glob names, that are known, and that were not there when
+// the lists were, nor asked for since. What happened behind the mark would be told again
+// after the next gap, so such a unit is kept.
+func (s *Stage) gone(asked map[string]int) (units []string) {
+	w := s.watch.Load()
+	for _, unit := range w.Names() {
+		if _, ok := asked[unit]; !ok && s.of(unit).known && !s.of(unit).there && w.Pattern(unit) != "" && s.gap.kept[unit] == nil {
+			units = append(units, unit)
+		}
+	}
+	return units
+}
+
+// names are the units whose snapshots are worth to be asked for: to ask for one that is not
+// there would make systemd load it.
+func (s *Stage) names() (units []string) {
+	w := s.watch.Load()
+	for _, unit := range w.Names() {
+		if s.of(unit).there || w.Pattern(unit) == "" {
+			units = append(units, unit)
+		}
+	}
+	return units
+}
+
+// patterns are what there is to say of the globs themselves at the end of a gap: which units
+// they name is known up to a place.
+func (s *Stage) patterns(w *watch.Set, place history.Place) (out []Signal) {
+	for _, glob := range w.Globs {
+		s.globs[glob] = place
+		out = append(out, Signal{Kind: Pattern, Unit: glob, Time: time.Now(), Account: Account{Cursor: place}})
+	}
+	return out
+}
