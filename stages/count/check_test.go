@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -137,11 +138,11 @@ func (w *world) begin(unit string) decode.Invocation {
 func (w *world) say(unit string) {
 	r := w.r
 	u := decode.Update{Unit: unit, Time: noon, Kind: one(r, decode.Changed, decode.Changed, decode.Snapshot)}
-	u.LoadState = one(r, "loaded", "loaded", "not-found")
+	u.LoadState = one(r, "loaded", "loaded", "not-found", "bad-setting", "masked")
 	u.ActiveState, u.SubState, _ = strings.Cut(one(r,
 		"inactive/dead", "failed/failed", "failed/failed-before-auto-restart", "activating/start", "activating/auto-restart",
 		"activating/auto-restart-queued", "active/running", "active/running", "active/exited", "deactivating/stop-sigterm",
-		"reloading/reload", "maintenance/cleaning", "unheard/of"), "/")
+		"reloading/reload", "refreshing/refresh-extensions", "maintenance/cleaning", "maintenance/cleaning-sigterm", "unheard/of"), "/")
 	u.Result, u.NRestarts, u.Entered = w.result(), r.Uint32N(3), r.Uint64N(3)
 	if r.IntN(4) == 0 {
 		w.past(unit)
@@ -149,7 +150,7 @@ func (w *world) say(unit string) {
 	if u.Kind == decode.Snapshot && r.IntN(2) == 0 {
 		u.Cursor, u.Told, u.Runs = history.Place(fmt.Sprint(len(w.said))), r.IntN(2) == 0, w.history(unit)
 	}
-	down := u.ActiveState == "inactive" || u.ActiveState == "failed" || strings.HasPrefix(u.SubState, "auto-restart")
+	down := slices.Contains([]string{"inactive", "failed", "maintenance"}, u.ActiveState) || strings.HasPrefix(u.SubState, "auto-restart")
 	u.Invocation = w.invocation(one(r, 0, w.runs[unit], w.runs[unit], w.runs[unit]))
 	if r.IntN(3) == 0 || w.failed[unit] && !down {
 		u.Invocation = w.begin(unit)
@@ -164,7 +165,7 @@ func (w *world) say(unit string) {
 }
 
 func (w *world) result() string {
-	return one(w.r, "success", "exit-code", "signal", "exec-condition", "start-limit-hit", "")
+	return one(w.r, "success", "exit-code", "signal", "exec-condition", "start-limit-hit", "resources", "")
 }
 
 // past is the journal's, of a unit or of the end of a boot.
@@ -189,7 +190,7 @@ func (w *world) history(unit string) (runs []history.Run) {
 			run.Ended, run.Result, run.Scheduled, run.NRestarts = noon, w.result(), w.r.Uint32N(3), w.r.Uint32N(3)
 		}
 		if w.r.IntN(4) == 0 && !run.Ended.IsZero() {
-			run.Refused = noon
+			run.Refused, run.Refusal = noon, one(w.r, "start-limit-hit", "resources")
 		}
 		if nth != 0 {
 			runs = append(runs, run)

@@ -298,7 +298,8 @@ func (s *Stage) status(now Moment) string {
 		if tally.Life == nil || !tally.Life.Pattern {
 			watched++
 		}
-		if tally.State == "active" || tally.State == "reloading" {
+		switch tally.State {
+		case "active", "reloading", "refreshing": // refreshing is new in systemd 257
 			active++
 		}
 		if last.LastCrash.before(tally.LastCrash, now.Boot) {
