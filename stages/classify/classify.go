@@ -127,6 +127,7 @@ type telling struct {
 	life  Life
 	facts []Transition
 	base  Transition    // what all facts of the step have in common
+	sub   string        // the sub state before the step
 	from  history.Place // from where the journal was read
 	// recorded: the journal has told of every restart that there was. lost: it
 	// has not told how the last known run ended.
@@ -151,7 +152,7 @@ type telling struct {
 // RestartMode=direct; counting "inactive -> active" doubles each automatic
 // restart on 252.
 func step(facts []Transition, was Life, u decode.Update) (Life, []Transition) {
-	t := telling{life: was, facts: facts, base: Transition{Unit: u.Unit, Time: u.Time}, from: u.From}
+	t := telling{life: was, facts: facts, base: Transition{Unit: u.Unit, Time: u.Time}, sub: was.SubState, from: u.From}
 	t.base.From = was.ActiveState
 	switch u.Kind {
 	case decode.Forgotten:
@@ -222,14 +223,23 @@ func asSnapshot(u decode.Update) decode.Update {
 	return u
 }
 
-// down reports whether no process of the unit is there or is being started.
-// From 257 on, sub states such as auto-restart-queued say that it is between two
-// runs while the active state is activating.
+// down reports whether the unit is not running, starting or stopping. From 257
+// on, sub states such as auto-restart-queued say that it is between two runs while
+// the active state is activating. In maintenance, systemctl clean removes files of
+// a unit that is inactive; it still has the invocation of its last run.
 func down(p *decode.Properties) bool {
-	return p.ActiveState == "inactive" || p.ActiveState == "failed" || retrying(p)
+	switch p.ActiveState {
+	case "inactive", "failed", maintenance:
+		return true
+	}
+	return retrying(p)
 }
 
-func retrying(p *decode.Properties) bool { return strings.HasPrefix(p.SubState, "auto-restart") }
+const maintenance = "maintenance"
+
+func retrying(p *decode.Properties) bool { return strings.HasPrefix(p.SubState, autoRestart) }
+
+const autoRestart = "auto-restart"
 
 // see takes the first observation in, and reports whether that is all there is
 // to it: a run that it finds going on was started before anybody watched, and
@@ -254,6 +264,7 @@ func (t *telling) see(u decode.Update) bool {
 		Since:        u.Since, // as if they were counted
 		Ran:          !down(&u.Properties),
 		Ended:        down(&u.Properties) || u.Invocation.IsZero(),
+		Retrying:     retrying(&u.Properties),
 	}
 	t.tell(Seen)
 	return true
@@ -285,7 +296,6 @@ func (t *telling) observe(u decode.Update) {
 	if u.Invocation != l.Invocation || l.Invocation.IsZero() {
 		return
 	}
-	l.Retrying = l.Retrying || retrying(&u.Properties)
 	if l.Begun == 0 {
 		l.Begun = u.Entered
 	}
@@ -297,7 +307,7 @@ func (t *telling) observe(u decode.Update) {
 		// looked like one that had ended.
 		l.Ended, l.Untold, l.GivenUp = false, true, false
 	}
-	l.Ran = true
+	l.Ran, l.Retrying = true, false
 }
 
 // miss accounts for a run whose end nobody saw: another invocation is there.
@@ -375,18 +385,30 @@ func (t *telling) follow(u decode.Update, announced uint64) {
 		t.tellStart()
 	}
 	if down(&u.Properties) && !l.Ended && (l.Ran || u.Entered != l.Entered) {
-		t.end(cause(u, t.base.From))
+		t.finish(cause(u, t.base.From))
 	}
+	t.retry(u)
 	t.giveUp(u)
 }
 
 // cause is how a run ended that was in a state before.
 func cause(u decode.Update, from string) Cause {
 	c := Cause{u.Result, u.MainCode, u.MainStatus}
-	if u.Ending && from == "deactivating" && c.Result == success {
+	switch {
+	case u.Ending && from == "deactivating" && c.Result == success:
 		c.Result = history.Shutdown
+	case overwritten(u):
+		return Cause{Result: Unknown}
 	}
 	return c
+}
+
+// overwritten reports whether the result is not that of the run. A refused start
+// replaces the result success, but no other (service_enter_dead() of systemd). A
+// run that lacked resources itself has the same result as one whose restart failed,
+// but a change shows it as it ends, and a snapshot may be of later.
+func overwritten(u decode.Update) bool {
+	return u.Result == StartLimitHit || u.Kind == decode.Snapshot && u.Result == resources && u.MainCode != 0
 }
 
 func (t *telling) tellStart() {
@@ -403,18 +425,68 @@ func (t *telling) end(c Cause) {
 	t.tell(c.kind())
 }
 
-// giveUp tells when a unit that was to be restarted has failed for good: the
-// scheduled start was refused, and it is failed with the invocation that had
-// ended before. A stop during the wait leaves it inactive.
+// retry notes whether systemd is to restart the unit after the known invocation.
+// On 257 the sub state auto-restart-queued also has the invocation that is about to
+// begin, which has not ended.
+func (t *telling) retry(u decode.Update) {
+	l := &t.life
+	switch {
+	case u.ActiveState == maintenance:
+		l.Retrying = false // somebody stopped it while it waited; now the clean may fail
+	case u.Invocation == l.Invocation && l.Ended && retrying(&u.Properties):
+		l.Retrying = true
+	}
+}
+
+// finish ends a run as the state shows it, which may not show how it ended.
+func (t *telling) finish(c Cause) {
+	was := t.base.AtLeast
+	t.base.AtLeast = was || c.Result == Unknown
+	t.end(c)
+	t.base.AtLeast = was
+}
+
+// giveUp tells when a unit that was to be restarted has failed for good: it is
+// failed with the invocation that had ended before. A stop during the wait leaves it
+// inactive.
 func (t *telling) giveUp(u decode.Update) {
 	l := &t.life
-	refused := l.Retrying || u.Result == startLimitHit
+	refused := l.Retrying || u.Result == StartLimitHit
 	if u.ActiveState == "failed" && u.SubState == "failed" && l.Ended && refused && !l.GivenUp {
 		l.GivenUp = true
-		t.base.Cause = Cause{u.Result, u.MainCode, u.MainStatus}
+		t.base.Cause = Cause{t.refusal(u), u.MainCode, u.MainStatus}
 		t.tell(GaveUp)
 	}
 }
+
+// refusal is why systemd gave up. Where the restart could not be scheduled, the unit
+// fails from auto-restart. The start limit refuses a restart that is scheduled: the
+// unit was in auto-restart-queued before (257) or inactive (252). A snapshot does not
+// show that, but there NRestarts counts the scheduled restart.
+func (t *telling) refusal(u decode.Update) string {
+	failed := t.sub == autoRestart
+	if u.Kind == decode.Snapshot {
+		failed = t.life.Scheduled == 0
+	}
+	switch {
+	case u.Result == StartLimitHit || !failed:
+		return StartLimitHit
+	case slices.Contains([]string{NotFound, BadSetting, Masked}, u.LoadState):
+		return u.LoadState
+	}
+	return resources
+}
+
+// Why systemd gave up, the result of GaveUp: StartLimitHit and resources are results
+// of systemd, the others are values of LoadState. With resources, systemd could not
+// restart the unit, and only the journal tells why.
+const (
+	StartLimitHit = "start-limit-hit"
+	NotFound      = "not-found"
+	BadSetting    = "bad-setting"
+	Masked        = "masked"
+	resources     = "resources"
+)
 
 func (t *telling) tell(k Kind) {
 	fact := t.base

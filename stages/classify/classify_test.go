@@ -38,6 +38,10 @@ func ending(u *decode.Update) { u.Ending = true }
 
 func unloaded(u *decode.Update) { u.LoadState = "not-found" }
 
+func in(loadState string) func(*decode.Update) {
+	return func(u *decode.Update) { u.LoadState = loadState }
+}
+
 func restarts(n uint32) func(*decode.Update) {
 	return func(u *decode.Update) { u.NRestarts = n }
 }
@@ -94,7 +98,12 @@ func scheduled(n uint32, r history.Run) history.Run {
 }
 
 func refused(r history.Run) history.Run {
-	r.Refused = r.Ended
+	r.Refused, r.Refusal = r.Ended, StartLimitHit
+	return r
+}
+
+func unscheduled(r history.Run) history.Run {
+	r.Refused, r.Refusal = r.Ended, resources
 	return r
 }
 
@@ -131,6 +140,7 @@ func told(facts []Transition) []string {
 // The sequences are those that systemd 252 and 257 were seen to send.
 func TestStep(t *testing.T) {
 	failed := result("exit-code", exited, 1)
+	exited0, limited := result(success, exited, 0), result(StartLimitHit, exited, 0)
 	dead := at("inactive/dead", 0, snapshot)
 	for _, tt := range []struct {
 		name    string
@@ -193,8 +203,193 @@ func TestStep(t *testing.T) {
 		},
 		want: []string{
 			"seen active", "active -> failed/failed", "crashed exit-code", "failed -> activating/auto-restart", "restarted",
-			"activating -> inactive/dead", "inactive -> failed/failed", "gave up exit-code",
+			"activating -> inactive/dead", "inactive -> failed/failed", "gave up start-limit-hit",
 		},
+	}, {
+		name: "start limit hit on 257",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("failed/failed-before-auto-restart", 1, failed), at("activating/auto-restart", 1, failed),
+			at("activating/auto-restart", 1, failed, restarts(1)), at("activating/auto-restart-queued", 1, failed, restarts(1)),
+			at("failed/failed", 1, failed, restarts(1)), at("failed/failed", 1, failed, restarts(1)),
+		},
+		want: []string{
+			"seen active", "active -> failed/failed-before-auto-restart", "crashed exit-code", "failed -> activating/auto-restart", "restarted",
+			"activating -> activating/auto-restart-queued", "activating -> failed/failed", "gave up start-limit-hit",
+		},
+	}, {
+		name: "start limit hit after a clean exit, RestartMode=direct",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("activating/auto-restart", 1, exited0), at("activating/auto-restart", 1, exited0, restarts(1)),
+			at("activating/auto-restart-queued", 1, exited0, restarts(1)), at("failed/failed", 1, limited, restarts(1)),
+		},
+		want: []string{
+			"seen active", "active -> activating/auto-restart", "stopped success", "restarted",
+			"activating -> activating/auto-restart-queued", "activating -> failed/failed", "gave up start-limit-hit",
+		},
+	}, {
+		name: "a run that a restart began fails, and is not restarted, on 257",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("failed/failed-before-auto-restart", 1, failed), at("activating/auto-restart", 1, failed),
+			at("activating/auto-restart", 1, failed, restarts(1)), at("activating/auto-restart-queued", 1, failed, restarts(1)),
+			at("activating/auto-restart-queued", 2, restarts(1)), at("active/running", 2, restarts(1)),
+			at("deactivating/stop-sigterm", 2, restarts(1)), at("failed/failed", 2, failed, restarts(1)), at("failed/failed", 2, failed, restarts(1)),
+		},
+		want: []string{
+			"seen active", "active -> failed/failed-before-auto-restart", "crashed exit-code", "failed -> activating/auto-restart", "restarted",
+			"activating -> activating/auto-restart-queued", "activating -> active/running", "started",
+			"active -> deactivating/stop-sigterm", "deactivating -> failed/failed", "crashed exit-code",
+		},
+	}, {
+		name: "a run that a restart began fails without ever being up, and is not restarted, on 257",
+		updates: []decode.Update{
+			at("activating/auto-restart", 1, failed, snapshot, entered(5)), at("activating/auto-restart-queued", 1, failed, restarts(1), entered(6)),
+			at("activating/auto-restart-queued", 2, result(resources, 0, 0), restarts(1), entered(6)),
+			at("failed/failed", 2, result(resources, 0, 0), restarts(1), entered(7)), at("failed/failed", 2, result(resources, 0, 0), restarts(1), entered(7)),
+		},
+		want: []string{
+			"seen activating", "activating -> activating/auto-restart-queued", "restarted", "activating -> failed/failed", "started", "crashed resources",
+		},
+	}, {
+		name: "waiting for a restart when first seen, and then the start limit",
+		updates: []decode.Update{
+			at("activating/auto-restart", 1, failed, snapshot), at("activating/auto-restart-queued", 1, failed, restarts(1)),
+			at("failed/failed", 1, failed, restarts(1)),
+		},
+		want: []string{
+			"seen activating", "activating -> activating/auto-restart-queued", "restarted", "activating -> failed/failed", "gave up start-limit-hit",
+		},
+	}, {
+		name: "a restart that could not be scheduled: nobody knows why",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("failed/failed", 1, failed), at("activating/auto-restart", 1, failed),
+			at("failed/failed", 1, failed), at("failed/failed", 1, failed, in("not-found")),
+		},
+		want: []string{
+			"seen active", "active -> failed/failed", "crashed exit-code", "failed -> activating/auto-restart",
+			"activating -> failed/failed", "gave up resources",
+		},
+	}, {
+		name: "a restart that could not be scheduled after a clean exit: the unit file was known to be bad",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("inactive/dead-before-auto-restart", 1, exited0), at("activating/auto-restart", 1, exited0),
+			at("activating/auto-restart", 1, exited0, in("bad-setting")), at("failed/failed", 1, result(resources, exited, 0), in("bad-setting")),
+		},
+		want: []string{
+			"seen active", "active -> inactive/dead-before-auto-restart", "stopped success", "inactive -> activating/auto-restart",
+			"activating -> failed/failed", "gave up bad-setting",
+		},
+	}, {
+		name: "a restart that was scheduled anew, because of a daemon-reload, and then could not be",
+		updates: []decode.Update{
+			at("activating/auto-restart", 1, failed, snapshot), at("activating/auto-restart", 1, failed, restarts(1)),
+			at("failed/failed", 1, failed, restarts(1), in("masked")),
+		},
+		want: []string{"seen activating", "restarted", "activating -> failed/failed", "gave up masked"},
+	}, {
+		name: "a restart that could not be scheduled while nobody watched",
+		updates: []decode.Update{
+			at("activating/auto-restart", 1, failed, snapshot), at("failed/failed", 1, failed, snapshot, in("not-found")),
+		},
+		want: []string{"seen activating", "activating -> failed/failed", "gave up not-found", "caught up"},
+	}, {
+		name: "refused by the start limit while nobody watched",
+		updates: []decode.Update{
+			at("activating/auto-restart", 1, failed, snapshot), at("failed/failed", 1, failed, restarts(1), snapshot, in("not-found")),
+		},
+		want: []string{"seen activating", "activating -> failed/failed", "restarted", "gave up start-limit-hit", "caught up"},
+	}, {
+		name: "clean exits into the start limit, of which the journal has nothing",
+		updates: []decode.Update{
+			at("inactive/dead", 0, snapshot), at("failed/failed", 3, limited, restarts(3), snapshot),
+		},
+		want: []string{
+			"seen inactive", "inactive -> failed/failed", "restarted at least and ended", "restarted at least", "restarted at least",
+			"started at least", "ended unknown at least", "gave up start-limit-hit at least", "caught up at least",
+		},
+	}, {
+		name: "an end into the start limit, of which the journal has nothing: a success, or the limit would not show",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("failed/failed", 1, result(StartLimitHit, exited, 1), restarts(1), snapshot),
+		},
+		want: []string{
+			"seen active", "active -> failed/failed", "restarted", "ended unknown at least", "gave up start-limit-hit", "caught up",
+		},
+	}, {
+		name: "an end of which the result was overwritten when the restart failed, of which the journal has nothing",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("failed/failed", 1, result(resources, exited, 0), snapshot, in("not-found")),
+		},
+		want: []string{"seen active", "active -> failed/failed", "ended unknown at least", "caught up"},
+	}, {
+		name: "systemctl clean, and a start",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("inactive/dead", 1), at("maintenance/cleaning", 1), at("maintenance/cleaning", 1),
+			at("inactive/dead", 1), at("inactive/dead", 2), at("active/running", 2),
+		},
+		want: []string{
+			"seen active", "active -> inactive/dead", "stopped success", "inactive -> maintenance/cleaning", "maintenance -> inactive/dead",
+			"inactive -> active/running", "started",
+		},
+	}, {
+		name: "systemctl clean when first seen",
+		updates: []decode.Update{
+			at("maintenance/cleaning", 1, snapshot), at("maintenance/cleaning-sigterm", 1), at("maintenance/cleaning-sigkill", 1), at("inactive/dead", 1),
+		},
+		want: []string{
+			"seen maintenance", "maintenance -> maintenance/cleaning-sigterm", "maintenance -> maintenance/cleaning-sigkill", "maintenance -> inactive/dead",
+		},
+	}, {
+		name: "systemctl clean of a unit that systemd had unloaded",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("inactive/dead", 1), at("maintenance/cleaning", 0), at("inactive/dead", 0), at("inactive/dead", 2), at("active/running", 2),
+		},
+		want: []string{
+			"seen active", "active -> inactive/dead", "stopped success", "inactive -> maintenance/cleaning", "maintenance -> inactive/dead",
+			"inactive -> active/running", "started",
+		},
+	}, {
+		name: "systemctl clean that fails, after a stop while it waited for its restart",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("failed/failed", 1, failed), at("activating/auto-restart", 1, failed), at("inactive/dead", 1, failed),
+			at("maintenance/cleaning", 1, failed), at("failed/failed", 1, failed), at("failed/failed", 1, failed),
+		},
+		want: []string{
+			"seen active", "active -> failed/failed", "crashed exit-code", "failed -> activating/auto-restart", "activating -> inactive/dead",
+			"inactive -> maintenance/cleaning", "maintenance -> failed/failed",
+		},
+	}, {
+		name:    "systemctl clean of a failed unit",
+		updates: []decode.Update{at("failed/failed", 1, failed, snapshot), at("maintenance/cleaning", 1, failed), at("failed/failed", 1, failed)},
+		want:    []string{"seen failed", "failed -> maintenance/cleaning", "maintenance -> failed/failed"},
+	}, {
+		name: "systemctl clean when nobody watched any more",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("maintenance/cleaning", 1, snapshot), at("inactive/dead", 1),
+		},
+		want: []string{"seen active", "active -> maintenance/cleaning", "stopped success", "caught up", "maintenance -> inactive/dead"},
+	}, {
+		name: "refresh and reload",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("refreshing/refresh-extensions", 1), at("refreshing/refresh-credentials", 1), at("reloading/reload-signal", 1),
+			at("reloading/reload-notify", 1), at("active/running", 1), at("refreshing/refresh-extensions", 1), at("failed/failed", 1, failed),
+		},
+		want: []string{
+			"seen active", "active -> refreshing/refresh-extensions", "refreshing -> refreshing/refresh-credentials", "refreshing -> reloading/reload-signal",
+			"reloading -> reloading/reload-notify", "reloading -> active/running", "active -> refreshing/refresh-extensions",
+			"refreshing -> failed/failed", "crashed exit-code",
+		},
+	}, {
+		name: "refreshing when first seen",
+		updates: []decode.Update{
+			at("refreshing/refresh-extensions", 1, snapshot), at("active/running", 1), at("inactive/dead", 1),
+		},
+		want: []string{"seen refreshing", "refreshing -> active/running", "active -> inactive/dead", "stopped success"},
+	}, {
+		name: "frozen, killed, and thawed: a change that tells nothing, and then the crash",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("active/running", 1), at("active/running", 1), at("failed/failed", 1, failed), at("failed/failed", 1, failed),
+		},
+		want: []string{"seen active", "active -> failed/failed", "crashed exit-code"},
 	}, {
 		name: "stop while it waits to restart",
 		updates: []decode.Update{
@@ -450,11 +645,17 @@ func TestStep(t *testing.T) {
 		},
 		want: []string{"seen active", "crashed exit-code", "restarted", "active -> inactive/dead", "caught up"},
 	}, {
+		name: "a restart that could not be scheduled, then started by hand",
+		updates: []decode.Update{
+			at("active/running", 2, snapshot), past(2, unscheduled(run(2, "exit-code", 0)), run(3, "", 0)), at("active/running", 3, recovered()),
+		},
+		want: []string{"seen active", "crashed exit-code", "gave up resources", "started", "caught up"},
+	}, {
 		name: "refused by the start limit, then started by hand",
 		updates: []decode.Update{
 			at("active/running", 2, snapshot), past(2, refused(run(2, "exit-code", 1)), run(3, "", 0)), at("active/running", 3, recovered()),
 		},
-		want: []string{"seen active", "crashed exit-code", "restarted", "gave up exit-code", "started", "caught up"},
+		want: []string{"seen active", "crashed exit-code", "restarted", "gave up start-limit-hit", "started", "caught up"},
 	}, {
 		name: "boots that ended, with runs that did not",
 		updates: []decode.Update{
@@ -589,7 +790,7 @@ func TestCause(t *testing.T) {
 }
 
 // tally is the truth of a model, or what was told.
-type tally struct{ starts, stops, crashes, unknown, restarts int }
+type tally struct{ starts, stops, crashes, unknown, restarts, limits, failures int }
 
 // ends is how many runs have ended, however they did.
 func (c *tally) ends() int { return c.stops + c.crashes + c.unknown }
@@ -607,6 +808,12 @@ func (c *tally) add(facts []Transition) {
 			c.unknown++
 		case Restarted:
 			c.restarts++
+		case GaveUp:
+			if f.Cause.Result == StartLimitHit {
+				c.limits++
+			} else {
+				c.failures++
+			}
 		}
 	}
 }
@@ -638,18 +845,28 @@ func (m *model) announce() {
 
 // begin is systemd's start of a new invocation: announced in the old state.
 func (m *model) begin() {
+	if m.u.SubState == "auto-restart" {
+		m.queue()
+	}
 	m.truth.starts++
 	m.u.Invocation = decode.Invocation{byte(m.truth.starts), byte(m.truth.starts >> 8), 1}
 	m.u.Result, m.u.MainCode, m.u.MainStatus = success, 0, 0
 	first := len(m.out)
-	if m.version < 257 || m.u.SubState != "auto-restart" {
-		m.announce()
-	} else {
-		m.enter("activating/auto-restart-queued")
-	}
+	m.announce()
 	for i := first; i < len(m.out); i++ {
 		m.inner[i] = true
 	}
+}
+
+// queue waits for the job of a scheduled restart. Before 257, that job stops the unit
+// first, which is not announced if a start follows at once.
+func (m *model) queue() {
+	if m.version >= 257 {
+		m.enter("activating/auto-restart-queued")
+		return
+	}
+	m.clock++
+	m.u.ActiveState, m.u.SubState, m.u.Entered = "inactive", "dead", m.clock
 }
 
 // life runs the unit once, with what its Restart= makes of it.
@@ -657,13 +874,16 @@ func (m *model) life() {
 	m.u.NRestarts = 0
 	m.begin()
 	for m.run() && m.r.IntN(4) > 0 {
+		if m.r.IntN(6) == 0 {
+			m.unscheduled()
+			return
+		}
 		m.truth.restarts++
 		m.u.NRestarts++
 		m.announce()
-		if m.version < 257 {
-			m.u.ActiveState, m.u.SubState = "inactive", "dead"
-			m.clock++
-			m.u.Entered = m.clock
+		if m.r.IntN(6) == 0 {
+			m.limit()
+			return
 		}
 		m.begin()
 	}
@@ -673,6 +893,61 @@ func (m *model) life() {
 	if m.r.IntN(3) == 0 {
 		m.u.Result = success
 		m.enter("inactive/dead") // reset-failed
+	}
+	if m.u.ActiveState == "inactive" && m.r.IntN(2) == 0 {
+		m.clean()
+	}
+}
+
+// unscheduled is a restart that cannot be scheduled.
+func (m *model) unscheduled() {
+	m.truth.failures++
+	m.overwrite("resources")
+	m.enter("failed/failed")
+}
+
+// limit is a scheduled restart that the start limit refuses.
+func (m *model) limit() {
+	m.truth.limits++
+	m.queue()
+	m.overwrite(StartLimitHit)
+	if m.version < 257 {
+		m.announce()
+	}
+	m.enter("failed/failed")
+}
+
+// overwrite is what service_enter_dead() of systemd does to the result of a run.
+func (m *model) overwrite(result string) {
+	if m.u.Result == success {
+		m.u.Result = result
+	}
+}
+
+// clean is systemctl clean, which may fail.
+func (m *model) clean() {
+	m.enter("maintenance/cleaning")
+	if m.r.IntN(2) == 0 {
+		m.enter("inactive/dead")
+		return
+	}
+	m.enter("maintenance/cleaning-sigterm")
+	m.overwrite("timeout")
+	m.enter("failed/failed")
+}
+
+// ask lets somebody ask something of a running unit that does not end it. That it is
+// frozen or thawed is announced, and nothing of what matters has changed.
+func (m *model) ask() {
+	switch m.r.IntN(4) {
+	case 0:
+		m.enter("reloading/reload-signal")
+		m.enter("active/running")
+	case 1:
+		m.enter("refreshing/refresh-extensions")
+		m.enter("active/running")
+	case 2:
+		m.announce()
 	}
 }
 
@@ -687,13 +962,11 @@ func (m *model) run() bool {
 		m.enter("active/running")
 	default:
 		m.enter("active/running")
+		m.ask()
 	}
 	crash := m.u.Result != success || m.r.IntN(2) == 0
 	if !crash {
-		m.truth.stops++
-		m.enter("deactivating/stop-sigterm")
-		m.enter("inactive/dead")
-		return false
+		return m.done()
 	}
 	m.truth.crashes++
 	if m.u.Result == success {
@@ -708,6 +981,22 @@ func (m *model) run() bool {
 		m.enter("activating/auto-restart")
 	}
 	return again
+}
+
+// done ends an invocation well, and reports whether it waits to restart.
+func (m *model) done() bool {
+	m.truth.stops++
+	m.u.MainCode = exited
+	if m.r.IntN(2) == 0 {
+		m.enter("deactivating/stop-sigterm")
+		m.enter("inactive/dead")
+		return false
+	}
+	if m.version < 257 || m.r.IntN(2) == 0 {
+		m.enter("inactive/dead")
+	}
+	m.enter("activating/auto-restart")
+	return true
 }
 
 // Over random lives, what is told is what happened, whatever is announced
@@ -750,7 +1039,7 @@ func TestProductOfStatesBalances(t *testing.T) {
 		"activating/start", "activating/auto-restart", "activating/auto-restart-queued", "active/running", "active/exited",
 		"deactivating/stop-sigterm", "reloading/reload", "maintenance/cleaning", "refreshing/refresh-extensions", "unheard/of",
 	}
-	results := []string{success, "exit-code", "start-limit-hit", ""}
+	results := []string{success, "exit-code", "start-limit-hit", "resources", ""}
 	var all []decode.Update
 	for _, state := range states {
 		for invocation := range byte(3) {

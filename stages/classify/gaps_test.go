@@ -93,10 +93,6 @@ func (d *diarist) life() {
 			d.schedule()
 		}
 		d.reset()
-		if d.version < 257 {
-			d.clock++
-			d.u.ActiveState, d.u.SubState, d.u.Entered = "inactive", "dead", d.clock
-		}
 	}
 }
 

@@ -169,7 +169,7 @@ func (t *telling) relive(r history.Run) {
 	}
 	if !r.Refused.IsZero() && !l.GivenUp {
 		l.GivenUp = true
-		t.base.Time, t.base.Cause = r.Refused, Cause{r.Result, r.Code, r.Status}
+		t.base.Time, t.base.Cause = r.Refused, Cause{r.Refusal, r.Code, r.Status}
 		t.tell(GaveUp)
 		t.base.Cause = Cause{}
 	}

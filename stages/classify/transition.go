@@ -23,7 +23,7 @@ const (
 	Crashed                // an invocation ended otherwise
 	UnknownEnd             // an invocation ended, and nothing tells how
 	Restarted              // systemd scheduled an automatic restart (Restart=)
-	GaveUp                 // systemd will not restart it again (StartLimitBurst=)
+	GaveUp                 // systemd will not restart it again: the start limit, or it could not
 	Forgotten              // the unit is no longer monitored
 	CaughtUp               // what was missed is told; the life has a new journal cursor
 	Folded                 // the unit is over: its counters go to those of the glob that names it
@@ -41,7 +41,7 @@ type Transition struct {
 	// From is empty for Seen.
 	From, To, SubState string
 	Invocation         decode.Invocation
-	Cause              Cause // of Stopped, Crashed, UnknownEnd and GaveUp
+	Cause              Cause // of Stopped, Crashed and UnknownEnd; of GaveUp, why (StartLimitHit and so on)
 	// Glob is, of Folded, the glob that names the unit.
 	Glob string
 	// AtLeast is true when the fact is what properties prove of a time in which
@@ -181,7 +181,6 @@ func (c Cause) kind() Kind {
 const (
 	success       = "success"
 	execCondition = "exec-condition"
-	startLimitHit = "start-limit-hit"
 	// unloadedState is the state of what systemd does not have.
 	unloadedState = "unloaded"
 	// Unknown is the result of a run whose end nobody saw.

@@ -23,10 +23,12 @@ type Run struct {
 	Status     int32
 	Scheduled  uint32    // restarts that systemd scheduled after it
 	NRestarts  uint32    // what the last of them had counted up to
-	Refused    time.Time // when the start limit refused one; zero if it did not
+	Refused    time.Time // when systemd gave up restarting it; zero if it did not
+	Refusal    string    // why: "start-limit-hit", or "resources" where it could not restart it
 
 	stopping uint64 // the job that stops it
 	whole    bool   // the journal has its start: it was not read from its middle on
+	cleaned  bool   // a process of systemctl clean has failed
 }
 
 // How an invocation ended that no record tells the end of, because its boot

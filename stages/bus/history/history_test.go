@@ -115,7 +115,38 @@ func TestLedger(t *testing.T) {
 	}, {
 		name:    "a start limit after a clean exit does not make it a crash",
 		entries: []entry{{"b", started, "a.service", 1, ""}, {"b", succeeded, "a.service", 1, ""}, {"b", failed, "a.service", 1, byLimit}},
-		want:    []Past{of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(2), EndClock: 2000, Result: "success", Refused: at(3)})},
+		want: []Past{of("a.service", Run{
+			Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(2), EndClock: 2000, Result: "success", Refused: at(3), Refusal: "start-limit-hit",
+		})},
+	}, {
+		name: "a restart that the start limit refuses, and a start by hand that it refuses",
+		entries: []entry{
+			{"b", started, "a.service", 1, ""}, {"b", failed, "a.service", 1, bySignal}, {"b", restartSet, "a.service", 1, "N_RESTARTS=3"}, {"b", failed, "a.service", 1, bySignal},
+			{"b", started, "b.service", 2, ""}, {"b", failed, "b.service", 2, bySignal}, {"b", failed, "b.service", 2, bySignal}, {"b", startFailed, "b.service", 2, ""},
+		},
+		want: []Past{
+			of("a.service", Run{
+				Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(2), EndClock: 2000, Result: "signal", Scheduled: 1, NRestarts: 3, Refused: at(4), Refusal: "start-limit-hit",
+			}),
+			of("b.service", Run{
+				Invocation: inv(2), Begun: at(5), Clock: 5000, Ended: at(6), EndClock: 6000, Result: "signal", Refused: at(7), Refusal: "start-limit-hit",
+			}),
+		},
+	}, {
+		name: "a restart that cannot be scheduled has no job, which would fail",
+		entries: []entry{
+			{"b", starting, "a.service", 1, ""}, {"b", failed, "a.service", 1, bySignal}, {"b", startFailed, "a.service", 1, ""}, {"b", failed, "a.service", 1, bySignal},
+		},
+		want: []Past{of("a.service", Run{
+			Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(2), EndClock: 2000, Result: "signal", Refused: at(4), Refusal: "resources",
+		})},
+	}, {
+		name: "a clean, and one that fails",
+		entries: []entry{
+			{"b", started, "a.service", 1, ""}, {"b", succeeded, "a.service", 1, ""}, {"b", succeeded, "a.service", 1, ""},
+			{"b", processExited, "a.service", 1, "EXIT_CODE=exited EXIT_STATUS=1"}, {"b", failed, "a.service", 1, byExit},
+		},
+		want: []Past{of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(2), EndClock: 2000, Result: "success"})},
 	}, {
 		name:    "what PID 1 has not written is no run",
 		entries: []entry{{"b", started, "a.service", 1, "_PID=4711"}, {"b", failed, "a.service", 1, "MESSAGE_ID=" + markID + " _PID=4711"}},

@@ -214,7 +214,10 @@ func (u *unit) add(r *record) {
 		run.Scheduled++
 		run.NRestarts = r.restarts
 	case processExited:
-		if r.command == "" || r.command == "ExecStart" {
+		switch {
+		case !run.Ended.IsZero():
+			run.cleaned = true // nothing else runs then in the name of this run
+		case r.command == "" || r.command == "ExecStart":
 			u.main, u.of = r.exit, r.invocation
 		}
 	case stopping:
@@ -223,9 +226,33 @@ func (u *unit) add(r *record) {
 		switch {
 		case run.Ended.IsZero():
 			u.end(run, r)
-		case r.message == failed: // a start limit repeats the end of the run before
-			run.Refused = r.at
+		case r.message == failed:
+			run.refuse(r)
 		}
+	case startFailed:
+		// The start limit refuses a job, which fails with it. A restart that cannot be
+		// scheduled has none.
+		if !run.Refused.IsZero() {
+			run.Refusal = startLimitHit
+		}
+	}
+}
+
+const (
+	startLimitHit = "start-limit-hit"
+	resources     = "resources"
+)
+
+// refuse takes in that a unit has failed for good: PID 1 then repeats the end of the
+// run before. It also says so of a clean that failed, which ends no run.
+func (run *Run) refuse(r *record) {
+	if run.cleaned {
+		run.cleaned = false
+		return
+	}
+	run.Refused, run.Refusal = r.at, resources
+	if run.Scheduled > 0 || r.result == startLimitHit {
+		run.Refusal = startLimitHit
 	}
 }
 
