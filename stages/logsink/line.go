@@ -29,6 +29,7 @@ const (
 	idUnknown   = "0d5c31d3c0f6475d97a3f83d9956edbe"
 	idRestarted = "ba07e2c86b2c41f3b6c8ad951451c43e"
 	idGaveUp    = "93b3fe8c9d8d4bb2be71eb123a39a961"
+	idNoRestart = "693f2736314f45debef3547a6918d841"
 	idForgotten = "f2b34856c07c41eb9ab4c0e6961c88d0"
 	idSummary   = "89829bf77f324bf68076edaca0968f38"
 	idFile      = "d4025484f2d24561b105c5c536879fb0" // the log file takes no lines
@@ -139,7 +140,9 @@ func ids(e *count.Event) (ids [3]string) {
 			ids[1], ids[2] = idStarted, idUnknown
 		}
 	case classify.GaveUp:
-		ids[0] = idGaveUp
+		if ids[0] = idGaveUp; e.Cause.Result != classify.StartLimitHit {
+			ids[0] = idNoRestart
+		}
 	case classify.Forgotten:
 		ids[0] = idForgotten
 	}
@@ -149,7 +152,7 @@ func ids(e *count.Event) (ids [3]string) {
 // level is that of a line of an event.
 func level(e *count.Event, id string) logrus.Level {
 	switch {
-	case id == idCrashed, id == idGaveUp:
+	case id == idCrashed, id == idGaveUp, id == idNoRestart:
 		return logrus.ErrorLevel
 	case id == idUnknown, id == idSeen && e.To == unloaded:
 		return logrus.WarnLevel
@@ -196,6 +199,9 @@ func appendWords(b []byte, e *count.Event, id string) []byte {
 		return appendCounter(b, e, "restart", t.Restarts)
 	case idGaveUp:
 		b = append(b, ":  start limit hit: systemd gave up restarting it (systemctl reset-failed, then start it by hand)"...)
+		return appendProvenance(b, e)
+	case idNoRestart:
+		b = fmt.Appendf(b, ":  systemd could not restart it, and gave up: "+noRestart(e.Cause.Result), "'"+e.Unit+"'")
 		return appendProvenance(b, e)
 	case idForgotten:
 		return append(b, ":  no longer monitored; its counters are dropped"...)

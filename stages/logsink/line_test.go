@@ -92,7 +92,20 @@ func TestLines(t *testing.T) {
 			at + "[INFO] a.service:  Incrementing restart counter -> 12 (at least: it was not watched)\n" +
 				at + "[INFO] a.service:  Incrementing start counter -> 2 (at least: it was not watched)\n" +
 				at + "[WARNING] a.service:  Incrementing unknown-end counter -> 1 (nothing tells how the run ended) (at least: it was not watched)\n"},
-		{"gave up", event(classify.GaveUp, "a.service"),
+		{"restart that failed", event(classify.GaveUp, "a.service", cause("resources", 2, 9)),
+			at + "[ERROR] a.service:  systemd could not restart it, and gave up: the journal says why " +
+				"(journalctl _PID=1 UNIT='a.service'; mend that, systemctl daemon-reload, systemctl start 'a.service')\n"},
+		{"restart that failed, without a unit file", event(classify.GaveUp, "a.service", cause("not-found", 2, 9)),
+			at + "[ERROR] a.service:  systemd could not restart it, and gave up: its unit file is gone " +
+				"(put it back, systemctl daemon-reload, systemctl start 'a.service')\n"},
+		{"restart that failed because of a bad unit file", event(classify.GaveUp, `a\x2db@%s.service`, cause("bad-setting", 2, 9), recovered),
+			at + `[ERROR] a\x2db@%s.service:  systemd could not restart it, and gave up: its unit file has a bad setting ` +
+				`(systemd-analyze verify 'a\x2db@%s.service', mend it, systemctl daemon-reload, systemctl start 'a\x2db@%s.service')` +
+				" (recovered from the journal)\n"},
+		{"restart that failed because of a mask", event(classify.GaveUp, "a.service", cause("masked", 2, 9)),
+			at + "[ERROR] a.service:  systemd could not restart it, and gave up: it is masked " +
+				"(systemctl unmask 'a.service', systemctl start 'a.service')\n"},
+		{"gave up", event(classify.GaveUp, "a.service", cause("start-limit-hit", 1, 1)),
 			at + "[ERROR] a.service:  start limit hit: systemd gave up restarting it (systemctl reset-failed, then start it by hand)\n"},
 		{"seen", event(classify.Seen, "a.service", states("", "active", "running")),
 			at + "[INFO] a.service:  first seen    -> active        (SubState: running)\n"},
@@ -279,7 +292,7 @@ func TestMessageIDs(t *testing.T) {
 	}
 	got := make(map[classify.Kind][]string)
 	for k := classify.Seen; k <= classify.Forgotten; k++ {
-		e := event(k, "a.service")
+		e := event(k, "a.service", cause(classify.StartLimitHit, 0, 0))
 		for _, id := range ids(&e) {
 			if id != "" {
 				got[k] = append(got[k], id)
@@ -288,6 +301,10 @@ func TestMessageIDs(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("MESSAGE_ID by kind (-want +got):\n%s", diff)
+	}
+	failed := event(classify.GaveUp, "a.service", cause(classify.Masked, 0, 0))
+	if got := ids(&failed)[0]; got != "693f2736314f45debef3547a6918d841" {
+		t.Errorf("MESSAGE_ID of a restart that failed: %s", got)
 	}
 }
 

@@ -71,6 +71,7 @@ var least = teller{
 	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Restarted, Unit: "a.service", Missed: true}}, // tells of a start and a stop, too
 	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Crashed, Unit: "a.service", Invocation: decode.Invocation{1}, Cause: classify.Cause{Result: "timeout"}}},
 	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.GaveUp, Unit: "a.service"}},
+	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.GaveUp, Unit: "a.service", Cause: classify.Cause{Result: classify.StartLimitHit}}},
 	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Forgotten, Unit: "a.service", From: "active"}},
 }
 
