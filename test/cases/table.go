@@ -26,7 +26,9 @@ const stays = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"
 // All returns every case.
 func All() []Case {
 	var all []Case
-	for _, some := range [][]Case{ends(), failures(), kinds(), restarts(), directRestarts(), limits(), nonStarts(), requests(), names(), files()} {
+	for _, some := range [][]Case{
+		ends(), failures(), kinds(), restarts(), lastRuns(), directRestarts(), limits(), nonStarts(), requests(), cleans(), names(), files(), lostFiles(),
+	} {
 		all = append(all, some...)
 	}
 	return all

@@ -127,12 +127,16 @@ func TestCases(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := readState(t, m)
+	text, err := m.ReadFile(logPath)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range all {
 		compare(t, c, truth, state)
+		wantGivenUp(t, c, truth, text)
 	}
 	save(t, version, all, truth, stopRecording())
 	if t.Failed() {
-		text, _ := m.ReadFile(logPath)
 		t.Logf("log:\n%s", text)
 	}
 }
@@ -214,7 +218,8 @@ func save(t *testing.T, version int, all []cases.Case, truth map[string]gateway.
 		seen := map[string]bool{}
 		r := recording.Recording{Truth: map[string]gateway.Tally{}}
 		for _, s := range signals {
-			if _, ok := c.Want[s.Unit]; !ok || s.Kind == bus.Snapshot && seen[s.Unit] {
+			_, ours := c.Want[s.Unit]
+			if first := s.Kind == bus.Snapshot && !seen[s.Unit]; !ours || !first && s.Kind != bus.Changed {
 				continue
 			}
 			seen[s.Unit] = true

@@ -267,6 +267,7 @@ func playCase(t *testing.T, c cases.Case, file string) {
 	state := d.stop()
 	compare(t, c, r.Truth, state)
 	text, _ := os.ReadFile(d.log)
+	wantGivenUp(t, c, r.Truth, string(text))
 	for unit := range c.Want {
 		if n := crashLines(t, string(text), unit); n != state[unit].Crashes {
 			t.Errorf("%s: %d CRASH lines, want one for each of %d", unit, n, state[unit].Crashes)
@@ -285,6 +286,25 @@ func compare(t *testing.T, c cases.Case, truth map[string]gateway.Tally, state m
 		}
 		if !cases.MatchExactly(want, got) {
 			t.Errorf("%s: %s (-want +counted)\n- %+v\n+ %+v", c.Name, unit, want, got)
+		}
+	}
+}
+
+// wantGivenUp wants the log to say of each unit of a case how often systemd gave it up,
+// and why, as the journal has it. A start by hand that the start limit refuses changes
+// nothing that systemd announces.
+func wantGivenUp(t *testing.T, c cases.Case, truth map[string]gateway.Tally, log string) {
+	t.Helper()
+	for unit := range c.Want {
+		refused := truth[unit].Refused
+		if truth[unit].Scheduled == 0 {
+			refused = 0
+		}
+		if n := strings.Count(log, unit+":  start limit hit: "); n != refused {
+			t.Errorf("%s: %s: the log has %d start limits, want %d", c.Name, unit, n, refused)
+		}
+		if n := strings.Count(log, unit+":  systemd could not restart it, "); n != truth[unit].Failed {
+			t.Errorf("%s: %s: the log has %d restarts that failed, want %d", c.Name, unit, n, truth[unit].Failed)
 		}
 	}
 }

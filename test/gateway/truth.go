@@ -24,15 +24,26 @@ const (
 	restartSet      = "5eb03494b6584870a536b337290809b3"
 )
 
+// Why systemd gives a unit up. These have no MESSAGE_ID, so they are found by the
+// function of systemd that logs them.
+const (
+	repeatedTooQuickly = "Start request repeated too quickly."
+	notScheduled       = "Failed to schedule restart job: "
+)
+
 // lifeRecords asks the journal for these messages and no others, and only for
-// those that PID 1 itself has sent.
-var lifeRecords = []string{
-	"journalctl", "--quiet", "--all", "--output=json",
-	"--output-fields=_BOOT_ID,MESSAGE_ID,UNIT,INVOCATION_ID,UNIT_RESULT,MESSAGE,EXIT_CODE,EXIT_STATUS",
-	"_PID=1",
-	"MESSAGE_ID=" + unitStarting, "MESSAGE_ID=" + unitStarted, "MESSAGE_ID=" + unitStartFailed,
-	"MESSAGE_ID=" + unitSucceeded, "MESSAGE_ID=" + unitSkipped, "MESSAGE_ID=" + unitFailed,
-	"MESSAGE_ID=" + processExited, "MESSAGE_ID=" + restartSet,
+// those that PID 1 itself has sent. Each match is for records that match more, too.
+func lifeRecords(more ...string) []string {
+	argv := []string{
+		"journalctl", "--quiet", "--all", "--output=json",
+		"--output-fields=_BOOT_ID,MESSAGE_ID,UNIT,INVOCATION_ID,UNIT_RESULT,MESSAGE,EXIT_CODE,EXIT_STATUS",
+		"MESSAGE_ID=" + unitStarting, "MESSAGE_ID=" + unitStarted, "MESSAGE_ID=" + unitStartFailed,
+		"MESSAGE_ID=" + unitSucceeded, "MESSAGE_ID=" + unitSkipped, "MESSAGE_ID=" + unitFailed,
+		"MESSAGE_ID=" + processExited, "MESSAGE_ID=" + restartSet, "_PID=1",
+	}
+	argv = append(argv, more...)
+	argv = append(argv, "+", "CODE_FUNC=unit_test_start_limit", "CODE_FUNC=service_enter_restart", "_PID=1")
+	return append(argv, more...)
 }
 
 // Tally is the life of one unit, as the journal tells it. An invocation is one
@@ -43,6 +54,7 @@ type Tally struct {
 	Crashes  int // invocations that ended with any other Result
 	Restarts int // invocations that systemd began by itself (Restart=)
 	Refused  int // starts beyond the start limit: the unit fails once more, in no new invocation
+	Failed   int // restarts that could not be scheduled: likewise
 	Cut      int // invocations of an earlier boot of which no end is recorded
 	Running  bool
 	Last     Crash // the last of the crashes
@@ -70,7 +82,7 @@ func (m *Machine) Truth(ctx context.Context) (map[string]Tally, error) {
 	if _, err := m.Run(ctx, "journalctl", "--sync"); err != nil {
 		return nil, err
 	}
-	text, err := m.Run(ctx, lifeRecords...)
+	text, err := m.Run(ctx, lifeRecords()...)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +98,7 @@ func (m *Machine) Truth(ctx context.Context) (map[string]Tally, error) {
 func (m *Machine) Await(ctx context.Context, unit string, done func(Tally) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd := m.Command(ctx, append(lifeRecords[:len(lifeRecords):len(lifeRecords)], "UNIT="+unit, "--follow", "--no-tail")...)
+	cmd := m.Command(ctx, append(lifeRecords("UNIT="+unit), "--follow", "--no-tail")...)
 	records, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -182,6 +194,8 @@ type life struct {
 	runs      []*run // in the order of their first record
 	restarts  int
 	refused   int
+	failed    int
+	reason    string // of the next of these: what PID 1 has just said
 	last      Crash
 	scheduled int
 	due       bool // a restart was scheduled, and nothing has come of it yet
@@ -228,6 +242,10 @@ func (u *life) run(r record) *run {
 }
 
 func (u *life) add(n *run, r record) {
+	if r.ID == "" {
+		u.reason = string(r.Message)
+		return
+	}
 	switch r.ID {
 	case restartSet:
 		u.scheduled++
@@ -242,13 +260,26 @@ func (u *life) add(n *run, r record) {
 		n.ended = true
 	case unitFailed:
 		if n.ended {
-			u.refused++
-			u.due = false
+			u.giveUp()
 			return
 		}
 		n.ended, n.crashed = true, true
 		u.last = Crash{Result: string(r.Result), Code: n.code, Status: n.status}
 	}
+}
+
+// giveUp counts why the unit has failed once more. A clean that fails says nothing
+// before.
+func (u *life) giveUp() {
+	switch {
+	case strings.Contains(u.reason, repeatedTooQuickly):
+		u.refused++
+		u.due = false
+	case strings.Contains(u.reason, notScheduled):
+		u.failed++
+		u.due = false
+	}
+	u.reason = ""
 }
 
 func (l ledger) tallies(boot string) map[string]Tally {
@@ -264,7 +295,7 @@ func (u *life) tally(boot string) Tally {
 	if u == nil {
 		return Tally{}
 	}
-	t := Tally{Starts: len(u.runs), Restarts: u.restarts, Refused: u.refused, Last: u.last, Scheduled: u.scheduled}
+	t := Tally{Starts: len(u.runs), Restarts: u.restarts, Refused: u.refused, Failed: u.failed, Last: u.last, Scheduled: u.scheduled}
 	for _, n := range u.runs {
 		switch {
 		case n.crashed:

@@ -33,6 +33,7 @@ func TestTruth(t *testing.T) {
 		failed    = "UNIT_RESULT=exit-code;MESSAGE_ID=" + unitFailed
 		ended     = "MESSAGE_ID=" + unitSucceeded
 		scheduled = "MESSAGE_ID=" + restartSet
+		limit     = "MESSAGE=a.service: Start request repeated too quickly."
 		exit3     = "EXIT_CODE=exited;EXIT_STATUS=3;MESSAGE_ID=" + processExited
 	)
 	tests := []struct {
@@ -63,7 +64,7 @@ func TestTruth(t *testing.T) {
 		},
 		{
 			"refused after a crash",
-			[]string{started + of1, failed + of1, scheduled + of1, failed + of1},
+			[]string{started + of1, failed + of1, scheduled + of1, limit + of1, failed + of1},
 			Tally{Starts: 1, Crashes: 1, Scheduled: 1, Refused: 1, Last: Crash{Result: "exit-code"}},
 		},
 		{
@@ -73,14 +74,21 @@ func TestTruth(t *testing.T) {
 		},
 		{
 			"refused, then started by hand",
-			[]string{started + of1, failed + of1, scheduled + of1, failed + of1, started + of2},
+			[]string{started + of1, failed + of1, scheduled + of1, limit + of1, failed + of1, started + of2},
 			Tally{Starts: 2, Crashes: 1, Scheduled: 1, Refused: 1, Running: true, Last: Crash{Result: "exit-code"}},
 		},
 		{
 			"refused after a stop",
-			[]string{started + of1, ended + of1, "UNIT_RESULT=start-limit-hit;MESSAGE_ID=" + unitFailed + of1},
+			[]string{started + of1, ended + of1, limit + of1, "UNIT_RESULT=start-limit-hit;MESSAGE_ID=" + unitFailed + of1},
 			Tally{Starts: 1, Stops: 1, Refused: 1},
 		},
+		{
+			"could not be restarted",
+			[]string{started + of1, failed + of1, "MESSAGE=a.service: Failed to schedule restart job: Unit a.service not found." + of1, failed + of1},
+			Tally{Starts: 1, Crashes: 1, Failed: 1, Last: Crash{Result: "exit-code"}},
+		},
+		{"cleaned", []string{started + of1, ended + of1, ended + of1}, Tally{Starts: 1, Stops: 1}},
+		{"a clean that failed", []string{started + of1, ended + of1, exit3 + of1, failed + of1}, Tally{Starts: 1, Stops: 1}},
 		{
 			"cut by the next boot",
 			[]string{started + of1, started + ";_BOOT_ID=b2;UNIT=a.service;INVOCATION_ID=2"},

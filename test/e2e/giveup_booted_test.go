@@ -1,0 +1,131 @@
+//go:build booted
+
+package e2e
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"service-monitor/test/gateway"
+)
+
+const (
+	limitLine     = ":  start limit hit: "
+	noRestartLine = ":  systemd could not restart it, "
+)
+
+// givenUp are units that systemd gives up, or seems to, while nobody watches.
+var givenUp = map[string]struct {
+	unit, script string
+	until        gateway.Tally
+	line         string // that the log has of it, once; empty for none
+}{
+	"limit.service": {
+		unit:   "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=3\n[Service]\nRestart=on-failure\nRestartSec=0\nExecStart=/bin/false\n",
+		script: "systemctl start limit",
+		until:  gateway.Tally{Starts: 3, Crashes: 3, Refused: 1},
+		line:   limitLine,
+	},
+	"limit-0.service": {
+		unit:   "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=3\n[Service]\nRestart=always\nRestartSec=0\nExecStart=/bin/true\n",
+		script: "systemctl start limit-0",
+		until:  gateway.Tally{Starts: 3, Stops: 3, Refused: 1},
+		line:   limitLine,
+	},
+	"limit-hand.service": {
+		unit:   "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=2\n[Service]\nType=oneshot\nExecStart=/bin/false\n",
+		script: "for i in 1 2 3; do systemctl start limit-hand || :; done",
+		until:  gateway.Tally{Starts: 2, Crashes: 2, Refused: 1},
+		line:   limitLine,
+	},
+	"gone.service": {
+		unit:   "[Service]\nType=exec\nRestart=on-failure\nRestartSec=1h\nExecStart=/bin/sleep infinity\n",
+		script: "systemctl start gone; systemctl kill -s KILL gone; rm /etc/systemd/system/gone.service; systemctl daemon-reload",
+		until:  gateway.Tally{Starts: 1, Crashes: 1, Failed: 1},
+		line:   noRestartLine,
+	},
+	"cleaned.service": {
+		unit: "[Service]\nType=exec\nStateDirectory=cleaned\nExecStart=/bin/sleep infinity\n",
+		script: "systemctl start cleaned; systemctl stop cleaned; systemctl clean --what=state cleaned; systemctl start cleaned; systemctl stop cleaned\n" +
+			"mkdir /var/lib/cleaned/busy; mount --bind /var/lib/cleaned/busy /var/lib/cleaned/busy\n" +
+			"systemctl clean --what=state cleaned || :; umount /var/lib/cleaned/busy",
+		until: gateway.Tally{Starts: 2, Stops: 2},
+	},
+}
+
+// bootGivenUp boots a machine in which all of that happens between two lives of the
+// daemon. systemd keeps the units, as it does those that are enabled.
+func bootGivenUp(t *testing.T) *bed {
+	t.Helper()
+	units := map[string]string{}
+	for name, u := range givenUp {
+		units[name] = u.unit
+	}
+	names := slices.Sorted(maps.Keys(units))
+	o := gateway.Options{Units: units}
+	install(t, &o, names)
+	o.Files["/etc/systemd/system/multi-user.target.d/test.conf"] = "[Unit]\nAfter=" + monitorUnit + " " + strings.Join(names, " ") + "\n"
+	b := newBed(t, o)
+	b.sh("systemctl start service-monitor; systemctl stop service-monitor")
+	for name, u := range givenUp {
+		b.sh(u.script)
+		b.awaitLife(name, func(life gateway.Tally) bool {
+			return life.Starts == u.until.Starts && life.Stops == u.until.Stops && life.Crashes == u.until.Crashes &&
+				life.Refused == u.until.Refused && life.Failed == u.until.Failed && !life.Running
+		})
+	}
+	return b
+}
+
+// TestGivenUp wants the journal to tell why systemd gave a unit up, and that a clean
+// which fails is nothing of that kind.
+func TestGivenUp(t *testing.T) {
+	t.Parallel() // it mostly waits
+	b := bootGivenUp(t)
+	b.sh("systemctl start service-monitor; systemctl stop service-monitor")
+	b.wantTruth(slices.Sorted(maps.Keys(givenUp))...)
+	log := b.readLog()
+	for name, u := range givenUp {
+		for _, line := range []string{limitLine, noRestartLine} {
+			want := 0
+			if line == u.line {
+				want = 1
+			}
+			if n := strings.Count(log, name+line); n != want {
+				t.Errorf("%s: the log has %d lines with %q, want %d", name, n, line, want)
+			}
+		}
+	}
+	// What the line of the log proposes works.
+	said := b.sh("journalctl -q _PID=1 UNIT='gone.service'")
+	if !strings.Contains(said, "Failed to schedule restart job: Unit gone.service not found.") {
+		t.Errorf("systemd does not say why it could not restart gone.service:\n%s", said)
+	}
+	if err := b.WriteFile("/etc/systemd/system/gone.service", givenUp["gone.service"].unit, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.sh("systemctl daemon-reload; systemctl start 'gone.service'; systemctl is-active gone")
+	b.sh("systemctl reset-failed limit; systemctl start limit")
+}
+
+// TestGivenUpWithoutJournal has properties alone to tell it from. Where these do not
+// prove a crash, there was none. (A clean that failed does leave those of a crash.)
+func TestGivenUpWithoutJournal(t *testing.T) {
+	t.Parallel() // it mostly waits
+	b := bootGivenUp(t)
+	b.sh("journalctl -q --rotate --vacuum-size=1; systemctl start service-monitor; systemctl stop service-monitor")
+	state, log := readState(t, b.Machine), b.readLog()
+	for name, crashes := range map[string]int{"limit.service": 1, "limit-0.service": 0, "limit-hand.service": 1, "gone.service": 1} {
+		if state[name].Crashes != crashes {
+			t.Errorf("%s: %d crashes, want %d: %+v", name, state[name].Crashes, crashes, state[name])
+		}
+	}
+	if n := strings.Count(log, "limit-0.service"+limitLine); n != 1 {
+		t.Errorf("limit-0.service: %d start limits, want 1:\n%s", n, log)
+	}
+	if strings.Contains(log, "cleaned.service"+limitLine) || strings.Contains(log, noRestartLine) {
+		t.Errorf("the log has more than is proven:\n%s", log)
+	}
+}
