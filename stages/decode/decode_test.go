@@ -34,7 +34,7 @@ func theUnitHalf() map[string]dbus.Variant {
 		"Job": dbus.MakeVariant(struct {
 			ID   uint32
 			Path dbus.ObjectPath
-		}{0, "/"}),
+		}{4242, "/org/freedesktop/systemd1/job/4242"}),
 		"AssertResult": dbus.MakeVariant(false),
 		"Conditions":   dbus.MakeVariant([]struct{ A, B string }{{"ConditionPathExists", "/x"}}),
 	}
@@ -74,7 +74,7 @@ func changed(t testing.TB, iface string, properties map[string]dbus.Variant) bus
 
 func TestStep(t *testing.T) {
 	complete := Properties{
-		LoadState: "loaded", ActiveState: "active", SubState: "running", Invocation: theInvocation, Entered: 1234567,
+		LoadState: "loaded", ActiveState: "active", SubState: "running", Invocation: theInvocation, Entered: 1234567, Job: 4242,
 		Result: "signal", NRestarts: 7, MainCode: 2, MainStatus: 9,
 	}
 	all := theUnitHalf()
@@ -113,6 +113,7 @@ func TestStep(t *testing.T) {
 			changed(t, serviceInterface, wrong(theServiceHalf(), "NRestarts", "8")),
 			changed(t, serviceInterface, wrong(theServiceHalf(), "Result", uint32(1))),
 			changed(t, unitInterface, wrong(theUnitHalf(), "InvocationID", []byte{1, 2})),
+			changed(t, unitInterface, wrong(theUnitHalf(), "Job", uint32(1))),
 			changed(t, unitInterface, theUnitHalf()),
 		},
 		want: []Update{{Kind: Changed, Unit: "a.service", Properties: complete}},

@@ -51,6 +51,7 @@ type Properties struct {
 	// Entered is StateChangeTimestampMonotonic: when the state was entered, in µs
 	// since boot.
 	Entered uint64 `json:"state_entered,omitzero"`
+	Job     uint32 `json:"job,omitzero"` // that is to start or stop it, 0 for none
 
 	Result     string `json:"result,omitempty"`
 	NRestarts  uint32 `json:"n_restarts,omitzero"`
@@ -154,6 +155,12 @@ func (w *walker) dict(r *wire.Reader, p *Properties) {
 		case "StateChangeTimestampMonotonic":
 			if expect(r, sig, "t") {
 				p.Entered = r.Uint64()
+			}
+		case "Job":
+			if expect(r, sig, "(uo)") {
+				r.Align(8)
+				p.Job = r.Uint32()
+				r.String() // its path
 			}
 		case "NRestarts":
 			if expect(r, sig, "u") {
