@@ -132,6 +132,7 @@ type telling struct {
 	// recorded: the journal has told of every restart that there was. lost: it
 	// has not told how the last known run ended.
 	recorded, lost bool
+	scheduled      bool // a restart is scheduled that was not before
 	// present is the life since an open gap, while something is told of that gap.
 	present *Life
 }
@@ -346,6 +347,7 @@ func (t *telling) restarts(u decode.Update) {
 		scheduled -= l.NRestarts
 	}
 	l.NRestarts, l.Unexplained = u.NRestarts, 0
+	t.scheduled = scheduled > 0
 	if t.recorded {
 		return
 	}
@@ -425,19 +427,6 @@ func (t *telling) end(c Cause) {
 	t.tell(c.kind())
 }
 
-// retry notes whether systemd is to restart the unit after the known invocation.
-// On 257 the sub state auto-restart-queued also has the invocation that is about to
-// begin, which has not ended.
-func (t *telling) retry(u decode.Update) {
-	l := &t.life
-	switch {
-	case u.ActiveState == maintenance:
-		l.Retrying = false // somebody stopped it while it waited; now the clean may fail
-	case u.Invocation == l.Invocation && l.Ended && retrying(&u.Properties):
-		l.Retrying = true
-	}
-}
-
 // finish ends a run as the state shows it, which may not show how it ended.
 func (t *telling) finish(c Cause) {
 	was := t.base.AtLeast
@@ -445,48 +434,6 @@ func (t *telling) finish(c Cause) {
 	t.end(c)
 	t.base.AtLeast = was
 }
-
-// giveUp tells when a unit that was to be restarted has failed for good: it is
-// failed with the invocation that had ended before. A stop during the wait leaves it
-// inactive.
-func (t *telling) giveUp(u decode.Update) {
-	l := &t.life
-	refused := l.Retrying || u.Result == StartLimitHit
-	if u.ActiveState == "failed" && u.SubState == "failed" && l.Ended && refused && !l.GivenUp {
-		l.GivenUp = true
-		t.base.Cause = Cause{t.refusal(u), u.MainCode, u.MainStatus}
-		t.tell(GaveUp)
-	}
-}
-
-// refusal is why systemd gave up. Where the restart could not be scheduled, the unit
-// fails from auto-restart. The start limit refuses a restart that is scheduled: the
-// unit was in auto-restart-queued before (257) or inactive (252). A snapshot does not
-// show that, but there NRestarts counts the scheduled restart.
-func (t *telling) refusal(u decode.Update) string {
-	failed := t.sub == autoRestart
-	if u.Kind == decode.Snapshot {
-		failed = t.life.Scheduled == 0
-	}
-	switch {
-	case u.Result == StartLimitHit || !failed:
-		return StartLimitHit
-	case slices.Contains([]string{NotFound, BadSetting, Masked}, u.LoadState):
-		return u.LoadState
-	}
-	return resources
-}
-
-// Why systemd gave up, the result of GaveUp: StartLimitHit and resources are results
-// of systemd, the others are values of LoadState. With resources, systemd could not
-// restart the unit, and only the journal tells why.
-const (
-	StartLimitHit = "start-limit-hit"
-	NotFound      = "not-found"
-	BadSetting    = "bad-setting"
-	Masked        = "masked"
-	resources     = "resources"
-)
 
 func (t *telling) tell(k Kind) {
 	fact := t.base

@@ -42,6 +42,10 @@ func in(loadState string) func(*decode.Update) {
 	return func(u *decode.Update) { u.LoadState = loadState }
 }
 
+func job(id uint32) func(*decode.Update) {
+	return func(u *decode.Update) { u.Job = id }
+}
+
 func restarts(n uint32) func(*decode.Update) {
 	return func(u *decode.Update) { u.NRestarts = n }
 }
@@ -291,6 +295,54 @@ func TestStep(t *testing.T) {
 			at("activating/auto-restart", 1, failed, snapshot), at("failed/failed", 1, failed, snapshot, in("not-found")),
 		},
 		want: []string{"seen activating", "activating -> failed/failed", "gave up not-found", "caught up"},
+	}, {
+		name: "what it needs has failed when it was to be restarted, on 257",
+		updates: []decode.Update{
+			at("activating/auto-restart", 1, failed, snapshot), at("activating/auto-restart", 1, failed, restarts(1), job(7)),
+			at("activating/auto-restart-queued", 1, failed, restarts(1), job(7)), at("activating/auto-restart-queued", 1, failed, restarts(1)),
+			at("activating/auto-restart-queued", 1, failed, restarts(1)), at("activating/auto-restart-queued", 2, restarts(1), job(8)),
+			at("active/running", 2, restarts(1)),
+		},
+		want: []string{
+			"seen activating", "restarted", "activating -> activating/auto-restart-queued", "gave up resources",
+			"activating -> active/running", "started",
+		},
+	}, {
+		name: "what it needs has failed when it was to be restarted, on 252",
+		updates: []decode.Update{
+			at("activating/auto-restart", 1, failed, snapshot), at("activating/auto-restart", 1, failed, restarts(1), job(7)),
+			at("inactive/dead", 1, failed, restarts(1), job(7)), at("inactive/dead", 1, failed, restarts(1)), at("inactive/dead", 0),
+		},
+		want: []string{"seen activating", "restarted", "activating -> inactive/dead", "gave up resources"},
+	}, {
+		name: "stopped while the job of its restart waits for its turn",
+		updates: []decode.Update{
+			at("activating/auto-restart", 1, failed, snapshot), at("activating/auto-restart", 1, failed, restarts(1), job(7)),
+			at("activating/auto-restart-queued", 1, failed, restarts(1), job(8)), at("activating/auto-restart-queued", 1, failed, restarts(1), job(8)),
+			at("inactive/dead", 1, failed, restarts(1), job(8)),
+			at("inactive/dead", 1, failed, restarts(1)), at("inactive/dead", 1, failed, restarts(1)),
+		},
+		want: []string{"seen activating", "restarted", "activating -> activating/auto-restart-queued", "activating -> inactive/dead"},
+	}, {
+		name: "the job of its restart was over while nobody watched: a stop may have been the reason, or not",
+		updates: []decode.Update{
+			at("activating/auto-restart", 1, failed, snapshot), at("activating/auto-restart", 1, failed, restarts(1), job(7)),
+			at("inactive/dead", 1, failed, restarts(1), snapshot), at("inactive/dead", 1, failed, restarts(1)),
+			at("active/running", 2, snapshot), at("activating/auto-restart", 2, failed), at("activating/auto-restart-queued", 2, failed, restarts(1), job(9)),
+			at("activating/auto-restart-queued", 2, failed, restarts(1), snapshot),
+		},
+		want: []string{
+			"seen activating", "restarted", "activating -> inactive/dead", "caught up", "inactive -> active/running", "started at least", "caught up at least",
+			"active -> activating/auto-restart", "crashed exit-code", "activating -> activating/auto-restart-queued", "restarted", "gave up resources", "caught up",
+		},
+	}, {
+		name: "a start by hand that only waits for the restart",
+		updates: []decode.Update{
+			at("activating/auto-restart", 1, failed, snapshot), at("activating/auto-restart", 1, failed, job(7)), at("activating/auto-restart", 1, failed),
+			at("activating/auto-restart", 1, failed, job(8)), at("activating/auto-restart", 1, failed, job(8), restarts(1)),
+			at("activating/auto-restart-queued", 2, restarts(1), job(8)), at("active/running", 2, restarts(1), job(8)), at("active/running", 2, restarts(1)),
+		},
+		want: []string{"seen activating", "restarted", "activating -> activating/auto-restart-queued", "activating -> active/running", "started"},
 	}, {
 		name: "refused by the start limit while nobody watched",
 		updates: []decode.Update{
@@ -880,12 +932,13 @@ func (m *model) life() {
 		}
 		m.truth.restarts++
 		m.u.NRestarts++
+		m.u.Job++
 		m.announce()
-		if m.r.IntN(6) == 0 {
-			m.limit()
+		if m.refused() {
 			return
 		}
 		m.begin()
+		m.u.Job = 0
 	}
 	if strings.HasPrefix(m.u.SubState, "auto-restart") {
 		m.enter("inactive/dead") // stopped by hand while it waits
@@ -906,6 +959,34 @@ func (m *model) unscheduled() {
 	m.enter("failed/failed")
 }
 
+// refused may let a scheduled restart begin no run.
+func (m *model) refused() bool {
+	switch m.r.IntN(12) {
+	case 0, 1:
+		m.limit()
+	case 2, 3: // what it needs has failed
+		m.truth.failures++
+		m.queue()
+		m.announce()
+		m.u.Job = 0
+		first := len(m.out)
+		m.announce()
+		for i := first; i < len(m.out); i++ {
+			m.inner[i] = m.version < 257 // a snapshot of later does not show it
+		}
+	case 4: // stopped while its turn has not come
+		m.queue()
+		m.u.Job++
+		m.announce()
+		m.enter("inactive/dead")
+		m.u.Job = 0
+		m.announce()
+	default:
+		return false
+	}
+	return true
+}
+
 // limit is a scheduled restart that the start limit refuses.
 func (m *model) limit() {
 	m.truth.limits++
@@ -915,6 +996,8 @@ func (m *model) limit() {
 		m.announce()
 	}
 	m.enter("failed/failed")
+	m.u.Job = 0
+	m.announce()
 }
 
 // overwrite is what service_enter_dead() of systemd does to the result of a run.

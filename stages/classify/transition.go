@@ -85,6 +85,8 @@ type Life struct {
 	// Retrying: systemd was to restart it after this invocation. GivenUp: and did not.
 	Retrying bool `json:"retrying,omitzero"`
 	GivenUp  bool `json:"given_up,omitzero"`
+	// Job is the job of that restart, once it is scheduled.
+	Job uint32 `json:"job,omitzero"`
 	// Scheduled is how many restarts after this invocation were told of.
 	Scheduled uint32 `json:"scheduled,omitzero"`
 	// Since is how many restarts were told of that were scheduled behind the cursor.

@@ -143,7 +143,7 @@ func (w *world) say(unit string) {
 		"inactive/dead", "failed/failed", "failed/failed-before-auto-restart", "activating/start", "activating/auto-restart",
 		"activating/auto-restart-queued", "active/running", "active/running", "active/exited", "deactivating/stop-sigterm",
 		"reloading/reload", "refreshing/refresh-extensions", "maintenance/cleaning", "maintenance/cleaning-sigterm", "unheard/of"), "/")
-	u.Result, u.NRestarts, u.Entered = w.result(), r.Uint32N(3), r.Uint64N(3)
+	u.Result, u.NRestarts, u.Entered, u.Job = w.result(), r.Uint32N(3), r.Uint64N(3), r.Uint32N(3)
 	if r.IntN(4) == 0 {
 		w.past(unit)
 	}

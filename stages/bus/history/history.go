@@ -28,6 +28,7 @@ type Run struct {
 
 	stopping uint64 // the job that stops it
 	whole    bool   // the journal has its start: it was not read from its middle on
+	due      bool   // the restart that was scheduled last has begun no other run yet
 	cleaned  bool   // a process of systemctl clean has failed
 }
 

@@ -141,6 +141,14 @@ func TestLedger(t *testing.T) {
 			Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(2), EndClock: 2000, Result: "signal", Refused: at(4), Refusal: "resources",
 		})},
 	}, {
+		name: "a restart whose job fails with what the unit needs",
+		entries: []entry{
+			{"b", started, "a.service", 1, ""}, {"b", failed, "a.service", 1, bySignal}, {"b", restartSet, "a.service", 1, "N_RESTARTS=3"}, {"b", startFailed, "a.service", 1, ""},
+		},
+		want: []Past{of("a.service", Run{
+			Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(2), EndClock: 2000, Result: "signal", Scheduled: 1, NRestarts: 3, Refused: at(4), Refusal: "resources",
+		})},
+	}, {
 		name: "a clean, and one that fails",
 		entries: []entry{
 			{"b", started, "a.service", 1, ""}, {"b", succeeded, "a.service", 1, ""}, {"b", succeeded, "a.service", 1, ""},

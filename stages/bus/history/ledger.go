@@ -213,6 +213,7 @@ func (u *unit) add(r *record) {
 	case restartSet:
 		run.Scheduled++
 		run.NRestarts = r.restarts
+		run.due = true
 	case processExited:
 		switch {
 		case !run.Ended.IsZero():
@@ -231,9 +232,12 @@ func (u *unit) add(r *record) {
 		}
 	case startFailed:
 		// The start limit refuses a job, which fails with it. A restart that cannot be
-		// scheduled has none.
-		if !run.Refused.IsZero() {
+		// scheduled has none. The job also fails with what the unit needs.
+		switch {
+		case !run.Refused.IsZero():
 			run.Refusal = startLimitHit
+		case run.due:
+			run.Refused, run.Refusal = r.at, resources
 		}
 	}
 }
