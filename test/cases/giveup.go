@@ -37,7 +37,8 @@ func lastRuns() []Case {
 	}
 }
 
-// lostFiles are units that wait for a restart, and that systemd then cannot restart.
+// lostFiles are units that wait for a restart, and that systemd then cannot restart,
+// mostly because a file is lost.
 func lostFiles() []Case {
 	const (
 		etc     = "/etc/systemd/system/"
@@ -75,7 +76,32 @@ func lostFiles() []Case {
 	for i := range some {
 		some[i].Reloads = true
 	}
-	return some
+	return append(some, Case{
+		Name: "what it needs fails when it is to be restarted",
+		Units: map[string]string{
+			"case-requires.service": unlimited + "Requires=case-required.service\nAfter=case-required.service\n[Service]\nRestart=on-failure\nExecStart=/bin/false\n",
+			"case-required.service": "[Service]\nType=oneshot\nExecStart=/bin/mkdir /run/case-required\n",
+		},
+		Script: []Step{sh("systemctl start case-requires")},
+		Want: map[string]gateway.Tally{
+			"case-requires.service": gone,
+			"case-required.service": {Starts: 2, Stops: 1, Crashes: 1, Last: exited1},
+		},
+	}, Case{
+		Name: "stopped while its restart waits for its turn",
+		Units: map[string]string{
+			"case-turn.service":  unlimited + "Wants=case-turns.service\nAfter=case-turns.service\n[Service]\nRestart=on-failure\nExecStart=/bin/false\n",
+			"case-turns.service": "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'mkdir /run/case-turns || exec sleep infinity'\n",
+		},
+		Script: []Step{
+			sh("systemctl start case-turn"), until("case-turns.service", gateway.Tally{Starts: 2, Stops: 1, Running: true}),
+			sh("systemctl stop case-turn"),
+		},
+		Want: map[string]gateway.Tally{
+			"case-turn.service":  crashed("exit-code", "exited", 1),
+			"case-turns.service": {Starts: 2, Stops: 1, Running: true},
+		},
+	})
 }
 
 // cleans are what systemctl clean does to a unit that systemd does not unload, because

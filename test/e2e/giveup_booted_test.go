@@ -46,6 +46,13 @@ var givenUp = map[string]struct {
 		until:  gateway.Tally{Starts: 1, Crashes: 1, Failed: 1},
 		line:   noRestartLine,
 	},
+	"needs.service": {
+		unit: "[Unit]\nRequires=needed.service\nAfter=needed.service\n[Service]\nRestart=on-failure\nExecStart=/bin/false\n",
+		// The first start makes the directory, and the second fails to.
+		script: "printf '[Service]\nType=oneshot\nExecStart=/bin/mkdir /run/needed\n' >/run/systemd/system/needed.service; systemctl start needs",
+		until:  gateway.Tally{Starts: 1, Crashes: 1, Failed: 1},
+		line:   noRestartLine,
+	},
 	"cleaned.service": {
 		unit: "[Service]\nType=exec\nStateDirectory=cleaned\nExecStart=/bin/sleep infinity\n",
 		script: "systemctl start cleaned; systemctl stop cleaned; systemctl clean --what=state cleaned; systemctl start cleaned; systemctl stop cleaned\n" +
@@ -107,6 +114,7 @@ func TestGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.sh("systemctl daemon-reload; systemctl start 'gone.service'; systemctl is-active gone")
+	b.sh("rmdir /run/needed; systemctl daemon-reload; systemctl start 'needs.service'")
 	b.sh("systemctl reset-failed limit; systemctl start limit")
 }
 

@@ -54,7 +54,7 @@ type Tally struct {
 	Crashes  int // invocations that ended with any other Result
 	Restarts int // invocations that systemd began by itself (Restart=)
 	Refused  int // starts beyond the start limit: the unit fails once more, in no new invocation
-	Failed   int // restarts that could not be scheduled: likewise
+	Failed   int // restarts that could not be scheduled, or whose job failed with what the unit needs
 	Cut      int // invocations of an earlier boot of which no end is recorded
 	Running  bool
 	Last     Crash // the last of the crashes
@@ -255,6 +255,11 @@ func (u *life) add(n *run, r record) {
 		if strings.Contains(string(r.Message), "Main process exited") {
 			n.code = string(r.ExitCode)
 			n.status, _ = strconv.Atoi(string(r.ExitStatus))
+		}
+	case unitStartFailed:
+		if u.due {
+			u.failed++
+			u.due = false
 		}
 	case unitSucceeded, unitSkipped:
 		n.ended = true

@@ -87,6 +87,11 @@ func TestTruth(t *testing.T) {
 			[]string{started + of1, failed + of1, "MESSAGE=a.service: Failed to schedule restart job: Unit a.service not found." + of1, failed + of1},
 			Tally{Starts: 1, Crashes: 1, Failed: 1, Last: Crash{Result: "exit-code"}},
 		},
+		{
+			"could not be restarted, because what it needs has failed",
+			[]string{started + of1, failed + of1, scheduled + of1, "MESSAGE_ID=" + unitStartFailed + of1},
+			Tally{Starts: 1, Crashes: 1, Scheduled: 1, Failed: 1, Last: Crash{Result: "exit-code"}},
+		},
 		{"cleaned", []string{started + of1, ended + of1, ended + of1}, Tally{Starts: 1, Stops: 1}},
 		{"a clean that failed", []string{started + of1, ended + of1, exit3 + of1, failed + of1}, Tally{Starts: 1, Stops: 1}},
 		{
