@@ -151,7 +151,7 @@ func (t *telling) close(told bool, runs []history.Run) {
 	if t.life.Gaps = nil; len(rest) > 0 {
 		t.life.Gaps = &rest
 	}
-	t.life.Relived = true
+	t.life.Filled = true
 }
 
 // cutGaps tells of the open gaps that a boot has ended. It reports whether the present
@@ -172,7 +172,7 @@ func (t *telling) cutGaps(u decode.Update) (later bool) {
 func (t *telling) inGap(tell func(in *telling)) {
 	present := t.life
 	in := telling{life: present.open()[0].Before, facts: t.facts, base: t.base, from: t.from, present: &present}
-	in.base.AtLeast = false
+	in.sub, in.base.AtLeast = in.life.SubState, false
 	tell(&in)
 	t.facts, t.life = in.facts, *present.with(in.life)
 }

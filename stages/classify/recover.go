@@ -69,7 +69,7 @@ func (t *telling) prove(u decode.Update) {
 	case !u.Invocation.IsZero():
 		// As long as it is the same invocation there was no other.
 		t.recorded = u.Told && !t.lost && u.Invocation == l.Invocation && over
-		t.base.AtLeast = t.lost || u.Invocation != l.Invocation || l.Relived && !u.Told
+		t.base.AtLeast = t.lost || u.Invocation != l.Invocation || (l.Relived || l.Filled) && !u.Told
 	case u.Told && !t.lost && !l.Running() && !l.Untold:
 		t.recorded = true
 	default:
@@ -207,7 +207,7 @@ func (t *telling) lapse(r history.Run) {
 func (t *telling) catchUp(u decode.Update) {
 	switch {
 	case u.Kind == decode.Snapshot:
-		t.life.Relived = false
+		t.life.Relived, t.life.Filled = false, false
 	case u.Cursor == "" || u.Cursor == t.life.Cursor || len(t.life.open()) > 0:
 		return
 	default:

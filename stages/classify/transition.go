@@ -103,6 +103,8 @@ type Life struct {
 	// yet. What is above is what was seen since the last of them.
 	Opened time.Time `json:"gap_open_since,omitzero"`
 	Gaps   *[]Gap    `json:"gaps,omitempty"`
+	// Filled: the journal told of a gap that was open, since the cursor.
+	Filled bool `json:"filled,omitzero"`
 }
 
 // Known reports whether the unit was ever observed.
@@ -112,7 +114,7 @@ func (l *Life) Known() bool { return l != nil && l.ActiveState != "" }
 func (l *Life) next(of decode.Invocation) Life {
 	return Life{
 		Name: l.Name, ActiveState: l.ActiveState, SubState: l.SubState, StateEntered: l.StateEntered, NRestarts: l.NRestarts,
-		Cursor: l.Cursor, Since: l.Since, Opened: l.Opened, Gaps: l.Gaps, Invocation: of, Untold: true,
+		Cursor: l.Cursor, Since: l.Since, Opened: l.Opened, Gaps: l.Gaps, Filled: l.Filled, Invocation: of, Untold: true,
 	}
 }
 
