@@ -49,13 +49,6 @@ type Answer struct {
 	sending bool // the stage waits to send, and cannot say more
 }
 
-// Since says, in a status, since when something is: a time that this process has
-// read, by the wall clock as it is now, which may have been set since.
-func Since(t time.Time) string {
-	now := time.Now()
-	return "since " + now.Add(t.Sub(now)).Format("15:04:05")
-}
-
 // Answer answers the probe. It never blocks.
 func (q Probe) Answer(a Answer) {
 	if !a.sending {

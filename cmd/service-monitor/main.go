@@ -21,6 +21,7 @@ import (
 	"service-monitor/stages/logsink"
 	"service-monitor/stages/logsink/journal"
 	"service-monitor/stages/persist"
+	"service-monitor/stages/zone"
 )
 
 // version is set at link time.
@@ -150,6 +151,7 @@ func (m *monitor) run() error {
 	if damage != nil {
 		m.log.Error(damage)
 	}
+	zone.Report(func(fault error) { m.log.Warn(fault) })
 	if c.PollIntervalSet {
 		m.log.Info("poll_interval is accepted for compatibility; the monitor does not poll")
 	}

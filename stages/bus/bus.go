@@ -19,6 +19,7 @@ import (
 	"service-monitor/stages/bus/history"
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/watch"
+	"service-monitor/stages/zone"
 )
 
 // ErrNoBus ends the source when the bus could not be reached at start.
@@ -192,7 +193,7 @@ func (s *Stage) flush(ctx context.Context, p *port) error {
 func (s *Stage) answer() pipeline.Answer {
 	switch {
 	case s.link == nil && s.ever:
-		return pipeline.Answer{Owing: true, Status: "bus lost " + pipeline.Since(s.since)}
+		return pipeline.Answer{Owing: true, Status: "bus lost " + zone.Since(s.since)}
 	case s.link == nil:
 		return pipeline.Answer{Owing: true, Status: connectingText}
 	}

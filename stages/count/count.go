@@ -14,6 +14,7 @@ import (
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/classify"
+	"service-monitor/stages/zone"
 )
 
 // A Tally is all that is counted of one unit, a state.
@@ -204,7 +205,8 @@ func (s *Stage) set(m Moment) (events []Event) {
 	if !set {
 		return nil
 	}
-	s.log.WithFields(logrus.Fields{"from": from.Local().Format(timeFormat), "to": m.Time.Local().Format(timeFormat)}).WithTime(m.Time).Warn("the clock was set")
+	local := func(t time.Time) string { return zone.Local(t).Format(timeFormat) }
+	s.log.WithFields(logrus.Fields{"from": local(from), "to": local(m.Time)}).WithTime(m.Time).Warn("the clock was set")
 	if m.Time.After(from) || !s.clock.trusts(m.Time) {
 		return nil
 	}

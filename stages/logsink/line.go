@@ -16,6 +16,7 @@ import (
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/logsink/journal"
+	"service-monitor/stages/zone"
 )
 
 // MESSAGE_ID of each kind of line. They never change: people filter by them.
@@ -55,7 +56,7 @@ func (Formatter) Format(e *logrus.Entry) ([]byte, error) {
 
 // format is for text that is printable.
 func format(at time.Time, level logrus.Level, text string) []byte {
-	var s stamp
+	s := stamp{local: zone.Location}
 	return appendLine(nil, s.at(at), level, text)
 }
 
@@ -67,14 +68,21 @@ func appendLine[T string | []byte](b, stamp []byte, level logrus.Level, text T) 
 
 // A stamp is how lines of one second begin.
 type stamp struct {
+	local  func() *time.Location // the zone as it is now
+	asked  bool                  // since the sink waited last; the zone may change meanwhile
+	zone   *time.Location
 	second int64
 	text   []byte
 }
 
 func (s *stamp) at(at time.Time) []byte {
-	if second := at.Unix(); second != s.second || s.text == nil {
+	was := s.zone
+	if !s.asked {
+		s.asked, s.zone = true, s.local()
+	}
+	if second := at.Unix(); second != s.second || s.zone != was {
 		s.second = second
-		s.text = append(at.Local().AppendFormat(s.text[:0], "2006-01-02 15:04:05"), " - ["...)
+		s.text = append(at.In(s.zone).AppendFormat(s.text[:0], "2006-01-02 15:04:05"), " - ["...)
 	}
 	return s.text
 }

@@ -14,6 +14,7 @@ import (
 	"service-monitor/pipeline"
 	"service-monitor/stages/count"
 	"service-monitor/stages/logsink/journal"
+	"service-monitor/stages/zone"
 )
 
 const (
@@ -87,7 +88,9 @@ type written struct {
 }
 
 // New returns a sink.
-func New(c Config) *Stage { return &Stage{Config: c, folds: folds{first: c.First}} }
+func New(c Config) *Stage {
+	return &Stage{Config: c, folds: folds{first: c.First}, stamp: stamp{local: zone.Location}}
+}
 
 type port = pipeline.Port[count.Event, pipeline.None]
 
@@ -114,6 +117,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		if s.busy(time.Now()) {
 			in = nil
 		}
+		s.stamp.asked = false
 		select {
 		case batch, ok := <-in:
 			if !ok {
@@ -321,7 +325,7 @@ func (s *Stage) status() string {
 	if s.failing.IsZero() {
 		return ""
 	}
-	return "cannot write the log file " + pipeline.Since(s.failing)
+	return "cannot write the log file " + zone.Since(s.failing)
 }
 
 // finish writes what is owed, as far as it can be, and waits for that.

@@ -31,7 +31,8 @@ type world struct {
 	log    *logrus.Logger
 	config Config
 
-	slow     time.Duration // how long a write to the disk takes
+	zone     func() *time.Location // nil for that of this machine
+	slow     time.Duration         // how long a write to the disk takes
 	watchdog time.Duration
 
 	begun  time.Time
@@ -114,7 +115,11 @@ func (w *world) run(t *testing.T, happen func()) error {
 	t.Helper()
 	g := pipeline.New(w)
 	events := pipeline.Source(g, "world", w)
-	pipeline.Sink(g, "logsink", events, New(w.config))
+	sink := New(w.config)
+	if w.zone != nil {
+		sink.stamp.local = w.zone
+	}
+	pipeline.Sink(g, "logsink", events, sink)
 	pipeline.Sink(g, "other", events, w.other)
 	stop, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -157,6 +162,47 @@ func journalOf(t *testing.T, d *journaltest.Journald) *journal.Journal {
 	}
 	t.Cleanup(func() { j.Close() })
 	return j
+}
+
+// Each line has the time of the zone as it is when the line is written, also in the
+// second in which the zone changes, whatever the line is about. Who writes a thousand
+// lines at once asks for the zone once.
+func TestRunZoneChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hour atomic.Int64
+		asked := 0
+		w := newWorld(Config{Summary: time.Minute})
+		w.zone = func() *time.Location { asked++; return time.FixedZone("", int(hour.Load())*3600) }
+		at := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+		start := func(unit string) { w.events <- event(classify.Started, unit, func(e *count.Event) { e.Time = at }) }
+		err := w.run(t, func() {
+			start("a.service")
+			synctest.Wait()
+			for range 2 {
+				hour.Add(1)
+				start("b.service")
+				synctest.Wait()
+			}
+			hour.Add(1)
+			time.Sleep(time.Minute + time.Second) // past the summary
+			hour.Add(1)
+			w.log.WithTime(at).Warn("a note")
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		var begins []string
+		for line := range strings.Lines(w.text.String()) {
+			begins = append(begins, line[len("2026-07-01 "):len("2026-07-01 12:00")])
+		}
+		summary := time.Now().UTC().Add(3*time.Hour - time.Second).Format("15:04")
+		if diff := cmp.Diff([]string{"12:00", "13:00", "14:00", summary, "16:00"}, begins); diff != "" {
+			t.Errorf("times (-want +got):\n%s", diff)
+		}
+		if asked > len(begins) {
+			t.Errorf("asked for the zone %d times for %d lines", asked, len(begins))
+		}
+	})
 }
 
 // Each event is in the file, on the console and in the journal, at once.

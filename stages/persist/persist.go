@@ -12,6 +12,7 @@ import (
 	"service-monitor/pipeline"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
+	"service-monitor/stages/zone"
 )
 
 // Saving that fails is tried again, less and less often, and reported at most
@@ -298,5 +299,5 @@ func (s *Stage) status() string {
 	if s.failing.IsZero() {
 		return ""
 	}
-	return "cannot save state " + pipeline.Since(s.failing)
+	return "cannot save state " + zone.Since(s.failing)
 }

@@ -14,6 +14,7 @@ import (
 
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
+	"service-monitor/stages/zone"
 )
 
 // timeFormat is that of last_change_time, in local time.
@@ -156,7 +157,7 @@ func (r *record) tally(unit string) *count.Tally {
 	}
 	if r.LastChangeTime != nil {
 		// Counters are worth more than a time that cannot be read.
-		t.Changed, _ = time.ParseInLocation(timeFormat, *r.LastChangeTime, time.Local)
+		t.Changed, _ = time.ParseInLocation(timeFormat, *r.LastChangeTime, zone.Location())
 	}
 	for _, result := range slices.Sorted(maps.Keys(r.CrashCauses)) {
 		t.Causes = append(t.Causes, count.CauseCount{Result: result, Crashes: r.CrashCauses[result]})
@@ -176,7 +177,7 @@ func newRecord(t *count.Tally) record {
 		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Unknown: t.Unknown, Restarts: t.Restarts, Before: t.Before, AtLeast: t.AtLeast, Folded: t.Folded,
 	}
 	if !t.Changed.IsZero() {
-		*r.LastChangeTime = t.Changed.Local().Format(timeFormat)
+		*r.LastChangeTime = zone.Local(t.Changed).Format(timeFormat)
 	}
 	for _, c := range t.Causes {
 		if r.CrashCauses == nil {
