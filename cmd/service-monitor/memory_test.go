@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -76,12 +77,15 @@ func TestLook(t *testing.T) {
 		{"long ago, and a burst goes on", 2 * burst, 2 * calm, enough, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			now := allocated()
-			s := spare{now - tt.burst, now - tt.lastRound, time.Now().Add(-tt.ago)}
-			was := s.given
-			if s.look(); s.given != was != tt.want {
-				t.Errorf("gave back: %t", !tt.want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				now := allocated()
+				s := spare{now - tt.burst, now - tt.lastRound, time.Now()}
+				was := s.given
+				time.Sleep(tt.ago) // virtual
+				if s.look(); s.given != was != tt.want {
+					t.Errorf("gave back: %t", !tt.want)
+				}
+			})
 		})
 	}
 }

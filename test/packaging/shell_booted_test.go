@@ -19,7 +19,7 @@ import (
 )
 
 // limit is far more than any shell takes.
-const limit = 30 * time.Second
+const limit = 2 * time.Minute
 
 // Keys that the shells below have bound.
 const (

@@ -21,6 +21,7 @@ type inlet struct {
 	// handOver is called before more is read, and again before that is waited for. It
 	// reports whether something was kept back because the rest of it comes at once.
 	handOver func(all bool) (kept bool)
+	poll     func(file int, limit time.Duration) bool // see poll, but for tests
 	pace     pace
 
 	buf  []byte
@@ -31,7 +32,7 @@ type inlet struct {
 
 func newInlet(socket *net.UnixConn, handOver func(all bool) bool) (*inlet, error) {
 	raw, err := socket.SyscallConn()
-	return &inlet{socket: raw, handOver: handOver}, err
+	return &inlet{socket: raw, handOver: handOver, poll: poll}, err
 }
 
 // peek returns the next n bytes, which are valid until more is read.
@@ -94,7 +95,7 @@ func (in *inlet) fill(n int) error {
 	var err syscall.Errno
 	waiting := in.socket.Read(func(fd uintptr) bool {
 		for {
-			if kept && !poll(int(fd), atOnce) {
+			if kept && !in.poll(int(fd), atOnce) {
 				in.handOver(true)
 			}
 			kept = false

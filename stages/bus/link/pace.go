@@ -65,7 +65,7 @@ func (p *pace) next(now time.Time) time.Duration {
 const atOnce = time.Millisecond
 
 // poll waits until a file can be read, and reports whether it can. It is ppoll(2)
-// without telling the runtime.
+// without telling the runtime. A signal may end it before the limit.
 func poll(file int, limit time.Duration) bool {
 	files := [1]unix.PollFd{{Fd: int32(file), Events: unix.POLLIN}}
 	span := unix.NsecToTimespec(limit.Nanoseconds())

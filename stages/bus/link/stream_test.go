@@ -2,8 +2,11 @@ package link
 
 import (
 	"encoding/binary"
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // half is a signal of one half of a change.
@@ -50,24 +53,54 @@ func TestHalvesGoTogether(t *testing.T) {
 	}
 }
 
-// A half whose other one does not come is handed over all the same.
-func TestHalfIsNotKeptForEver(t *testing.T) {
-	in, _ := connected(t)
-	type call struct {
-		all bool
-		at  time.Time
+// A half waits for the other one, but not for ever. The time is the test's: polled
+// says what became of the wait.
+func TestHalfWaits(t *testing.T) {
+	const kept, all, waited = "handed over what is whole", "handed over all", "waited 1ms"
+	for _, tt := range []struct {
+		name   string
+		polled bool // the other half came in time
+		want   []string
+	}{
+		{name: "the other half comes", polled: true, want: []string{kept, waited}},
+		{name: "it does not come", want: []string{kept, waited, all}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in, bus := connected(t)
+			var got []string
+			in.handOver = func(isAll bool) bool {
+				got = append(got, map[bool]string{false: kept, true: all}[isAll])
+				return !isAll
+			}
+			in.poll = func(_ int, limit time.Duration) bool {
+				got = append(got, fmt.Sprint("waited ", limit))
+				return tt.polled
+			}
+			bus.Write([]byte{1}) // for the read that follows
+			if err := in.fill(1); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
-	calls := make(chan call, 10)
-	in.handOver = func(all bool) bool {
-		calls <- call{all, time.Now()}
-		return !all
+}
+
+// TestPoll has nothing to wait for, and then something that is there already.
+func TestPoll(t *testing.T) {
+	in, bus := connected(t)
+	can := func(limit time.Duration) (can bool) {
+		if err := in.socket.Control(func(fd uintptr) { can = poll(int(fd), limit) }); err != nil {
+			t.Fatal(err)
+		}
+		return can
 	}
-	go func() { in.fill(1) }() // until the socket is closed
-	first, second := <-calls, <-calls
-	if first.all {
-		t.Error("handed over before the rest was waited for")
+	if can(0) {
+		t.Error("an empty socket can be read")
 	}
-	if waited := second.at.Sub(first.at); !second.all || waited < atOnce {
-		t.Errorf("handed over all: %v, after %v", second.all, waited)
+	bus.Write([]byte{1})
+	if !can(time.Hour) {
+		t.Error("a full socket cannot be read")
 	}
 }
