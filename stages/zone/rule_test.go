@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestRules compares rules with date(1), an hour's two ends at a time.
+// TestRules compares rules with date(1), at both ends of hours.
 func TestRules(t *testing.T) {
 	for _, text := range []string{
 		"UTC0", "CET-1", "<+03>-3", "<-0330>3:30", "NPT-5:45", "ABC+1:02:03", "XYZ24", "XYZ-24",
@@ -29,18 +29,17 @@ func TestRules(t *testing.T) {
 			if location == nil {
 				t.Fatal("refused")
 			}
-			for _, year := range []int{2028, 2061} {
-				compare(t, text, location, year)
-			}
+			compare(t, text, location, 2027, 7*time.Hour)
+			compare(t, text, location, 2060, time.Hour)
 		})
 	}
 }
 
-func compare(t *testing.T, tz string, location *time.Location, year int) {
+func compare(t *testing.T, tz string, location *time.Location, year int, step time.Duration) {
 	t.Helper()
 	var asked strings.Builder
 	var times []time.Time
-	for at := time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC); at.Year() == year; at = at.Add(time.Hour) {
+	for at := time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC); at.Year() == year; at = at.Add(step) {
 		times = append(times, at.Add(-time.Second), at)
 		fmt.Fprintf(&asked, "@%d\n@%d\n", at.Unix()-1, at.Unix())
 	}
