@@ -206,7 +206,7 @@ func (s *Stage) openGap() string {
 	if s.outage.why == nil {
 		return ""
 	}
-	return fmt.Sprintf("gap open %s: %v", pipeline.Since(s.outage.since), s.outage.why)
+	return fmt.Sprintf("gap open %s: %v", zone.Since(s.outage.since), s.outage.why)
 }
 
 // synced reports whether the state of every unit was handed on.
