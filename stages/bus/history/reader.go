@@ -227,7 +227,7 @@ func (r *Reader) await(ctx context.Context, a *awaited, args ...string) error {
 // without ends the reading where no mark can come, for a reason. What is there was
 // read, but nobody knows whether it is all.
 func (r *Reader) without(a *awaited, why string) error {
-	r.ledger.lose(why)
+	r.ledger.loss = why // which is also why the place was not found
 	if err := r.ledger.flushAll(); err != nil {
 		return err
 	}

@@ -1,0 +1,64 @@
+//go:build booted
+
+package e2e
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestKeptOut keeps records of PID 1, or the monitor's own marks, out of the journal. That is
+// found out when the monitor starts after a gap, it is said, and no start waits for what
+// cannot come. A unit that ran in the gap and is unloaded again is marked.
+func TestKeptOut(t *testing.T) {
+	t.Parallel() // it mostly waits
+	const gone, up, crashed = "gone.service", "up.service", "crashed.service"
+	journald := func(lines string) string {
+		return "mkdir -p /etc/systemd/journald.conf.d; printf '[Journal]\\n" + lines + "\\n' >/etc/systemd/journald.conf.d/out.conf; systemctl restart systemd-journald"
+	}
+	unit := func(line string) string {
+		return "printf '[Service]\\n" + line + "\\n' >" + dropIns + "out.conf; systemctl daemon-reload"
+	}
+	for _, tt := range []struct{ name, begin, says string }{
+		{"log level", "systemctl log-level warning", "systemctl log-level info"},
+		{"log level, a bare one", "systemctl log-level notice", "systemctl log-level info"},
+		{"log target kmsg", "systemctl log-target kmsg", "systemctl log-target"},
+		{"log target console", "systemctl log-target console", "systemctl log-target"},
+		{"MaxLevelStore=", journald("MaxLevelStore=warning"), "MaxLevelStore=warning"},
+		{"MaxLevelStore= as a number", journald("MaxLevelStore=3"), "MaxLevelStore=3"},
+		{"Storage=none", journald("Storage=none"), "Storage=none"},
+		{"LogNamespace=", unit("LogNamespace=mon"), "LogNamespace="},
+		{"LogLevelMax= of the monitor", unit("LogLevelMax=warning"), "LogLevelMax="},
+		{"machine id", "umount /etc/machine-id || true; echo 0123456789abcdef0123456789abcdef >/etc/machine-id", "machine id"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := bootBed(t, map[string]string{
+				gone: "[Service]\nType=oneshot\nExecStart=/bin/true\n", up: stays, crashed: stays,
+			}, []string{gone, up, crashed})
+			b.sh("systemctl start service-monitor; systemctl start gone up crashed; systemctl stop service-monitor; " + tt.begin)
+			b.sh("systemctl start gone; systemctl start gone; systemctl kill -s KILL crashed")
+			begun := b.sh("cat /proc/uptime | cut -d. -f1")
+			b.sh("systemctl start service-monitor")
+			ready := b.sh("cat /proc/uptime | cut -d. -f1")
+			b.wantShow("ActiveState", "active")
+			if strings.Contains(b.show("StatusText"), "gap open") {
+				t.Errorf("the gap is open: %q", b.show("StatusText"))
+			}
+			text := b.readLog()
+			if !strings.Contains(text, "the journal lacks some") || !strings.Contains(text, tt.says) {
+				t.Errorf("the log file does not say %q (started at %s, ready at %s):\n%s", tt.says, begun, ready, text)
+			}
+			b.sh("systemctl stop service-monitor")
+			state := readState(t, b.Machine)
+			if s := state[gone]; !s.AtLeast || s.Crashes != 0 {
+				t.Errorf("%s: %+v", gone, s)
+			}
+			if s := state[up]; s.AtLeast || s.Starts != 1 || s.ends() != 0 {
+				t.Errorf("%s: %+v", up, s)
+			}
+			if s := state[crashed]; s.Crashes != 1 || s.Stops != 0 || s.Unknown != 0 {
+				t.Errorf("%s: %+v", crashed, s)
+			}
+		})
+	}
+}
