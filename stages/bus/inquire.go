@@ -163,7 +163,7 @@ func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
 }
 
 // wanted are the properties that a Snapshot has.
-var wanted = set("Id", "LoadState", "ActiveState", "SubState", "InvocationID", stateChange, "Job", "LogLevelMax",
+var wanted = set("Id", "LoadState", "ActiveState", "SubState", "InvocationID", stateChange, "Job", "InactiveEnterTimestampMonotonic", "LogLevelMax",
 	"Result", "NRestarts", "ExecMainCode", "ExecMainStatus")
 
 func isWanted(property []byte) bool { return wanted[string(property)] }

@@ -410,7 +410,13 @@ func cause(u decode.Update, from string) Cause {
 // run that lacked resources itself has the same result as one whose restart failed,
 // but a change shows it as it ends, and a snapshot may be of later.
 func overwritten(u decode.Update) bool {
-	return u.Result == StartLimitHit || u.Kind == decode.Snapshot && u.Result == resources && u.MainCode != 0
+	return u.Result == StartLimitHit || u.Kind == decode.Snapshot && reset(u) || u.Kind == decode.Snapshot && u.Result == resources && u.MainCode != 0
+}
+
+// reset reports whether a unit may have failed, and was reset: reset-failed makes the result
+// success. It enters the state inactive then, but it has become inactive before.
+func reset(u decode.Update) bool {
+	return u.ActiveState == "inactive" && u.Result == success && u.Left != 0 && u.Left != u.Entered
 }
 
 func (t *telling) tellStart() {

@@ -51,7 +51,11 @@ type Properties struct {
 	// Entered is StateChangeTimestampMonotonic: when the state was entered, in µs
 	// since boot.
 	Entered uint64 `json:"state_entered,omitzero"`
-	Job     uint32 `json:"job,omitzero"` // that is to start or stop it, 0 for none
+	// Left is InactiveEnterTimestampMonotonic, known from snapshots alone: when it last
+	// became inactive or failed. One that has failed and is reset enters a state then, but
+	// does not become inactive.
+	Left uint64 `json:"left,omitzero"`
+	Job  uint32 `json:"job,omitzero"` // that is to start or stop it, 0 for none
 
 	Result     string `json:"result,omitempty"`
 	NRestarts  uint32 `json:"n_restarts,omitzero"`
@@ -161,6 +165,10 @@ func (w *walker) dict(r *wire.Reader, p *Properties) {
 				r.Align(8)
 				p.Job = r.Uint32()
 				r.String() // its path
+			}
+		case "InactiveEnterTimestampMonotonic":
+			if expect(r, sig, "t") {
+				p.Left = r.Uint64()
 			}
 		case "NRestarts":
 			if expect(r, sig, "u") {

@@ -62,3 +62,27 @@ func TestKeptOut(t *testing.T) {
 		})
 	}
 }
+
+// TestResetInAGap lets units fail in a gap of which the journal has nothing, and resets one of
+// them: systemd shows success then. That is no stop.
+func TestResetInAGap(t *testing.T) {
+	t.Parallel() // it mostly waits
+	const reset, stopped = "reset.service", "stopped.service"
+	b := bootBed(t, map[string]string{reset: stays, stopped: stays}, []string{reset, stopped})
+	// Something must refer to them, or systemd forgets how they ended.
+	b.put("/etc/systemd/system/multi-user.target.d/refer.conf", "[Unit]\nAfter="+reset+" "+stopped+"\n")
+	b.sh("systemctl daemon-reload; systemctl start service-monitor; systemctl start reset stopped; systemctl stop service-monitor")
+	b.sh("mkdir -p /etc/systemd/journald.conf.d; printf '[Journal]\\nStorage=none\\n' >/etc/systemd/journald.conf.d/out.conf; systemctl restart systemd-journald")
+	b.sh("systemctl kill -s KILL reset; until systemctl is-failed reset; do :; done; systemctl reset-failed reset; systemctl stop stopped")
+	b.sh("systemctl start service-monitor; systemctl stop service-monitor")
+	state := readState(t, b.Machine)
+	if s := state[reset]; s.Unknown != 1 || s.Stops != 0 || s.Crashes != 0 || !s.AtLeast {
+		t.Errorf("%s: %+v", reset, s)
+	}
+	if s := state[stopped]; s.Stops != 1 || s.Unknown != 0 {
+		t.Errorf("%s: %+v", stopped, s)
+	}
+	if t.Failed() {
+		t.Log(b.readLog())
+	}
+}
