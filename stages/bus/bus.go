@@ -77,6 +77,7 @@ type Stage struct {
 	again   time.Time                // not before
 	cursor  history.Place            // from where the journal is to be read after the next gap
 	cursors map[string]history.Place // of units, at the start of the process, until the first gap is over
+	lost    bool                     // what an earlier process knew is lost; until the first gap is over
 	globs   map[string]history.Place // that were in force when the last gap was over, and up to where their units are known
 	crowd   crowd
 }
@@ -110,6 +111,10 @@ func New(log logrus.FieldLogger, known map[string]Known, maxRetries int, auditEv
 	s.outage.retry.Stop()
 	return s
 }
+
+// ReadBack says, before Run, that what an earlier process knew is lost. The source then
+// tells what the journal has, as far back as it reaches.
+func (s *Stage) ReadBack() { s.lost, s.cursor = true, history.Beginning }
 
 // Doubt makes the source tell from the journal what happened of late, as after a
 // time when nobody watched. It may be called from any goroutine, and never blocks.

@@ -324,9 +324,13 @@ func (s *Stage) enlist(unit string) {
 	}
 }
 
-// appeared reports whether a unit that is not known was not there before: a glob
-// has named it since the last gap, and it would have been seen.
-func (s *Stage) appeared(unit string) bool {
+// appeared reports whether all that the journal has of a unit that is not known is to be
+// counted: a glob has named it since the last gap, and it would have been seen; or
+// what was known of it is lost.
+func (s *Stage) appeared(unit string) bool { return s.lost || s.came(unit) }
+
+// came reports whether a glob has named a unit since the last gap.
+func (s *Stage) came(unit string) bool {
 	for glob := range s.globs {
 		if watch.Match([]string{glob}, unit) {
 			return true
@@ -364,14 +368,18 @@ func (s *Stage) handOver(ctx context.Context, p *port) error {
 		s.log.WithField("open_for", time.Since(s.outage.since).Round(time.Second)).Info("the journal was read; the gap is closed")
 		s.outage.why = nil
 	}
-	s.cursor = g.mark
+	s.cursor, s.lost = g.mark, false
 	return s.finishGap(ctx, p, (g.from != "" || g.partial) && loss == "")
 }
 
 // loss is why the journal lacks something of this gap, empty if it has all.
 func (s *Stage) loss() string {
 	g := &s.gap
-	return cmp.Or(g.reader.Loss(), s.silence.why(), g.lost())
+	lost := ""
+	if s.lost {
+		lost = "what was counted before is lost"
+	}
+	return cmp.Or(lost, g.reader.Loss(), s.silence.why(), g.lost())
 }
 
 // handOpen hands on what was held back. What happened before the snapshots nobody has
@@ -402,7 +410,7 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 			g.relate(&signal, g.held[i+1:])
 			signal.Muted = glimpse(signal).muted
 			signal.Told = all || told && !signal.Muted
-			signal.New = !s.of(unit).known && s.appeared(unit)
+			signal.New = !s.of(unit).known && s.came(unit)
 			s.place(&signal)
 		}
 		out = append(out, signal)

@@ -72,6 +72,9 @@ func Here() Place {
 	return Place(fmt.Sprintf("b=%s;m=%x;t=%x", Boot(), Clock(), time.Now().UnixMicro()))
 }
 
+// Beginning is before all that a journal has.
+const Beginning Place = "t=0"
+
 // entry reports whether the place is that of an entry.
 func (p Place) entry() bool { return p.part('i') != "" }
 

@@ -129,10 +129,10 @@ func (r *Reader) read(ctx context.Context, reached func() error) error {
 	}
 	r.ledger.now = now
 	a := awaited{marks: []string{r.mark, end}, reached: reached}
-	switch r.place.Boot() {
-	case now:
+	switch {
+	case r.place.Boot() == now:
 		return r.await(ctx, &a, matches()...)
-	case "":
+	case r.place == "":
 		return r.awaitFirst(ctx, &a)
 	}
 	// What an earlier boot has left comes first. A boot whose clock is wrong may
