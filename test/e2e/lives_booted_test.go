@@ -28,6 +28,11 @@ var (
 
 const (
 	livesUnits = 14
+	livesGlob  = "glob-*.service"
+	// livesPassing names units that come and go.
+	livesPassing = "pass-*.service"
+	// livesAlias is another name of one of the units, and the one by which it is monitored.
+	livesAlias = "alias.service"
 	livesRound = 12 * time.Second // after which the counts are compared
 )
 
@@ -36,8 +41,12 @@ type lives struct {
 	*bed
 	r      *rand.Rand
 	units  []string
-	events int            // that were compared
-	done   map[string]int // how often each thing was done
+	texts  map[string]string // of their unit files
+	alias  string            // what livesAlias names
+	passed int               // how many units have come and gone
+	born   int               // how many were created in a gap
+	events int               // that were compared
+	done   map[string]int    // how often each thing was done
 }
 
 // TestLives lets random things happen to random units, to the monitor and to the
@@ -51,6 +60,7 @@ func TestLives(t *testing.T) {
 	t.Logf("again with: go test -tags booted -run TestLives ./test/e2e -args -lives.seed=%d -lives.for=%v", seed, *livesFor)
 	l := &lives{r: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{}}
 	texts := map[string]string{}
+	l.texts = texts
 	for i := range livesUnits {
 		name := fmt.Sprintf("life-%02d.service", i)
 		if i%3 == 0 {
@@ -60,8 +70,14 @@ func TestLives(t *testing.T) {
 		l.units = append(l.units, name)
 	}
 	named := slices.DeleteFunc(slices.Clone(l.units), func(unit string) bool { return strings.HasPrefix(unit, "glob-") })
-	services := append(named, "glob-*.service")
+	l.alias, named[0] = named[0], livesAlias
+	services := append(named, livesGlob, livesPassing)
 	l.bed = bootLives(t, texts, services, l.r)
+	l.put(dropIns+"path.conf", "[Service]\nEnvironment=PATH=/opt/refusing:/usr/bin:/bin\n")
+	if err := l.WriteFile("/opt/refusing/journalctl", refusing, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l.sh("ln -s " + l.alias + " /etc/systemd/system/" + livesAlias + "; systemctl daemon-reload")
 	l.configure(t, map[string]any{"monitored_services": services, "audit_interval": 3, "fold_after": 0})
 	l.sh("systemctl start service-monitor")
 	for end := time.Now().Add(*livesFor); time.Now().Before(end) && !t.Failed(); {
@@ -135,6 +151,9 @@ func (l *lives) unit() string {
 		start = "/bin/sh -c '" + pick(r, "systemd-notify --ready; "+run, run) + "'"
 		more = append(more, "NotifyAccess=all")
 	}
+	if r.IntN(3) == 0 {
+		more = append(more, "StateDirectory=%N")
+	}
 	if r.IntN(4) == 0 {
 		more = append(more, pick(r, "RemainAfterExit=yes", "ExecStartPre=/bin/sh -c 'exit $$(($$(date +%%N | cut -c9) %% 2))'",
 			"ExecStopPost=/bin/sleep 0.05", "ExecStop=/bin/false", "ExecCondition=/bin/sh -c 'exit $$(($$(date +%%N | cut -c9) %% 2))'",
@@ -195,12 +214,54 @@ var ordinary = []happening{
 		l.try("systemctl kill -s %s %s", pick(l.r, "KILL", "KILL", "TERM", "SEGV", "HUP", "USR1", "ABRT"), l.any())
 	}},
 	{"reset-failed", 6, false, func(l *lives) { l.try("systemctl reset-failed %s", pick(l.r, l.any(), "")) }},
+	{"clean", 3, false, func(l *lives) { l.try("systemctl stop %[1]s; systemctl clean --what=state %[1]s", l.any()) }},
+	{"freeze", 3, false, func(l *lives) {
+		l.try("systemctl freeze %[1]s; %[2]s systemctl thaw %[1]s", l.any(), pick(l.r, "", "systemctl kill -s KILL "+l.any()+";"))
+	}},
+	{"transient unit", 4, false, func(l *lives) {
+		l.passed++
+		l.try("systemd-run --quiet --collect --unit=pass-%d sh -c '%s'", l.passed, pick(l.r, "exit 0", "exit 3", "sleep .2", "kill -9 $$"))
+	}},
 }
 
 var happenings = append(ordinary, []happening{
 	{"daemon-reload", 3, true, func(l *lives) { l.try("systemctl daemon-reload") }},
 	{"daemon-reexec", 2, true, func(l *lives) { l.try("systemctl daemon-reexec") }},
 	{"dbus restart", 2, true, func(l *lives) { l.try("systemctl restart dbus") }},
+	{"time zone", 1, false, func(l *lives) {
+		l.try("ln -sf /usr/share/zoneinfo/%s /etc/localtime", pick(l.r, "UTC", "Asia/Tokyo", "America/New_York", "Europe/Berlin"))
+	}},
+	{"alias gone", 1, true, func(l *lives) { l.try("rm -f /etc/systemd/system/" + livesAlias + "; systemctl daemon-reload") }},
+	{"alias back", 1, true, func(l *lives) {
+		l.try("ln -sf %s /etc/systemd/system/"+livesAlias+"; systemctl daemon-reload", l.alias)
+	}},
+	{"unit file gone", 3, true, func(l *lives) { l.without("rm -f /etc/systemd/system/%[1]s") }},
+	{"unit file masked", 2, true, func(l *lives) { l.without("ln -sf /dev/null /etc/systemd/system/%[1]s") }},
+	{"unit file bad", 2, true, func(l *lives) { l.without("echo '[Service]' >/etc/systemd/system/%[1]s") }},
+	{"born in a gap", 1, true, func(l *lives) {
+		name := fmt.Sprintf("glob-born-%d.service", l.born)
+		l.born++
+		text := l.unit()
+		l.try("systemctl stop service-monitor")
+		l.put("/etc/systemd/system/"+name, text)
+		l.units, l.texts[name] = append(l.units, name), text
+		l.try("systemctl daemon-reload; systemctl --no-block start %s", name)
+		for range l.r.IntN(6) {
+			pick(l.r, ordinary...).do(l)
+		}
+		l.try("systemctl start service-monitor")
+	}},
+	{"journal unreadable", 2, true, func(l *lives) {
+		l.try("touch /run/refuse; systemctl %s service-monitor", pick(l.r, "restart", "kill -s KILL", "stop"))
+		for range l.r.IntN(12) {
+			pick(l.r, ordinary...).do(l)
+		}
+		l.try("systemctl start service-monitor")
+		for range l.r.IntN(12) {
+			pick(l.r, ordinary...).do(l)
+		}
+		l.try("%s; rm -f /run/refuse", pick(l.r, "true", "true", "systemctl restart service-monitor", "systemctl stop service-monitor"))
+	}},
 	{"journal rotation", 1, false, func(l *lives) { l.try("journalctl --rotate") }},
 	{"monitor reload", 2, false, func(l *lives) { l.try("systemctl reload service-monitor") }},
 	{"monitor SIGKILL", 4, true, func(l *lives) { l.try("systemctl kill -s KILL service-monitor"); l.back() }},
@@ -229,6 +290,19 @@ func (l *lives) reboot(off func() error) {
 	}
 }
 
+// without lets things happen while a unit has no unit file that is any good.
+func (l *lives) without(spoil string) {
+	unit := l.any()
+	file := "/etc/systemd/system/" + unit
+	l.try(spoil+"; systemctl daemon-reload", unit)
+	for range l.r.IntN(6) {
+		pick(l.r, ordinary...).do(l)
+	}
+	l.try("rm -f %s", file)
+	l.put(file, l.texts[unit])
+	l.try("systemctl daemon-reload")
+}
+
 // happen does one of the things that may happen.
 func (l *lives) happen() {
 	sum := 0
@@ -251,20 +325,55 @@ func (l *lives) compare() {
 	t.Helper()
 	// What systemd would restart is not, once it is stopped. A start that is still
 	// queued may cancel a stop.
-	stop := "systemctl stop " + strings.Join(l.units, " ")
+	stop := "systemctl stop " + strings.Join(l.units, " ") + " 'pass-*.service'"
 	l.sh(stop + " || " + stop + " || " + stop)
 	// To start waits until all that was missed is known, and to stop until it is saved.
 	l.sh("systemctl start service-monitor; systemctl restart service-monitor; systemctl stop service-monitor")
 	truth, state := l.truth(), readState(t, l.Machine)
 	for _, unit := range l.units {
-		got, want := state[unit].tally(truth[unit]), truth[unit]
-		if !cases.Match(got, want) || got.Scheduled != want.Scheduled || state[unit].AtLeast {
-			t.Errorf("%s (-journal +counted, at least: %v)\n- %+v\n+ %+v", unit, state[unit].AtLeast, want, got)
+		is := state[l.monitoredAs(unit)]
+		got, want := is.tally(truth[unit]), truth[unit]
+		if !cases.Match(got, want) || got.Scheduled != want.Scheduled || is.AtLeast || is.Unknown > 0 {
+			t.Errorf("%s (-journal +counted, at least: %v, unknown: %d)\n- %+v\n+ %+v", unit, is.AtLeast, is.Unknown, want, got)
 		}
 		l.events += want.Starts + want.Stops + want.Crashes
 	}
+	l.comparePassing(truth, state)
 	l.compareInvocations()
 	l.sh("systemctl start service-monitor")
+}
+
+// monitoredAs is the name by which a unit is monitored.
+func (l *lives) monitoredAs(unit string) string {
+	if unit == l.alias {
+		return livesAlias
+	}
+	return unit
+}
+
+// comparePassing compares what is counted of all units that come and go, loaded or folded.
+func (l *lives) comparePassing(truth map[string]gateway.Tally, state map[string]unitState) {
+	l.t.Helper()
+	type sum struct {
+		starts, stops, crashes, unknown int
+		atLeast                         bool
+	}
+	var want, got sum
+	for unit, life := range truth {
+		if strings.HasPrefix(unit, "pass-") {
+			want.starts, want.stops, want.crashes = want.starts+life.Starts, want.stops+life.Stops, want.crashes+life.Crashes
+		}
+	}
+	for unit, s := range state {
+		if strings.HasPrefix(unit, "pass-") {
+			got.starts, got.stops, got.crashes = got.starts+s.Starts, got.stops+s.Stops, got.crashes+s.Crashes
+			got.unknown, got.atLeast = got.unknown+s.Unknown, got.atLeast || s.AtLeast
+		}
+	}
+	if got != want {
+		l.t.Errorf("units that passed (-journal +counted)\n- %+v\n+ %+v", want, got)
+	}
+	l.events += want.starts + want.stops + want.crashes
 }
 
 // compareInvocations wants each invocation that the journal of PID 1 has to be
@@ -274,7 +383,7 @@ func (l *lives) compareInvocations() {
 	begun := l.entries("UNIT", "INVOCATION_ID", "_PID=1", "UNIT=%s")
 	logged := l.entries("MONITOR_UNIT", "MONITOR_INVOCATION_ID", "MESSAGE_ID="+idStarted, "MONITOR_UNIT=%s")
 	for _, unit := range l.units {
-		for id, recovered := range logged[unit] {
+		for id, recovered := range logged[l.monitoredAs(unit)] {
 			live := 0
 			for _, r := range recovered {
 				if !r {
@@ -298,7 +407,7 @@ func (l *lives) entries(unitField, idField string, matches ...string) map[string
 			argv = append(argv, match)
 			continue
 		}
-		for _, unit := range l.units {
+		for _, unit := range append(l.units, livesAlias) {
 			argv = append(argv, fmt.Sprintf(match, unit))
 		}
 	}

@@ -292,7 +292,9 @@ func (u *unit) run(r *record) *Run {
 	if n := len(u.runs); n > 0 && u.runs[n-1].whole && u.runs[n-1].Ended.IsZero() {
 		u.endless = true
 	}
-	whole := r.message == starting || r.message == started
+	// A run that fails at once has ended before it is written that it was started. So
+	// where that is the first record of all, its end may lie before what is read.
+	whole := r.message == starting || r.message == started && len(u.runs) > 0
 	u.runs = append(u.runs, Run{Invocation: r.invocation, Begun: r.at, Clock: r.clock, whole: whole})
 	return &u.runs[len(u.runs)-1]
 }
