@@ -121,7 +121,7 @@ func received(clock uint64, r history.Run) history.Run {
 func told(facts []Transition) []string {
 	var lines []string
 	for _, f := range facts {
-		line := [...]string{"seen", "moved", "started", "stopped", "crashed", "ended", "restarted", "gave up", "forgotten", "caught up"}[f.Kind]
+		line := [...]string{"seen", "moved", "started", "stopped", "crashed", "ended", "restarted", "gave up", "forgotten", "caught up", "folded"}[f.Kind]
 		switch f.Kind {
 		case Seen:
 			line += " " + f.To

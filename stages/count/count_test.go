@@ -373,3 +373,43 @@ func TestRun(t *testing.T) {
 		}
 	})
 }
+
+// What a glob named and is over is in the sums of the glob, which balance.
+func TestFold(t *testing.T) {
+	s := keeper(nil)
+	end := func(unit string, nth byte, k classify.Kind, result string) []Event {
+		l := life(nth, false)
+		l.ActiveState = "inactive"
+		var last []Event
+		for _, t := range []classify.Transition{
+			{Kind: classify.Seen, Unit: unit, To: "inactive", Time: noon, Life: &classify.Life{ActiveState: "inactive", Ended: true}},
+			{Kind: classify.Started, Unit: unit, To: "inactive", Time: noon, Life: life(nth, true)},
+			{Kind: k, Unit: unit, To: "inactive", Time: noon.Add(time.Duration(nth) * time.Second), Cause: classify.Cause{Result: result}, Life: l},
+			{Kind: classify.Folded, Unit: unit, Glob: "run-*.service", Time: noon, Life: l},
+		} {
+			last = s.count(nil, t, noon)
+		}
+		return last
+	}
+	end("run-1.service", 1, classify.Crashed, "signal")
+	end("run-2.service", 2, classify.Stopped, "success")
+	events := end("run-3.service", 3, classify.Crashed, "exit-code")
+	if len(events) != 2 || events[0].Unit != "run-3.service" || events[1].Unit != "run-*.service" || events[0].Tally != events[1].Tally {
+		t.Fatalf("events: %+v", events)
+	}
+	got := *events[0].Tally
+	want := Tally{
+		Unit: "run-*.service", State: "unloaded", Changed: noon, Told: true, Starts: 3, Stops: 1, Crashes: 2, Folded: 3,
+		Causes:    []CauseCount{{"signal", 1}, {"exit-code", 1}},
+		LastCrash: got.LastCrash,
+	}
+	if diff := cmp.Diff(want, got); diff != "" || got.LastCrash.Cause.Result != "exit-code" {
+		t.Errorf("sums (-want +got):\n%s", diff)
+	}
+	if faults := got.Check(); faults != nil {
+		t.Errorf("%q", faults)
+	}
+	if len(s.units) != 1 {
+		t.Errorf("%d tallies are kept", len(s.units))
+	}
+}

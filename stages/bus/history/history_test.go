@@ -342,3 +342,45 @@ func TestPlace(t *testing.T) {
 		})
 	}
 }
+
+// Units that come and go are told when they are over, and forgotten: however many there
+// were, few are kept.
+func TestPassing(t *testing.T) {
+	var told []Past
+	l := &ledger{
+		wanted: func(string) bool { return true }, passing: func(unit string) bool { return unit != "stays.service" },
+		tell: func(p Past) error { told = append(told, p); return nil },
+		boot: "b", now: "b", units: make(map[string]*unit), restarts: make(map[string]uint32),
+	}
+	most := 0
+	record := func(unit, message string, n int) {
+		t.Helper()
+		r := record{boot: "b", pid1: true, unit: unit, message: message, invocation: Invocation{byte(n), byte(n >> 8), byte(n >> 16), 1}, result: "exit-code", clock: uint64(n), at: at(int64(n) + 1)}
+		if err := l.add(&r); err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, len(l.units))
+	}
+	const units = 20_000
+	record("stays.service", started, units)
+	record("runs.service", started, units+1)
+	record("stays.service", succeeded, units)
+	for n := range units {
+		unit := fmt.Sprintf("run-%d.service", n)
+		record(unit, started, n)
+		record(unit, failed, n)
+	}
+	if err := l.flushAll(); err != nil {
+		t.Fatal(err)
+	}
+	runs := 0
+	for _, p := range told {
+		runs += p.Tell
+		if p.Over && (p.Unit == "stays.service" || p.Unit == "runs.service") {
+			t.Errorf("%s is over", p.Unit)
+		}
+	}
+	if runs != units+2 || most > 2*sweepEvery {
+		t.Errorf("told %d runs, want %d; %d units were kept at a time", runs, units+2, most)
+	}
+}

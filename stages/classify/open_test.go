@@ -1,0 +1,185 @@
+package classify
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"service-monitor/stages/bus/history"
+	"service-monitor/stages/decode"
+)
+
+// failed is how a run ends in these tests.
+var failed = result("exit-code", exited, 1)
+
+// unread makes an update a snapshot for which the journal could not be read.
+func unread(u *decode.Update) {
+	u.Kind, u.Unread, u.Boot, u.Cursor, u.Opened = decode.Snapshot, true, "b", "here", time.Unix(7, 0)
+}
+
+// inBoot is what the journal tells of a boot.
+func inBoot(boot string, u decode.Update) decode.Update {
+	u.Boot = boot
+	return u
+}
+
+// What happened in a gap is told when the journal is read, and what came after it is not told
+// again.
+func TestOpenGaps(t *testing.T) {
+	seen := at("active/running", 1, snapshot, entered(10))
+	for _, tt := range []struct {
+		name    string
+		updates []decode.Update
+		want    []string
+		pending int64 // starts without ends that are untold, in the end
+	}{{
+		name:    "nothing happened",
+		updates: []decode.Update{seen, at("active/running", 1, unread, entered(10))},
+		want:    []string{"seen active", "caught up"},
+	}, {
+		name:    "it is another run",
+		updates: []decode.Update{seen, at("active/running", 2, unread, entered(20))},
+		want:    []string{"seen active", "caught up"},
+	}, {
+		name:    "it is over",
+		updates: []decode.Update{seen, at("failed/failed", 1, unread, failed, entered(20))},
+		want:    []string{"seen active", "active -> failed/failed", "caught up"},
+		pending: -1,
+	}, {
+		name:    "it runs at last",
+		updates: []decode.Update{at("inactive/dead", 0, snapshot), at("active/running", 1, unread, entered(20))},
+		want:    []string{"seen inactive", "inactive -> active/running", "caught up"},
+		pending: 1,
+	}, {
+		name: "it is read, and another run has crashed between",
+		updates: []decode.Update{
+			seen, at("active/running", 3, unread, entered(30)), at("failed/failed", 3, failed, entered(40)),
+			past(3, run(1, "success", 0), run(2, "signal", 0), run(3, "exit-code", 0)), at("failed/failed", 3, failed, entered(40), recovered()),
+		},
+		want: []string{
+			"seen active", "caught up", "active -> failed/failed", "crashed exit-code",
+			"stopped success", "started", "crashed signal", "started", "caught up",
+		},
+	}, {
+		name: "two gaps, with runs that were watched between",
+		updates: []decode.Update{
+			seen, at("active/running", 3, unread, entered(30)), at("inactive/dead", 3, entered(35)), at("inactive/dead", 4, entered(35)), at("active/running", 4, entered(40)),
+			at("active/running", 6, unread, entered(60)),
+			past(6, run(1, "signal", 0), run(2, "signal", 0), run(3, "success", 0), run(4, "exit-code", 0), run(5, "signal", 0), run(6, "", 0)),
+			at("active/running", 6, entered(60), recovered()),
+		},
+		want: []string{
+			"seen active", "caught up", "active -> inactive/dead", "stopped success", "inactive -> active/running", "started", "caught up",
+			"crashed signal", "started", "crashed signal", "started", "crashed exit-code", "started", "crashed signal", "started", "caught up",
+		},
+	}, {
+		name: "it ends with a boot, in which it was watched",
+		updates: []decode.Update{
+			seen, at("active/running", 2, unread, entered(30)),
+			inBoot("b", past(2, run(1, "signal", 0), run(2, "", 0))), inBoot("b", cut(history.PowerLoss)), inBoot("c", past(1, run(3, "", 0))),
+			at("active/running", 3, recovered()),
+		},
+		want: []string{"seen active", "caught up", "crashed signal", "started", "stopped power-loss", "started", "caught up"},
+	}, {
+		name: "a boot ends in it",
+		updates: []decode.Update{
+			seen, inBoot("c", at("active/running", 3, unread, entered(5))),
+			inBoot("b", past(1, received(20, run(2, "", 0)))), inBoot("b", cut(history.Shutdown)), inBoot("c", past(1, run(3, "", 0))), at("active/running", 3, recovered()),
+		},
+		want: []string{
+			"seen active", "caught up", "ended unknown at least", "started", "stopped shutdown", "started", "caught up",
+		},
+	}, {
+		name:    "the journal no longer reaches back",
+		updates: []decode.Update{seen, at("active/running", 2, unread, entered(20)), at("active/running", 2, snapshot, entered(20))},
+		want:    []string{"seen active", "caught up", "ended unknown at least", "started at least", "caught up at least"},
+	}, {
+		name: "a unit that is not there, and that ran",
+		updates: []decode.Update{
+			at("inactive/dead", 0, snapshot, unloaded), at("inactive/dead", 0, unread, unloaded, func(u *decode.Update) { u.Clock = 100 }),
+			inBoot("b", past(2, received(50, run(1, "success", 0)), received(150, run(2, "signal", 0)))), at("inactive/dead", 0, unloaded, recovered()),
+		},
+		want: []string{"seen unloaded", "caught up", "started", "stopped success", "started", "crashed signal", "caught up"},
+	}} {
+		t.Run(tt.name, func(t *testing.T) {
+			var life Life
+			var facts []Transition
+			for _, u := range tt.updates {
+				life, facts = step(facts, life, u)
+			}
+			if diff := cmp.Diff(tt.want, told(facts)); diff != "" {
+				t.Errorf("facts (-want +got):\n%s", diff)
+			}
+			if life.Pending() != tt.pending {
+				t.Errorf("%d are untold, want %d", life.Pending(), tt.pending)
+			}
+		})
+	}
+}
+
+// A journal that is never readable does not make the life grow: the oldest gaps are closed.
+func TestMostGaps(t *testing.T) {
+	life, facts := step(nil, Life{}, at("active/running", 1, snapshot, entered(1)))
+	var got tally
+	for i := range byte(3 * mostGaps) {
+		life, facts = step(facts[:0], life, at("active/running", i+2, unread, entered(uint64(i)+2)))
+		got.add(facts)
+	}
+	if n := len(life.open()); n != mostGaps {
+		t.Errorf("%d gaps are open, want %d", n, mostGaps)
+	}
+	if want := (tally{starts: 2 * mostGaps, unknown: 2 * mostGaps}); got != want {
+		t.Errorf("told %+v, want %+v", got, want)
+	}
+}
+
+// The names of units, and of what globs name.
+func TestNames(t *testing.T) {
+	as := func(name string) func(*decode.Update) { return func(u *decode.Update) { u.Name = name } }
+	over := decode.Update{Kind: decode.Unloaded, Unit: "a.service"}
+	for _, tt := range []struct {
+		name    string
+		updates []decode.Update
+		want    []string
+		known   bool // in the end
+	}{{
+		name:    "an alias comes while its unit runs",
+		updates: []decode.Update{at("inactive/dead", 0, snapshot, unloaded, as("a.service")), at("active/running", 4, as("own.service"))},
+		want:    []string{"seen unloaded", "seen active"}, known: true,
+	}, {
+		name:    "an alias names another unit",
+		updates: []decode.Update{at("active/running", 1, snapshot, as("own.service")), at("failed/failed", 4, snapshot, failed, as("other.service"))},
+		want:    []string{"seen active", "seen failed"}, known: true,
+	}, {
+		name:    "a unit that is over is folded",
+		updates: []decode.Update{at("active/running", 1), at("inactive/dead", 1), over},
+		want:    []string{"seen inactive", "inactive -> active/running", "active -> inactive/dead", "started", "stopped success", "folded"},
+	}, {
+		name:    "a unit that runs is not folded",
+		updates: []decode.Update{at("active/running", 1, snapshot), over},
+		want:    []string{"seen active"}, known: true,
+	}, {
+		name:    "nor is one of which something is untold",
+		updates: []decode.Update{at("active/running", 1, snapshot), at("inactive/dead", 1, unread), over},
+		want:    []string{"seen active", "active -> inactive/dead", "caught up"}, known: true,
+	}, {
+		name:    "a glob",
+		updates: []decode.Update{{Kind: decode.Pattern, Unit: "a*.service"}, {Kind: decode.Pattern, Unit: "a*.service"}, {Kind: decode.Forgotten, Unit: "a*.service"}},
+		want:    []string{"caught up", "caught up", "forgotten"},
+	}} {
+		t.Run(tt.name, func(t *testing.T) {
+			var life Life
+			var facts []Transition
+			for _, u := range tt.updates {
+				life, facts = step(facts, life, u)
+			}
+			if diff := cmp.Diff(tt.want, told(facts)); diff != "" {
+				t.Errorf("facts (-want +got):\n%s", diff)
+			}
+			if life.Known() != tt.known {
+				t.Errorf("known: %v", life.Known())
+			}
+		})
+	}
+}
