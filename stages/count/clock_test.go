@@ -285,7 +285,7 @@ func TestLiveClock(t *testing.T) {
 		t.Errorf("it was %v ago in boot %q", d, c.Boot)
 	}
 	fact.Recovered = true
-	if c := counted(s, fact).LastCrash; c.Clock != 0 || c.Boot != "" {
+	if c := counted(New(quiet, nil, Now()), fact).LastCrash; c.Clock != 0 || c.Boot != "" {
 		t.Errorf("it has a clock: %+v", c)
 	}
 }

@@ -248,10 +248,7 @@ func step(tally Tally, t Event, boot string) Tally {
 	case classify.Crashed:
 		tally.Crashes++
 		tally.Causes = addCause(tally.Causes, t.Cause.Result, 1)
-		tally.LastCrash = &Crash{Time: t.Time, Cause: t.Cause, Invocation: t.Invocation.String(), Untrusted: t.Untrusted, Clock: t.Clock}
-		if t.Clock > 0 {
-			tally.LastCrash.Boot = boot
-		}
+		tally.lastCrash(t, boot)
 	case classify.UnknownEnd:
 		tally.Unknown++
 	case classify.Restarted:
@@ -267,6 +264,18 @@ func step(tally Tally, t Event, boot string) Tally {
 
 // ends is how many runs have ended, however they did.
 func (t *Tally) ends() uint64 { return t.Stops + t.Crashes + t.Unknown }
+
+// lastCrash takes a crash in. One that is told of an open gap may be older than the last
+// one that is known.
+func (t *Tally) lastCrash(e Event, boot string) {
+	crash := &Crash{Time: e.Time, Cause: e.Cause, Invocation: e.Invocation.String(), Untrusted: e.Untrusted, Clock: e.Clock}
+	if e.Clock > 0 {
+		crash.Boot = boot
+	}
+	if !e.Recovered || !crash.before(t.LastCrash, boot) {
+		t.LastCrash = crash
+	}
+}
 
 // enter takes the new state in. A unit that is found in the state that an
 // imported file tells of has not changed.

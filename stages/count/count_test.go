@@ -154,6 +154,17 @@ func missed(t classify.Transition) classify.Transition {
 	return t
 }
 
+// A crash in a gap that was open is told after the ones that were watched since.
+func TestLastCrashOfAGap(t *testing.T) {
+	s := keeper(nil)
+	counted(s, crash("signal"))
+	old := crash("exit-code")
+	old.Recovered, old.Time, old.Clock = true, noon, hour/2
+	if got := counted(s, old); got.Crashes != 2 || got.LastCrash.Cause.Result != "signal" {
+		t.Errorf("%d crashes, the last %+v", got.Crashes, got.LastCrash)
+	}
+}
+
 // Tallies are on their way to others while the next crash is counted.
 func TestCausesAreNotShared(t *testing.T) {
 	s := keeper(nil)
