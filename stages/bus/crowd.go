@@ -2,6 +2,8 @@ package bus
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -11,13 +13,14 @@ import (
 )
 
 // fewest is how many units may come by a glob before it is looked whether as many have gone.
-const fewest = 64
+const fewest = 128
 
 // A crowd is the units that only globs name. They come and go: each connection to a socket
 // with Accept=yes is one. Those that systemd has unloaded, and that have no unit file, are
 // folded into the sums of their glob. So what the monitor costs follows what is loaded.
 type crowd struct {
 	listing map[string]bool                 // what the lists have shown so far
+	files   map[string]bool                 // units that have a unit file
 	there   atomic.Pointer[map[string]bool] // and what they had shown when all had come
 	came    int                             // units that came since
 	// round is how often the lists were asked for, and asked the place then. What began
@@ -45,28 +48,34 @@ func (s *Stage) passing(unit string) bool {
 	return there != nil && !(*there)[unit] && s.watch.Load().Pattern(unit) != ""
 }
 
-// askLists asks PID 1 which units match a glob: those that it has, and those that have a
-// unit file.
+// askLists asks PID 1 which units match a glob: those that have a unit file, and those that
+// it has. To look for unit files takes it long, and there are others only after a reload.
 func (s *Stage) askLists() error {
-	w := s.watch.Load()
-	if len(w.Globs) == 0 {
-		return nil
-	}
+	s.crowd.files = make(map[string]bool)
+	return errors.Join(s.askLoaded(), s.askList(listUnitFiles))
+}
+
+// askLoaded asks which of them it has.
+func (s *Stage) askLoaded() error {
 	s.crowd.listing, s.crowd.came, s.crowd.asked = make(map[string]bool), 0, history.Here()
 	s.crowd.round++
-	for _, list := range []string{listUnits, listUnitFiles} {
-		s.lists++
-		if err := s.ask(request{member: list}, link.Systemd, link.ManagerPath, link.ManagerInterface, []string{}, w.Globs); err != nil {
-			return err
-		}
+	return s.askList(listUnits)
+}
+
+func (s *Stage) askList(list string) error {
+	globs := s.watch.Load().Globs
+	if len(globs) == 0 {
+		return nil
 	}
-	return nil
+	s.lists++
+	return s.ask(request{member: list}, link.Systemd, link.ManagerPath, link.ManagerInterface, []string{}, globs)
 }
 
 // sweep takes in that all lists are there. A unit that is on none of them is not loaded. In
 // a gap it is folded when the gap is over.
 func (s *Stage) sweep(ctx context.Context, p *port) error {
 	there := s.crowd.listing
+	maps.Copy(there, s.crowd.files)
 	s.crowd.there.Store(&there)
 	var gone []string
 	for _, unit := range s.watch.Load().Names() {

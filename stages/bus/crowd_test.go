@@ -19,14 +19,14 @@ func TestCrowdIsSwept(t *testing.T) {
 		b.Reply("ListUnitsByPatterns", listed("run-0.service"))
 	}, "run-*.service")
 	r.want("snapshot run-0.service active", "pattern run-*.service ")
-	for i := range 64 {
+	for i := range 128 {
 		unit := fmt.Sprintf("run-%d.service", i+1)
 		r.play(change(unit, "active"), change(unit, "inactive"))
 		r.want("changed "+unit+" active", "changed "+unit+" inactive")
 	}
 	r.want("pattern run-*.service ")
 	var gone []string
-	for range 63 { // the last one has come since it was asked for
+	for range 127 { // the last one has come since it was asked for
 		s := <-r.signals
 		gone = append(gone, show(s)+s.Glob)
 	}
@@ -35,8 +35,8 @@ func TestCrowdIsSwept(t *testing.T) {
 	}) {
 		t.Errorf("told %q", gone)
 	}
-	r.play(change("run-64.service", "active"), change("run-1.service", "active"))
-	r.want("changed run-64.service active", "changed run-1.service active")
+	r.play(change("run-128.service", "active"), change("run-1.service", "active"))
+	r.want("changed run-128.service active", "changed run-1.service active")
 	r.stop()
 }
 

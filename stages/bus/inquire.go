@@ -152,9 +152,9 @@ func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
 	case "Subscribe":
 		s.subscribed = true
 	case listUnits:
-		s.listed(it, "sssssouso")
+		s.listed(it, "sssssouso", s.crowd.listing)
 	case listUnitFiles:
-		s.listed(it, "s")
+		s.listed(it, "s", s.crowd.files)
 	}
 	if (r.member == listUnits || r.member == listUnitFiles) && s.lists == 0 {
 		return s.sweep(ctx, p)
@@ -220,9 +220,9 @@ func hasJob(it link.Item, known bool) bool {
 	return known
 }
 
-// listed adds the units of a reply, an array of structs that begin with a name
+// listed adds to a list the units of a reply, an array of structs that begin with a name
 // or the path of a unit file, and hold rest after it.
-func (s *Stage) listed(it link.Item, rest string) {
+func (s *Stage) listed(it link.Item, rest string, in map[string]bool) {
 	w := s.watch.Load()
 	var units []string
 	r := wire.NewReader(it.Body, it.Order)
@@ -236,7 +236,7 @@ func (s *Stage) listed(it link.Item, rest string) {
 		if r.Err() != nil || template || !watch.Match(w.Globs, name) {
 			continue
 		}
-		if s.crowd.listing[name] = true; !s.of(name).asked {
+		if in[name] = true; !s.of(name).asked {
 			units = append(units, name)
 			s.await(name)
 		}
