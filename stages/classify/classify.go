@@ -165,17 +165,14 @@ func step(facts []Transition, was Life, u decode.Update) (Life, []Transition) {
 	case decode.Unloaded:
 		return t.unload(u), t.facts
 	case decode.Pattern:
-		t.life = Life{Pattern: true, ActiveState: unloadedState, SubState: "dead", Ended: true, Cursor: u.Cursor}
-		t.base.To, t.base.SubState = t.life.ActiveState, t.life.SubState
-		t.tell(CaughtUp)
+		t.pattern(u)
 		return t.life, t.facts
 	}
 	t.base.To, t.base.SubState = u.State(), u.SubState
 	if !was.Known() && t.see(u) {
 		return t.life, t.facts
 	}
-	if was.Known() && u.Name != "" && alias(u) != was.Name {
-		t.see(asSnapshot(u)) // the alias by which it is monitored names another unit now
+	if was.Known() && t.renamed(u) {
 		return t.life, t.facts
 	}
 	if u.Kind == decode.Snapshot && u.Unread {
@@ -208,20 +205,6 @@ func (t *telling) announced(u decode.Update) uint64 {
 		return l.StateEntered
 	}
 	return u.Entered
-}
-
-// alias returns the unit's own name, where that is another one.
-func alias(u decode.Update) string {
-	if u.Name == u.Unit {
-		return ""
-	}
-	return u.Name
-}
-
-// asSnapshot is an update that is taken for a first sight.
-func asSnapshot(u decode.Update) decode.Update {
-	u.Kind, u.New = decode.Snapshot, false
-	return u
 }
 
 // down reports whether the unit is not running, starting or stopping. From 257
@@ -269,18 +252,6 @@ func (t *telling) see(u decode.Update) bool {
 	}
 	t.tell(Seen)
 	return true
-}
-
-// unload folds a unit that is over, and returns what is left of its life. As long as
-// something is still to be told of it, that is all.
-func (t *telling) unload(u decode.Update) Life {
-	l := t.life
-	if !l.Known() || l.Running() || l.Untold || len(l.open()) > 0 {
-		return l
-	}
-	t.base.Glob, t.base.Recovered, t.base.To, t.base.SubState = u.Glob, u.Recovered, l.ActiveState, l.SubState
-	t.tell(Folded)
-	return Life{}
 }
 
 // appear takes in a unit that was not there before.
@@ -393,32 +364,6 @@ func (t *telling) follow(u decode.Update, announced uint64) {
 	t.giveUp(u)
 }
 
-// cause is how a run ended that was in a state before.
-func cause(u decode.Update, from string) Cause {
-	c := Cause{u.Result, u.MainCode, u.MainStatus}
-	switch {
-	case u.Ending && from == "deactivating" && c.Result == success:
-		c.Result = history.Shutdown
-	case overwritten(u):
-		return Cause{Result: Unknown}
-	}
-	return c
-}
-
-// overwritten reports whether the result is not that of the run. A refused start
-// replaces the result success, but no other (service_enter_dead() of systemd). A
-// run that lacked resources itself has the same result as one whose restart failed,
-// but a change shows it as it ends, and a snapshot may be of later.
-func overwritten(u decode.Update) bool {
-	return u.Result == StartLimitHit || u.Kind == decode.Snapshot && reset(u) || u.Kind == decode.Snapshot && u.Result == resources && u.MainCode != 0
-}
-
-// reset reports whether a unit may have failed, and was reset: reset-failed makes the result
-// success. It enters the state inactive then, but it has become inactive before.
-func reset(u decode.Update) bool {
-	return u.ActiveState == "inactive" && u.Result == success && u.Left != 0 && u.Left != u.Entered
-}
-
 func (t *telling) tellStart() {
 	if t.life.Untold {
 		t.life.Untold = false
@@ -431,14 +376,6 @@ func (t *telling) end(c Cause) {
 	t.life.Ended, t.life.Ran = true, true
 	t.base.Cause = c
 	t.tell(c.kind())
-}
-
-// finish ends a run as the state shows it, which may not show how it ended.
-func (t *telling) finish(c Cause) {
-	was := t.base.AtLeast
-	t.base.AtLeast = was || c.Result == Unknown
-	t.end(c)
-	t.base.AtLeast = was
 }
 
 func (t *telling) tell(k Kind) {

@@ -24,6 +24,19 @@ func inBoot(boot string, u decode.Update) decode.Update {
 	return u
 }
 
+// walk classifies updates, compares what is told, and returns the life in the end.
+func walk(t *testing.T, updates []decode.Update, want []string) (life Life) {
+	t.Helper()
+	var facts []Transition
+	for _, u := range updates {
+		life, facts = step(facts, life, u)
+	}
+	if diff := cmp.Diff(want, told(facts)); diff != "" {
+		t.Errorf("facts (-want +got):\n%s", diff)
+	}
+	return life
+}
+
 // What happened in a gap is told when the journal is read, and what came after it is not told
 // again.
 func TestOpenGaps(t *testing.T) {
@@ -103,14 +116,7 @@ func TestOpenGaps(t *testing.T) {
 		want: []string{"seen unloaded", "caught up", "started", "stopped success", "started", "crashed signal", "caught up"},
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
-			var life Life
-			var facts []Transition
-			for _, u := range tt.updates {
-				life, facts = step(facts, life, u)
-			}
-			if diff := cmp.Diff(tt.want, told(facts)); diff != "" {
-				t.Errorf("facts (-want +got):\n%s", diff)
-			}
+			life := walk(t, tt.updates, tt.want)
 			if life.Pending() != tt.pending {
 				t.Errorf("%d are untold, want %d", life.Pending(), tt.pending)
 			}
@@ -169,14 +175,7 @@ func TestNames(t *testing.T) {
 		want:    []string{"caught up", "caught up", "forgotten"},
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
-			var life Life
-			var facts []Transition
-			for _, u := range tt.updates {
-				life, facts = step(facts, life, u)
-			}
-			if diff := cmp.Diff(tt.want, told(facts)); diff != "" {
-				t.Errorf("facts (-want +got):\n%s", diff)
-			}
+			life := walk(t, tt.updates, tt.want)
 			if life.Known() != tt.known {
 				t.Errorf("known: %v", life.Known())
 			}

@@ -1,0 +1,114 @@
+package bus
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"service-monitor/stages/bus/history"
+)
+
+// handOver hands on what was held back, when the journal was read.
+func (s *Stage) handOver(ctx context.Context, p *port) error {
+	g := &s.gap
+	loss := s.loss()
+	if loss != "" && loss != s.said && g.from != "" {
+		s.log.WithField("why", loss).Warn("the journal lacks some of what happened while nobody watched; counts are at least right")
+	}
+	s.said = loss
+	if s.outage.why != nil {
+		s.log.WithField("open_for", time.Since(s.outage.since).Round(time.Second)).Info("the journal was read; the gap is closed")
+		s.outage.why = nil
+	}
+	s.cursor, s.lost = g.mark, false
+	return s.finishGap(ctx, p, (g.from != "" || g.partial) && loss == "")
+}
+
+// loss is why the journal lacks something of this gap, empty if it has all.
+func (s *Stage) loss() string {
+	g := &s.gap
+	lost := ""
+	if s.lost {
+		lost = "what was counted before is lost"
+	}
+	return cmp.Or(lost, g.reader.Loss(), s.silence.why(), g.lost())
+}
+
+// handOpen hands on what was held back. What happened before the snapshots nobody has
+// told yet.
+func (s *Stage) handOpen(ctx context.Context, p *port) error {
+	if s.cursor == "" {
+		s.cursor = s.gap.here
+	}
+	return s.finishGap(ctx, p, false)
+}
+
+// finishGap hands on, of each unit, what was kept of the journal, the snapshot, and the
+// changes after it. The changes before it are in the journal or, where that has
+// nothing of the unit, are all there is. told says whether the journal has told all.
+func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
+	g, w := &s.gap, s.watch.Load()
+	last := g.lastSnapshots()
+	var out []Signal
+	for i, signal := range g.held {
+		unit := signal.Unit
+		at, ok := last[unit]
+		_, monitored := w.Known(unit)
+		all := g.missedNothing(unit) && s.of(unit).known // that happened
+		switch {
+		case !monitored || !ok || i < at && (signal.Kind != Changed || !all):
+			continue
+		case i == at:
+			g.relate(&signal, g.held[i+1:])
+			signal.Muted = glimpse(signal).muted
+			signal.Told = all || told && !signal.Muted
+			signal.New = !s.of(unit).known && s.came(unit)
+			s.place(&signal)
+		}
+		out = append(out, signal)
+	}
+	if g.partial && told {
+		for _, unit := range w.Names() {
+			if _, asked := last[unit]; !asked && s.of(unit).known && !g.spoken[unit] {
+				out = append(out, Signal{Kind: Unchanged, Unit: unit, Time: time.Now(), Account: Account{Cursor: g.mark}})
+			}
+		}
+	}
+	gone := s.gone(last)
+	for _, unit := range gone {
+		signal := Signal{Kind: Missing, Unit: unit, Time: time.Now(), Account: Account{Clock: history.Clock(), Told: told}}
+		g.relate(&signal, nil)
+		s.place(&signal)
+		out = append(out, signal)
+	}
+	if g.reader != nil || len(s.globs) == 0 {
+		out = append(out, s.patterns(w, cmp.Or(g.mark, g.here))...)
+	}
+	s.watchOver(out, g.partial)
+	s.gap = gap{}
+	s.ever, s.retries = true, 0
+	s.cursors = nil // a map that is cleared keeps its room
+	for _, signal := range out {
+		if signal.Kind != Pattern {
+			s.note(signal.Unit).known = true
+		}
+		if err := s.send(ctx, p, signal); err != nil {
+			return err
+		}
+	}
+	p.Nudge()
+	return s.fold(ctx, p, gone...)
+}
+
+// place puts to a snapshot from where to read the journal after the next gap. Where the
+// journal could not be read, that is where it was to be read from now, and the
+// snapshot says so.
+func (s *Stage) place(snapshot *Signal) {
+	g := &s.gap
+	snapshot.Boot = g.here.Boot()
+	if g.reader != nil {
+		snapshot.Cursor = g.mark
+		return
+	}
+	snapshot.Unread, snapshot.Cursor, snapshot.Opened = true, g.here, s.outage.since.Round(0).UTC()
+}

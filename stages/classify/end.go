@@ -1,0 +1,40 @@
+package classify
+
+import (
+	"service-monitor/stages/bus/history"
+	"service-monitor/stages/decode"
+)
+
+// cause is how a run ended that was in a state before.
+func cause(u decode.Update, from string) Cause {
+	c := Cause{u.Result, u.MainCode, u.MainStatus}
+	switch {
+	case u.Ending && from == "deactivating" && c.Result == success:
+		c.Result = history.Shutdown
+	case overwritten(u):
+		return Cause{Result: Unknown}
+	}
+	return c
+}
+
+// overwritten reports whether the result is not that of the run. A refused start
+// replaces the result success, but no other (service_enter_dead() of systemd). A
+// run that lacked resources itself has the same result as one whose restart failed,
+// but a change shows it as it ends, and a snapshot may be of later.
+func overwritten(u decode.Update) bool {
+	return u.Result == StartLimitHit || u.Kind == decode.Snapshot && reset(u) || u.Kind == decode.Snapshot && u.Result == resources && u.MainCode != 0
+}
+
+// reset reports whether a unit may have failed, and was reset: reset-failed makes the result
+// success. It enters the state inactive then, but it has become inactive before.
+func reset(u decode.Update) bool {
+	return u.ActiveState == "inactive" && u.Result == success && u.Left != 0 && u.Left != u.Entered
+}
+
+// finish ends a run as the state shows it, which may not show how it ended.
+func (t *telling) finish(c Cause) {
+	was := t.base.AtLeast
+	t.base.AtLeast = was || c.Result == Unknown
+	t.end(c)
+	t.base.AtLeast = was
+}
