@@ -196,7 +196,7 @@ func charFault(entry string) string {
 		switch {
 		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
 		case strings.ContainsRune(`:_.\@-`+wild, r):
-		case strings.ContainsRune(", ;", r) && len(strings.FieldsFunc(entry, isSeparator)) > 1:
+		case isSeparator(r) && areSeveral(entry):
 			return fmt.Sprintf("has the character %q, which no unit name has; make each unit an entry of its own", r)
 		default:
 			return fmt.Sprintf("has the character %q, which no unit name has", r)
@@ -210,7 +210,7 @@ func isSeparator(r rune) bool { return strings.ContainsRune(", ;", r) }
 // globFault says what is wrong with a glob. A backslash is refused in it because
 // path.Match takes it for an escape, and systemd does not (FNM_NOESCAPE).
 func globFault(entry string) string {
-	if !strings.ContainsAny(entry, "*?[") {
+	if !isGlob(entry) {
 		return ""
 	}
 	if strings.Contains(entry, `\`) {
@@ -220,26 +220,6 @@ func globFault(entry string) string {
 		return "is not a well-formed pattern; close each [ with a ], with something in between"
 	}
 	return ""
-}
-
-// repair returns what was probably meant by an entry that is refused.
-func repair(entry string) string {
-	if slices.Contains(unitTypes, path.Ext(entry)) {
-		return entry
-	}
-	entry = strings.TrimSpace(entry)
-	entry = entry[strings.LastIndex(entry, "/")+1:]
-	if strings.ContainsAny(entry, "*?[") {
-		entry = strings.NewReplacer(`\`, "?", "[!", "[^").Replace(entry)
-	}
-	stem := entry
-	if strings.EqualFold(path.Ext(entry), ".service") {
-		stem = strings.TrimSuffix(entry, path.Ext(entry))
-	}
-	if strings.HasSuffix(stem, "@") {
-		stem += "*"
-	}
-	return stem + ".service"
 }
 
 // absolute returns the absolute path of a file. Its errors go on from the name

@@ -31,6 +31,17 @@ func TestCheckUnits(t *testing.T) {
 		{"no prefix", []string{"@a.service"}, `"@a.service" has no name before @`},
 		{"template", []string{"foo@.service"}, `"foo@.service" is a template, of which only instances run; did you mean "foo@*.service"?`},
 		{"template without suffix", []string{"foo@"}, `"foo@" does not end in .service; did you mean "foo@*.service"?`},
+		{"instance with a path", []string{"gpsd@/dev/ttyS1.service"}, `"gpsd@/dev/ttyS1.service" has the character '/', which no unit name has; did you mean "gpsd@-dev-ttyS1.service"?`},
+		{"instance with a path and no suffix", []string{"gpsd@/dev/ttyS1"}, `"gpsd@/dev/ttyS1" has the character '/', which no unit name has; did you mean "gpsd@-dev-ttyS1.service"?`},
+		{"instance with a path and dashes", []string{"gpsd@/dev/serial/by-id/x.service"}, `"gpsd@/dev/serial/by-id/x.service" has the character '/', which no unit name has; did you mean "gpsd@-dev-serial-by\\x2did-x.service"?`},
+		{"instance half escaped", []string{`gpsd@/dev/by\x2did.service`}, `"gpsd@/dev/by\\x2did.service" has the character '/', which no unit name has; did you mean "gpsd@-dev-by\\x2did.service"?`},
+		{"instance with a space", []string{"vpn@my client.service"}, `"vpn@my client.service" has the character ' ', which no unit name has; did you mean "vpn@my\\x20client.service"?`},
+		{"instance with an umlaut", []string{"vpn@büro.service"}, `"vpn@büro.service" has the character 'ü', which no unit name has; did you mean "vpn@b\\xc3\\xbcro.service"?`},
+		{"instance with a dash and no suffix", []string{"vpn@my-client"}, `"vpn@my-client" does not end in .service; did you mean "vpn@my-client.service"?`},
+		{"instances of paths", []string{"gpsd@/dev/tty[!S]*.service"}, `"gpsd@/dev/tty[!S]*.service" has the character '/', which no unit name has; did you mean "gpsd@-dev-tty[^S]*.service"?`},
+		{"instances of escaped paths", []string{"gpsd@/dev/by-id/*.service"}, `"gpsd@/dev/by-id/*.service" has the character '/', which no unit name has; did you mean "gpsd@-dev-by?x2did-*.service"?`},
+		{"path of an instance", []string{"/etc/systemd/system/gpsd@ttyS1.service"}, `"/etc/systemd/system/gpsd@ttyS1.service" has the character '/', which no unit name has; did you mean "gpsd@ttyS1.service"?`},
+		{"two in one, an instance", []string{"vpn@a.service b.service"}, `"vpn@a.service b.service" has the character ' ', which no unit name has; make each unit an entry of its own`},
 		{"path", []string{"/etc/systemd/system/a.service"}, `"/etc/systemd/system/a.service" has the character '/', which no unit name has; did you mean "a.service"?`},
 		{"space around", []string{"a.service "}, `"a.service " has the character ' ', which no unit name has; did you mean "a.service"?`},
 		{"two in one", []string{"a.service b.service"}, `"a.service b.service" has the character ' ', which no unit name has; make each unit an entry of its own`},
@@ -88,6 +99,31 @@ func TestUnitNamesAgainstSystemd(t *testing.T) {
 	}
 }
 
+// systemd-escape(1) makes the same of an instance as we propose.
+func TestEscapeAgainstSystemd(t *testing.T) {
+	for _, tt := range []struct{ instance, want string }{
+		{"/dev/ttyS1", "-dev-ttyS1"},
+		{"dev/ttyS1/", "dev-ttyS1-"},
+		{"/dev/serial/by-id/usb_0:1.0", `-dev-serial-by\x2did-usb_0:1.0`},
+		{"my client", `my\x20client`},
+		{".hidden/.file", `\x2ehidden-.file`},
+		{"user@host name", `user\x40host\x20name`},
+		{"a,b;c+d%e\t~\"'$(x)", `a\x2cb\x3bc\x2bd\x25e\x09\x7e\x22\x27\x24\x28x\x29`},
+		{"büro", `b\xc3\xbcro`},
+	} {
+		if got := escape(tt.instance); got != tt.want {
+			t.Errorf("escape(%q) = %q, want %q", tt.instance, got, tt.want)
+		}
+		tool, err := exec.LookPath("systemd-escape")
+		if err != nil {
+			continue // the wanted are what it said
+		}
+		if out, err := exec.Command(tool, "--", tt.instance).Output(); err != nil || strings.TrimSuffix(string(out), "\n") != tt.want {
+			t.Errorf("systemd-escape makes %q of %q (%v), want %q", out, tt.instance, err, tt.want)
+		}
+	}
+}
+
 func TestNearest(t *testing.T) {
 	known := []string{"monitored_services", "log_file", "persistence_file", "debug", "save-quiet"}
 	for _, tt := range []struct{ word, want string }{
@@ -138,6 +174,9 @@ func FuzzUnit(f *testing.F) {
 		}
 		if strings.ContainsAny(err.Error(), "\n\x00\x1b") {
 			t.Errorf("not one printable line: %q", err)
+		}
+		if better := repair(entry); repair(better) != better && unitFault(better) == "" {
+			t.Errorf("%q is proposed for %q, and %q for that", better, entry, repair(better))
 		}
 	})
 }
