@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -152,8 +153,8 @@ func (m *monitor) run() error {
 		m.log.Error(damage)
 	}
 	zone.Report(func(fault error) { m.log.Warn(fault) })
-	if c.PollIntervalSet {
-		m.log.Info("poll_interval is accepted for compatibility; the monitor does not poll")
+	if unused := m.command.Unused; len(unused) > 0 {
+		m.log.WithField("keys", strings.Join(unused, ", ")).Info("the configuration has keys that are not used, and may be removed")
 	}
 	m.log.WithFields(logrus.Fields{"version": version, "services": len(c.Services)}).Info("starting")
 	limitMemory(uint64(max(len(c.Services), len(known))) * perService)

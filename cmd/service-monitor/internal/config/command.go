@@ -33,11 +33,14 @@ type Command struct {
 	// because nothing is at the default path.
 	ConfigFile string
 	FileFound  bool
+	// Unused are the keys in the file that are accepted and not used.
+	Unused []string
 	// Problem is what is wrong with the file, where the action is Help: help is
 	// given all the same, and Config is then what could be read of it.
 	Problem error
 
-	flags *flags
+	flags  *flags
+	source source
 }
 
 // Parse returns the command of a command line, without the program's name. Its
@@ -75,11 +78,11 @@ func (c Command) Load() (Command, error) {
 }
 
 func (c Command) load() (Command, error) {
-	config, found, err := read(c.ConfigFile, Default())
-	if err == nil && !found {
+	config, source, err := read(c.ConfigFile, Default())
+	if err == nil && !source.found {
 		err = c.absent()
 	}
-	c.Config, c.FileFound = config, found
+	c.Config, c.source, c.FileFound, c.Unused = config, source, source.found, source.unused()
 	c.flags.apply(&c.Config)
 	if err == nil {
 		err = c.checkFiles()
@@ -132,7 +135,7 @@ func (f *filePath) Set(s string) error {
 	if strings.HasPrefix(s, "-") {
 		return fmt.Errorf("must be followed by a file name, found %s; write ./%s if that is its name", quote(s), s)
 	}
-	full, err := absolute(s)
+	full, err := absolute(s, "")
 	*f = filePath(full)
 	return err
 }
@@ -174,7 +177,7 @@ func newFlags(defaultFile string) *flags {
 	f.set.BoolVarP(&f.help, "help", "h", false, "show this and the monitored services, and exit")
 	f.set.BoolVarP(&f.version, "version", "v", false, "show the version and exit")
 	f.set.BoolVarP(&f.clear, "clear", "c", false, "remove log, backups and state file, and exit;\nrefused while a monitor holds them")
-	f.set.BoolVar(&f.checks, "check", false, "check flags and configuration, and exit")
+	f.set.BoolVar(&f.checks, "check", false, "check flags, configuration and that the monitor\nmay write its files, and exit")
 	f.set.Var(&f.checked, "check-state", "check that the counts in a state file balance,\nand exit; a monitor may be using it")
 	f.set.VarP(&f.logFile, "log-file", "l", "the log, rotated at 1 MB with 3 backups")
 	f.set.VarP(&f.stateFile, "persistence-file", "p", "counters and last states")
@@ -318,7 +321,10 @@ func Usage(w io.Writer, c Command) error {
 	for _, key := range keys {
 		fmt.Fprintf(&b, "  %-18s  %s\n", key.name, key.text)
 	}
-	fmt.Fprintf(&b, "\nFiles (relative names start at the working directory):\n"+
+	fmt.Fprintf(&b, "  %s\n                      of the Python monitor: accepted and not used\n", unusedKeys)
+	fmt.Fprint(&b, "  _…, //…             comments\n")
+	fmt.Fprintf(&b, "\nFiles (relative names start at the working directory; in the configuration\n"+
+		"file, at the directory of the default file):\n"+
 		"  configuration  %s\n  log            %s\n  state          %s\n",
 		show(c.ConfigFile), show(c.Config.LogFile), show(c.Config.StateFile))
 	fmt.Fprint(&b, tail)

@@ -180,7 +180,7 @@ func TestFlagsWinOverFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, _ := decode([]byte(document(valid())), Default())
+	want, _, _ := decode([]byte(document(valid())), Default())
 	want.Services, want.LogFile, want.Debug = []string{"x.service"}, "/x/l", false
 	if diff := cmp.Diff(want, c.Config); diff != "" || !c.FileFound {
 		t.Errorf("found %v, config (-want +got):\n%s", c.FileFound, diff)
@@ -223,6 +223,35 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// Origin, StartsAt and Unused are what is said of a file, of the Python monitor too.
+func TestOrigin(t *testing.T) {
+	file := write(t, t.TempDir(), "config.json", `{
+  "monitored_services": ["a.service"],
+  "prometheus_port": 9100,
+  "log_file": "systemd_monitor.log",
+  "persistence_file": "/s",
+  "_poll_interval": 5,
+  "poll_interval": 100
+}`)
+	for _, tt := range []struct {
+		args, defaultFile                       string
+		log, logStarts, state, stateStarts, not string
+	}{
+		{"", file, file + ":4: log_file", "/var/log/service-monitor", file + ":5: persistence_file", "", "prometheus_port poll_interval"},
+		{"-l x -p y", file, "--log-file", "", "--persistence-file", "", "prometheus_port poll_interval"},
+		{"-p y", absent, "the default log_file", "", "--persistence-file", "", ""},
+	} {
+		c, err := parse(strings.Fields(tt.args), tt.defaultFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []string{c.Origin(LogFileKey), c.StartsAt(LogFileKey), c.Origin(StateFileKey), c.StartsAt(StateFileKey), strings.Join(c.Unused, " ")}
+		if diff := cmp.Diff([]string{tt.log, tt.logStarts, tt.state, tt.stateStarts, tt.not}, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", tt.args, diff)
+		}
+	}
+}
+
 // A file that comes to be where there was none is read.
 func TestLoadNewFile(t *testing.T) {
 	dir := t.TempDir()
@@ -247,6 +276,7 @@ func TestUsage(t *testing.T) {
 	}
 	want = append(want, "-h, --help", "-v, --version", "-c, --clear", "-l, --log-file FILE", "-p, --persistence-file FILE",
 		"--config FILE", "--services A B C", "--debug", "--check ", "--check-state FILE", "SIGHUP", "SIGTERM", "SIGINT",
+		unusedKeys, "comments", "at the directory of the default file",
 		DefaultLogFile, DefaultStateFile, absent, "Monitored services:\n  "+strings.Join(Default().Services, "\n  ")+"\n")
 	for _, part := range want {
 		if !strings.Contains(text, part) {

@@ -75,9 +75,6 @@ type Config struct {
 	// AuditInterval is the time between two checks that systemd still announces
 	// what happens; 0 means none. In the file in seconds. Default: 300 s.
 	AuditInterval time.Duration
-	// PollIntervalSet says that the file has a poll_interval, which is accepted
-	// from configurations of older monitors: this one does not poll.
-	PollIntervalSet bool
 }
 
 // The files that are used if no others are named.
@@ -222,9 +219,10 @@ func globFault(entry string) string {
 	return ""
 }
 
-// absolute returns the absolute path of a file. Its errors go on from the name
-// of a flag or a key.
-func absolute(file string) (string, error) {
+// absolute returns the absolute path of a file. A relative one starts at a
+// directory, or where that is empty at the working directory. Its errors go on from
+// the name of a flag or a key.
+func absolute(file, start string) (string, error) {
 	switch {
 	case file == "":
 		return "", errors.New("is empty; name a file")
@@ -232,6 +230,9 @@ func absolute(file string) (string, error) {
 		return "", fmt.Errorf("%s has a NUL character, which no file name has", quote(file))
 	case slices.Contains([]string{"", ".", ".."}, file[strings.LastIndex(file, "/")+1:]):
 		return "", fmt.Errorf("%s is a directory; name a file in it", quote(file))
+	}
+	if start != "" && !filepath.IsAbs(file) {
+		file = filepath.Join(start, file)
 	}
 	full, err := filepath.Abs(file)
 	if err != nil {

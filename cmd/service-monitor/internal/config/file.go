@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +18,10 @@ import (
 // maxFile is the size of the largest configuration file, in bytes.
 const maxFile = 1 << 20
 
-// keys are all keys of the file, as the help shows them.
+// mark is the byte order mark of UTF-8, with which some editors begin a file.
+const mark = "\xef\xbb\xbf"
+
+// keys are the keys of the file that are used, as the help shows them.
 var keys = []struct{ name, text string }{
 	{"monitored_services", "names and globs (default: the services of the gateway)"},
 	{"log_file", "as --log-file"},
@@ -29,26 +33,24 @@ var keys = []struct{ name, text string }{
 	{"save_deadline", "ms from first change to latest save (default 10000)"},
 	{"audit_interval", "seconds between audits of the bus, 0: none (default 300)"},
 	{"fold_after", "like lines a minute before folding, 0: none (default 10)"},
-	{"poll_interval", "accepted and not used: the monitor does not poll"},
 }
 
-// read returns the base with the values of a file put over it; found is false
-// where there is no such file. After an error the result has all values that
-// could be read.
-func read(file string, base Config) (c Config, found bool, err error) {
+// read returns the base with the values of a file put over it. After an error the
+// result has all values that could be read.
+func read(file string, base Config) (c Config, s source, err error) {
 	data, err := load(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return base, false, nil
+		return base, source{}, nil
 	}
 	if err != nil {
-		return base, true, problem{ErrConfig, fmt.Sprintf("cannot read the configuration file %s: %v; "+
+		return base, source{found: true}, problem{ErrConfig, fmt.Sprintf("cannot read the configuration file %s: %v; "+
 			"correct that, or name another file with --config", show(file), err)}
 	}
-	c, err = decode(data, base)
+	c, values, err := decode(data, base)
 	if err != nil {
 		err = problem{ErrConfig, show(file) + ":" + err.Error()}
 	}
-	return c, true, err
+	return c, source{true, values}, err
 }
 
 func load(file string) ([]byte, error) {
@@ -80,14 +82,19 @@ func (f fault) Error() string {
 	return fmt.Sprintf("%d: %s", f.line, f.text)
 }
 
-// decode puts the values of a document over the base. It goes on after an error,
-// for the sake of the help, and returns the first.
-func decode(data []byte, base Config) (Config, error) {
+// decode puts the values of a document over the base, and also returns them as they
+// are written. It goes on after an error, for the sake of the help, and returns the
+// first.
+func decode(data []byte, base Config) (Config, map[string]value, error) {
+	data = bytes.TrimPrefix(data, []byte(mark))
 	c, first := base, checkDocument(data)
-	lines := make(map[string]int)
+	values := make(map[string]value)
 	for _, v := range members(data) {
+		if isComment(v.key) {
+			continue
+		}
 		next := c
-		err := v.once(lines)
+		err := v.once(values)
 		if err == nil {
 			err = v.set(&next)
 		}
@@ -101,16 +108,16 @@ func decode(data []byte, base Config) (Config, error) {
 		first = fault{text: fmt.Sprintf("save_deadline (%d ms) is less than save_quiet (%d ms); raise the one or lower the other",
 			c.SaveDeadline.Milliseconds(), c.SaveQuiet.Milliseconds())}
 	}
-	return c, first
+	return c, values, first
 }
 
 // checkDocument returns what is wrong with the text, before any key is looked at.
 func checkDocument(data []byte) error {
-	mark := bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) || bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff"))
+	wide := bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff"))
 	text := bytes.TrimSpace(data)
 	switch nul := bytes.IndexByte(data, 0); {
-	case mark:
-		return fault{1, "the file begins with a byte order mark; save it as UTF-8 without one"}
+	case wide:
+		return fault{1, "the file begins with the byte order mark of UTF-16; save it as UTF-8"}
 	case nul >= 0:
 		return fault{lineAt(data, nul), "there is a NUL byte; save the file as plain UTF-8 text"}
 	case !utf8.Valid(data):
@@ -157,7 +164,7 @@ var syntaxRemedies = []struct{ chars, text, remedy string }{
 	{"", "unexpected end", "a quote, a ] or a } is missing"},
 	{"", "in string escape", `write a backslash twice, \\`},
 	{"", "in string literal", "close the string with a quote on its own line"},
-	{"/#", "", "comments are not supported, remove this one"},
+	{"/#", "", `comments are not supported; write "_comment": "…", or remove this one`},
 	{"'", "", `write " in its place`},
 	{"}]", "looking for beginning", "remove the comma before it"},
 	{"", "after object key:value pair", "a comma or a } is missing before it"},
@@ -181,9 +188,10 @@ func lineAt(data []byte, offset int) int { return 1 + bytes.Count(data[:offset],
 
 // A value is one member of the document.
 type value struct {
-	key  string
-	line int
-	raw  []byte
+	key    string
+	line   int
+	raw    []byte
+	offset int // where it ends in the document
 }
 
 // members returns the members of the document, up to the first syntax error.
@@ -200,21 +208,25 @@ func members(data []byte) []value {
 		if !ok || d.Decode(&raw) != nil {
 			break
 		}
-		all = append(all, value{key, lineAt(data, int(d.InputOffset())-len(raw)), raw})
+		end := int(d.InputOffset())
+		all = append(all, value{key, lineAt(data, end-len(raw)), raw, end})
 	}
 	return all
 }
 
-// once returns an error if the key was there before, in one of these lines.
-func (v value) once(lines map[string]int) error {
-	if line, ok := lines[v.key]; ok {
-		return v.errorf("the key %s is there twice, first in line %d; remove one", quote(v.key), line)
+// once returns an error if the key is one of those that were there before.
+func (v value) once(values map[string]value) error {
+	if first, ok := values[v.key]; ok {
+		return v.errorf("the key %s is there twice, first in line %d; remove one", quote(v.key), first.line)
 	}
-	lines[v.key] = v.line
+	values[v.key] = v
 	return nil
 }
 
 func (v value) set(c *Config) (err error) {
+	if isUnused(v.key) { // and may be anything
+		return nil
+	}
 	switch v.key {
 	case "monitored_services":
 		c.Services, err = v.units()
@@ -236,9 +248,6 @@ func (v value) set(c *Config) (err error) {
 		c.AuditInterval, err = v.duration(0, time.Second, "seconds")
 	case "fold_after":
 		c.FoldAfter, err = v.count(maxFoldAfter)
-	case "poll_interval":
-		_, err = v.duration(0, time.Millisecond, "milliseconds")
-		c.PollIntervalSet = true
 	default:
 		err = v.unknown()
 	}
@@ -267,7 +276,7 @@ func (v value) units() ([]string, error) {
 	units := make([]string, len(entries))
 	for i, raw := range entries {
 		if raw[0] != '"' || json.Unmarshal(raw, &units[i]) != nil {
-			entry := value{fmt.Sprintf("%s entry %d", v.key, i+1), v.entryLine(i), raw}
+			entry := value{key: fmt.Sprintf("%s entry %d", v.key, i+1), line: v.entryLine(i), raw: raw}
 			return nil, entry.wrong(`a unit name such as "mosquitto.service"`)
 		}
 	}
@@ -288,12 +297,15 @@ func (v value) entryLine(index int) int {
 	return v.line - 1 + lineAt(v.raw, int(d.InputOffset()))
 }
 
-func (v value) file(example string) (string, error) {
+// file returns the path of a file. A relative one starts at the directory of the
+// default file: the unit lets the monitor write there, and the working directory is
+// another one for each who starts or checks it.
+func (v value) file(byDefault string) (string, error) {
 	var file string
 	if v.raw[0] != '"' || json.Unmarshal(v.raw, &file) != nil {
-		return "", v.wrong(fmt.Sprintf("a file name such as %q", example))
+		return "", v.wrong(fmt.Sprintf("a file name such as %q", byDefault))
 	}
-	full, err := absolute(file)
+	full, err := absolute(file, filepath.Dir(byDefault))
 	if err != nil {
 		return "", v.errorf("%s %v", v.key, err)
 	}

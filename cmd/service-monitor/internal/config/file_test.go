@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -27,7 +28,6 @@ func valid() map[string]string {
 		"save_deadline":      `2500`,
 		"audit_interval":     `8`,
 		"fold_after":         `9`,
-		"poll_interval":      `500`,
 	}
 }
 
@@ -46,21 +46,20 @@ func document(members map[string]string) string {
 }
 
 func TestDecode(t *testing.T) {
-	got, err := decode([]byte(document(valid())), Default())
+	got, _, err := decode([]byte(document(valid())), Default())
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Config{
-		Services:        []string{"a.service", "b@*.service"},
-		LogFile:         "/l/log",
-		StateFile:       "/p/state.json",
-		StatsInterval:   7 * time.Second,
-		FoldAfter:       9,
-		Debug:           true,
-		SaveQuiet:       250 * time.Millisecond,
-		SaveDeadline:    2500 * time.Millisecond,
-		AuditInterval:   8 * time.Second,
-		PollIntervalSet: true,
+		Services:      []string{"a.service", "b@*.service"},
+		LogFile:       "/l/log",
+		StateFile:     "/p/state.json",
+		StatsInterval: 7 * time.Second,
+		FoldAfter:     9,
+		Debug:         true,
+		SaveQuiet:     250 * time.Millisecond,
+		SaveDeadline:  2500 * time.Millisecond,
+		AuditInterval: 8 * time.Second,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
@@ -68,25 +67,25 @@ func TestDecode(t *testing.T) {
 }
 
 func TestDecodeNothing(t *testing.T) {
-	got, err := decode([]byte(" {}\n"), Default())
+	got, _, err := decode([]byte(" {}\n"), Default())
 	if diff := cmp.Diff(Default(), got); err != nil || diff != "" {
 		t.Errorf("%v, config (-want +got):\n%s", err, diff)
 	}
 }
 
 func TestDecodeOneKeyChanged(t *testing.T) {
-	const knownKeys = "the keys are monitored_services, log_file, persistence_file, stats_interval, max_retries, debug, save_quiet, save_deadline, audit_interval, fold_after, poll_interval"
+	const knownKeys = "the keys are monitored_services, log_file, persistence_file, stats_interval, max_retries, debug, save_quiet, save_deadline, audit_interval, fold_after"
 	for _, tt := range []struct {
 		name, key, raw string
 		want           string // empty: accepted
 	}{
-		{"unknown", "monitord_services", `[]`, `13: unknown key "monitord_services"; did you mean "monitored_services"?`},
-		{"unknown by case", "Debug", `true`, `13: unknown key "Debug"; did you mean "debug"?`},
-		{"unknown by dash", "max-retries", `1`, `13: unknown key "max-retries"; did you mean "max_retries"?`},
-		{"unknown, a flag", "services", `[]`, `13: unknown key "services"; did you mean "monitored_services"?`},
-		{"unknown, nothing near", "colour", `1`, `13: unknown key "colour"; ` + knownKeys},
-		{"unknown, empty", "", `1`, `13: unknown key ""; ` + knownKeys},
-		{"unknown, escape sequence", `\u001b[2J`, `1`, `13: unknown key "\x1b[2J"; ` + knownKeys},
+		{"unknown", "monitord_services", `[]`, `12: unknown key "monitord_services"; did you mean "monitored_services"?`},
+		{"unknown by case", "Debug", `true`, `12: unknown key "Debug"; did you mean "debug"?`},
+		{"unknown by dash", "max-retries", `1`, `12: unknown key "max-retries"; did you mean "max_retries"?`},
+		{"unknown, a flag", "services", `[]`, `12: unknown key "services"; did you mean "monitored_services"?`},
+		{"unknown, nothing near", "colour", `1`, `12: unknown key "colour"; ` + knownKeys},
+		{"unknown, empty", "", `1`, `12: unknown key ""; ` + knownKeys},
+		{"unknown, escape sequence", `\u001b[2J`, `1`, `12: unknown key "\x1b[2J"; ` + knownKeys},
 
 		{"services not a list", "monitored_services", `"a.service"`, `2: monitored_services must be a list of unit names such as ["mosquitto.service"], found the string "a.service"`},
 		{"services null", "monitored_services", `null`, `2: monitored_services must be a list of unit names such as ["mosquitto.service"], found null`},
@@ -123,13 +122,25 @@ func TestDecodeOneKeyChanged(t *testing.T) {
 		{"quiet longer than deadline", "save_quiet", `2501`, ` save_deadline (2500 ms) is less than save_quiet (2501 ms); raise the one or lower the other`},
 		{"deadline longest", "save_deadline", `31536000000`, ``},
 		{"deadline shorter than quiet", "save_deadline", `249`, ` save_deadline (249 ms) is less than save_quiet (250 ms); raise the one or lower the other`},
-		{"poll negative", "poll_interval", `-1`, `12: poll_interval must be from 0 to 31536000000 milliseconds, found the number -1`},
-		{"poll a string", "poll_interval", `"1s"`, `12: poll_interval must be a whole number of milliseconds without quotes, found the string "1s"`},
+		{"not used", "poll_interval", `100`, ``},
+		{"not used, negative", "poll_interval", `-1`, ``},
+		{"not used, a string", "poll_interval", `"1s"`, ``},
+		{"not used, null", "prometheus_enabled", `null`, ``},
+		{"not used, an object", "prometheus_port", `{"a": [1]}`, ``},
+		{"not used, of whatever version", "prometheus_bind_address2", `"::"`, ``},
+		{"not used, misspelt", "poll_intervall", `1`, `12: unknown key "poll_intervall"; ` + knownKeys},
+		{"not used, escape sequence", `prometheus_\u001b[2J`, `1`, `12: unknown key "prometheus_\x1b[2J"; ` + knownKeys},
+		{"comment", "_comment", `"gateway 12"`, ``},
+		{"comment by slashes", "// why", `["debug", {"debug": 1}]`, ``},
+		{"key that is commented out", "_debug", `"maybe"`, ``},
+		{"comment, escaped", `\u005fx`, `null`, ``},
+		{"comment of no words", "_", `0`, ``},
+		{"one slash", "/ why", `1`, `12: unknown key "/ why"; ` + knownKeys},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			members := valid()
 			members[tt.key] = tt.raw
-			if _, err := decode([]byte(document(members)), Default()); message(err) != tt.want {
+			if _, _, err := decode([]byte(document(members)), Default()); message(err) != tt.want {
 				t.Errorf("message (-want +got):\n-%s\n+%s", tt.want, message(err))
 			}
 		})
@@ -140,8 +151,17 @@ func TestDecodeText(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"empty", "", "1: the file is empty; write {} for the defaults, or remove it"},
 		{"blank", " \n\n", "1: the file is empty; write {} for the defaults, or remove it"},
-		{"mark", "\xef\xbb\xbf{}", "1: the file begins with a byte order mark; save it as UTF-8 without one"},
-		{"UTF-16", "\xff\xfe{\x00}\x00", "1: the file begins with a byte order mark; save it as UTF-8 without one"},
+		{"mark", "\xef\xbb\xbf{}", ""},
+		{"mark and blanks", "\xef\xbb\xbf\r\n \t{}\r\n", ""},
+		{"mark, then a bad value", "\xef\xbb\xbf{\r\n\"debug\": 1\r\n}\r\n", "2: debug must be true or false without quotes, found the number 1"},
+		{"mark alone", "\xef\xbb\xbf", "1: the file is empty; write {} for the defaults, or remove it"},
+		{"two marks", "\xef\xbb\xbf\xef\xbb\xbf{}", "1: invalid character 'ï' looking for beginning of value; values are strings in double quotes, numbers, true, false and lists"},
+		{"UTF-16", "\xff\xfe{\x00}\x00", "1: the file begins with the byte order mark of UTF-16; save it as UTF-8"},
+		{"UTF-16, the other way round", "\xfe\xff\x00{\x00}", "1: the file begins with the byte order mark of UTF-16; save it as UTF-8"},
+		{"UTF-16 without mark", "{\x00}\x00", "1: there is a NUL byte; save the file as plain UTF-8 text"},
+		{"line ends of DOS", "{\r\n\"debug\": true,\r\n\"max_retries\": 3\r\n}\r\n", ""},
+		{"many comments", "{\"_comment\": 1, \"_comment\": 2, \"//\": 3, \"//\": [], \"debug\": true, \"//\": \"debug\"}", ""},
+		{"duplicate of what is not used", "{\n\"poll_interval\": 1,\n\"poll_interval\": 1}", `3: the key "poll_interval" is there twice, first in line 2; remove one`},
 		{"NUL", "{\n\"debug\":\x00true}", "2: there is a NUL byte; save the file as plain UTF-8 text"},
 		{"Latin-1", "{\n\"log_file\": \"/caf\xe9\"}", "2: there are bytes that are not UTF-8; save the file as UTF-8 text"},
 		{"list", "[]", "1: the file must hold one object { … }, found a list"},
@@ -155,8 +175,8 @@ func TestDecodeText(t *testing.T) {
 		{"missing comma", "{\n\"debug\": true\n\"max_retries\": 3}", "3: invalid character '\"' after object key:value pair; a comma or a } is missing before it"},
 		{"missing comma in list", "{\"monitored_services\": [\"a.service\"\n\"b.service\"]}", "2: invalid character '\"' after array element; a comma or a ] is missing before it"},
 		{"missing colon", "{\"debug\" true}", "1: invalid character 't' after object key; a colon is missing before it"},
-		{"comment", "{\n// why\n\"debug\": true}", "2: invalid character '/' looking for beginning of object key string; comments are not supported, remove this one"},
-		{"comment after value", "{\n\"debug\": true # why\n}", "2: invalid character '#' after object key:value pair; comments are not supported, remove this one"},
+		{"comment", "{\n// why\n\"debug\": true}", "2: invalid character '/' looking for beginning of object key string; comments are not supported; write \"_comment\": \"…\", or remove this one"},
+		{"comment after value", "{\n\"debug\": true # why\n}", "2: invalid character '#' after object key:value pair; comments are not supported; write \"_comment\": \"…\", or remove this one"},
 		{"single quotes", "{'debug': true}", "1: invalid character '\\'' looking for beginning of object key string; write \" in its place"},
 		{"no quotes", "{debug: true}", "1: invalid character 'd' looking for beginning of object key string; write keys in double quotes"},
 		{"Python", "{\"debug\": True}", "1: invalid character 'T' looking for beginning of value; values are strings in double quotes, numbers, true, false and lists"},
@@ -166,7 +186,7 @@ func TestDecodeText(t *testing.T) {
 		{"more after the object", "{}\n{}", "2: invalid character '{' after top-level value; remove what follows the object"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := decode([]byte(tt.text), Default()); message(err) != tt.want {
+			if _, _, err := decode([]byte(tt.text), Default()); message(err) != tt.want {
 				t.Errorf("message (-want +got):\n-%s\n+%s", tt.want, message(err))
 			}
 		})
@@ -183,7 +203,7 @@ func TestDecodeKeepsWhatIsGood(t *testing.T) {
 		{"before what follows", `{"monitored_services": ["a.service"]} x`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := decode([]byte(tt.text), Default())
+			c, _, err := decode([]byte(tt.text), Default())
 			want := Default()
 			want.Services = []string{"a.service"}
 			if diff := cmp.Diff(want, c); err == nil || diff != "" {
@@ -193,15 +213,23 @@ func TestDecodeKeepsWhatIsGood(t *testing.T) {
 	}
 }
 
+// A relative file does not depend on who reads the configuration, and where.
 func TestReadRelativeFile(t *testing.T) {
 	t.Chdir(t.TempDir())
-	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := decode([]byte(`{"log_file": "x/../a.log"}`), Default())
-	if want := filepath.Join(here, "a.log"); err != nil || c.LogFile != want {
-		t.Errorf("%v, log file %q, want %q", err, c.LogFile, want)
+	for _, tt := range []struct{ written, log, state string }{
+		{"a.log", "/var/log/service-monitor/a.log", "/var/lib/service_monitor/a.log"},
+		{"./x/../a.log", "/var/log/service-monitor/a.log", "/var/lib/service_monitor/a.log"},
+		{"sub/a b", "/var/log/service-monitor/sub/a b", "/var/lib/service_monitor/sub/a b"},
+		{"../a.log", "/var/log/a.log", "/var/lib/a.log"},
+		{"~/a.log", "/var/log/service-monitor/~/a.log", "/var/lib/service_monitor/~/a.log"},
+		{"/a.log", "/a.log", "/a.log"},
+		{`\/a.log`, "/a.log", "/a.log"},
+	} {
+		log, _, err := decode([]byte(`{"log_file": "`+tt.written+`"}`), Default())
+		state, _, stateErr := decode([]byte(`{"persistence_file": "`+tt.written+`"}`), Default())
+		if err != nil || stateErr != nil || log.LogFile != tt.log || state.StateFile != tt.state {
+			t.Errorf("%s: %q (%v), %q (%v), want %q and %q", tt.written, log.LogFile, err, state.StateFile, stateErr, tt.log, tt.state)
+		}
 	}
 }
 
@@ -220,9 +248,9 @@ func TestReadErrors(t *testing.T) {
 		{"odd name", odd, `"` + dir + `/odd\n name.json":1: the file is empty; write {} for the defaults, or remove it`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, found, err := read(tt.file, Default())
-			if !found || !errors.Is(err, ErrConfig) || errors.Is(err, ErrUsage) || message(err) != tt.want {
-				t.Errorf("found %v, message (-want +got):\n-%s\n+%s", found, tt.want, message(err))
+			_, source, err := read(tt.file, Default())
+			if !source.found || !errors.Is(err, ErrConfig) || errors.Is(err, ErrUsage) || message(err) != tt.want {
+				t.Errorf("found %v, message (-want +got):\n-%s\n+%s", source.found, tt.want, message(err))
 			}
 		})
 	}
@@ -232,9 +260,10 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(document(valid())))
 	f.Add([]byte(`{"debug": true, "debug": [1, {"a": null}]} x`))
 	f.Add([]byte("\xef\xbb\xbf{}"))
+	f.Add([]byte(`{"_": 1, "_": 2, "prometheus_port": null, "log_file": "a"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := decode(data, Default())
-		if err == nil && !json.Valid(data) {
+		c, _, err := decode(data, Default())
+		if err == nil && !json.Valid(bytes.TrimPrefix(data, []byte(mark))) {
 			t.Error("accepted, and not JSON")
 		}
 		if text := message(err); strings.ContainsAny(text, "\n\x00\x1b") || len(text) > 1000 {
