@@ -33,6 +33,7 @@ const (
 	dropIns    = "/etc/systemd/system/service-monitor.service.d/"
 	stateFile  = "/var/lib/service_monitor/service_states.json"
 	policyPath = "/etc/dbus-1/system.d/service-monitor.conf"
+	daemonPath = "/opt/service-monitor"
 	logPath    = "/var/log/service-monitor/service-monitor.log"
 )
 
@@ -73,11 +74,12 @@ func install(t *testing.T, o *gateway.Options, services []string, more ...string
 	}
 	o.Units["service-monitor.service"] = string(unit)
 	o.Files[dropIns+"order.conf"] = string(order)
-	o.Files[dropIns+"test.conf"] =
-		"[Service]\nExecStart=\nExecStart=/opt/service-monitor\n" + strings.Join(more, "\n")
+	o.Files[dropIns+"test.conf"] = "[Service]\nExecStart=\nExecStart=" + daemonPath + " $MONITOR_OPTIONS\n" +
+		"ExecReload=\nExecReload=" + daemonPath + " --check $MONITOR_OPTIONS\nExecReload=/bin/sh -c 'kill -HUP $MAINPID'\n" +
+		strings.Join(more, "\n")
 	o.Files["/etc/service-monitor/config.json"] = string(config)
 	o.Files[policyPath] = string(policy)
-	o.Binds = map[string]string{"/opt/service-monitor": binary}
+	o.Binds = map[string]string{daemonPath: binary}
 	o.Users = []string{"service-monitor"}
 }
 

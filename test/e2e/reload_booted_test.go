@@ -52,6 +52,34 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestReloadWithOptions has a reload check the file that the monitor was started with,
+// which one drop-in names for both.
+func TestReloadWithOptions(t *testing.T) {
+	const other = "/srv/config.json"
+	b := bootBed(t, nil, []string{"up.service"})
+	options := "[Service]\nEnvironment=\"MONITOR_OPTIONS=--config " + other + " --debug\"\n" // the sandbox has an Environment=, too
+	if err := b.WriteFile(dropIns+"options.conf", options, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.sh("systemctl daemon-reload")
+	good, bad := `{"monitored_services": ["up.service", "later.service"]}`, `{"debug": "yes"}`
+	for _, text := range []string{`{"monitored_services": ["up.service"]}`, good} {
+		if err := b.WriteFile(other, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		b.sh("systemctl start service-monitor; systemctl reload service-monitor")
+	}
+	b.awaitLog("", "later.service:  not loaded")
+	before := b.cursor()
+	if err := b.WriteFile(other, bad, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.sh("! systemctl reload service-monitor 2>/dev/null")
+	b.awaitLog(before, "service-monitor: "+other+":1: debug must be true or false")
+	b.wantShow("ActiveState", "active")
+	b.sh("echo '" + good + "' >" + other + "; systemctl reload service-monitor")
+}
+
 // configure replaces the configuration.
 func (b *bed) configure(t *testing.T, config map[string]any) {
 	t.Helper()
@@ -80,7 +108,11 @@ func (b *bed) wantBadReload(t *testing.T, unit string) {
 	t.Helper()
 	b.configure(t, map[string]any{"monitored_servces": []string{unit}})
 	before := b.cursor()
-	b.sh("systemctl reload service-monitor")
+	b.sh("! systemctl reload service-monitor 2>/dev/null")
+	b.awaitLog(before, "service-monitor: "+configFile, "monitored_servces")
+	b.wantShow("ActiveState", "active")
+	before = b.cursor()
+	b.sh("systemctl kill -s HUP service-monitor") // which nobody checks
 	b.awaitLog(before, "cannot reload the configuration", configFile, "monitored_servces")
 	b.awaitLog(before, monitorUnit, "reloading     -> active")
 	b.wantShow("ActiveState", "active")
