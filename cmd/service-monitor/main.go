@@ -67,8 +67,7 @@ func do(command config.Command, stdout io.Writer) error {
 	m := newMonitor(command, stdout)
 	if command.Action == config.Check {
 		m.graph(nil, nil, nil)
-		fmt.Fprintf(stdout, "the configuration is good: %d services\n", len(command.Config.Services))
-		return nil
+		return checkStart(command, stdout)
 	}
 	return m.run()
 }

@@ -16,6 +16,7 @@ import (
 
 // TestRun runs the command as a user does, as far as it needs no bus.
 func TestRun(t *testing.T) {
+	noUnit(t)
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
 	dir := t.TempDir()
 	log, state := filepath.Join(dir, "m.log"), filepath.Join(dir, "s.json")
@@ -128,7 +129,9 @@ func TestUnitFileAgrees(t *testing.T) {
 	for _, line := range []string{
 		"Type=notify", "RestartPreventExitStatus=USAGE CONFIG", "StateDirectory=" + filepath.Base(filepath.Dir(config.DefaultStateFile)),
 		"LogsDirectory=" + filepath.Base(filepath.Dir(config.DefaultLogFile)), "WatchdogSec=30s", "TimeoutStopSec=15s",
-		"StartLimitIntervalSec=0",
+		"StartLimitIntervalSec=0", "User=" + unitUser,
+		// A reload checks what a start would use.
+		"ExecStart=/usr/sbin/service-monitor $MONITOR_OPTIONS", "ExecReload=/usr/sbin/service-monitor --check $MONITOR_OPTIONS",
 	} {
 		if !strings.Contains(string(text), "\n"+line+"\n") {
 			t.Errorf("the unit file lacks %s", line)

@@ -68,3 +68,6 @@ func (c Command) StartsAt(key string) string {
 	}
 	return filepath.Dir(map[string]string{LogFileKey: DefaultLogFile, StateFileKey: DefaultStateFile}[key])
 }
+
+// Show returns the name of a file as one printable word, in quotes if it needs them.
+func Show(file string) string { return show(file) }
