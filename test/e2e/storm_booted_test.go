@@ -70,12 +70,15 @@ type storm struct {
 // bootStorm boots it. Lines in dropIn are for the daemon, which is not started.
 func bootStorm(t *testing.T, runs int, dropIn ...string) *storm {
 	t.Helper()
-	b := bootBed(t, map[string]string{
-		"swarm@.service":  stormUnit("swarm@%i.service", runs, "10ms"),
-		loopUnit:          stormUnit(loopUnit, 1<<20, "0"),
-		"victim@.service": stays + "Restart=always\nRestartSec=0\n",
-		"trigger.service": stays,
-	}, []string{"swarm@*.service", loopUnit, "victim@*.service", "trigger.service"}, dropIn...)
+	units := map[string]string{loopUnit: stormUnit(loopUnit, 1<<20, "0"), "trigger.service": stays}
+	// Each has a unit file. Instances without one would be folded when they are over.
+	for _, unit := range swarmUnits() {
+		units[unit] = stormUnit("swarm@%i.service", runs, "10ms")
+	}
+	for i := range 5 {
+		units[fmt.Sprintf("victim@%d.service", i+1)] = stays + "Restart=always\nRestartSec=0\n"
+	}
+	b := bootBed(t, units, []string{"swarm@*.service", loopUnit, "victim@*.service", "trigger.service"}, dropIn...)
 	if err := b.WriteFile("/opt/storm", stormScript, 0o755); err != nil {
 		t.Fatal(err)
 	}
