@@ -7,26 +7,44 @@ import (
 	"maps"
 	"slices"
 
+	"service-monitor/stages/count"
 	"service-monitor/stages/persist"
 )
 
 // What to do about a state file that is not good.
 var (
 	errNoState    = errors.New("name a state file that is there and may be read")
-	errDamaged    = errors.New("if it is a state file at all, the monitor keeps it aside at its next start, and goes on from the generation before")
+	errDamaged    = errors.New("if it is a state file at all, the monitor keeps a copy of it at its next start, reads what it can, and takes the rest from the generation before")
 	errUnbalanced = errors.New("if it was edited, stop the monitor and undo that; if not, it is an error of the monitor: report it with the file")
+	errNewer      = errors.New("that version can check it")
 )
 
 // checkState checks what is counted in a state file, which it only reads, and
 // prints what cannot be.
 func checkState(path string, stdout io.Writer) error {
-	units, err := persist.Read(path)
+	units, findings, err := persist.Read(path)
+	damaged := make(map[string]bool)
+	for _, f := range findings {
+		fmt.Fprintf(stdout, "%s: %v\n", path, f)
+		if f.Lost {
+			damaged[f.Unit] = true
+		}
+	}
 	switch {
 	case errors.Is(err, persist.ErrDamaged):
 		return fmt.Errorf("%w; %w", err, errDamaged)
+	case errors.Is(err, persist.ErrNewer):
+		return fmt.Errorf("%w; %w", err, errNewer)
 	case err != nil:
 		return fmt.Errorf("%w; %w", err, errNoState)
+	case len(damaged) > 0:
+		return fmt.Errorf("%s: something is wrong with %d of its records; %w", path, len(damaged), errDamaged)
 	}
+	return checkCounts(path, units, stdout)
+}
+
+// checkCounts checks what could be read.
+func checkCounts(path string, units map[string]*count.Tally, stdout io.Writer) error {
 	unseen, wrong := 0, 0
 	for _, unit := range slices.Sorted(maps.Keys(units)) {
 		tally := units[unit]

@@ -63,6 +63,10 @@ const counted = `{
 // imported is one of the Python monitor, whose counts need not balance.
 const imported = `{"c.service": {"last_state": "active", "last_change_time": null, "starts": 1, "stops": 7, "crashes": 9, "logged_unloaded": false}}`
 
+// saved is one with a checksum.
+const saved = `{"a.service": {"last_state": "active", "last_change_time": "", "starts": 5, "stops": 4, "crashes": 0, "logged_unloaded": false,
+	"schema": 1, "checksum": "cf99ee0d", "unknown": 0, "restarts": 0, "running_when_first_seen": 0}}`
+
 // edit replaces one thing in the file that is good.
 func edit(old, new string) string { return strings.Replace(counted, old, new, 1) }
 
@@ -70,7 +74,7 @@ func edit(old, new string) string { return strings.Replace(counted, old, new, 1)
 func TestCheckState(t *testing.T) {
 	const (
 		edited = "; if it was edited, stop the monitor and undo that; if not, it is an error of the monitor: report it with the file\n"
-		broken = "; if it is a state file at all, the monitor keeps it aside at its next start, and goes on from the generation before\n"
+		broken = "; if it is a state file at all, the monitor keeps a copy of it at its next start, reads what it can, and takes the rest from the generation before\n"
 	)
 	for _, tt := range []struct {
 		name   string
@@ -97,14 +101,28 @@ func TestCheckState(t *testing.T) {
 			"s.json: \"a.service\": crash_causes add up to 3, more than crashes 2\n" +
 				"s.json: \"b.service\": starts 1 + running_when_first_seen 0 is not stops 0 + crashes 0 + unknown 0 + 0 running now by life\n",
 			"s.json: 2 of 2 services cannot be right" + edited},
-		{"a name that would clear the screen", `{"\u001b[2J": {}}`, config.ExitDataErr,
+		{"no state", `{"\u001b[2J": {"starts": 1, "stops": 1, "crashes": 0}}`, config.ExitDataErr,
 			"s.json: \"\\x1b[2J\": last_state is missing\n", "s.json: 1 of 1 services cannot be right" + edited},
+		{"a name that would clear the screen", `{"\u001b[2J": {"starts": 1, "stops": 1}}`, config.ExitDataErr,
+			"s.json: \"\\x1b[2J\": crashes is missing\n", "s.json: something is wrong with 1 of its records" + broken},
+		{"other forms, comments", strings.NewReplacer(`"starts": 5`, `"starts": "5"`, `"stops": 3`, `"stops": 3.0, "_why": ""`).Replace(counted), config.ExitOK,
+			"s.json: \"a.service\": starts is written as \"5\"\ns.json: \"a.service\": stops is written as 3.0\ns.json: 2 services, all counts balance\n", ""},
+		{"a bit", strings.Replace(saved, `"starts": 5`, `"starts": 4`, 1), config.ExitDataErr,
+			"s.json: \"a.service\": one bit has flipped, from \"5\" to \"4\"; the checksum tells what was written, and that is taken\n",
+			"s.json: something is wrong with 1 of its records" + broken},
+		{"edited with its checksum", strings.Replace(saved, `"starts": 5`, `"starts": 77`, 1), config.ExitDataErr,
+			"s.json: \"a.service\": the checksum is wrong, so the record was changed or damaged (to change it by hand, stop the monitor, and remove its \"checksum\", too)\n",
+			"s.json: something is wrong with 1 of its records" + broken},
+		{"saved", saved, config.ExitOK, "s.json: 1 services, of which 0 balance and 1 cannot be checked: not seen by this monitor yet\n", ""},
+		{"newer", edit(`"starts": 5`, `"schema": 2, "starts": 5`), config.ExitDataErr, "",
+			"state file s.json was written by a newer version of the monitor: it has schema 2, this version knows schema 1 and would lose what is new; " +
+				"install the newer version again, or choose another file with --persistence-file, or remove this one with --clear; that version can check it\n"},
 		{"empty", "", config.ExitDataErr, "", "state file s.json is damaged: line 1: unexpected end of JSON input" + broken},
-		{"cut short", counted[:200], config.ExitDataErr, "", "state file s.json is damaged: line 10: unexpected end of JSON input" + broken},
-		{"a configuration", `{"monitored_services": ["a.service"]}`, config.ExitDataErr, "",
-			`state file s.json is damaged: "monitored_services": array, not an object` + broken},
-		{"a counter that is none", edit(`"starts": 5`, `"starts": -5`), config.ExitDataErr, "",
-			`state file s.json is damaged: "a.service": starts cannot be number -5` + broken},
+		{"cut short", counted[:200], config.ExitDataErr, "s.json: \"a.service\": the record has no end\n", "state file s.json is damaged: line 10: unexpected end of JSON input" + broken},
+		{"a configuration", `{"monitored_services": ["a.service"]}`, config.ExitDataErr, "s.json: \"monitored_services\": a list, not a record\n",
+			"s.json: something is wrong with 1 of its records" + broken},
+		{"a counter that is none", edit(`"starts": 5`, `"starts": -5`), config.ExitDataErr, "s.json: \"a.service\": starts cannot be -5\n",
+			"s.json: something is wrong with 1 of its records" + broken},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "s.json")

@@ -83,8 +83,10 @@ func exitCode(err error) int {
 		return config.ExitUsage
 	case errors.Is(err, config.ErrConfig):
 		return config.ExitConfig
-	case errors.Is(err, errDamaged), errors.Is(err, errUnbalanced):
+	case errors.Is(err, errDamaged), errors.Is(err, errUnbalanced), errors.Is(err, errNewer):
 		return config.ExitDataErr
+	case errors.Is(err, persist.ErrNewer):
+		return config.ExitConfig
 	case errors.Is(err, errNoState):
 		return config.ExitNoInput
 	case errors.Is(err, persist.ErrHeld):
@@ -144,12 +146,12 @@ func (m *monitor) run() error {
 		return fileError("use the state file", c.StateFile, err)
 	}
 	defer state.Close()
-	known, damage, err := state.Load()
+	known, notes, err := state.Load()
 	if err != nil {
 		return fileError("use the state file", c.StateFile, err)
 	}
-	if damage != nil {
-		m.log.Error(damage)
+	for _, note := range notes {
+		m.log.Error(note)
 	}
 	zone.Report(func(fault error) { m.log.Warn(fault) })
 	if unused := m.command.Unused; len(unused) > 0 {
@@ -184,8 +186,11 @@ func holdLog(path string) (*os.File, error) {
 }
 
 func fileError(what, path string, err error) error {
-	if errors.Is(err, persist.ErrHeld) {
+	switch {
+	case errors.Is(err, persist.ErrHeld):
 		return fmt.Errorf("cannot %s: %w; stop it first (systemctl stop service-monitor)", what, err)
+	case errors.Is(err, persist.ErrNewer):
+		return fmt.Errorf("cannot %s: %w", what, err)
 	}
 	return fmt.Errorf("cannot %s %s: %w; %w", what, path, err, errFile)
 }

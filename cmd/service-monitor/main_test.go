@@ -104,6 +104,28 @@ func TestHeldFiles(t *testing.T) {
 	}
 }
 
+// A state file of a newer version is not touched, but for clearing it. Nothing but another
+// version mends that, so systemd is not to try again.
+func TestNewerState(t *testing.T) {
+	dir := t.TempDir()
+	log, state := filepath.Join(dir, "m.log"), filepath.Join(dir, "s.json")
+	const newer = `{"a.service": {"last_state": "active", "starts": 5, "stops": 5, "crashes": 0, "schema": 7}}`
+	if err := os.WriteFile(state, []byte(newer), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	code := run([]string{"-l", log, "-p", state}, &out, &errs)
+	if want := state + " was written by a newer version of the monitor: it has schema 7, this version knows schema 1"; code != config.ExitConfig || !strings.Contains(errs.String(), want) {
+		t.Errorf("exit code %d, %s", code, errs.String())
+	}
+	if text, err := os.ReadFile(state); err != nil || string(text) != newer {
+		t.Errorf("the file is another one now (%v): %s", err, text)
+	}
+	if code := run([]string{"-l", log, "-p", state, "--clear"}, &out, &errs); code != config.ExitOK {
+		t.Errorf("--clear: exit code %d, %s", code, errs.String())
+	}
+}
+
 // The shipped configuration says what the defaults are.
 func TestShippedConfigurationIsTheDefault(t *testing.T) {
 	command, err := config.Parse([]string{"--config", "../../debian/config.json"})

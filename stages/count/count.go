@@ -46,6 +46,9 @@ type Tally struct {
 	// AtLeast is true once something may have happened that was not seen and that
 	// the journal could not tell: the counts are lower bounds.
 	AtLeast bool
+	// Dropped is true in a copy of the state, of a unit that was then removed from it.
+	// Restored is true once the counts of all such copies are in these counts.
+	Dropped, Restored bool
 }
 
 // A CauseCount is the number of crashes with one result.

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -32,52 +31,6 @@ const (
 	corruptSuffix  = ".corrupt-"       // a damaged file, followed by the time it was found
 	lockSuffix     = ".lock"
 )
-
-// Load reads the state file. A damaged one is kept aside, and the generation
-// before takes its place, as it does where the file is missing; then damage says
-// what happened, for people. Where neither was ever saved, the state is empty.
-func (f *File) Load() (units map[string]*count.Tally, damage, err error) {
-	units, err = Read(f.path)
-	if !errors.As(err, new(*lostError)) {
-		return units, nil, err
-	}
-	damage, err = setAside(f.path, err)
-	if err != nil {
-		return nil, nil, err
-	}
-	units, damage = f.loadPrevious(damage)
-	return units, damage, nil
-}
-
-// loadPrevious loads the generation before the one that is lost, and adds to
-// damage what came of it.
-func (f *File) loadPrevious(damage error) (map[string]*count.Tally, error) {
-	previous := f.path + previousSuffix
-	units, err := Read(previous)
-	if err == nil {
-		// Where this fails the file is missing at the next start, which leads here.
-		alias(previous, f.path)
-		return units, fmt.Errorf("%w; continuing from the generation before, %s, with %d services", damage, previous, len(units))
-	}
-	units = map[string]*count.Tally{}
-	if errors.Is(damage, fs.ErrNotExist) && errors.Is(err, fs.ErrNotExist) {
-		return units, nil
-	}
-	told, _ := setAside(previous, err)
-	return units, fmt.Errorf("%w; %w; counting from zero", damage, told)
-}
-
-// setAside keeps a damaged file for people to look at, and adds to damage where.
-func setAside(path string, damage error) (told, err error) {
-	if errors.Is(damage, fs.ErrNotExist) {
-		return damage, nil
-	}
-	aside := path + corruptSuffix + time.Now().Format("20060102-150405.000")
-	if err := os.Rename(path, aside); err != nil {
-		return damage, fmt.Errorf("%w; cannot keep it aside: %w", damage, err)
-	}
-	return fmt.Errorf("%w; kept as %s", damage, aside), nil
-}
 
 // A lostError is that of a file that is missing or cannot be understood.
 type lostError struct {
@@ -105,9 +58,9 @@ func (e *lostError) Is(target error) bool {
 // unlike a lack of permission or of memory.
 var unreadable = []error{unix.EIO, unix.EUCLEAN, unix.EBADMSG}
 
-// Read reads a state file, which may be another monitor's: it is whole at any
+// readContent reads a state file, which may be another monitor's: it is whole at any
 // time, so this needs no lock.
-func Read(path string) (map[string]*count.Tally, error) {
+func readContent(path string) (*content, error) {
 	b, err := os.ReadFile(path)
 	isErr := func(target error) bool { return errors.Is(err, target) }
 	switch {
@@ -116,23 +69,24 @@ func Read(path string) (map[string]*count.Tally, error) {
 	case err != nil:
 		return nil, fmt.Errorf("cannot read state: %w", err)
 	}
-	units, err := parse(b)
-	if err != nil {
-		return nil, &lostError{path, err}
+	c := parse(b)
+	if c.newer > 0 {
+		return nil, &newerError{path, c.newer}
 	}
-	return units, nil
+	return c, nil
 }
 
 // Save makes units the content of the state file, so that after a crash or a
 // power cut at any moment either the old or the new content is there, complete.
 func (f *File) Save(units map[string]*count.Tally) error {
-	if err := f.replace(units); err != nil {
+	if err := f.replace(units, true); err != nil {
 		return fmt.Errorf("cannot save state: %w", err)
 	}
 	return nil
 }
 
-func (f *File) replace(units map[string]*count.Tally) error {
+// replace writes the file. The old one becomes the generation before, if it is to.
+func (f *File) replace(units map[string]*count.Tally, keep bool) error {
 	r := revision{temp: f.path + tempSuffix}
 	r.old, _ = os.Open(f.path)
 	defer r.close()
@@ -144,7 +98,9 @@ func (f *File) replace(units map[string]*count.Tally) error {
 		return err
 	}
 	if r.new != nil {
-		alias(f.path, f.path+previousSuffix) // if it can: the file itself is what must be safe
+		if keep {
+			alias(f.path, f.path+previousSuffix) // if it can: the file itself is what must be safe
+		}
 		if err := os.Rename(r.temp, f.path); err != nil {
 			return err
 		}

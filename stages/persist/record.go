@@ -4,24 +4,30 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/zone"
 )
 
-// timeFormat is that of last_change_time, in local time.
-const timeFormat = "2006-01-02 15:04:05"
+// timeFormat is that of last_change_time, in local time, and offsetFormat that of
+// last_change_offset.
+const (
+	timeFormat   = "2006-01-02 15:04:05"
+	offsetFormat = "-07:00"
+)
+
+// schema is the version of what is in a record. A monitor does not touch a file with
+// a record of a higher version: it would lose what it does not know.
+const schema = 1
 
 // record is a unit in the state file. The first six keys are those of the
-// Python monitor, which can load the file; it ignores the others.
+// Python monitor, which can load the file; it ignores the others. The checksum is not
+// the last, so that whoever edits a record removes its line, and what is left is JSON.
 type record struct {
 	LastState      string            `json:"last_state"`
 	LastChangeTime *string           `json:"last_change_time"`
@@ -29,6 +35,9 @@ type record struct {
 	Stops          uint64            `json:"stops"`
 	Crashes        uint64            `json:"crashes"`
 	LoggedUnloaded bool              `json:"logged_unloaded"`
+	Offset         string            `json:"last_change_offset,omitempty"` // of last_change_time from UTC, such as +02:00
+	Schema         uint64            `json:"schema,omitzero"`
+	Checksum       string            `json:"checksum,omitempty"`
 	Untrusted      bool              `json:"last_change_untrusted,omitempty"` // the time is certainly wrong
 	Unknown        uint64            `json:"unknown"`
 	Restarts       uint64            `json:"restarts"`
@@ -37,6 +46,8 @@ type record struct {
 	LastCrash      *crashRecord      `json:"last_crash,omitempty"`
 	AtLeast        bool              `json:"at_least,omitempty"`
 	Folded         uint64            `json:"folded_units,omitempty"`
+	Dropped        bool              `json:"dropped,omitempty"`
+	Restored       bool              `json:"restored,omitempty"`
 	Life           *classify.Life    `json:"life,omitempty"`
 }
 
@@ -57,8 +68,7 @@ type crashRecord struct {
 func encode(to io.Writer, units map[string]*count.Tally) error {
 	w := bufio.NewWriterSize(to, 16<<10)
 	var text bytes.Buffer
-	body := json.NewEncoder(&text)
-	body.SetIndent("  ", "  ")
+	sealer := newSealer()
 	w.WriteByte('{')
 	names := slices.AppendSeq(make([]string, 0, len(units)), maps.Keys(units))
 	slices.Sort(names)
@@ -67,14 +77,19 @@ func encode(to io.Writer, units map[string]*count.Tally) error {
 		if err != nil {
 			return err
 		}
+		r := newRecord(units[unit])
+		body, err := sealer.seal(unit, &r)
+		if err != nil {
+			return err
+		}
 		text.Reset()
-		if err := body.Encode(newRecord(units[unit])); err != nil {
+		if err := json.Indent(&text, body, "  ", "  "); err != nil {
 			return err
 		}
 		w.WriteString([]string{"\n  ", ",\n  "}[min(i, 1)])
 		w.Write(name)
 		w.WriteString(": ")
-		if _, err := w.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n"))); err != nil {
+		if _, err := w.Write(text.Bytes()); err != nil {
 			return err
 		}
 	}
@@ -85,79 +100,35 @@ func encode(to io.Writer, units map[string]*count.Tally) error {
 	return w.Flush()
 }
 
-func parse(b []byte) (map[string]*count.Tally, error) {
-	var records map[string]json.RawMessage
-	if !utf8.Valid(b) {
-		return nil, errors.New("not UTF-8")
-	}
-	b = bytes.TrimPrefix(b, []byte("\uFEFF")) // an editor's
-	if err := unmarshal(b, &records); err != nil {
-		return nil, err
-	}
-	units := make(map[string]*count.Tally, len(records))
-	words := make(words)
-	for unit, b := range records {
-		var r record
-		if err := unmarshal(b, &r); err != nil {
-			return nil, fmt.Errorf("%q: %w", unit, err)
-		}
-		words.share(&r)
-		units[unit] = r.tally(unit)
-	}
-	return units, nil
+// A counter is a key of a record that counts runs. end is 1 for how runs end, -1 for
+// how they begin, and 0 for what is not in the sum of a tally.
+type counter struct {
+	key   string
+	value *uint64
+	end   int64
 }
 
-// words are strings that many records have in common. Each is kept once: a place
-// in the journal alone is 130 bytes, and mostly the same for all units.
-type words map[string]string
-
-func (w words) share(r *record) {
-	w.one(&r.LastState)
-	if c := r.LastCrash; c != nil {
-		w.one(&c.Result)
-		w.one(&c.Boot)
+// counters are all of a record.
+func (r *record) counters() []counter {
+	return []counter{
+		{"starts", &r.Starts, -1},
+		{"stops", &r.Stops, 1},
+		{"crashes", &r.Crashes, 1},
+		{"unknown", &r.Unknown, 1},
+		{"restarts", &r.Restarts, 0},
+		{"folded_units", &r.Folded, 0},
 	}
-	if l := r.Life; l != nil {
-		w.one(&l.ActiveState)
-		w.one(&l.SubState)
-		w.one((*string)(&l.Cursor))
-	}
-}
-
-func (w words) one(s *string) {
-	if known, ok := w[*s]; ok {
-		*s = known
-	} else {
-		w[*s] = *s
-	}
-}
-
-// unmarshal reads an object. Its errors are for people, who may have edited it.
-func unmarshal(b []byte, object any) error {
-	err := json.Unmarshal(b, object)
-	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
-		return fmt.Errorf("%s cannot be %s", e.Field, e.Value)
-	} else if ok {
-		return fmt.Errorf("%s, not an object", e.Value)
-	}
-	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Errorf("line %d: %w", 1+bytes.Count(b[:e.Offset], []byte("\n")), err)
-	}
-	if err == nil && bytes.Equal(bytes.TrimSpace(b), []byte("null")) {
-		return errors.New("null, not an object")
-	}
-	return err
 }
 
 func (r *record) tally(unit string) *count.Tally {
 	t := &count.Tally{
 		Unit: unit, State: r.LastState, ChangedUntrusted: r.Untrusted, Told: r.LoggedUnloaded,
 		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Unknown: r.Unknown, Restarts: r.Restarts, Before: r.Before, AtLeast: r.AtLeast, Folded: r.Folded,
-		Life: r.Life,
+		Life: r.Life, Dropped: r.Dropped, Restored: r.Restored,
 	}
 	if r.LastChangeTime != nil {
 		// Counters are worth more than a time that cannot be read.
-		t.Changed, _ = time.ParseInLocation(timeFormat, *r.LastChangeTime, zone.Location())
+		t.Changed, _ = parseTime(*r.LastChangeTime, r.Offset)
 	}
 	for _, result := range slices.Sorted(maps.Keys(r.CrashCauses)) {
 		t.Causes = append(t.Causes, count.CauseCount{Result: result, Crashes: r.CrashCauses[result]})
@@ -175,9 +146,11 @@ func newRecord(t *count.Tally) record {
 	r := record{
 		LastState: t.State, LastChangeTime: new(string), Untrusted: t.ChangedUntrusted, LoggedUnloaded: t.Told,
 		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Unknown: t.Unknown, Restarts: t.Restarts, Before: t.Before, AtLeast: t.AtLeast, Folded: t.Folded,
+		Schema: schema, Dropped: t.Dropped, Restored: t.Restored,
 	}
 	if !t.Changed.IsZero() {
-		*r.LastChangeTime = zone.Local(t.Changed).Format(timeFormat)
+		local := t.Changed.In(location())
+		*r.LastChangeTime, r.Offset = local.Format(timeFormat), local.Format(offsetFormat)
 	}
 	for _, c := range t.Causes {
 		if r.CrashCauses == nil {
@@ -195,4 +168,19 @@ func newRecord(t *count.Tally) record {
 		r.Life = t.Life
 	}
 	return r
+}
+
+// location is the zone that is in force. Tests have others.
+var location = zone.Location
+
+// parseTime reads last_change_time. Without an offset, as the Python monitor wrote it,
+// the time is one of the zone of today. People also write RFC 3339.
+func parseTime(text, offset string) (time.Time, error) {
+	if t, err := time.Parse(timeFormat+offsetFormat, text+offset); err == nil {
+		return t.In(location()), nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t.In(location()), nil
+	}
+	return time.ParseInLocation(timeFormat, text, location())
 }

@@ -367,12 +367,12 @@ Exit codes:
    0  stopped as asked
    1  a stage failed
   64  bad command line
-  65  the state file to be checked is damaged, or does not balance
+  65  the state file to be checked is damaged, newer, or does not balance
   66  there is no such state file, or it cannot be read
   69  no system bus
   73  cannot create or write the log or the state file
   75  another monitor holds the files
-  78  bad configuration
+  78  bad configuration, or a state file of a newer version
 `
 
 func writeServices(w io.Writer, c Command) {

@@ -26,7 +26,7 @@ const (
 	ExitUnavailable = 69 // EX_UNAVAILABLE: no system bus
 	ExitCantCreate  = 73 // EX_CANTCREAT: log or state file cannot be created or written
 	ExitTempFail    = 75 // EX_TEMPFAIL: another monitor holds the files
-	ExitConfig      = 78 // EX_CONFIG: bad configuration
+	ExitConfig      = 78 // EX_CONFIG: bad configuration, or a state file of a newer version
 )
 
 // What errors of this package are, for errors.Is.

@@ -1,0 +1,285 @@
+package persist
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"service-monitor/stages/count"
+)
+
+// unloaded is the state of a unit that systemd does not have.
+const unloaded = "unloaded"
+
+// ErrNewer is returned where a newer monitor wrote the state file.
+var ErrNewer = errors.New("a newer version of the monitor wrote it")
+
+type newerError struct {
+	path   string
+	schema uint64
+}
+
+func (e *newerError) Error() string {
+	return fmt.Sprintf("state file %s was written by a newer version of the monitor: it has schema %d, this version knows schema %d and would lose what is new; "+
+		"install the newer version again, or choose another file with --persistence-file, or remove this one with --clear", e.path, e.schema, schema)
+}
+
+func (e *newerError) Is(target error) bool { return target == ErrNewer }
+
+// Read reads a state file and returns what is not as the monitor would write it. The
+// units are those that can be read, also where the error is ErrDamaged.
+func Read(path string) (map[string]*count.Tally, []Finding, error) {
+	c, err := readContent(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.broken != nil {
+		err = &lostError{path, c.broken}
+	}
+	return c.known(), c.findings, err
+}
+
+// Notes are what people must know of a state file that was loaded, a line each.
+type Notes []string
+
+func (n Notes) Error() string { return strings.Join(n, "\n") }
+
+// mostNotes bounds the lines about single units.
+const mostNotes = 20
+
+// Load reads the state file. Whatever of it cannot be read is taken from the generation
+// before; the file as it was is kept aside, and written anew. The notes say what
+// happened. Where nothing was ever saved, the state is empty.
+func (f *File) Load() (map[string]*count.Tally, Notes, error) {
+	l := loading{file: f, units: make(map[string]*count.Tally), previous: &content{}}
+	var err error
+	if l.content, err = readContent(f.path); err != nil && !errors.As(err, new(*lostError)) {
+		return nil, nil, err
+	}
+	l.damage = err
+	if err == nil && !l.content.lost() && len(l.content.doubts) == 0 {
+		return live(l.content.units), nil, nil
+	}
+	return l.load()
+}
+
+// loading is one that is not over with reading the file.
+type loading struct {
+	file     *File
+	content  *content // nil where there is none
+	damage   error    // why there is none
+	previous *content
+	units    map[string]*count.Tally
+	notes    Notes
+	findings []Finding
+}
+
+func (l *loading) load() (map[string]*count.Tally, Notes, error) {
+	path := l.file.path + previousSuffix
+	previous, err := readContent(path)
+	switch {
+	case errors.Is(err, ErrNewer):
+		return nil, nil, err
+	case err == nil:
+		l.previous = previous
+	case errors.Is(l.damage, fs.ErrNotExist) && errors.Is(err, fs.ErrNotExist):
+		return l.units, nil, nil
+	}
+	told, failure := l.keepAside()
+	if failure != nil {
+		return nil, nil, failure
+	}
+	taken := l.settle()
+	read := ""
+	if n := len(l.units) - taken; n > 0 {
+		read = "; of it, " + services(n) + " could be read"
+	}
+	taken += l.add()
+	switch {
+	case l.whole():
+		l.notes = append(l.notes, told)
+	case taken > 0:
+		l.notes = append(l.notes, fmt.Sprintf("%s%s; continuing from the generation before, %s, with %s", told, read, path, services(taken)))
+	case len(l.units) > 0:
+		l.notes = append(l.notes, told+read)
+	default:
+		l.notes = append(l.notes, fmt.Sprintf("%s; %s; counting from zero", told, l.nothing(path, err)))
+	}
+	l.tell()
+	if err := l.file.replace(l.units, false); err != nil {
+		l.notes = append(l.notes, fmt.Sprintf("cannot write state file %s anew: %v", l.file.path, err))
+	}
+	return live(l.units), l.notes, nil
+}
+
+// whole reports whether the file is a JSON object, in which single units are wrong.
+func (l *loading) whole() bool { return l.content != nil && l.content.broken == nil }
+
+// keepAside keeps the file for people to look at, and says what is wrong with it.
+func (l *loading) keepAside() (told string, err error) {
+	damage := l.damage
+	switch {
+	case l.whole():
+		damage = fmt.Errorf("not all of state file %s could be read", l.file.path)
+	case damage == nil:
+		damage = &lostError{l.file.path, l.content.broken}
+	}
+	return setAside(l.file.path, damage)
+}
+
+// settle takes the units of the file, and returns of how many the generation before has
+// taken the place.
+func (l *loading) settle() (taken int) {
+	if l.content == nil {
+		return 0
+	}
+	for unit, tally := range l.content.units {
+		if l.content.doubts[unit] == nil {
+			l.units[unit] = tally
+		}
+	}
+	l.findings = l.content.findings
+	for _, unit := range slices.Sorted(maps.Keys(l.content.doubts)) {
+		r := l.content.doubts[unit]
+		r.findings = nil // they are told
+		before := l.certain(unit)
+		tally := r.settle(before)
+		if tally != nil {
+			l.units[unit] = tally
+		}
+		if tally != nil && tally == before {
+			taken++
+		}
+		l.findings = append(l.findings, r.findings...)
+	}
+	return taken
+}
+
+// certain is what the generation before has of a unit, nil where that is not certain.
+func (l *loading) certain(unit string) *count.Tally {
+	if l.previous.doubts[unit] != nil {
+		return nil
+	}
+	return l.previous.units[unit]
+}
+
+// add takes the units that only the generation before has, if some may be missing, and
+// returns how many. Those that were removed since are not monitored, and are removed again.
+func (l *loading) add() (taken int) {
+	if l.whole() && !l.content.unnamed {
+		return 0
+	}
+	for _, unit := range slices.Sorted(maps.Keys(l.previous.units)) {
+		if l.units[unit] != nil {
+			continue
+		}
+		tally := l.certain(unit)
+		if tally == nil {
+			r := l.previous.doubts[unit]
+			tally = r.settle(nil)
+			l.findings = append(l.findings, r.findings...)
+		}
+		if tally != nil {
+			l.units[unit] = tally
+			taken++
+		}
+	}
+	return taken
+}
+
+// nothing says why there is no generation before.
+func (l *loading) nothing(path string, err error) string {
+	if err == nil {
+		err = &lostError{path, l.previous.broken}
+		if l.previous.broken == nil {
+			return "there are no services in " + path
+		}
+	}
+	told, failure := setAside(path, err)
+	if failure != nil {
+		return failure.Error()
+	}
+	return told
+}
+
+// tell adds a line for each unit of which something was lost.
+func (l *loading) tell() {
+	var units []string
+	texts := make(map[string][]string)
+	lost := make(map[string]bool)
+	for _, f := range l.findings {
+		if texts[f.Unit] == nil {
+			units = append(units, f.Unit)
+		}
+		texts[f.Unit] = append(texts[f.Unit], f.Text)
+		lost[f.Unit] = lost[f.Unit] || f.Lost
+	}
+	units = slices.DeleteFunc(units, func(unit string) bool { return !lost[unit] })
+	for i, unit := range units {
+		if i == mostNotes {
+			l.notes = append(l.notes, fmt.Sprintf("state file %s: %d more services have what cannot be read; --check-state names them in the file that was kept", l.file.path, len(units)-i))
+			return
+		}
+		l.notes = append(l.notes, fmt.Sprintf("state file %s: %v", l.file.path, Finding{Unit: unit, Text: strings.Join(texts[unit], "; ")}))
+	}
+}
+
+func services(n int) string {
+	if n == 1 {
+		return "1 service"
+	}
+	return fmt.Sprintf("%d services", n)
+}
+
+// live are units that go on to be counted. One that is marked as dropped was in a copy
+// that somebody put back by hand, or its removal was cut short: its counts are here.
+func live(units map[string]*count.Tally) map[string]*count.Tally {
+	for unit, tally := range units {
+		if tally.Dropped {
+			t := *tally
+			t.Dropped, t.Restored = false, true
+			units[unit] = &t
+		}
+	}
+	return units
+}
+
+// setAside keeps a damaged file for people to look at, and says where.
+func setAside(path string, damage error) (told string, err error) {
+	if errors.Is(damage, fs.ErrNotExist) {
+		return damage.Error(), nil
+	}
+	aside := keptAs(path)
+	if aside == "" {
+		aside = path + corruptSuffix + time.Now().Format("20060102-150405.000")
+		if err := alias(path, aside); err != nil {
+			return "", fmt.Errorf("%w; cannot keep it aside: %w", damage, err)
+		}
+	}
+	return fmt.Sprintf("%v; kept as %s", damage, aside), nil
+}
+
+// keptAs is where the very file is kept already, because it could not be replaced.
+func keptAs(path string) string {
+	is, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	entries, _ := os.ReadDir(filepath.Dir(path))
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), filepath.Base(path)+corruptSuffix) {
+			continue
+		}
+		aside := filepath.Join(filepath.Dir(path), e.Name())
+		if kept, err := os.Lstat(aside); err == nil && os.SameFile(is, kept) {
+			return aside
+		}
+	}
+	return ""
+}

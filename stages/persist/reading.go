@@ -1,0 +1,278 @@
+package persist
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"service-monitor/stages/count"
+)
+
+// A reading is what could be read of a record that is not just as it was written: by
+// the Python monitor, by people, or on a disk that forgets.
+type reading struct {
+	unit string
+	record
+	findings []Finding
+	seen     map[string][]byte
+	lacks    []string // the keys of the sum and of counters whose value is not known
+	crashBad bool     // what is told of crashes besides their number
+	wrong    bool     // it has a checksum of other values
+	cut      bool     // it has no end
+	none     bool     // it is no record
+	// uncertain is true where the file is damaged, and no checksum proves that the
+	// record is not.
+	uncertain bool
+}
+
+// A reader reads the value of a key. See value.go.
+type reader func(value []byte) (odd bool, err error)
+
+const beforeKey = "running_when_first_seen"
+
+// readers are by key. Those of counters are in counters.
+func (r *record) readers() map[string]reader {
+	readers := map[string]reader{
+		"last_state":            str(&r.LastState),
+		"last_change_time":      changeTime(r),
+		"last_change_offset":    str(&r.Offset),
+		"last_change_untrusted": flag(&r.Untrusted),
+		"logged_unloaded":       flag(&r.LoggedUnloaded),
+		"schema":                natural(&r.Schema),
+		"checksum":              str(&r.Checksum),
+		beforeKey:               integer(&r.Before),
+		"crash_causes":          causes(&r.CrashCauses),
+		"last_crash":            object(&r.LastCrash),
+		"at_least":              flag(&r.AtLeast),
+		"dropped":               flag(&r.Dropped),
+		"restored":              flag(&r.Restored),
+		"life":                  object(&r.Life),
+	}
+	for _, c := range r.counters() {
+		readers[c.key] = natural(c.value)
+	}
+	return readers
+}
+
+// readRecord reads a record as far as that can be done.
+func readRecord(unit string, m member) *reading {
+	r := &reading{unit: unit, seen: make(map[string][]byte)}
+	if len(m.value) == 0 || m.value[0] != '{' {
+		r.none = true
+		r.find(true, "%s, not a record", shown(m.value))
+		return r
+	}
+	readers := r.readers()
+	_, ok := members(m.value, func(m member) {
+		if key, err := m.name(); err == nil && m.whole && readers[key] != nil {
+			r.key(key, m.value, readers[key])
+		}
+	})
+	if r.cut = !ok || !m.whole; r.cut {
+		r.find(true, "the record has no end")
+	}
+	r.complete()
+	r.prove()
+	return r
+}
+
+func (r *reading) find(lost bool, format string, args ...any) {
+	r.findings = append(r.findings, Finding{r.unit, fmt.Sprintf(format, args...), lost})
+}
+
+// key reads a key. One that is there twice has its last value, as Python and others
+// read it; a counter the higher one, because it never goes down.
+func (r *reading) key(key string, value []byte, read reader) {
+	c := r.counter(key)
+	var had uint64
+	if was, twice := r.seen[key]; twice {
+		if c != nil {
+			had = *c
+		}
+		r.find(!bytes.Equal(was, value), "%s is there twice", key)
+	}
+	r.seen[key] = value
+	odd, err := read(value)
+	if c != nil {
+		*c = max(*c, had)
+	}
+	switch {
+	case err != nil:
+		r.find(true, "%s %v", key, err)
+		r.miss(key)
+	case odd:
+		r.find(false, "%s is written as %s", key, shown(value))
+	}
+}
+
+// miss takes in that the value of a key is not known.
+func (r *reading) miss(key string) {
+	switch {
+	case key == beforeKey || r.counter(key) != nil:
+		r.lacks = append(r.lacks, key)
+	case key == "crash_causes" || key == "last_crash":
+		r.crashBad = true
+	}
+}
+
+func (r *reading) counter(key string) *uint64 {
+	for _, c := range r.counters() {
+		if c.key == key {
+			return c.value
+		}
+	}
+	return nil
+}
+
+// complete takes in what is missing. The Python monitor has always written the three
+// counters, and earlier versions had no others.
+func (r *reading) complete() {
+	for _, key := range []string{"starts", "stops", "crashes"} {
+		if r.seen[key] == nil {
+			r.find(true, "%s is missing", key)
+			r.miss(key)
+		}
+	}
+	if r.crashBad { // neither goes without the other
+		r.CrashCauses, r.LastCrash = nil, nil
+	}
+}
+
+// prove holds the values against the checksum, if there is one. If it is theirs, nothing
+// is lost, however they are written.
+func (r *reading) prove() {
+	if r.Checksum == "" {
+		return
+	}
+	if !r.holds(r.unit) {
+		r.wrong = true
+		r.find(true, `the checksum is wrong, so the record was changed or damaged (to change it by hand, stop the monitor, and remove its "checksum", too)`)
+		return
+	}
+	r.lacks, r.cut = nil, false
+	for i := range r.findings {
+		r.findings[i].Lost = false
+	}
+}
+
+// doubtful reports whether the generation before is to be asked.
+func (r *reading) doubtful() bool {
+	return r.wrong || r.cut || r.none || r.uncertain || len(r.lacks) > 0
+}
+
+// settle decides what goes on to be counted of a unit whose record is not certain, nil
+// if nothing. before is what the generation before has of it, nil if that is nothing
+// certain.
+//
+// What the generation before knows of the unit's life, it knows up to a place in the
+// journal, which tells what came then: that is exact. Where it knows none, the record is
+// better than nothing, but no counter goes down.
+func (r *reading) settle(before *count.Tally) *count.Tally {
+	if before != nil && (r.none || (r.wrong || r.cut || r.uncertain) && (before.Life.Known() || !r.Life.Known())) {
+		r.find(!r.uncertain || r.wrong || r.cut, "the record in the generation before is taken%s", r.unlike(before))
+		return before
+	}
+	if r.none {
+		r.find(true, "it is left out")
+		return nil
+	}
+	r.solve()
+	if before != nil {
+		r.raise(before)
+	}
+	for _, key := range r.lacks {
+		if c := r.counter(key); c != nil {
+			r.find(true, "%s is taken for %d", key, *c)
+		}
+	}
+	return r.balanced()
+}
+
+// solve finds the value that is missing by the sum of a tally, if it is the only one.
+func (r *reading) solve() {
+	if len(r.lacks) != 1 || !r.inSum(r.lacks[0]) || r.wrong || r.cut || !r.Life.Known() {
+		return
+	}
+	excess := -r.Before - r.Life.Pending()
+	if r.Life.Running() {
+		excess++
+	}
+	var missing counter
+	for _, c := range r.counters() {
+		excess += c.end * int64(*c.value)
+		if c.key == r.lacks[0] {
+			missing = c
+		}
+	}
+	switch value := -excess * missing.end; {
+	case missing.value == nil:
+		r.Before = excess
+	case value >= 0:
+		*missing.value = uint64(value)
+	}
+}
+
+// inSum reports whether a key is in the sum of a tally.
+func (r *reading) inSum(key string) bool {
+	return key == beforeKey || slices.ContainsFunc(r.counters(), func(c counter) bool { return c.key == key && c.end != 0 })
+}
+
+// raise takes the counters of the generation before that are higher: all of them where
+// nothing in the record is certain, or else those that are missing.
+func (r *reading) raise(before *count.Tally) {
+	b := newRecord(before)
+	if r.LastState == "" {
+		r.LastState = b.LastState
+	}
+	for i, old := range b.counters() {
+		c := r.counters()[i]
+		if *old.value > *c.value && (r.wrong || r.cut || r.uncertain || slices.Contains(r.lacks, c.key)) {
+			*c.value = *old.value
+			if !slices.Contains(r.lacks, c.key) {
+				r.lacks = append(r.lacks, c.key)
+			}
+		}
+	}
+}
+
+// balanced is the tally, without what does not fit to the counters: the unit then is as
+// one of the Python monitor.
+func (r *reading) balanced() *count.Tally {
+	t := r.tally(r.unit)
+	if t.Life.Known() {
+		t.State, t.Told = t.Life.ActiveState, t.Life.ActiveState == unloaded
+	}
+	if t.Life != nil && !fits(*t) {
+		t.Life, t.Before = nil, 0
+		r.find(true, "life does not fit to the counters and is left out")
+	}
+	if t.LastCrash != nil && !fits(*t) {
+		t.Causes, t.LastCrash = nil, nil
+		r.find(true, "crash_causes and last_crash do not fit to the counters and are left out")
+	}
+	return t
+}
+
+// fits reports whether all that is known of a tally fits together.
+func fits(t count.Tally) bool {
+	if t.State == "" {
+		t.State = "inactive" // it is not known before the unit is seen, and that is all right
+	}
+	return len(t.Check()) == 0
+}
+
+// unlike says in which counters the record is unlike another one.
+func (r *reading) unlike(before *count.Tally) string {
+	var parts []string
+	b := newRecord(before)
+	for i, old := range b.counters() {
+		if c := r.counters()[i]; *c.value != *old.value && r.seen[c.key] != nil {
+			parts = append(parts, fmt.Sprintf("%s %d, not %s", c.key, *old.value, shown(r.seen[c.key])))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(parts, ", ")
+}

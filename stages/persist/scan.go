@@ -1,0 +1,177 @@
+package persist
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"slices"
+	"unicode/utf8"
+)
+
+// A scanner walks through JSON that may be damaged or written by hand. It looks only
+// at what ends what; whether a value is one, encoding/json has to say.
+type scanner struct {
+	text []byte
+	at   int
+}
+
+// A member is one of an object, as it is written. It is whole where its end was found.
+type member struct {
+	text, key, value []byte
+	whole            bool
+}
+
+var errNotUTF8 = errors.New("not UTF-8")
+
+// name is the key as it is meant.
+func (m member) name() (name string, err error) {
+	if !utf8.Valid(m.key) {
+		return "", errNotUTF8
+	}
+	err = json.Unmarshal(m.key, &name)
+	return name, err
+}
+
+// members calls f with the members of the object that text is, with too many commas or
+// too few. It returns what is behind the object, and whether its end was found.
+func members(text []byte, f func(member)) (rest []byte, ok bool) {
+	s := &scanner{text: text}
+	if !s.skip("{") {
+		return text, false
+	}
+	for {
+		s.blanks(",")
+		if s.skip("}") {
+			return s.rest(), true
+		}
+		m, rest := s.member()
+		if len(m.key) > 0 && len(m.value) > 0 {
+			f(m)
+		}
+		if !m.whole {
+			return rest, false
+		}
+	}
+}
+
+// member takes a key and its value, and returns what is behind them.
+func (s *scanner) member() (m member, rest []byte) {
+	s.blanks(",")
+	from := s.at
+	var key, value bool
+	if m.key, key = s.str(); key && s.skip(":") {
+		s.blanks("")
+		m.value, value = s.value()
+	}
+	m.text, m.whole = s.text[from:s.at], value
+	return m, s.rest()
+}
+
+func (s *scanner) rest() []byte { return s.text[s.at:] }
+
+// next is the next byte, 0 at the end.
+func (s *scanner) next() byte {
+	if s.at == len(s.text) {
+		return 0
+	}
+	return s.text[s.at]
+}
+
+// blanks skips white space, and other bytes that do not matter.
+func (s *scanner) blanks(others string) {
+	for s.at < len(s.text) && bytes.IndexByte([]byte(" \t\r\n"+others), s.text[s.at]) >= 0 {
+		s.at++
+	}
+}
+
+// skip skips white space and then one byte, if it is that.
+func (s *scanner) skip(b string) bool {
+	s.blanks("")
+	if s.next() != b[0] {
+		return false
+	}
+	s.at++
+	return true
+}
+
+// str takes a string with its quotes. JSON has no control characters in strings, so
+// a string whose end is lost does not reach far.
+func (s *scanner) str() (text []byte, ok bool) {
+	from := s.at
+	if s.next() != '"' {
+		return nil, false
+	}
+	for s.at++; s.at < len(s.text); s.at++ {
+		switch c := s.text[s.at]; {
+		case c == '"':
+			s.at++
+			return s.text[from:s.at], true
+		case c < ' ':
+			return s.text[from:s.at], false
+		case c == '\\' && s.at+1 < len(s.text):
+			s.at++
+		}
+	}
+	return s.text[from:], false
+}
+
+// value takes a value. A number at the end of the text may have been longer.
+func (s *scanner) value() (text []byte, ok bool) {
+	switch s.next() {
+	case '"':
+		return s.str()
+	case '{', '[':
+		return s.nested()
+	}
+	from := s.at
+	for s.at < len(s.text) && bytes.IndexByte([]byte(",}] \t\r\n"), s.text[s.at]) < 0 {
+		s.at++
+	}
+	return s.text[from:s.at], from < s.at && s.at < len(s.text)
+}
+
+// nested takes an object or a list, with all that is in it.
+func (s *scanner) nested() (text []byte, ok bool) {
+	from, depth := s.at, 0
+	for s.at < len(s.text) {
+		switch s.text[s.at] {
+		case '"':
+			if _, ok := s.str(); !ok {
+				return s.text[from:s.at], false
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		s.at++
+		if depth == 0 {
+			return s.text[from:s.at], true
+		}
+	}
+	return s.text[from:], false
+}
+
+// unitKey is where a unit's record begins. Inside of records no key is the name of a
+// service.
+var unitKey = regexp.MustCompile(`"(?:[^"\\\x00-\x1f]|\\.)*\.service"\s*:\s*\{`)
+
+// salvage calls first with what is before the first unit in a text that is no JSON
+// object, and unit with the text of each unit, up to where the next one begins.
+func salvage(text []byte, first, unit func([]byte)) {
+	starts := unitKey.FindAllIndex(text, -1)
+	parts, to := [][]byte(nil), len(text)
+	for i := len(starts) - 1; i >= 0; i-- {
+		parts = append(parts, text[starts[i][0]:to])
+		to = starts[i][0]
+	}
+	first(text[:to])
+	for _, part := range slices.Backward(parts) {
+		unit(part)
+	}
+}
+
+// blank reports whether nothing is in a text but what may be between members.
+func blank(text []byte) bool { return len(bytes.Trim(text, " \t\r\n,}")) == 0 }
