@@ -40,7 +40,7 @@ build: ## build the daemon for this machine: build/service-monitor
 
 run: build ## monitor this machine's services; without systemd, those of a throw-away gateway
 	@if [ -d /run/systemd/system ]; then \
-		mkdir -p build/run; \
+		mkdir -p build/run; [ "$$(id -u)" != 0 ] || chown -hR --reference=. build/run; \
 		echo "monitoring all services of this machine; log and state file are in build/run; Ctrl-C stops"; \
 		exec build/service-monitor -l build/run/service-monitor.log -p build/run/service_states.json --services '*.service'; \
 	else $(MAKE) --no-print-directory deps && $(SUDO) go run -buildvcs=false ./test/demo build/service-monitor; fi

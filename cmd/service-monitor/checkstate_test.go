@@ -166,7 +166,7 @@ func TestCheckStateOfNothing(t *testing.T) {
 	const remedy = "; name a state file that is there and may be read\n"
 	dir := t.TempDir()
 	wantCheck(t, filepath.Join(dir, "none.json"), config.ExitNoInput, "", "there is no state file none.json"+remedy)
-	wantCheck(t, dir, config.ExitNoInput, "", "cannot read state: read "+filepath.Base(dir)+": is a directory"+remedy)
+	wantCheck(t, dir, config.ExitNoInput, "", "cannot read state: open "+filepath.Base(dir)+": it is a directory, not a regular file"+remedy)
 	wantCheck(t, filepath.Join(dir, "none/s.json"), config.ExitNoInput, "", "there is no state file s.json"+remedy)
 	loop := filepath.Join(dir, "loop.json")
 	if err := os.Symlink(loop, loop); err != nil {

@@ -25,6 +25,9 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 
 	lists := pipeline.Source(g, "config", &reloader{m})
 	source := bus.New(m.log, places(known), c.MaxRetries, c.AuditInterval)
+	if m.lost {
+		source.ReadBack()
+	}
 	signals := pipeline.Add(g, "bus", lists, source)
 	updates := pipeline.Add(g, "decode", signals, decode.New(m.log))
 	transitions := pipeline.Add(g, "classify", updates, classify.New(lives(known), source.Doubt))

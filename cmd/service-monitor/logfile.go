@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -14,26 +13,29 @@ import (
 	"golang.org/x/sys/unix"
 	"gopkg.in/natefinch/lumberjack.v2"
 
-	"service-monitor/stages/persist"
+	"service-monitor/stages/files"
 )
 
-// Rotation of the log file. lumberjack keeps the backups whose names have the
+// Rotation of the log file, and the mode of one that is made. lumberjack keeps the backups whose names have the
 // newest times. So while the clock is behind those that are there, as after a boot
 // in 1970, each new backup is removed at once, and the log is what is in the file
 // itself, with older ones beside it. It never grows by that.
 const (
 	logMegabytes = 1
 	logBackups   = 3
+	logMode      = 0o644
 )
 
-// logFile is the rotated log file. lumberjack would write on into nothing when
-// its file is deleted or moved away, so the file is opened again when it is not
-// the one that was written last.
+// logFile is the rotated log file. lumberjack appends to it and removes old
+// backups. It would write on into nothing when its file is deleted or moved away, so
+// the file is opened again when it is not the one that was written last. Nor does
+// it rotate: it would open the new file without O_APPEND, which leaves a hole where
+// somebody truncates it, and follow a link that somebody put there just then.
 type logFile struct {
 	path   string
 	rotate *lumberjack.Logger
 	last   fileID // of the file that was written last; zero before the first
-	room   int64  // what it has room for before lumberjack rotates
+	room   int64  // what it has room for before it is rotated
 }
 
 // A fileID tells files apart (inode(7)); no file has the zero one. One that is
@@ -51,30 +53,43 @@ func idOf(path string) (fileID, int64) {
 
 // Write appends whole lines, and takes a line back that a full disk has torn.
 func (l *logFile) Write(b []byte) (int, error) {
-	if id, _ := idOf(l.path); id != l.last || l.last == (fileID{}) {
-		if err := l.open(); err != nil {
-			return 0, err
-		}
+	if err := l.ready(len(b)); err != nil {
+		return 0, files.Explain(err, filepath.Dir(l.path))
 	}
 	n, err := l.rotate.Write(b)
 	if err != nil {
 		n = l.untear(b[:n])
 	}
-	if l.room -= int64(n); l.room <= 0 || err != nil {
-		l.rotated()
+	if l.room -= int64(n); err != nil {
+		l.last = fileID{} // whatever happened, look again
 	}
 	return n, err
 }
 
-// rotated finds out whether lumberjack has rotated, as it does when a write has no
-// room. It opens a new file without O_APPEND, which would leave a hole where
-// somebody truncates it, and an old one with it.
-func (l *logFile) rotated() {
-	id, size := idOf(l.path)
-	if id != l.last {
-		l.rotate.Close()
+// ready opens the file that a write of so many bytes goes to.
+func (l *logFile) ready(n int) error {
+	if id, _ := idOf(l.path); id != l.last || l.last == (fileID{}) {
+		if err := l.open(logMode); err != nil {
+			return err
+		}
 	}
-	l.last, l.room = id, logMegabytes<<20-size
+	if empty := l.room == logMegabytes<<20; int64(n) > l.room && !empty {
+		return l.turn()
+	}
+	return nil
+}
+
+// turn makes the file a backup, and begins a new one with the same mode.
+func (l *logFile) turn() error {
+	path := l.rotate.Filename
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(path, backupName(path)); err != nil {
+		return err
+	}
+	return l.open(info.Mode().Perm())
 }
 
 // untear cuts what was written back to its last whole line, and returns how much
@@ -82,53 +97,56 @@ func (l *logFile) rotated() {
 func (l *logFile) untear(written []byte) int {
 	whole := bytes.LastIndexByte(written, '\n') + 1
 	torn := int64(len(written) - whole)
-	now, err := os.Stat(l.path)
-	if err != nil || now.Size() < torn || os.Truncate(l.path, now.Size()-torn) != nil {
+	f, err := openLog(l.path, logMode)
+	if err != nil {
+		return len(written)
+	}
+	defer f.Close()
+	now, err := f.Stat()
+	if err != nil || now.Size() < torn || f.Truncate(now.Size()-torn) != nil {
 		return len(written)
 	}
 	return whole
 }
 
 // open makes lumberjack open the file with its next write.
-func (l *logFile) open() error {
+func (l *logFile) open(mode fs.FileMode) error {
 	l.last = fileID{}
-	if err := prepareLog(l.path); err != nil {
+	path, err := prepareLog(l.path, mode)
+	if err != nil {
 		return err
 	}
-	path := target(l.path)
 	if l.rotate != nil {
 		l.rotate.Close()
 	}
 	if l.rotate == nil || l.rotate.Filename != path { // a Logger costs a goroutine for good
-		l.rotate = &lumberjack.Logger{Filename: path, MaxSize: logMegabytes, MaxBackups: logBackups, LocalTime: true}
+		// With twice the size, it does not rotate.
+		l.rotate = &lumberjack.Logger{Filename: path, MaxSize: 2 * logMegabytes, MaxBackups: logBackups, LocalTime: true}
 	}
 	id, size := idOf(l.path)
-	l.last, l.room = id, logMegabytes<<20-size
+	l.last, l.room = id, max(logMegabytes<<20-size, 0)
 	return nil
 }
 
-// target is where a symbolic link leads. Rotation renames the file, and must not
-// rename the link.
-func target(path string) string {
-	if leads, err := filepath.EvalSymlinks(path); err == nil {
-		return leads
+// openLog opens the log file, where a symbolic link leads. Rotation renames the
+// file, and must not rename the link.
+func openLog(path string, mode fs.FileMode) (*os.File, error) {
+	real, err := files.Follow(path)
+	if err != nil {
+		return nil, err
 	}
-	return path
+	return files.Open(real, os.O_RDWR|os.O_APPEND|os.O_CREATE, mode)
 }
 
-// prepareLog makes sure that the log file can be written. lumberjack would
-// create it for its owner alone.
-func prepareLog(path string) error {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o644)
+// prepareLog makes sure that the log file can be written, and returns where it is.
+// lumberjack would create it for its owner alone.
+func prepareLog(path string, mode fs.FileMode) (string, error) {
+	f, err := openLog(path, mode)
 	if err != nil {
-		return err
+		return "", err
 	}
-	persist.Give(f)
 	endLine(f)
-	return f.Close()
+	return f.Name(), f.Close()
 }
 
 // endLine ends a line that a power cut or a full disk has torn.
@@ -142,12 +160,27 @@ func endLine(f *os.File) {
 	}
 }
 
-// backupTime is the layout of the time in the names of lumberjack's backups.
+// backupTime is the layout of the time in the names of the backups, by which
+// lumberjack knows them.
 const backupTime = "2006-01-02T15-04-05.000"
 
-// removeLog removes the log file and the backups that lumberjack made of it.
+// backupName is the name of a backup that there is not yet.
+func backupName(path string) string {
+	ext := filepath.Ext(path)
+	for now := time.Now(); ; now = now.Add(time.Millisecond) {
+		name := strings.TrimSuffix(path, ext) + "-" + now.Format(backupTime) + ext
+		if _, err := os.Lstat(name); err != nil {
+			return name
+		}
+	}
+}
+
+// removeLog removes the log file and the backups that were made of it.
 func removeLog(path string) error {
-	path = target(path)
+	path, err := files.Follow(path)
+	if err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
 		return err

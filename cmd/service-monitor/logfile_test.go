@@ -21,7 +21,7 @@ import (
 // newLog returns a log file that is prepared as at the start.
 func newLog(t *testing.T, path string) *logFile {
 	t.Helper()
-	if err := prepareLog(path); err != nil {
+	if _, err := prepareLog(path, logMode); err != nil {
 		t.Fatal(err)
 	}
 	l := &logFile{path: path}
@@ -317,18 +317,18 @@ func TestLogRefuses(t *testing.T) {
 		make func(path string) error
 		want string
 	}{
-		{"directory", func(path string) error { return os.Mkdir(path, 0o755) }, "PATH is not a regular file"},
-		{"pipe", func(path string) error { return unix.Mkfifo(path, 0o644) }, "PATH is not a regular file"},
-		{"link to a device", func(path string) error { return os.Symlink("/dev/null", path) }, "PATH is not a regular file"},
-		{"link into nothing", func(path string) error { return os.Symlink("nothing/a.log", path) }, "open PATH: no such file or directory"},
+		{"directory", func(path string) error { return os.Mkdir(path, 0o755) }, "open PATH: it is a directory, not a regular file"},
+		{"pipe", func(path string) error { return unix.Mkfifo(path, 0o644) }, "open PATH: it is a named pipe, not a regular file"},
+		{"link to a device", func(path string) error { return os.Symlink("/dev/null", path) }, "open /dev/null: it is a device, not a regular file"},
+		{"link into nothing", func(path string) error { return os.Symlink("nothing/a.log", path) }, "open DIR/nothing/a.log: no such file or directory"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := logPath(t)
 			if err := tt.make(path); err != nil {
 				t.Fatal(err)
 			}
-			want := strings.ReplaceAll(tt.want, "PATH", path)
-			if err := prepareLog(path); err == nil || err.Error() != want {
+			want := strings.NewReplacer("PATH", path, "DIR", filepath.Dir(path)).Replace(tt.want)
+			if _, err := prepareLog(path, logMode); err == nil || err.Error() != want {
 				t.Errorf("at the start: %v, want %s", err, want)
 			}
 			// The same when it takes the place of the log file later.

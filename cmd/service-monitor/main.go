@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"runtime"
@@ -18,7 +19,10 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/pipeline"
 	"service-monitor/stages/bus"
+	"service-monitor/stages/count"
+	"service-monitor/stages/files"
 	"service-monitor/stages/logsink"
 	"service-monitor/stages/logsink/journal"
 	"service-monitor/stages/persist"
@@ -60,16 +64,34 @@ func do(command config.Command, stdout io.Writer) error {
 		fmt.Fprintln(stdout, "service-monitor", version)
 		return nil
 	case config.Clear:
-		return clearFiles(command.Config, stdout)
+		return asOwner(func() error { return clearFiles(command.Config, stdout) }, command.Config.LogFile, command.Config.StateFile)
 	case config.CheckState:
-		return checkState(command.Config.StateFile, stdout)
+		err := asOwner(func() error { return checkState(command.Config.StateFile, stdout) }, command.Config.StateFile)
+		if errors.Is(err, files.ErrOwner) {
+			err = fmt.Errorf("%w; %w", err, errNoState)
+		}
+		return err
 	}
 	m := newMonitor(command, stdout)
 	if command.Action == config.Check {
 		m.graph(nil, nil, nil)
 		return checkStart(command, stdout)
 	}
-	return m.run()
+	return asOwner(m.run, command.Config.LogFile, command.Config.StateFile)
+}
+
+// asOwner does something with files. Root does it as the user to whom their
+// directory belongs, see files.Become.
+func asOwner(work func() error, paths ...string) error {
+	owner, err := files.Become(paths...)
+	if errors.Is(err, files.ErrOwner) { // anything else the work says better
+		return fmt.Errorf("cannot use the files: %w", err)
+	}
+	err = work()
+	if owner.Name != "" && errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w; root does this with the rights of user %s, to whom %s belongs", err, owner.Name, owner.Where)
+	}
+	return err
 }
 
 // errFile marks errors of the log file and the state file.
@@ -91,7 +113,7 @@ func exitCode(err error) int {
 		return config.ExitNoInput
 	case errors.Is(err, persist.ErrHeld):
 		return config.ExitTempFail
-	case errors.Is(err, errFile):
+	case errors.Is(err, errFile), errors.Is(err, files.ErrOwner):
 		return config.ExitCantCreate
 	case errors.Is(err, bus.ErrNoBus):
 		return config.ExitUnavailable
@@ -106,6 +128,7 @@ type monitor struct {
 	notes   *logsink.Notes
 	journal *journal.Journal
 	console io.Writer // nil when standard output is the journal
+	lost    bool      // what an earlier monitor has counted is lost
 }
 
 // newMonitor opens nothing but the journal's socket.
@@ -136,21 +159,17 @@ func (m *monitor) run() error {
 	stop, end := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer end()
 	c := m.command.Config
-	lock, err := holdLog(c.LogFile)
-	if err != nil {
-		return err
+	var o openFiles
+	select {
+	case err := <-pipeline.Aside(func() error { return o.open(c) }):
+		if err != nil {
+			return err
+		}
+	case <-stop.Done(): // the disk may take for ever, and nothing was received yet
+		return nil
 	}
-	defer lock.Close()
-	state, err := persist.Open(c.StateFile)
-	if err != nil {
-		return fileError("use the state file", c.StateFile, err)
-	}
-	defer state.Close()
-	known, notes, err := state.Load()
-	if err != nil {
-		return fileError("use the state file", c.StateFile, err)
-	}
-	for _, note := range notes {
+	defer o.close()
+	for _, note := range o.notes {
 		m.log.Error(note)
 	}
 	zone.Report(func(fault error) { m.log.Warn(fault) })
@@ -158,12 +177,42 @@ func (m *monitor) run() error {
 		m.log.WithField("keys", strings.Join(unused, ", ")).Info("the configuration has keys that are not used, and may be removed")
 	}
 	m.log.WithFields(logrus.Fields{"version": version, "services": len(c.Services)}).Info("starting")
-	limitMemory(uint64(max(len(c.Services), len(known))) * perService)
-	err = m.graph(state, known, newNotifier(m.log)).Run(stop)
+	limitMemory(uint64(max(len(c.Services), len(o.known))) * perService)
+	m.lost = o.state.Gone()
+	err := m.graph(o.state, o.known, newNotifier(m.log)).Run(stop)
 	if err != nil {
 		m.lastLine(err)
 	}
 	return err
+}
+
+// openFiles are the files of a monitor, and what is in them.
+type openFiles struct {
+	lock  *os.File // of the log file
+	state *persist.File
+	known map[string]*count.Tally
+	notes persist.Notes // what people must know of the state
+}
+
+func (o *openFiles) open(c config.Config) (err error) {
+	if o.lock, err = holdLog(c.LogFile); err != nil {
+		return err
+	}
+	if o.state, err = persist.Open(c.StateFile); err == nil {
+		o.known, o.notes, err = o.state.Load()
+	}
+	if err != nil {
+		o.close()
+		return fileError("use the state file", c.StateFile, err)
+	}
+	return nil
+}
+
+func (o *openFiles) close() {
+	if o.state != nil {
+		o.state.Close()
+	}
+	o.lock.Close()
 }
 
 // lastLine tells the log file why the monitor ends, when the sink is gone.
@@ -177,7 +226,7 @@ func (m *monitor) lastLine(err error) {
 func holdLog(path string) (*os.File, error) {
 	lock, err := persist.Hold(path)
 	if err == nil {
-		err = prepareLog(path)
+		_, err = prepareLog(path, logMode)
 	}
 	if err != nil {
 		return nil, fileError("write the log file", path, err)

@@ -14,12 +14,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"service-monitor/stages/count"
+	"service-monitor/stages/files"
 )
 
 // A File is the state file, a JSON object keyed by unit.
 type File struct {
-	path string
-	lock *os.File
+	path  string
+	lock  *os.File
+	blank bool // nothing was ever saved, or it was cleared
+	gone  bool // something was, and it was not there when it was to be loaded
 }
 
 // Suffixes of the files beside the state file.
@@ -31,6 +34,10 @@ const (
 	corruptSuffix  = ".corrupt-"       // a damaged file, followed by the time it was found
 	lockSuffix     = ".lock"
 )
+
+// ErrGone is what is said where a monitor has saved its state and nothing of it is
+// there any more. Clearing it is no damage.
+var ErrGone = errors.New("the state file is gone")
 
 // A lostError is that of a file that is missing or cannot be understood.
 type lostError struct {
@@ -61,10 +68,10 @@ var unreadable = []error{unix.EIO, unix.EUCLEAN, unix.EBADMSG}
 // readContent reads a state file, which may be another monitor's: it is whole at any
 // time, so this needs no lock.
 func readContent(path string) (*content, error) {
-	b, err := os.ReadFile(path)
+	b, err := files.Read(path, largest())
 	isErr := func(target error) bool { return errors.Is(err, target) }
 	switch {
-	case isErr(fs.ErrNotExist) || slices.ContainsFunc(unreadable, isErr):
+	case isErr(fs.ErrNotExist) || isErr(files.ErrTooLarge) || slices.ContainsFunc(unreadable, isErr):
 		return nil, &lostError{path, err}
 	case err != nil:
 		return nil, fmt.Errorf("cannot read state: %w", err)
@@ -79,16 +86,55 @@ func readContent(path string) (*content, error) {
 // Save makes units the content of the state file, so that after a crash or a
 // power cut at any moment either the old or the new content is there, complete.
 func (f *File) Save(units map[string]*count.Tally) error {
-	if err := f.replace(units, true); err != nil {
-		return fmt.Errorf("cannot save state: %w", err)
+	err := f.stay()
+	if err == nil {
+		err = f.replace(units, true)
 	}
+	if err != nil {
+		return fmt.Errorf("cannot save state: %w", files.Explain(err, filepath.Dir(f.path)))
+	}
+	f.filled()
 	return nil
+}
+
+// filled notes that there is a state. Were that to fail, nobody would be told when
+// the state is gone, which is no reason not to save.
+func (f *File) filled() {
+	if f.blank {
+		f.blank = setBlank(f.lock, false) != nil
+	}
+}
+
+// stay takes the lock again where the lock file was removed, with its directory
+// perhaps: in one that is there again, another monitor could hold the state. It
+// makes no directory, for that may be where a disk belongs which is not mounted.
+func (f *File) stay() error {
+	if isAt(f.lock, f.path+lockSuffix) {
+		return nil
+	}
+	lock, _, err := hold(f.path)
+	if err != nil {
+		return err
+	}
+	f.lock.Close()
+	f.lock = lock
+	return nil
+}
+
+// Lost reports whether what was saved is not there any more: an error that says
+// what is missing.
+func (f *File) Lost() error {
+	if f.blank {
+		return nil
+	}
+	_, err := os.Lstat(f.path)
+	return err
 }
 
 // replace writes the file. The old one becomes the generation before, if it is to.
 func (f *File) replace(units map[string]*count.Tally, keep bool) error {
 	r := revision{temp: f.path + tempSuffix}
-	r.old, _ = os.Open(f.path)
+	r.old, _ = files.Open(f.path, os.O_RDONLY, 0)
 	defer r.close()
 	err := encode(&r, units)
 	if err == nil {
@@ -98,7 +144,7 @@ func (f *File) replace(units map[string]*count.Tally, keep bool) error {
 		return err
 	}
 	if r.new != nil {
-		if keep {
+		if keep && r.old != nil {
 			alias(f.path, f.path+previousSuffix) // if it can: the file itself is what must be safe
 		}
 		if err := os.Rename(r.temp, f.path); err != nil {
@@ -174,7 +220,7 @@ func (r *revision) close() {
 // else's, such as that of a monitor that root ran.
 func create(path string) (*os.File, error) {
 	os.Remove(path)
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	return files.Open(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 }
 
 // copyTo copies by read(2) and write(2): os.File would use copy_file_range(2),
@@ -201,7 +247,7 @@ func alias(from, to string) error {
 
 // copyFile makes a new file, on the disk.
 func copyFile(from, to string) error {
-	old, err := os.Open(from)
+	old, err := files.Open(from, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -229,11 +275,19 @@ func syncDir(path string) error {
 
 // Open takes the state file at path, which need not be there yet.
 func Open(path string) (*File, error) {
-	lock, err := Hold(path)
+	real, err := files.Follow(path)
 	if err != nil {
 		return nil, err
 	}
-	return &File{follow(path), lock}, nil
+	lock, made, err := hold(real)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{path: real, lock: lock, blank: made || isBlank(lock)}
+	if made {
+		err = setBlank(lock, true)
+	}
+	return f, err
 }
 
 // Close lets another monitor have the file.
@@ -250,7 +304,11 @@ func (f *File) Remove() error {
 			}
 		}
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	f.blank = true
+	return setBlank(f.lock, true)
 }
 
 // KeepRemoved keeps a copy of the state file from before units are removed, and

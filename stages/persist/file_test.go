@@ -24,6 +24,7 @@ import (
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/files"
 )
 
 // writerEnv makes the test binary a monitor that saves until it is killed.
@@ -443,6 +444,112 @@ func TestLoadNothing(t *testing.T) {
 	}
 }
 
+// Only where something was saved is a state that is not there one that is gone.
+func TestLoadGone(t *testing.T) {
+	gone := func(t *testing.T, f *File) {
+		for _, path := range []string{f.path, f.path + previousSuffix} {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		do   func(t *testing.T, f *File)
+		want bool
+	}{
+		{"first start", func(*testing.T, *File) {}, false},
+		{"saved", func(t *testing.T, f *File) { save(t, f, 1); gone(t, f) }, true},
+		{"saved twice", func(t *testing.T, f *File) { save(t, f, 1); save(t, f, 2); gone(t, f) }, true},
+		{"loaded, as one that was taken over", func(t *testing.T, f *File) {
+			put(t, f.path, text(t, 1))
+			loaded(t, f)
+			gone(t, f)
+		}, true},
+		{"by a monitor that made no mark", func(t *testing.T, f *File) { put(t, f.path+lockSuffix, "") }, true},
+		{"cleared", func(t *testing.T, f *File) {
+			save(t, f, 1)
+			if err := f.Remove(); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+		{"cleared and saved", func(t *testing.T, f *File) {
+			save(t, f, 1)
+			if err := f.Remove(); err != nil {
+				t.Fatal(err)
+			}
+			save(t, f, 2)
+			gone(t, f)
+		}, true},
+		{"with its lock", func(t *testing.T, f *File) { save(t, f, 1); gone(t, f); os.Remove(f.path + lockSuffix) }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFile(t)
+			tt.do(t, f)
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // killed before the first save
+				f := open(t, f.path)
+				units, notes, err := f.Load()
+				if err != nil || f.Gone() != tt.want || strings.Contains(notes.Error(), ErrGone.Error()) != tt.want || len(units) > 0 {
+					t.Errorf("Load: %d units, %v, error %v; gone: %v, want %v", len(units), notes, err, f.Gone(), tt.want)
+				}
+				f.Close()
+			}
+		})
+	}
+}
+
+// A file that is too large is not read, and is kept aside like a damaged one.
+func TestLoadTooLarge(t *testing.T) {
+	f := newFile(t)
+	save(t, f, 1)
+	save(t, f, 2)
+	if err := os.Truncate(f.path, largestEver+1); err != nil { // a hole: it takes no room
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	units, notes, err := f.Load()
+	runtime.ReadMemStats(&after)
+	if err != nil || !strings.Contains(notes.Error(), files.ErrTooLarge.Error()) || !strings.Contains(notes.Error(), "kept as ") {
+		t.Errorf("Load: %v, error %v, want %v", notes, err, files.ErrTooLarge)
+	}
+	same(t, generation(1), units)
+	if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
+		t.Errorf("it took %d bytes of memory", used)
+	}
+}
+
+// What is no regular file is refused at once, as the state and as the generation
+// before, and is left as it is.
+func TestLoadKinds(t *testing.T) {
+	kinds := map[string]func(path string) error{
+		"a directory":     func(path string) error { return os.Mkdir(path, 0o755) },
+		"a named pipe":    func(path string) error { return unix.Mkfifo(path, 0o644) },
+		"a socket":        func(path string) error { return unix.Mknod(path, unix.S_IFSOCK|0o644, 0) },
+		"a symbolic link": func(path string) error { return os.Symlink("/dev/zero", path) },
+	}
+	for name, kind := range kinds {
+		for _, suffix := range []string{"", previousSuffix} {
+			t.Run(name+suffix, func(t *testing.T) {
+				f := newFile(t)
+				if err := kind(f.path + suffix); err != nil {
+					t.Fatal(err)
+				}
+				_, _, err := f.Load()
+				if !errors.Is(err, files.ErrKind) || !strings.Contains(err.Error(), "it is "+name) {
+					t.Errorf("Load: %v, want that it is %s", err, name)
+				}
+				if left, err := filepath.Glob(f.path + "*"); err != nil || len(left) != 2 {
+					t.Errorf("files %v (%v), want it and the lock", left, err)
+				}
+			})
+		}
+	}
+}
+
 // damaged are texts that no state file has.
 var damaged = map[string]string{
 	"empty":                    "",
@@ -600,8 +707,8 @@ func TestLoadDirectory(t *testing.T) {
 	if err := os.Mkdir(f.path, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, damage, err := f.Load(); damage != nil || !errors.Is(err, unix.EISDIR) {
-		t.Errorf("Load: damage %v, error %v, want is a directory", damage, err)
+	if _, damage, err := f.Load(); damage != nil || !errors.Is(err, files.ErrKind) {
+		t.Errorf("Load: damage %v, error %v, want %v", damage, err, files.ErrKind)
 	}
 }
 
@@ -768,8 +875,8 @@ func TestLinkLoop(t *testing.T) {
 	if err := os.Symlink("s.json", path); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := open(t, path).Load(); !errors.Is(err, unix.ELOOP) {
-		t.Errorf("Load: %v, want %v", err, unix.ELOOP)
+	if _, err := Open(path); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("Open: %v, want %v", err, unix.ELOOP)
 	}
 }
 
@@ -786,33 +893,12 @@ func TestHold(t *testing.T) {
 	open(t, path)
 }
 
-// Root may have cleared, or run by hand, what another user then holds.
-func TestHoldAfterRoot(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s.json")
-	if os.Geteuid() == 0 {
-		if err := os.Chown(filepath.Dir(path), 65534, 65534); err != nil {
-			t.Fatal(err)
-		}
+// Nobody but the monitor's user may hold the file, and so keep it from starting.
+func TestHoldMode(t *testing.T) {
+	f := newFile(t)
+	if info, err := os.Stat(f.path + lockSuffix); err != nil || info.Mode() != 0o600 {
+		t.Errorf("mode %v (%v), want nobody else to hold it", info.Mode(), err)
 	}
-	lock, err := Hold(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lock.Close()
-	var st unix.Stat_t
-	if err := unix.Stat(path+lockSuffix, &st); err != nil || st.Mode&0o777 != 0o600 {
-		t.Errorf("mode %o (%v), want nobody else to hold it", st.Mode, err)
-	}
-	if os.Geteuid() != 0 {
-		return // the directory is this user's
-	}
-	unprivileged(t, path, func() {
-		lock, err := Hold(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lock.Close()
-	})
 }
 
 func TestHoldUnwritable(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"service-monitor/stages/count"
+	"service-monitor/stages/files"
 )
 
 // unloaded is the state of a unit that systemd does not have.
@@ -35,7 +36,11 @@ func (e *newerError) Is(target error) bool { return target == ErrNewer }
 // Read reads a state file and returns what is not as the monitor would write it. The
 // units are those that can be read, also where the error is ErrDamaged.
 func Read(path string) (map[string]*count.Tally, []Finding, error) {
-	c, err := readContent(path)
+	real, err := files.Follow(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read state: %w", err)
+	}
+	c, err := readContent(real)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -57,6 +62,18 @@ const mostNotes = 20
 // before; the file as it was is kept aside, and written anew. The notes say what
 // happened. Where nothing was ever saved, the state is empty.
 func (f *File) Load() (map[string]*count.Tally, Notes, error) {
+	units, notes, err := f.load()
+	if err == nil && len(units) > 0 {
+		f.filled()
+	}
+	return units, notes, err
+}
+
+// Gone reports whether the monitor has saved its state here, and nothing of it was
+// there when it was loaded.
+func (f *File) Gone() bool { return f.gone }
+
+func (f *File) load() (map[string]*count.Tally, Notes, error) {
 	l := loading{file: f, units: make(map[string]*count.Tally), previous: &content{}}
 	var err error
 	if l.content, err = readContent(f.path); err != nil && !errors.As(err, new(*lostError)) {
@@ -86,10 +103,12 @@ func (l *loading) load() (map[string]*count.Tally, Notes, error) {
 	switch {
 	case errors.Is(err, ErrNewer):
 		return nil, nil, err
+	case err != nil && !errors.As(err, new(*lostError)):
+		return nil, nil, fmt.Errorf("%w; %w", l.why(), err)
 	case err == nil:
 		l.previous = previous
 	case errors.Is(l.damage, fs.ErrNotExist) && errors.Is(err, fs.ErrNotExist):
-		return l.units, nil, nil
+		return l.units, l.file.nothing(path), nil
 	}
 	told, failure := l.keepAside()
 	if failure != nil {
@@ -118,19 +137,32 @@ func (l *loading) load() (map[string]*count.Tally, Notes, error) {
 	return live(l.units), l.notes, nil
 }
 
+// nothing says that no state is left, where there was one.
+func (f *File) nothing(previous string) Notes {
+	if f.gone = !f.blank; !f.gone {
+		return nil
+	}
+	return Notes{fmt.Sprintf("%v: %s, and %s of the generation before; %s shows that a monitor has saved there; counting from zero, and reading the journal "+
+		"back as far as it reaches; if there is a copy, stop the monitor and put it back", ErrGone, f.path, previous, f.path+lockSuffix)}
+}
+
 // whole reports whether the file is a JSON object, in which single units are wrong.
 func (l *loading) whole() bool { return l.content != nil && l.content.broken == nil }
 
-// keepAside keeps the file for people to look at, and says what is wrong with it.
-func (l *loading) keepAside() (told string, err error) {
-	damage := l.damage
+// why is what is wrong with the file.
+func (l *loading) why() error {
 	switch {
 	case l.whole():
-		damage = fmt.Errorf("not all of state file %s could be read", l.file.path)
-	case damage == nil:
-		damage = &lostError{l.file.path, l.content.broken}
+		return fmt.Errorf("not all of state file %s could be read", l.file.path)
+	case l.damage == nil:
+		return &lostError{l.file.path, l.content.broken}
 	}
-	return setAside(l.file.path, damage)
+	return l.damage
+}
+
+// keepAside keeps the file for people to look at, and says what is wrong with it.
+func (l *loading) keepAside() (told string, err error) {
+	return setAside(l.file.path, l.why())
 }
 
 // settle takes the units of the file, and returns of how many the generation before has

@@ -3,10 +3,12 @@ package persist
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"service-monitor/stages/files"
 )
 
 // ErrHeld is returned by Hold where another monitor holds the file.
@@ -17,52 +19,60 @@ var ErrHeld = errors.New("another monitor holds it")
 // Who may not write it may not hold it either: flock(2) asks for no more than to
 // read, so anybody could keep the monitor from starting.
 func Hold(path string) (*os.File, error) {
-	name := follow(path) + lockSuffix
-	lock, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	real, err := files.Follow(path)
 	if err != nil {
 		return nil, err
 	}
-	Give(lock)
+	lock, _, err := hold(real)
+	return lock, err
+}
+
+// hold also reports whether it has made the lock file.
+func hold(path string) (lock *os.File, made bool, err error) {
+	name := path + lockSuffix
+	lock, err = files.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	made = err == nil
+	if errors.Is(err, fs.ErrExist) {
+		lock, err = files.Open(name, os.O_RDWR, 0)
+	}
+	if err != nil {
+		return nil, false, err
+	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			err = ErrHeld
 		}
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, false, fmt.Errorf("%s: %w", path, err)
 	}
-	return lock, nil
+	return lock, made, nil
 }
 
-// Give gives a file that root has made, by --clear or by running the monitor by
-// hand, to the owner of its directory, who runs it otherwise. Nobody else can
-// give files away, and nobody else need.
-func Give(f *os.File) {
-	var st unix.Stat_t
-	if unix.Stat(filepath.Dir(f.Name()), &st) == nil {
-		f.Chown(int(st.Uid), int(st.Gid))
-	}
+// blankMark is in the lock file until a state is saved. Later the file is empty, so
+// that a state which is missing then is known to be lost.
+const blankMark = "no state was saved here yet\n"
+
+// isBlank reports whether the lock file has the mark.
+func isBlank(lock *os.File) bool {
+	info, err := lock.Stat()
+	return err == nil && info.Size() > 0
 }
 
-// maxLinks bounds follow as the kernel bounds it (path_resolution(7)).
-const maxLinks = 40
-
-// follow returns the file that a symbolic link leads to, there or not yet. To
-// rename over the link would leave the data on the disk that people linked away
-// from, and the next boot would find the old counters where they linked to.
-func follow(path string) string {
-	for range maxLinks {
-		target, err := os.Readlink(path)
-		if err != nil {
-			break
-		}
-		if !filepath.IsAbs(target) {
-			dir, err := filepath.EvalSymlinks(filepath.Dir(path))
-			if err != nil {
-				break
-			}
-			target = filepath.Join(dir, target)
-		}
-		path = target
+// setBlank sets the mark, or removes it. It is on the disk before a later save is.
+func setBlank(lock *os.File, blank bool) error {
+	err := lock.Truncate(0)
+	if err == nil && blank {
+		_, err = lock.WriteAt([]byte(blankMark), 0)
 	}
-	return path
+	return errors.Join(err, lock.Sync())
+}
+
+// isAt reports whether the file is what path names.
+func isAt(f *os.File, path string) bool {
+	is, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(path)
+	return err == nil && os.SameFile(is, named)
 }

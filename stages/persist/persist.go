@@ -22,6 +22,7 @@ const (
 	firstRetry  = time.Second
 	lastRetry   = time.Minute
 	reportEvery = time.Minute
+	lookEvery   = time.Minute // whether what is saved is still there
 	slow        = 15 * time.Second
 	// starting is how long the saves of what is seen for the first time are not
 	// counted as those of a storm. A start sees all units so, and is not over before
@@ -37,6 +38,8 @@ type Store interface {
 	Save(units map[string]*count.Tally) error
 	// KeepRemoved keeps a copy of what is stored, before units are removed.
 	KeepRemoved() error
+	// Lost returns an error where what was saved is not there any more.
+	Lost() error
 }
 
 // Stage is the persister.
@@ -53,6 +56,8 @@ type Stage struct {
 	copying map[string]*count.Tally // those of them that the save under way has not kept a copy of
 	seen    bool                    // units for the first time since the last save began
 	owed    bool                    // the save under way has them
+	looking bool                    // the save under way only looks, and saves what is lost
+	next    time.Time               // when to look
 	fresh   time.Time               // until when it is the start
 
 	failing  time.Time // since when saving fails; zero while it does not
@@ -78,6 +83,8 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	timer := time.NewTimer(0)
 	timer.Stop()
 	s.fresh = time.Now().Add(starting)
+	s.next = time.Now().Add(lookEvery)
+	timer.Reset(lookEvery)
 	events, failing, last := p.In, s.failing, false
 	for {
 		select {
@@ -201,13 +208,15 @@ func (s *Stage) owing(now time.Time) bool {
 	return s.failing.IsZero() && (s.owed || s.seen && s.due().Before(now.Add(time.Second)))
 }
 
-// due is when the next turn is, to save or to say that it takes long.
+// due is when the next turn is, to save, to look, or to say that it takes long.
 func (s *Stage) due() time.Time {
 	switch due := s.pace.due(); {
 	case s.saving != nil && s.failing.IsZero():
 		return s.began.Add(slow)
-	case s.saving != nil || due.IsZero():
+	case s.saving != nil:
 		return time.Time{}
+	case due.IsZero():
+		return s.next
 	case due.Before(s.again):
 		return s.again
 	default:
@@ -216,7 +225,11 @@ func (s *Stage) due() time.Time {
 }
 
 func (s *Stage) turn(now time.Time) {
-	if s.saving == nil {
+	switch {
+	case s.saving == nil && s.pace.due().IsZero():
+		s.look(now)
+		return
+	case s.saving == nil:
 		s.save(now)
 		return
 	}
@@ -247,10 +260,27 @@ func (s *Stage) save(now time.Time) {
 	})
 }
 
+// look begins to look whether what is saved is still there. Somebody may have
+// removed it, with its directory perhaps, and a unit at rest gives no reason to save
+// it again.
+func (s *Stage) look(now time.Time) {
+	s.began, s.looking = now, true
+	s.behind = make(map[string]*count.Tally)
+	s.saving = pipeline.Aside(func() error {
+		lost := s.store.Lost()
+		if lost == nil {
+			return nil
+		}
+		s.log.WithField("error", lost).Error("the saved state is gone; saving it again")
+		return s.store.Save(s.units)
+	})
+}
+
 // saved takes the outcome of a save in.
 func (s *Stage) saved(err error, now time.Time) {
-	start := s.owed && now.Before(s.fresh)
-	s.saving, s.owed = nil, false
+	unpaced := s.looking || s.owed && now.Before(s.fresh)
+	s.saving, s.owed, s.looking = nil, false, false
+	s.next = now.Add(lookEvery)
 	for unit, tally := range s.behind {
 		s.put(unit, tally)
 	}
@@ -263,7 +293,7 @@ func (s *Stage) saved(err error, now time.Time) {
 		s.report(logrus.Fields{"error": err, "retry": s.retry}, now, now)
 		return
 	}
-	if !start {
+	if !unpaced {
 		s.pace.saved(now, len(s.units))
 	}
 	if s.reported {

@@ -28,6 +28,7 @@ type world struct {
 	store  Store
 	broken func(since time.Duration) error // of saving; may be nil
 	noCopy error                           // of keeping a copy
+	lost   error                           // what is missing of what was saved
 	slow   time.Duration                   // how long saving takes
 	known  map[string]*count.Tally
 	fails  time.Duration // when another sink fails; 0 for never
@@ -68,6 +69,8 @@ func (w *world) KeepRemoved() error {
 	w.saved = append(w.saved, fmt.Sprintf("%v copy", w.since()))
 	return w.noCopy
 }
+
+func (w *world) Lost() error { return w.lost }
 
 // Levels, Fire: a logrus.Hook.
 func (w *world) Levels() []logrus.Level { return logrus.AllLevels }
@@ -244,7 +247,8 @@ func (c *turns) Done() <-chan struct{} {
 	return c.Context.Done()
 }
 
-// Nothing wakes an idle persister.
+// Nothing wakes an idle persister, but that it looks once a minute whether the state
+// is still there.
 func TestRunSleeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := &turns{Context: t.Context()}
@@ -254,8 +258,9 @@ func TestRunSleeps(t *testing.T) {
 		events <- []count.Event{changed(0, "a", 1, 0).event}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if ctx.n != 4 { // the first, after the event, when a save is due, after it
-			t.Errorf("%d turns", ctx.n)
+		// The first, after the event, when a save is due, after it; and two for a look.
+		if most := 4 + 2*int(time.Hour/lookEvery); ctx.n > most {
+			t.Errorf("%d turns, want at most %d", ctx.n, most)
 		}
 		close(events)
 		if err := <-done; err != nil {
@@ -556,6 +561,29 @@ func TestCopyOfRemovedUnitsWaits(t *testing.T) {
 	})
 }
 
+// What is saved is saved again once it is gone, though nothing happens: once, and
+// said once.
+func TestRunFindsTheStateGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.json")
+	f := open(t, path)
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{store: f, events: []timed{changed(0, "a", 1, 0)}}
+		time.AfterFunc(90*time.Second, func() { os.Remove(path); os.Remove(path + lockSuffix) })
+		if err := w.run(t, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if got := loaded(t, f)["a"].Starts; got != 1 {
+			t.Errorf("%d starts are saved, want 1", got)
+		}
+		if _, err := Hold(path); !errors.Is(err, ErrHeld) {
+			t.Errorf("Hold: %v, want %v", err, ErrHeld)
+		}
+		if want := "error the saved state is gone; saving it again"; len(w.logged) != 1 || !strings.Contains(w.logged[0], want) || !strings.Contains(w.logged[0], path) {
+			t.Errorf("logged %q, want once %q", w.logged, want)
+		}
+	})
+}
+
 // The same with a real file: a directory that is gone for a time takes nothing
 // but the time.
 func TestRunFile(t *testing.T) {
@@ -575,6 +603,9 @@ func TestRunFile(t *testing.T) {
 			t.Errorf("%d starts are saved, want 2", got)
 		}
 		want := []string{"6s error state is not saved", "21s info state is saved again"}
+		if len(w.logged) == 2 && !strings.Contains(w.logged[0], "the directory "+dir+" is gone") {
+			t.Errorf("logged %q, want it to say what is gone", w.logged[0])
+		}
 		if len(w.logged) != 2 || !strings.HasPrefix(w.logged[0], want[0]) || !strings.HasPrefix(w.logged[1], want[1]) {
 			t.Errorf("logged %q, want %q", w.logged, want)
 		}

@@ -23,11 +23,11 @@ func TestRefusals(t *testing.T) {
 		code int
 		says string
 	}{
-		{"second instance", "-l /root/other.log", 75, stateFile + ": another monitor holds it"},
+		{"second instance", "-l /var/log/service-monitor/other.log", 75, stateFile + ": another monitor holds it"},
 		{"second instance with its own state file", "-p /root/other.json", 75, logPath + ": another monitor holds it"},
 		{"clear while one runs", "--clear", 75, "another monitor holds it"},
 		{"no such directory", "-l /no/such/dir/file.log", 73, "/no/such/dir/file.log"},
-		{"a log file that is none", "-p /root/other.json -l /dev/null", 73, "/dev/null is not a regular file"},
+		{"a log file that is none", "-p /root/other.json -l /dev/null", 73, "/dev/null: it is a device, not a regular file"},
 		{"bad flag", "--sevices a.service", 64, "--services"},
 		{"bad unit name", "--services a/b.service", 64, `"a/b.service"`},
 		{"no such configuration", "--config /no/such/file", 78, "/no/such/file"},

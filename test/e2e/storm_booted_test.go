@@ -237,7 +237,7 @@ func TestStorm(t *testing.T) {
 		s.wantCalm()
 		s.wantTruth(victims...)
 		for unit, got := range readState(t, s.Machine) {
-			if strings.HasPrefix(unit, "victim") && (got.Crashes != kills || got.LastCrash.Result != "signal" || got.LastCrash.Status != 9) {
+			if strings.HasPrefix(unit, "victim") && !strings.Contains(unit, "*") && (got.Crashes != kills || got.LastCrash.Result != "signal" || got.LastCrash.Status != 9) {
 				t.Errorf("%s: counted %+v, want %d kills", unit, got, kills)
 			}
 		}

@@ -2,6 +2,7 @@ package catchup
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -208,7 +209,7 @@ func TestDelay(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("delays (-want +got):\n%s", diff)
 	}
-	if s.Failures = 1 << 40; s.Delay() != lastDelay {
+	if s.Failures = math.MaxUint; s.Delay() != lastDelay {
 		t.Errorf("after %d failures: %v", s.Failures, s.Delay())
 	}
 	s = State{Phase: Settling, Failures: 3}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"service-monitor/stages/files"
 )
 
 // maxFile is the size of the largest configuration file, in bytes.
@@ -54,7 +56,11 @@ func read(file string, base Config) (c Config, s source, err error) {
 }
 
 func load(file string) ([]byte, error) {
-	f, err := os.Open(file)
+	// Whoever names the file answers for where its links lead.
+	if real, err := filepath.EvalSymlinks(file); err == nil {
+		file = real
+	}
+	f, err := files.Open(file, os.O_RDONLY, 0) // not a named pipe, which would hang
 	if err != nil {
 		return nil, errors.Unwrap(err) // without the path, which is named already
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -239,9 +240,14 @@ func TestReadErrors(t *testing.T) {
 	bad := write(t, dir, "bad.json", "{\n\"debgu\": true}")
 	odd := write(t, dir, "odd\n name.json", "")
 	under := filepath.Join(bad, "x")
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	const remedy = "; correct that, or name another file with --config"
 	for _, tt := range []struct{ name, file, want string }{
-		{"directory", dir, "cannot read the configuration file " + dir + ": is a directory" + remedy},
+		{"directory", dir, "cannot read the configuration file " + dir + ": it is a directory, not a regular file" + remedy},
+		{"named pipe", pipe, "cannot read the configuration file " + pipe + ": it is a named pipe, not a regular file" + remedy},
 		{"below a file", under, "cannot read the configuration file " + under + ": not a directory" + remedy},
 		{"too big", big, "cannot read the configuration file " + big + ": it has more than 1048576 bytes" + remedy},
 		{"bad key", bad, bad + `:2: unknown key "debgu"; did you mean "debug"?`},

@@ -1,0 +1,39 @@
+package persist
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestMemoryLimit(t *testing.T) {
+	root := t.TempDir()
+	for group, limit := range map[string]string{"a.slice": "900\n", "a.slice/b.service": "max\n", "c.slice": "max\n", "d.service": "64\n"} {
+		dir := filepath.Join(root, group)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		put(t, filepath.Join(dir, "memory.max"), limit)
+	}
+	for _, tt := range []struct {
+		name, groups string
+		want         int64
+	}{
+		{"its own", "0::/d.service\n", 64},
+		{"that above it", "0::/a.slice/b.service\n", 900},
+		{"none", "0::/c.slice\n", math.MaxInt64},
+		{"the root", "0::/\n", math.MaxInt64},
+		{"no such group", "0::/gone.service\n", math.MaxInt64},
+		{"an older kernel", "4:memory:/d.service\n1:name=systemd:/d.service\n", math.MaxInt64},
+		{"both", "4:memory:/c.slice\n0::/d.service\n", 64},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "cgroup")
+			put(t, path, tt.groups)
+			if got := memoryLimit(path, root); got != tt.want {
+				t.Errorf("%d, want %d", got, tt.want)
+			}
+		})
+	}
+}
