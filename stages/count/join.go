@@ -1,0 +1,44 @@
+package count
+
+import "service-monitor/stages/classify"
+
+// Join returns a tally with the counts of an earlier one of the same unit, after which
+// nobody watched the unit for a time. The sum of a tally holds for it, and no counter is
+// lower than in either.
+//
+// In that time anything may have happened, so the counts are lower bounds. One thing is
+// proven: a run that was going on at the end of the earlier tally, where none was when
+// the unit was next seen, has ended. Nobody saw how.
+func (t Tally) Join(earlier *Tally) Tally {
+	t.Starts += earlier.Starts
+	t.Stops += earlier.Stops
+	t.Crashes += earlier.Crashes
+	t.Unknown += earlier.Unknown
+	t.Restarts += earlier.Restarts
+	t.Folded += earlier.Folded
+	for _, c := range earlier.Causes {
+		t.Causes = addCause(t.Causes, c.Result, c.Crashes)
+	}
+	if t.LastCrash == nil {
+		t.LastCrash = earlier.LastCrash
+	}
+	if !t.Life.Known() { // as with imported counts, the sum begins when the unit is seen
+		t.AtLeast = t.AtLeast || earlier.AtLeast
+		return t
+	}
+	if earlier.Life.Running() && t.Before == 0 {
+		t.Unknown++
+	}
+	t.AtLeast = true
+	t.Before = before(&t, t.Life)
+	return t
+}
+
+// before is what makes the sum of a tally hold.
+func before(t *Tally, life *classify.Life) int64 {
+	running := int64(0)
+	if life.Running() {
+		running = 1
+	}
+	return int64(t.ends()) + running - life.Pending() - int64(t.Starts)
+}
