@@ -25,11 +25,11 @@ _service_monitor() {
             ;;
     esac
 
-    # Names may follow --services with other flags in between.
-    if [[ $cur == -* || $prev != --services && " ${words[*]:0:cword} " != *\ --services[\ =]* ]]; then
+    # Names may follow --services and --restore-counts with other flags in between.
+    if [[ $cur == -* || $prev != --services && ! " ${words[*]:0:cword} " =~ \ --(services|restore-counts)[\ =] ]]; then
         # shellcheck disable=SC2207 # flags have no blanks
         $split || COMPREPLY=($(compgen -W '-h --help -v --version -c --clear --check --check-state
-            -l --log-file -p --persistence-file --config --services --debug' -- "$cur"))
+            --restore-counts -l --log-file -p --persistence-file --config --services --debug' -- "$cur"))
         return
     fi
 

@@ -15,17 +15,18 @@ _service_monitor_units() {
   _wanted services expl service compadd -a units
 }
 
-# Names may follow --services with other flags in between.
+# Names may follow --services and --restore-counts with other flags in between.
 _service_monitor_more() {
-  (( ${words[(I)--services*]} )) && _service_monitor_units
+  (( ${words[(I)--(services|restore-counts)*]} )) && _service_monitor_units
 }
 
 _arguments \
   '(-)'{-h,--help}'[show the flags, the keys and the monitored services]' \
   '(-)'{-v,--version}'[show the version]' \
-  '(--check --check-state -c --clear)'{-c,--clear}'[remove log, backups and state file]' \
-  '(--check-state -c --clear)--check[check flags and configuration]' \
-  '(--check -c --clear)--check-state=[check that the counts in a state file balance]:state file:_files' \
+  '(--check --check-state --restore-counts -c --clear)'{-c,--clear}'[remove log, backups and state file]' \
+  '(--check-state --restore-counts -c --clear)--check[check flags and configuration]' \
+  '(--check --restore-counts -c --clear)--check-state=[check that the counts in a state file balance]:state file:_files' \
+  '(--check --check-state -c --clear)--restore-counts[put back the counts of services that were removed]' \
   '(-l --log-file)'{-l,--log-file=}'[the log]:log file:_files' \
   '(-p --persistence-file)'{-p,--persistence-file=}'[counters and last states]:state file:_files' \
   '--config=[the configuration]:configuration file:_files' \

@@ -71,6 +71,8 @@ func do(command config.Command, stdout io.Writer) error {
 			err = fmt.Errorf("%w; %w", err, errNoState)
 		}
 		return err
+	case config.Restore:
+		return asOwner(func() error { return restoreCounts(command, stdout) }, command.Config.StateFile)
 	}
 	m := newMonitor(command, stdout)
 	if command.Action == config.Check {
@@ -109,7 +111,7 @@ func exitCode(err error) int {
 		return config.ExitDataErr
 	case errors.Is(err, persist.ErrNewer):
 		return config.ExitConfig
-	case errors.Is(err, errNoState):
+	case errors.Is(err, errNoState), errors.Is(err, errNoCopy):
 		return config.ExitNoInput
 	case errors.Is(err, persist.ErrHeld):
 		return config.ExitTempFail

@@ -247,7 +247,11 @@ func (s *Stage) save(now time.Time) {
 	s.saving = pipeline.Aside(func() error {
 		if len(s.copying) > 0 {
 			before := maps.Clone(s.units)
-			maps.Copy(before, s.copying)
+			for unit, tally := range s.copying {
+				dropped := *tally
+				dropped.Dropped = true
+				before[unit] = &dropped
+			}
 			if err := s.store.Save(before); err != nil {
 				return err
 			}

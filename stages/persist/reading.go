@@ -128,7 +128,7 @@ func (r *reading) counter(key string) *uint64 {
 // complete takes in what is missing. The Python monitor has always written the three
 // counters, and earlier versions had no others.
 func (r *reading) complete() {
-	for _, key := range []string{"starts", "stops", "crashes"} {
+	for _, key := range always {
 		if r.seen[key] == nil {
 			r.find(true, "%s is missing", key)
 			r.miss(key)

@@ -52,6 +52,40 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestRestoreCounts drops a service by a typo in the list, which it crashes under, and puts
+// its counts back: after that they are those of the journal again, for what came meanwhile
+// is read there.
+func TestRestoreCounts(t *testing.T) {
+	const kept, unit, typo = "kept.service", "unit.service", "unti.service"
+	b := bootBed(t, map[string]string{kept: stays, unit: stays}, []string{kept, unit})
+	b.sh("systemctl start service-monitor; systemctl start kept unit")
+	b.crash(unit)
+	b.awaitCrashes(unit, 1)
+
+	b.configure(t, map[string]any{"monitored_services": []string{kept, typo}})
+	b.sh("systemctl reload service-monitor")
+	b.awaitLog("", unit+":  no longer monitored")
+	b.sh("systemctl reset-failed unit; systemctl start unit")
+	b.crash(unit)
+	if out := b.sh("code=0; " + daemonPath + " --restore-counts 2>&1 || code=$?; echo exit code $code"); !strings.Contains(out, "another monitor holds it") || !strings.Contains(out, "exit code 75") {
+		t.Errorf("while the monitor runs: %s", out)
+	}
+
+	b.configure(t, map[string]any{"monitored_services": []string{kept, unit}})
+	b.sh("systemctl stop service-monitor")
+	out := b.sh(daemonPath + " --restore-counts")
+	if want := `"` + unit + `": starts 1, stops 0, crashes 1 put back from ` + stateFile + ".before-removal"; !strings.Contains(out, want) {
+		t.Errorf("put back: %s", out)
+	}
+	if owner := b.sh("stat -c %U:%G " + stateFile); strings.TrimSpace(owner) != "service-monitor:service-monitor" {
+		t.Errorf("the state file belongs to %s", owner)
+	}
+	b.sh("systemctl start service-monitor")
+	b.awaitCrashes(unit, 2)
+	b.sh("systemctl stop service-monitor")
+	b.wantTruth(kept, unit)
+}
+
 // TestReloadWithOptions has a reload check the file that the monitor was started with,
 // which one drop-in names for both.
 func TestReloadWithOptions(t *testing.T) {

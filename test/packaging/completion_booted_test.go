@@ -72,6 +72,9 @@ func TestCompletion(t *testing.T) {
 				{`service-monitor --services "esc\\x2da` + tab, `service-monitor --services "esc\\x2dape.service"`},
 				{`service-monitor --services 'esc\x2da` + tab, `service-monitor --services 'esc\x2dape.service'`},
 				{"service-monitor --services a.service,b.service,in" + tab, "service-monitor --services a.service,b.service,inst@x.service"},
+				{"service-monitor --rest" + tab, "service-monitor --restore-counts"},
+				{"service-monitor --restore-counts a" + tab, "service-monitor --restore-counts a.service"},
+				{"service-monitor --restore-counts a.service -p x in" + tab, "service-monitor --restore-counts a.service -p x inst@x.service"},
 				{"service-monitor --services b:" + tab, "service-monitor --services b:2.service"},
 				{"service-monitor a" + tab, "service-monitor a"}, // only behind --services
 				{"service-monitor --services z" + tab, "service-monitor --services z"},

@@ -21,6 +21,7 @@ const (
 	Clear      // remove the log, its backups and the state file
 	Check      // parse, validate, wire, exit
 	CheckState // check what is counted in Config.StateFile
+	Restore    // put counts back into it that were dropped with their units
 )
 
 // A Command is a command line together with the configuration that it means.
@@ -33,6 +34,9 @@ type Command struct {
 	// because nothing is at the default path.
 	ConfigFile string
 	FileFound  bool
+	// Restored are the names and globs of the units to put the counts back of, where the
+	// action is Restore; none for all.
+	Restored []string
 	// Unused are the keys in the file that are accepted and not used.
 	Unused []string
 	// Problem is what is wrong with the file, where the action is Help: help is
@@ -52,7 +56,7 @@ func parse(args []string, defaultFile string) (Command, error) {
 	if err := f.parse(args); err != nil {
 		return Command{}, problem{ErrUsage, err.Error()}
 	}
-	c := Command{Action: f.action(), Config: Default(), ConfigFile: string(f.config), flags: f}
+	c := Command{Action: f.action(), Config: Default(), ConfigFile: string(f.config), Restored: f.restored, flags: f}
 	switch c.Action {
 	case Version:
 		return c, nil
@@ -154,12 +158,29 @@ func (u *unitList) Set(s string) error {
 	return nil
 }
 
+// A restoreList is the value of --restore-counts, which may have none.
+type restoreList []string
+
+// allUnits is the value of --restore-counts that has none.
+const allUnits = "all"
+
+func (u *restoreList) String() string { return "" }
+func (u *restoreList) Type() string   { return "[A B C]" }
+
+func (u *restoreList) Set(s string) error {
+	if s != allUnits {
+		*u = append(*u, strings.Split(s, ",")...)
+	}
+	return nil
+}
+
 // flags are what the command line says.
 type flags struct {
 	set                          *pflag.FlagSet
 	config, logFile, stateFile   filePath
 	checked                      filePath
 	services                     unitList
+	restored                     restoreList
 	debug                        bool
 	help, version, clear, checks bool
 }
@@ -179,6 +200,8 @@ func newFlags(defaultFile string) *flags {
 	f.set.BoolVarP(&f.clear, "clear", "c", false, "remove log, backups and state file, and exit;\nrefused while a monitor holds them")
 	f.set.BoolVar(&f.checks, "check", false, "check flags, configuration and that the monitor\nmay write its files, and exit")
 	f.set.Var(&f.checked, "check-state", "check that the counts in a state file balance,\nand exit; a monitor may be using it")
+	f.set.Var(&f.restored, "restore-counts", "put back the counts of services that were\nremoved from the state file, of all or of these,\nfrom the copies beside it, and exit;\nrefused while a monitor holds it")
+	f.set.Lookup("restore-counts").NoOptDefVal = allUnits
 	f.set.VarP(&f.logFile, "log-file", "l", "the log, rotated at 1 MB with 3 backups")
 	f.set.VarP(&f.stateFile, "persistence-file", "p", "counters and last states")
 	f.set.Var(&f.config, "config", "the configuration")
@@ -191,22 +214,36 @@ func (f *flags) parse(args []string) error {
 	if err := f.checkShort(args); err != nil {
 		return err
 	}
+	list := ""
 	for {
 		if err := f.set.Parse(args); err != nil {
 			return f.explain(err)
 		}
-		args = f.set.Args()
-		if len(args) == 0 {
+		rest := f.set.Args()
+		list = lastList(list, args[:len(args)-len(rest)])
+		if len(rest) == 0 {
 			return f.check()
 		}
-		if !f.set.Changed("services") {
-			return fmt.Errorf("unexpected argument %s; name services after --services", quote(args[0]))
+		if list == "" {
+			return fmt.Errorf("unexpected argument %s; name services after --services", quote(rest[0]))
 		}
-		if err := f.services.Set(args[0]); err != nil {
-			return fmt.Errorf("--services %w", err)
+		if err := f.set.Lookup(list).Value.Set(rest[0]); err != nil {
+			return fmt.Errorf("--%s %w", list, err)
 		}
-		args = args[1:]
+		args = rest[1:]
 	}
+}
+
+// lastList is the last flag of these arguments that is followed by units, or else the one
+// before.
+func lastList(before string, args []string) string {
+	for _, arg := range args {
+		name, _, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
+		if name != arg && slices.Contains([]string{"services", "restore-counts"}, name) {
+			before = name
+		}
+	}
+	return before
 }
 
 // checkShort refuses short flags that are run together, but for the value of -l
@@ -232,7 +269,7 @@ func (f *flags) check() error {
 	for _, a := range []struct {
 		flag  string
 		given bool
-	}{{"--clear", f.clear}, {"--check", f.checks}, {"--check-state", f.checked != ""}} {
+	}{{"--clear", f.clear}, {"--check", f.checks}, {"--check-state", f.checked != ""}, {"--restore-counts", f.set.Changed("restore-counts")}} {
 		if a.given {
 			actions = append(actions, a.flag)
 		}
@@ -242,6 +279,9 @@ func (f *flags) check() error {
 	}
 	if i, err := checkUnits(f.services); err != nil {
 		return fmt.Errorf("--services entry %d: %w", i+1, err)
+	}
+	if i, err := checkUnits(f.restored); err != nil {
+		return fmt.Errorf("--restore-counts entry %d: %w", i+1, err)
 	}
 	return nil
 }
@@ -292,6 +332,8 @@ func (f *flags) action() Action {
 		return Check
 	case f.checked != "":
 		return CheckState
+	case f.set.Changed("restore-counts"):
+		return Restore
 	}
 	return Run
 }
@@ -368,7 +410,8 @@ Exit codes:
    1  a stage failed
   64  bad command line
   65  the state file to be checked is damaged, newer, or does not balance
-  66  there is no such state file, or it cannot be read
+  66  there is no such state file, or it cannot be read, or no
+      copy has the counts that are to be restored
   69  no system bus
   73  cannot create or write the log or the state file
   75  another monitor holds the files

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 const absent = "/nonexistent/config.json"
@@ -58,7 +59,7 @@ func TestParseActions(t *testing.T) {
 		{"-h", Help}, {"--help", Help}, {"-v", Version}, {"--version", Version},
 		{"-c", Clear}, {"--clear", Clear}, {"--check", Check},
 		{"--check-state /s", CheckState}, {"--check-state=/s --services a.service", CheckState}, {"--check-state /s -v", Version},
-		{"-c -v -h", Help}, {"-v --check", Version}, {"-c -l /l/a", Clear}, {"--check --check=false", Run},
+		{"-c -v -h", Help}, {"-v --check", Version}, {"-c -l /l/a", Clear}, {"--restore-counts", Restore}, {"--restore-counts a.service -v", Version}, {"--check --check=false", Run},
 	} {
 		if c, err := parse(strings.Fields(tt.args), absent); err != nil || c.Action != tt.want {
 			t.Errorf("%q: action %v, want %v (%v)", tt.args, c.Action, tt.want, err)
@@ -106,6 +107,8 @@ func TestParseUsageErrors(t *testing.T) {
 		{"three actions", []string{"--check-state", "/s", "--clear", "--check"}, `--clear and --check exclude each other; give one of them`},
 		{"to check two things", []string{"--check-state", "/s", "--check"}, `--check and --check-state exclude each other; give one of them`},
 		{"to clear what is checked", []string{"--check-state", "/s", "-c"}, `--clear and --check-state exclude each other; give one of them`},
+		{"to check and to restore", []string{"--restore-counts", "--check"}, `--check and --restore-counts exclude each other; give one of them`},
+		{"to restore no unit", []string{"--restore-counts", "a.service", "mosquitto"}, `--restore-counts entry 2: "mosquitto" does not end in .service; did you mean "mosquitto.service"?`},
 		{"nothing to check", []string{"--check-state"}, `--check-state needs a value: --check-state FILE`},
 		{"check of no file", []string{"--check-state="}, `--check-state is empty; name a file`},
 		{"check of a flag", []string{"--check-state", "-p"}, `--check-state must be followed by a file name, found "-p"; write ./-p if that is its name`},
@@ -275,7 +278,7 @@ func TestUsage(t *testing.T) {
 		want = append(want, fmt.Sprintf("\n  %2d  ", code))
 	}
 	want = append(want, "-h, --help", "-v, --version", "-c, --clear", "-l, --log-file FILE", "-p, --persistence-file FILE",
-		"--config FILE", "--services A B C", "--debug", "--check ", "--check-state FILE", "SIGHUP", "SIGTERM", "SIGINT",
+		"--config FILE", "--services A B C", "--debug", "--check ", "--check-state FILE", "--restore-counts [A B C]", "SIGHUP", "SIGTERM", "SIGINT",
 		unusedKeys, "comments", "at the directory of the default file",
 		DefaultLogFile, DefaultStateFile, absent, "Monitored services:\n  "+strings.Join(Default().Services, "\n  ")+"\n")
 	for _, part := range want {
@@ -357,4 +360,35 @@ func usage(t *testing.T, defaultFile string, args ...string) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// Names belong to the list that was named last.
+func TestRestored(t *testing.T) {
+	for _, tt := range []struct {
+		args               string
+		restored, services []string
+	}{
+		{"--restore-counts", nil, nil},
+		{"--restore-counts a.service b-*.service", []string{"a.service", "b-*.service"}, nil},
+		{"--restore-counts=a.service,b.service c.service -p /s", []string{"a.service", "b.service", "c.service"}, nil},
+		{"--restore-counts -p /s a.service", []string{"a.service"}, nil},
+		{"--restore-counts a.service --services b.service c.service", []string{"a.service"}, []string{"b.service", "c.service"}},
+		{"--services b.service --restore-counts a.service", []string{"a.service"}, []string{"b.service"}},
+		{"--services b.service --restore-counts --debug", nil, []string{"b.service"}},
+	} {
+		c, err := parse(strings.Fields(tt.args), absent)
+		if err != nil || c.Action != Restore {
+			t.Errorf("%q: action %v (%v)", tt.args, c.Action, err)
+			continue
+		}
+		if tt.services == nil {
+			tt.services = Default().Services
+		}
+		if diff := cmp.Diff(tt.restored, c.Restored, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%q: restored (-want +got):\n%s", tt.args, diff)
+		}
+		if diff := cmp.Diff(tt.services, c.Config.Services); diff != "" {
+			t.Errorf("%q: services (-want +got):\n%s", tt.args, diff)
+		}
+	}
 }

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/stages/bus/watch"
+	"service-monitor/stages/persist"
+)
+
+var errNoCopy = errors.New("the copies that end in .before-removal, and in .1 to .4 behind that, have what can be put back")
+
+// restoreCounts puts back counts that were dropped with their services, and says which.
+func restoreCounts(command config.Command, stdout io.Writer) error {
+	path := command.Config.StateFile
+	state, err := persist.Open(path)
+	if err != nil {
+		return fileError("restore counts in the state file", path, err)
+	}
+	defer state.Close()
+	wanted := func(unit string) bool { return len(command.Restored) == 0 || watch.Match(command.Restored, unit) }
+	returns, notes, err := state.Restore(wanted)
+	for _, note := range notes {
+		fmt.Fprintln(stdout, note)
+	}
+	if err != nil {
+		return fileError("restore counts in the state file", path, err)
+	}
+	for _, r := range returns {
+		fmt.Fprintln(stdout, returned(r))
+		if len(r.From) > 0 && !watch.Match(command.Config.Services, r.Unit) {
+			fmt.Fprintf(stdout, "%q: it is not in the list of services; name it there, or the monitor removes it again at its next start\n", r.Unit)
+		}
+	}
+	return missing(command.Restored, returns, path, stdout)
+}
+
+// returned says what was put back of a unit.
+func returned(r persist.Return) string {
+	switch from := strings.Join(r.From, " and "); {
+	case len(r.From) == 0:
+		return fmt.Sprintf("%q: nothing to put back; its counts have all that was dropped: %s", r.Unit, persist.Counts(&r.Now))
+	case r.Added:
+		return fmt.Sprintf("%q: %s put back from %s, and added to what was counted since: %s", r.Unit, persist.Counts(&r.Back), from, persist.Counts(&r.Now))
+	default:
+		return fmt.Sprintf("%q: %s put back from %s", r.Unit, persist.Counts(&r.Back), from)
+	}
+}
+
+// missing says of what nothing was found.
+func missing(wanted []string, returns []persist.Return, path string, stdout io.Writer) error {
+	if len(wanted) == 0 && len(returns) == 0 {
+		fmt.Fprintf(stdout, "nothing to put back: no copy beside %s has counts of a service that was dropped\n", path)
+	}
+	var none []string
+	for _, entry := range wanted {
+		if !slices.ContainsFunc(returns, func(r persist.Return) bool { return watch.Match([]string{entry}, r.Unit) }) {
+			none = append(none, fmt.Sprintf("%q", entry))
+		}
+	}
+	if len(none) > 0 {
+		return fmt.Errorf("no copy beside %s has dropped counts of %s; %w", path, strings.Join(none, ", "), errNoCopy)
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+package persist
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"service-monitor/stages/count"
+)
+
+// A Return is what became of the counts of a unit that was dropped from the state, when
+// they were to be put back.
+type Return struct {
+	Unit string
+	From []string    // the copies that had them; none where they are there already
+	Back count.Tally // what was put back
+	Now  count.Tally // what is there now
+	// Added is true where the unit was monitored again, and has counted since.
+	Added bool
+}
+
+// Restore puts back the counts of units that were removed from the state because they
+// were no longer monitored, from the copies that were kept. No counter goes down, and
+// nothing is put back twice: the state says of each unit whether it has the counts of all
+// its copies.
+func (f *File) Restore(wanted func(unit string) bool) ([]Return, Notes, error) {
+	units, notes, err := f.Load()
+	if err != nil {
+		return nil, notes, err
+	}
+	g := generations{names: []string{f.path}, units: []map[string]*count.Tally{units}}
+	for _, path := range f.removed() {
+		told, err := g.read(path)
+		notes = append(notes, told...)
+		if err != nil {
+			return nil, notes, err
+		}
+	}
+	var returns []Return
+	changed := false
+	for _, unit := range g.all() {
+		if !wanted(unit) {
+			continue
+		}
+		if r, ok := g.restore(unit); ok {
+			now := r.Now
+			units[unit] = &now
+			changed = changed || len(r.From) > 0
+			returns = append(returns, r)
+		}
+	}
+	if !changed {
+		return returns, notes, nil
+	}
+	return returns, notes, f.Save(units)
+}
+
+// generations are the state and the copies from before removals, the newest first.
+type generations struct {
+	names []string
+	units []map[string]*count.Tally
+}
+
+// read reads a copy, as far as that can be done. One of a newer version is left out.
+func (g *generations) read(path string) (told Notes, err error) {
+	c, err := readContent(path)
+	switch {
+	case errors.Is(err, ErrNewer):
+		return Notes{err.Error()}, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.As(err, new(*lostError)):
+		return Notes{err.Error()}, nil
+	case err != nil:
+		return nil, err
+	}
+	for unit, r := range c.doubts {
+		r.findings = nil
+		if tally := r.settle(nil); tally == nil {
+			delete(c.units, unit)
+		} else {
+			c.units[unit] = tally
+		}
+	}
+	if c.lost() {
+		told = Notes{fmt.Sprintf("not all of %s could be read; --check-state says what", path)}
+	}
+	g.names, g.units = append(g.names, path), append(g.units, c.units)
+	return told, nil
+}
+
+// all are the units of all copies.
+func (g *generations) all() []string {
+	units := make(map[string]bool)
+	for _, copied := range g.units[1:] {
+		for unit := range copied {
+			units[unit] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(units))
+}
+
+// restore returns the counts of a unit with those that were dropped, from the newest copy
+// to the oldest. It goes no further than to counts that have the older ones already.
+func (g *generations) restore(unit string) (r Return, ok bool) {
+	now := g.units[0][unit]
+	r = Return{Unit: unit, Back: count.Tally{Unit: unit}, Added: now != nil}
+	for i := 1; i < len(g.units); i++ {
+		if !g.dropped(i, unit) {
+			continue
+		}
+		ok = true
+		if now != nil && now.Restored {
+			break
+		}
+		old := g.units[i][unit]
+		r.From = append(r.From, g.names[i])
+		r.Back = r.Back.Join(old)
+		now = joined(now, old)
+	}
+	if ok {
+		r.Now = *now
+		r.Now.Dropped, r.Now.Restored = false, true
+	}
+	return r, ok
+}
+
+// joined is what is known of a unit with what was known of it before.
+func joined(now, old *count.Tally) *count.Tally {
+	if now == nil {
+		return old
+	}
+	t := now.Join(old)
+	t.Restored = old.Restored
+	return &t
+}
+
+// dropped reports whether a unit of a copy was removed from the state then, and not
+// another one. A copy of an earlier version does not say; but counters never go down,
+// so where they are lower in the next generation, or not there, they have begun anew.
+func (g *generations) dropped(i int, unit string) bool {
+	old, next := g.units[i][unit], g.units[i-1][unit]
+	switch {
+	case old == nil:
+		return false
+	case g.marks(i):
+		return old.Dropped
+	case next == nil:
+		return true
+	}
+	is, was := newRecord(next), newRecord(old)
+	for j, c := range is.counters() {
+		if *c.value < *was.counters()[j].value {
+			return true
+		}
+	}
+	return false
+}
+
+// marks reports whether a copy says which of its units were dropped.
+func (g *generations) marks(i int) bool {
+	for _, tally := range g.units[i] {
+		if tally.Dropped {
+			return true
+		}
+	}
+	return false
+}
+
+// Counts are the counters of a tally, for people.
+func Counts(t *count.Tally) string {
+	r := newRecord(t)
+	var parts []string
+	for _, c := range r.counters() {
+		if *c.value > 0 || slices.Contains(always, c.key) {
+			parts = append(parts, fmt.Sprintf("%s %d", c.key, *c.value))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// always are the counters that the Python monitor has always written.
+var always = []string{"starts", "stops", "crashes"}
