@@ -42,7 +42,7 @@ func (m *machine) install() {
 	m.want("systemctl show -P NRestarts "+unit, "0")
 	m.trouble()
 	m.stopped(m.wantTruth)
-	m.want("journalctl --list-catalog | grep -c MONITOR_UNIT@", "9")
+	m.want("journalctl --list-catalog | grep -c MONITOR_UNIT@", "11")
 	m.want("journalctl -q -u "+unit+" -o cat | grep -c 'mosquitto.service: \\*\\*CRASH\\*\\*'", "2")
 	m.want("grep -c 'mosquitto.service: \\*\\*CRASH\\*\\*' "+logFile, "2")
 }
