@@ -68,7 +68,11 @@ var unreadable = []error{unix.EIO, unix.EUCLEAN, unix.EBADMSG}
 // readContent reads a state file, which may be another monitor's: it is whole at any
 // time, so this needs no lock.
 func readContent(path string) (*content, error) {
-	b, err := files.Read(path, largest())
+	most := largest()
+	b, err := files.Read(path, most)
+	if err == nil {
+		err = loadable(b, most)
+	}
 	isErr := func(target error) bool { return errors.Is(err, target) }
 	switch {
 	case isErr(fs.ErrNotExist) || isErr(files.ErrTooLarge) || slices.ContainsFunc(unreadable, isErr):

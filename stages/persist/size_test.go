@@ -1,10 +1,14 @@
 package persist
 
 import (
+	"bytes"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"service-monitor/files"
 )
 
 func TestMemoryLimit(t *testing.T) {
@@ -33,6 +37,29 @@ func TestMemoryLimit(t *testing.T) {
 			put(t, path, tt.groups)
 			if got := memoryLimit(path, root); got != tt.want {
 				t.Errorf("%d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+// What is loaded with checksums may be larger than what is not.
+func TestLoadable(t *testing.T) {
+	text := []byte(text(t, 1))
+	plain := bytes.ReplaceAll(text, []byte("checksum"), []byte("checksun"))
+	long := func(text []byte) []byte { return bytes.Repeat(text, 100) }
+	most := int64(len(long(text)))
+	for _, tt := range []struct {
+		name string
+		text []byte
+		want error
+	}{
+		{"with checksums", long(text), nil},
+		{"without", long(plain), files.ErrTooLarge},
+		{"half of it without", long(plain)[:most/plainShare], nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := loadable(tt.text, most); !errors.Is(err, tt.want) {
+				t.Errorf("%v, want %v", err, tt.want)
 			}
 		})
 	}
