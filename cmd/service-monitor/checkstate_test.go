@@ -108,7 +108,7 @@ func TestCheckState(t *testing.T) {
 		{"other forms, comments", strings.NewReplacer(`"starts": 5`, `"starts": "5"`, `"stops": 3`, `"stops": 3.0, "_why": ""`).Replace(counted), config.ExitOK,
 			"s.json: \"a.service\": starts is written as \"5\"\ns.json: \"a.service\": stops is written as 3.0\ns.json: 2 services, all counts balance\n", ""},
 		{"a bit", strings.Replace(saved, `"starts": 5`, `"starts": 4`, 1), config.ExitDataErr,
-			"s.json: \"a.service\": one bit has flipped, from \"5\" to \"4\"; the checksum tells what was written, and that is taken\n",
+			"s.json: \"a.service\": one bit has flipped, from \"5\" to \"4\"; the checksum tells what was written, and that is taken (to change it by hand, remove \"checksum\", too)\n",
 			"s.json: something is wrong with 1 of its records" + broken},
 		{"edited with its checksum", strings.Replace(saved, `"starts": 5`, `"starts": 77`, 1), config.ExitDataErr,
 			"s.json: \"a.service\": the checksum is wrong, so the record was changed or damaged (to change it by hand, stop the monitor, and remove its \"checksum\", too)\n",

@@ -213,7 +213,7 @@ func (p *parser) mended(text []byte) bool {
 	}
 	m, _ := (&scanner{text: was}).member()
 	unit, _ := m.name()
-	p.find(unit, true, "one bit has flipped, from %s to %s; the checksum tells what was written, and that is taken", around(was, text), around(text, was))
+	p.find(unit, true, "one bit has flipped, from %s to %s; the checksum tells what was written, and that is taken (to change it by hand, remove \"checksum\", too)", around(was, text), around(text, was))
 	return p.intact(unit, m.value)
 }
 

@@ -315,9 +315,9 @@ func TestLoadRepairs(t *testing.T) {
 		{"a key of somebody else", edited(`"starts": 12`, `"note": "x", "starts": 12`), "-", "a active 12/9/2, b active 7/4/2", "", nil},
 
 		{"a bit", edited(`"starts": 12`, `"starts": 13`), "-", "a active 12/9/2, b active 7/4/2", "",
-			[]string{kept, `"a.service": one bit has flipped, from "12" to "13"; the checksum tells what was written, and that is taken`}},
+			[]string{kept, `"a.service": one bit has flipped, from "12" to "13"; the checksum tells what was written, and that is taken (to change it by hand, remove "checksum", too)`}},
 		{"a bit in a name", edited(`"a.service"`, `"c.service"`), "-", "a active 12/9/2, b active 7/4/2", "",
-			[]string{kept, `"a.service": one bit has flipped, from "\"a.service\"" to "\"c.service\""; the checksum tells what was written, and that is taken`}},
+			[]string{kept, `"a.service": one bit has flipped, from "\"a.service\"" to "\"c.service\""; the checksum tells what was written, and that is taken (to change it by hand, remove "checksum", too)`}},
 		{"edited with its checksum", edited(`"starts": 12`, `"starts": 999`), written(t, old), "a active 10/7/2, b active 7/4/2", "",
 			[]string{kept, `"a.service": ` + wrong + "; the record in the generation before is taken: starts 10, not 999, stops 7, not 9"}},
 		{"edited, nothing before", edited(`"starts": 12`, `"starts": 999`), "-", "a active 999/9/2, b active 7/4/2", "a.service",
