@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"service-monitor/files"
+	"service-monitor/stages/files"
 )
 
 // A unit is 0.7 to 1.1 kB of the state file. To load the file takes 2.2 times its

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"service-monitor/files"
+	"service-monitor/stages/files"
 )
 
 func TestMemoryLimit(t *testing.T) {
