@@ -73,7 +73,7 @@ func (s *Stage) check(ctx context.Context, p *port) error {
 	}
 	s.audit.again()
 	if s.crowd.came > 0 {
-		if err := s.askLoaded(); err != nil {
+		if err := s.askLoaded(true); err != nil {
 			return s.failed(p, err)
 		}
 	}

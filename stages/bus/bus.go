@@ -345,12 +345,12 @@ func (s *Stage) handle(ctx context.Context, p *port, it link.Item) error {
 		return s.replied(ctx, p, it)
 	case link.Reloaded:
 		s.queue = append(s.queue, s.names()...)
-		return s.failed(p, s.askLists())
+		return s.failed(p, s.askLists(true))
 	case link.NewOwner:
 		// It may have forgotten its subscribers: before systemd 257 it does when it
 		// loses the bus itself. Match rules are the bus's, and stay.
 		s.log.Info("systemd has a new name on the bus; subscribing again")
-		s.lists = 0
+		s.lists, s.crowd.lists = 0, 0
 		if err := s.startOver(ctx, p, nil); err != nil {
 			return err
 		}
@@ -379,7 +379,7 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 		// change, so nothing came before it.
 		u.asked, u.known, u.present = true, true, true
 		if u.there = true; s.crowd.grows() {
-			if err := s.failed(p, s.askLoaded()); err != nil || s.link == nil {
+			if err := s.failed(p, s.askLoaded(true)); err != nil || s.link == nil {
 				return err
 			}
 		}

@@ -31,7 +31,7 @@ func (s *Stage) connected(ctx context.Context, p *port, o opening) error {
 		return s.failed(p, o.err)
 	}
 	s.link = o.link
-	s.rules, s.requests, s.queue, s.asked, s.lists = nil, make(map[uint32]request), nil, 0, 0
+	s.rules, s.requests, s.queue, s.asked, s.lists, s.crowd.lists = nil, make(map[uint32]request), nil, 0, 0, 0
 	for _, u := range s.units {
 		u.unasked()
 	}

@@ -23,6 +23,7 @@ type crowd struct {
 	files   map[string]bool                 // units that have a unit file
 	there   atomic.Pointer[map[string]bool] // and what they had shown when all had come
 	came    int                             // units that came since
+	lists   int                             // lists on their way with which it is looked who has gone
 	// round is how often the lists were asked for, and asked the place then. What began
 	// before that, and of which nothing was heard since, can be folded: when the journal is
 	// read again, it is known by the place that it was counted.
@@ -50,25 +51,36 @@ func (s *Stage) passing(unit string) bool {
 
 // askLists asks PID 1 which units match a glob: those that have a unit file, and those that
 // it has. To look for unit files takes it long, and there are others only after a reload.
-func (s *Stage) askLists() error {
+//
+// again is true where the units that it has are known, and so a change of one that is not
+// known is that of a new unit.
+func (s *Stage) askLists(again bool) error {
 	s.crowd.files = make(map[string]bool)
-	return errors.Join(s.askLoaded(), s.askList(listUnitFiles))
+	return errors.Join(s.askLoaded(again), s.askList(listUnitFiles, again))
 }
 
 // askLoaded asks which of them it has.
-func (s *Stage) askLoaded() error {
+func (s *Stage) askLoaded(again bool) error {
 	s.crowd.listing, s.crowd.came, s.crowd.asked = make(map[string]bool), 0, history.Here()
 	s.crowd.round++
-	return s.askList(listUnits)
+	return s.askList(listUnits, again)
 }
 
-func (s *Stage) askList(list string) error {
+func (s *Stage) askList(list string, again bool) error {
 	globs := s.watch.Load().Globs
 	if len(globs) == 0 {
 		return nil
 	}
-	s.lists++
-	return s.ask(request{member: list}, link.Systemd, link.ManagerPath, link.ManagerInterface, []string{}, globs)
+	*s.waiting(again)++
+	return s.ask(request{member: list, again: again}, link.Systemd, link.ManagerPath, link.ManagerInterface, []string{}, globs)
+}
+
+// waiting is how many lists are on their way.
+func (s *Stage) waiting(again bool) *int {
+	if again {
+		return &s.crowd.lists
+	}
+	return &s.lists
 }
 
 // sweep takes in that all lists are there. A unit that is on none of them is not loaded. In

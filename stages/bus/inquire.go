@@ -33,7 +33,7 @@ type request struct {
 	unit     string
 	name     string // systemd's own for the unit, where GetAll asks for that
 	property string // of Get, where it is one of PID 1 itself
-	again    bool   // a second look
+	again    bool   // a second look, or another list
 }
 
 // subscribe renews the match rules, and asks PID 1 for everything.
@@ -69,7 +69,7 @@ func (s *Stage) inquire() error {
 	if err := s.askSilence(); err != nil {
 		return err
 	}
-	if err := s.askLists(); err != nil {
+	if err := s.askLists(false); err != nil {
 		return err
 	}
 	for _, unit := range s.names() {
@@ -143,7 +143,7 @@ func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
 		}
 		return s.failed(p, s.looked(r, it))
 	case listUnits, listUnitFiles:
-		s.lists--
+		*s.waiting(r.again)--
 	}
 	if it.Err != nil {
 		return s.failed(p, fmt.Errorf("cannot call %s: %w", r.member, it.Err))
@@ -156,7 +156,7 @@ func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
 	case listUnitFiles:
 		s.listed(it, "s", s.crowd.files)
 	}
-	if (r.member == listUnits || r.member == listUnitFiles) && s.lists == 0 {
+	if (r.member == listUnits || r.member == listUnitFiles) && s.lists+s.crowd.lists == 0 {
 		return s.sweep(ctx, p)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,6 +108,11 @@ func parseState(t testing.TB, text []byte) map[string]unitState {
 		t.Fatalf("state file: %v\n%s", err, text)
 	}
 	return state
+}
+
+// withoutChecksums makes a state file one that may be edited.
+func withoutChecksums(text string) string {
+	return regexp.MustCompile(`\s*"checksum": "[^"]*",`).ReplaceAllString(text, "")
 }
 
 // ends is how many runs have ended, however they did.

@@ -205,6 +205,12 @@ type happening struct {
 
 func (l *lives) any() string { return pick(l.r, l.units...) }
 
+// named is one that is monitored by its name. Of a glob's, a unit without a unit file is
+// folded once systemd has unloaded it.
+func (l *lives) named() string {
+	return pick(l.r, slices.DeleteFunc(slices.Clone(l.units), func(unit string) bool { return strings.HasPrefix(unit, "glob-") })...)
+}
+
 // try runs a line that may fail: to start what fails is a failure. It may also
 // take for ever: a systemctl(1) that waits for a job does not hear of its end
 // where PID 1 re-executes itself meanwhile.
@@ -256,9 +262,9 @@ var happenings = append(ordinary, []happening{
 	{"alias back", 1, true, func(l *lives) {
 		l.try("ln -sf %s /etc/systemd/system/"+livesAlias+"; systemctl daemon-reload", l.alias)
 	}},
-	{"unit file gone", 3, true, func(l *lives) { l.without("rm -f /etc/systemd/system/%[1]s") }},
-	{"unit file masked", 2, true, func(l *lives) { l.without("ln -sf /dev/null /etc/systemd/system/%[1]s") }},
-	{"unit file bad", 2, true, func(l *lives) { l.without("echo '[Service]' >/etc/systemd/system/%[1]s") }},
+	{"unit file gone", 3, true, func(l *lives) { l.without(l.named(), "rm -f /etc/systemd/system/%[1]s") }},
+	{"unit file masked", 2, true, func(l *lives) { l.without(l.any(), "ln -sf /dev/null /etc/systemd/system/%[1]s") }},
+	{"unit file bad", 2, true, func(l *lives) { l.without(l.any(), "echo '[Service]' >/etc/systemd/system/%[1]s") }},
 	{"born in a gap", 1, true, func(l *lives) {
 		name := fmt.Sprintf("glob-born-%d.service", l.born)
 		l.born++
@@ -312,8 +318,7 @@ func (l *lives) reboot(off func() error) {
 }
 
 // without lets things happen while a unit has no unit file that is any good.
-func (l *lives) without(spoil string) {
-	unit := l.any()
+func (l *lives) without(unit, spoil string) {
 	file := "/etc/systemd/system/" + unit
 	l.try(spoil+"; systemctl daemon-reload", unit)
 	for range l.r.IntN(6) {
