@@ -218,6 +218,7 @@ func (h *health) round(ctx context.Context, stages []*member, limit time.Duratio
 				parts = append(parts, m.status)
 			}
 		case <-m.done:
+			r.owing = true // it has failed, unless all is stopping: nothing gets ready any more
 		case <-timeout.C:
 			r.late = m.name
 			return r
