@@ -570,3 +570,14 @@ func TestReloadEndsWithASettledRound(t *testing.T) {
 		}
 	})
 }
+
+// Before the abort, a round may find a stage that has failed. Nothing gets ready any more.
+func TestFailedIsNotReady(t *testing.T) {
+	done := make(chan struct{})
+	close(done)
+	h := newHealth(nil)
+	r := h.round(t.Context(), []*member{{name: "bus", probes: make(chan Probe), done: done}}, time.Minute)
+	if !r.owing || r.late != "" {
+		t.Errorf("a round with a stage that has failed: %+v", r)
+	}
+}

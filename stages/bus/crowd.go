@@ -50,16 +50,17 @@ func (s *Stage) passing(unit string) bool {
 }
 
 // askLists asks PID 1 which units match a glob: those that have a unit file, and those that
-// it has. To look for unit files takes it long, and there are others only after a reload.
+// it has loaded. It takes PID 1 long to look for unit files, and they differ only after a
+// reload.
 //
-// again is true where the units that it has are known, and so a change of one that is not
-// known is that of a new unit.
+// again means that the loaded units are known already. So when an unknown unit announces a
+// change, it is new.
 func (s *Stage) askLists(again bool) error {
 	s.crowd.files = make(map[string]bool)
 	return errors.Join(s.askLoaded(again), s.askList(listUnitFiles, again))
 }
 
-// askLoaded asks which of them it has.
+// askLoaded asks which of them it has loaded.
 func (s *Stage) askLoaded(again bool) error {
 	s.crowd.listing, s.crowd.came, s.crowd.asked = make(map[string]bool), 0, history.Here()
 	s.crowd.round++
@@ -75,7 +76,7 @@ func (s *Stage) askList(list string, again bool) error {
 	return s.ask(request{member: list, again: again}, link.Systemd, link.ManagerPath, link.ManagerInterface, []string{}, globs)
 }
 
-// waiting is how many lists are on their way.
+// waiting counts the lists that were asked for and have not come yet.
 func (s *Stage) waiting(again bool) *int {
 	if again {
 		return &s.crowd.lists
