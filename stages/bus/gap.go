@@ -36,6 +36,7 @@ type gap struct {
 type recent struct {
 	runs     []history.Run
 	restarts uint32 // from where the reader began
+	place    history.Place
 }
 
 // drop drops what was held back and kept: newer snapshots will be asked for.
@@ -73,7 +74,7 @@ func (g *gap) keep(unit string, past history.Past) {
 			w.runs = append(w.runs, r)
 		}
 	}
-	w.restarts, g.spoken[unit] = past.Restarts, true
+	w.restarts, w.place, g.spoken[unit] = past.Restarts, past.Place, true
 }
 
 // missedNothing reports whether every change of a unit is among what was held back.

@@ -126,7 +126,7 @@ func (s *Stage) heard(ctx context.Context, p *port, past history.Past) error {
 // tellKept hands on what was kept of the journal.
 func (s *Stage) tellKept(ctx context.Context, p *port) error {
 	for unit, w := range s.gap.kept {
-		if err := s.past(ctx, p, history.Past{Unit: unit, Runs: w.runs, Tell: len(w.runs), Restarts: w.restarts}); err != nil {
+		if err := s.past(ctx, p, history.Past{Unit: unit, Runs: w.runs, Tell: len(w.runs), Restarts: w.restarts, Place: w.place}); err != nil {
 			return err
 		}
 	}

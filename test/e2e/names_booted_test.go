@@ -71,7 +71,7 @@ func TestBornInAGap(t *testing.T) {
 		b.sh("systemctl daemon-reload; systemctl start g-born g-dead")
 		b.awaitCrashes(born, 3)
 		b.awaitCrashes(dead, 3)
-		b.sh("systemctl stop g-born g-dead; systemctl start g-born; rm /etc/systemd/system/g-dead.service; systemctl daemon-reload")
+		b.sh("systemctl stop g-born g-dead; systemctl start g-born; rm /etc/systemd/system/g-dead.service; systemctl daemon-reload; systemctl reset-failed g-dead || true")
 		b.sh("systemctl start service-monitor; systemctl stop g-born; systemctl stop service-monitor")
 		b.wantTruth(old, born)
 		truth, sum := b.truth()[dead], readState(t, b.Machine)["g-*.service"]

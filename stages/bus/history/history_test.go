@@ -344,7 +344,7 @@ func TestPlace(t *testing.T) {
 }
 
 // Units that come and go are told when they are over, and forgotten: however many there
-// were, few are kept.
+// were, few are kept. What was told at a mark is not told again.
 func TestPassing(t *testing.T) {
 	var told []Past
 	l := &ledger{
@@ -369,9 +369,12 @@ func TestPassing(t *testing.T) {
 		unit := fmt.Sprintf("run-%d.service", n)
 		record(unit, started, n)
 		record(unit, failed, n)
-	}
-	if err := l.flushAll(); err != nil {
-		t.Fatal(err)
+		if n%(units/2) != units/2-1 {
+			continue
+		}
+		if err := l.flushAll(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	runs := 0
 	for _, p := range told {

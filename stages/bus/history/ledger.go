@@ -126,6 +126,9 @@ func (l *ledger) sweep() error {
 		past.Over = true
 		delete(l.units, name)
 		delete(l.restarts, name)
+		if !u.news {
+			continue // or it is counted again, where it is folded by now
+		}
 		if err := l.tell(past); err != nil {
 			return err
 		}
