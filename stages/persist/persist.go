@@ -22,7 +22,7 @@ const (
 	firstRetry  = time.Second
 	lastRetry   = time.Minute
 	reportEvery = time.Minute
-	lookEvery   = time.Minute // whether what is saved is still there
+	lookEvery   = time.Minute // at most, whether what is saved is still there
 	slow        = 15 * time.Second
 	// starting is how long the saves of what is seen for the first time are not
 	// counted as those of a storm. A start sees all units so, and is not over before
@@ -57,7 +57,7 @@ type Stage struct {
 	seen    bool                    // units for the first time since the last save began
 	owed    bool                    // the save under way has them
 	looking bool                    // the save under way only looks, and saves what is lost
-	next    time.Time               // when to look
+	next    time.Time               // no look before
 	fresh   time.Time               // until when it is the start
 
 	failing  time.Time // since when saving fails; zero while it does not
@@ -84,7 +84,6 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	timer.Stop()
 	s.fresh = time.Now().Add(starting)
 	s.next = time.Now().Add(lookEvery)
-	timer.Reset(lookEvery)
 	events, failing, last := p.In, s.failing, false
 	for {
 		select {
@@ -108,7 +107,10 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			s.turn(time.Now())
 		case q := <-p.Probes:
 			q.Answer(pipeline.Answer{Status: s.status(), Owing: s.owing(time.Now())})
-			continue
+			if !s.mayLook(time.Now()) {
+				continue
+			}
+			s.look(time.Now())
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), s.abort())
 		}
@@ -208,7 +210,7 @@ func (s *Stage) owing(now time.Time) bool {
 	return s.failing.IsZero() && (s.owed || s.seen && s.due().Before(now.Add(time.Second)))
 }
 
-// due is when the next turn is, to save, to look, or to say that it takes long.
+// due is when the next turn is, to save or to say that it takes long.
 func (s *Stage) due() time.Time {
 	switch due := s.pace.due(); {
 	case s.saving != nil && s.failing.IsZero():
@@ -216,7 +218,7 @@ func (s *Stage) due() time.Time {
 	case s.saving != nil:
 		return time.Time{}
 	case due.IsZero():
-		return s.next
+		return time.Time{}
 	case due.Before(s.again):
 		return s.again
 	default:
@@ -225,11 +227,7 @@ func (s *Stage) due() time.Time {
 }
 
 func (s *Stage) turn(now time.Time) {
-	switch {
-	case s.saving == nil && s.pace.due().IsZero():
-		s.look(now)
-		return
-	case s.saving == nil:
+	if s.saving == nil {
 		s.save(now)
 		return
 	}
@@ -262,6 +260,12 @@ func (s *Stage) save(now time.Time) {
 		}
 		return s.store.Save(s.units)
 	})
+}
+
+// mayLook reports whether to look now. It is asked in the rounds of the watchdog, which wake
+// the monitor anyway: a timer of its own would wake an idle machine once more.
+func (s *Stage) mayLook(now time.Time) bool {
+	return s.saving == nil && s.pace.due().IsZero() && !now.Before(s.next)
 }
 
 // look begins to look whether what is saved is still there. Somebody may have
