@@ -32,13 +32,32 @@
 // [DrainLimit], the context of every stage is cancelled, and [Graph.Run] says
 // which stage failed or was left.
 //
+// # Outlets
+//
+// What a stage writes to may be slow, full or gone: a disk, a socket, a broker. Such a
+// stage writes through an [Outlet], or a [Queue] where it collects items to write:
+//
+//   - One write at a time runs beside the stage's loop ([Aside]), so the stage goes on to
+//     receive and to answer. No disk is a reason for the watchdog: to start anew would
+//     not make it faster, and meanwhile nobody would watch.
+//   - What waits in a queue is bounded. What comes when it is full is counted, and
+//     written down as missing in its place.
+//   - What has failed is tried again, less and less often. That it fails, or takes too
+//     long, is reported at most once a minute, and stands in STATUS= as long as it lasts.
+//   - The start of the monitor waits for what the stage owes, but not for a world that
+//     has trouble.
+//   - When the input has ended, all that is left is written. A last try that fails
+//     ends the stage with its error. A write that does not end is left behind at
+//     [DrainLimit], with the name of its stage.
+//
+// So a stuck outlet holds up no other stage.
+//
 // # Health
 //
 // Every stage answers a [Probe] in its own select, the one in which it does
 // its work; a stage that waits to send answers there. So an answer means that
 // the loop turns, and a stall is blamed on the stage that stalls, not on the
-// ones that wait for it. What a disk may hold up is called [Aside]: to start
-// anew would not make the disk faster, and meanwhile nobody would watch.
+// ones that wait for it.
 //
 // A round asks every stage once, from the first to the last. WATCHDOG=1
 // follows each complete round; rounds are begun every third of WATCHDOG_USEC.
