@@ -15,22 +15,19 @@ import (
 	"service-monitor/stages/zone"
 )
 
-// Saving that fails is tried again, less and less often, and reported at most
-// once a minute, as is saving that takes longer than any disk should: two
-// fsync(2) of five seconds each are a bad card's everyday life.
 const (
-	firstRetry  = time.Second
-	lastRetry   = time.Minute
-	reportEvery = time.Minute
-	lookEvery   = time.Minute // at most, whether what is saved is still there
-	slow        = 15 * time.Second
+	// firstRetry and lastRetry bound how long to wait after a save that has failed.
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+	// slow is longer than a save should take on any disk: two fsync(2) of five seconds
+	// each are a bad card's everyday life.
+	slow      = 15 * time.Second
+	lookEvery = time.Minute // at most, whether what is saved is still there
 	// starting is how long the saves of what is seen for the first time are not
 	// counted as those of a storm. A start sees all units so, and is not over before
 	// they are saved; if they come one by one, that is more than a burst.
 	starting = time.Minute
 )
-
-var errSlow = errors.New("the disk does not answer")
 
 // A Store is where tallies are saved; File is one. Its methods are not called at
 // the same time, and may block for as long as they like.
@@ -49,9 +46,8 @@ type Stage struct {
 	units map[string]*count.Tally
 	pace  pace
 
-	saving  <-chan error            // the outcome of the save under way; nil while there is none
-	behind  map[string]*count.Tally // what became of units, which it reads meanwhile; nil where they are forgotten
-	began   time.Time               // when that was
+	disk    pipeline.Outlet
+	behind  map[string]*count.Tally // what became of units during a save, which reads s.units; nil where they are forgotten
 	removed map[string]*count.Tally // units that are to be removed, as they were
 	copying map[string]*count.Tally // those of them that the save under way has not kept a copy of
 	seen    bool                    // units for the first time since the last save began
@@ -59,12 +55,6 @@ type Stage struct {
 	looking bool                    // the save under way only looks, and saves what is lost
 	next    time.Time               // no look before
 	fresh   time.Time               // until when it is the start
-
-	failing  time.Time // since when saving fails; zero while it does not
-	reported bool      // that it fails
-	retry    time.Duration
-	again    time.Time // no attempt before
-	quiet    time.Time // no report before
 }
 
 // New returns a persister of units, which are saved already, that saves a
@@ -73,6 +63,10 @@ type Stage struct {
 func New(log logrus.FieldLogger, store Store, units map[string]*count.Tally, quiet, deadline time.Duration) *Stage {
 	s := &Stage{log: log, store: store, units: make(map[string]*count.Tally), removed: make(map[string]*count.Tally), pace: pace{quiet: quiet, deadline: deadline}}
 	maps.Copy(s.units, units)
+	s.disk = pipeline.Outlet{
+		Retry: firstRetry, RetryMax: lastRetry, Slow: slow, TooLong: errors.New("the disk does not answer"),
+		Fails: s.fails, Works: s.works, Fault: func(since time.Time) string { return "cannot save state " + zone.Since(since) },
+	}
 	return s
 }
 
@@ -80,53 +74,48 @@ type port = pipeline.Port[count.Event, pipeline.None]
 
 // Run saves until the events end, or an abort, and then once more.
 func (s *Stage) Run(ctx context.Context, p *port) error {
-	timer := time.NewTimer(0)
-	timer.Stop()
+	s.disk.Nudge = p.Nudge
 	s.fresh = time.Now().Add(starting)
 	s.next = time.Now().Add(lookEvery)
-	events, failing, last := p.In, s.failing, false
+	timer := time.NewTimer(0)
+	timer.Stop()
+	events := p.In
 	for {
 		select {
 		case batch, ok := <-events:
 			if !ok {
 				events = nil
+				s.disk.Close()
 			}
 			now := time.Now()
 			for i := range batch {
 				s.take(&batch[i], now)
 			}
-		case err := <-s.saving:
-			if last {
+		case w := <-s.disk.Done():
+			owed := s.owed
+			if err := s.saved(w); err != nil {
 				return err
 			}
-			owed := s.owed
-			if s.saved(err, time.Now()); owed {
+			if owed {
 				p.Nudge()
 			}
+		case <-s.disk.Timer():
+			s.disk.Turn()
 		case <-timer.C:
-			s.turn(time.Now())
 		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{Status: s.status(), Owing: s.owing(time.Now())})
-			if !s.mayLook(time.Now()) {
-				continue
+			q.Answer(pipeline.Answer{Status: s.disk.Status(), Owing: s.owing(time.Now())})
+			if s.mayLook(time.Now()) {
+				s.look()
 			}
-			s.look(time.Now())
+			continue
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), s.abort())
+			return errors.Join(ctx.Err(), s.disk.Finish(s.saveLeft, s.saved))
 		}
-		if events == nil && s.saving == nil {
-			if s.pace.due().IsZero() {
-				return nil
-			}
-			last = true // all is lost that cannot be saved now
-			s.save(time.Now())
+		if s.turn(time.Now()); s.disk.Closed() && !s.disk.Busy() {
+			return nil
 		}
-		if timer.Stop(); !s.due().IsZero() {
-			timer.Reset(time.Until(s.due()))
-		}
-		if s.failing != failing {
-			failing = s.failing
-			p.Nudge()
+		if timer.Stop(); s.disk.Ready() && !s.pace.due().IsZero() {
+			timer.Reset(time.Until(s.pace.due()))
 		}
 	}
 }
@@ -193,7 +182,7 @@ func (s *Stage) tally(unit string) count.Tally {
 // is forgotten.
 func (s *Stage) put(unit string, tally *count.Tally) {
 	switch {
-	case s.saving != nil:
+	case s.disk.Busy():
 		s.behind[unit] = tally
 	case tally == nil:
 		delete(s.units, unit)
@@ -207,74 +196,82 @@ func (s *Stage) put(unit string, tally *count.Tally) {
 // know that it had watched them, and what happened meanwhile would not count. A
 // disk that fails is not waited for: systemd would end the start in the end.
 func (s *Stage) owing(now time.Time) bool {
-	return s.failing.IsZero() && (s.owed || s.seen && s.due().Before(now.Add(time.Second)))
+	return s.disk.Failing().IsZero() && (s.owed || s.seen && !s.disk.Busy() && s.pace.due().Before(now.Add(time.Second)))
 }
 
-// due is when the next turn is, to save or to say that it takes long.
-func (s *Stage) due() time.Time {
-	switch due := s.pace.due(); {
-	case s.saving != nil && s.failing.IsZero():
-		return s.began.Add(slow)
-	case s.saving != nil:
-		return time.Time{}
-	case due.IsZero():
-		return time.Time{}
-	case due.Before(s.again):
-		return s.again
-	default:
-		return due
-	}
-}
-
+// turn saves what is due, if the disk is ready. At the end all is due that is not saved.
 func (s *Stage) turn(now time.Time) {
-	if s.saving == nil {
-		s.save(now)
-		return
+	switch due := s.pace.due(); {
+	case !s.disk.Ready():
+	case s.disk.Closed():
+		s.saveLeft()
+	case due.IsZero() || now.Before(due):
+	default:
+		s.save()
 	}
-	s.report(logrus.Fields{"error": errSlow}, s.began, now)
+}
+
+// saveLeft saves what is not saved, and reports whether there is something.
+func (s *Stage) saveLeft() bool {
+	if s.pace.due().IsZero() {
+		return false
+	}
+	s.save()
+	return true
 }
 
 // save begins to save all units. Where some are removed, they are saved once more, with
 // all that is not saved of them yet, for a copy of that.
-func (s *Stage) save(now time.Time) {
-	s.began = now
+func (s *Stage) save() {
 	s.owed, s.seen = s.seen, false
 	s.pace.taken()
-	s.behind = make(map[string]*count.Tally)
 	s.copying, s.removed = s.removed, make(map[string]*count.Tally)
-	s.saving = pipeline.Aside(func() error {
+	s.write(func() error {
 		if len(s.copying) > 0 {
-			before := maps.Clone(s.units)
-			for unit, tally := range s.copying {
-				dropped := *tally
-				dropped.Dropped = true
-				before[unit] = &dropped
-			}
-			if err := s.store.Save(before); err != nil {
+			if err := s.copy(); err != nil {
 				return err
-			}
-			clear(s.copying)
-			if err := s.store.KeepRemoved(); err != nil {
-				s.log.WithField("error", err).Warn("units are removed from the state without a copy")
 			}
 		}
 		return s.store.Save(s.units)
 	})
 }
 
+// copy saves the removed units once more, and keeps a copy of that.
+func (s *Stage) copy() error {
+	before := maps.Clone(s.units)
+	for unit, tally := range s.copying {
+		dropped := *tally
+		dropped.Dropped = true
+		before[unit] = &dropped
+	}
+	if err := s.store.Save(before); err != nil {
+		return err
+	}
+	clear(s.copying)
+	if err := s.store.KeepRemoved(); err != nil {
+		s.log.WithField("error", err).Warn("units are removed from the state without a copy")
+	}
+	return nil
+}
+
+// write begins to write to the store. Until that has ended, the units are the write's.
+func (s *Stage) write(write func() error) {
+	s.behind = make(map[string]*count.Tally)
+	s.disk.Write(func() (int, error) { return 0, write() })
+}
+
 // mayLook reports whether to look now. It is asked in the rounds of the watchdog, which wake
 // the monitor anyway: a timer of its own would wake an idle machine once more.
 func (s *Stage) mayLook(now time.Time) bool {
-	return s.saving == nil && s.pace.due().IsZero() && !now.Before(s.next)
+	return s.disk.Ready() && !s.disk.Closed() && s.pace.due().IsZero() && !now.Before(s.next)
 }
 
 // look begins to look whether what is saved is still there. Somebody may have
 // removed it, with its directory perhaps, and a unit at rest gives no reason to save
 // it again.
-func (s *Stage) look(now time.Time) {
-	s.began, s.looking = now, true
-	s.behind = make(map[string]*count.Tally)
-	s.saving = pipeline.Aside(func() error {
+func (s *Stage) look() {
+	s.looking = true
+	s.write(func() error {
 		lost := s.store.Lost()
 		if lost == nil {
 			return nil
@@ -284,58 +281,36 @@ func (s *Stage) look(now time.Time) {
 	})
 }
 
-// saved takes the outcome of a save in.
-func (s *Stage) saved(err error, now time.Time) {
+// saved takes the outcome of a save in. It returns an error when all is lost that is
+// not saved.
+func (s *Stage) saved(w pipeline.Written) error {
+	now := time.Now()
 	unpaced := s.looking || s.owed && now.Before(s.fresh)
-	s.saving, s.owed, s.looking = nil, false, false
+	err := s.disk.Ended(w)
+	s.owed, s.looking = false, false
 	s.next = now.Add(lookEvery)
 	for unit, tally := range s.behind {
 		s.put(unit, tally)
 	}
 	s.behind = nil
 	maps.Copy(s.removed, s.copying)
-	if err != nil {
-		s.pace.changed(s.began, atOnce)
-		s.retry = min(max(2*s.retry, firstRetry), lastRetry)
-		s.again = now.Add(s.retry)
-		s.report(logrus.Fields{"error": err, "retry": s.retry}, now, now)
-		return
-	}
-	if !unpaced {
+	switch {
+	case w.Err != nil:
+		s.pace.changed(s.disk.Began(), atOnce)
+	case !unpaced:
 		s.pace.saved(now, len(s.units))
 	}
-	if s.reported {
-		s.log.WithField("failed_for", now.Sub(s.failing).Round(time.Second)).Info("state is saved again")
-	}
-	s.failing, s.reported, s.retry, s.again = time.Time{}, false, 0, time.Time{}
+	return err
 }
 
-func (s *Stage) report(why logrus.Fields, since, now time.Time) {
-	if s.failing.IsZero() {
-		s.failing = since
+func (s *Stage) fails(err error, retry time.Duration) {
+	why := logrus.Fields{"error": err}
+	if retry > 0 {
+		why["retry"] = retry
 	}
-	if !now.Before(s.quiet) {
-		s.quiet, s.reported = now.Add(reportEvery), true
-		s.log.WithFields(why).Error("state is not saved; monitoring goes on")
-	}
+	s.log.WithFields(why).Error("state is not saved; monitoring goes on")
 }
 
-// abort saves what is not saved, and waits for that. All is lost that cannot be
-// saved now.
-func (s *Stage) abort() error {
-	if s.saving != nil {
-		s.saved(<-s.saving, time.Now())
-	}
-	if s.pace.due().IsZero() {
-		return nil
-	}
-	s.save(time.Now())
-	return <-s.saving
-}
-
-func (s *Stage) status() string {
-	if s.failing.IsZero() {
-		return ""
-	}
-	return "cannot save state " + zone.Since(s.failing)
+func (s *Stage) works(after time.Duration) {
+	s.log.WithField("failed_for", after.Round(time.Second)).Info("state is saved again")
 }

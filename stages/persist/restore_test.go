@@ -47,8 +47,10 @@ func (g *gateway) drop(units ...string) {
 	for _, unit := range units {
 		s.take(&count.Event{Transition: classify.Transition{Kind: classify.Forgotten, Unit: unit}, Tally: g.units[unit]}, now)
 	}
-	s.save(now)
-	s.saved(<-s.saving, now)
+	s.save()
+	if err := s.saved(<-s.disk.Done()); err != nil {
+		g.t.Fatal(err)
+	}
 	g.units = s.units
 }
 
