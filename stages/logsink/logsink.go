@@ -17,29 +17,9 @@ import (
 	"service-monitor/stages/zone"
 )
 
-const (
-	// noteBacklog is how many notes may wait for the sink. When it is full they
-	// are missing from the file, which then says so; the journal has them.
-	noteBacklog = 64
-	retryEvery  = time.Second // of what the file or the journal did not take
-	reportEvery = time.Minute // at most one report that the file takes nothing
-	// patience is how long a write may hold events up when many lines wait for it.
-	// A disk that is well takes them by then, and no burst costs a line. Of one that
-	// is not, the source's backlog has room for this time of the worst storm.
-	patience = 200 * time.Millisecond
-	slow     = 15 * time.Second // for a write is too long; some seconds are a bad card's everyday life
-)
-
-// Entries for the journal are collected for a moment, or until they are many.
-// journald wakes for each that comes alone, and would run beside what people wait
-// for: the lines of the file, and the services that are being restarted.
-const (
-	collect = 20 * time.Millisecond
-	follow  = 2 * time.Millisecond // until more are sent than go at a time; longer where none were read
-	many    = 128
-)
-
-var errSlow = errors.New("the disk does not answer")
+// noteBacklog is how many notes may wait for the sink. When it is full they are
+// missing from the file, which then says so; the journal has them.
+const noteBacklog = 64
 
 // Config is what the sink writes to, and how.
 type Config struct {
@@ -64,57 +44,39 @@ type Config struct {
 // Stage is the log sink.
 type Stage struct {
 	Config
-	owed    owed
-	writing <-chan written // the outcome of the write under way; nil while there is none
-	began   time.Time      // when that was
-	due     time.Time      // when the journal is told; zero if nothing waits for it
-	pause   time.Duration  // of what it did not take
-	failing time.Time      // since when the file takes nothing; zero while it does
-	quiet   time.Time      // no report of that before
+	lines   pipeline.Queue[byte] // to the file
+	entries pipeline.Outlet      // to the journal
+	unread  bool                 // the journal has taken no more, at the end
+	due     time.Time            // when the journal is told; zero if nothing waits for it
 	sum     summary
 	summing time.Time // when the summary is due; in the past where nothing has happened since
 	folds   folds
 	ends    time.Time // when their minute is over
 
+	collecting, summary, minute *time.Timer // until due, summing and ends
+
 	stamp             stamp
 	text, file, entry []byte // a line in the making, over and over
 }
 
-// written is the outcome of a write to the file.
-type written struct {
-	lines []byte
-	n     int
-	err   error
-}
-
 // New returns a sink.
 func New(c Config) *Stage {
-	return &Stage{Config: c, folds: folds{first: c.First}, stamp: stamp{local: zone.Location}}
+	s := &Stage{Config: c, folds: folds{first: c.First}, stamp: stamp{local: zone.Location}}
+	s.lines, s.entries = newLines(c.File), newEntries()
+	s.lines.Fails = s.fails
+	return s
 }
 
 type port = pipeline.Port[count.Event, pipeline.None]
 
 // Run writes events until they end, or until an abort, and then what is owed.
 func (s *Stage) Run(ctx context.Context, p *port) error {
-	retry, sum, minute := time.NewTimer(0), time.NewTimer(0), time.NewTimer(0)
-	retry.Stop()
-	sum.Stop()
-	minute.Stop()
-	beginMinute := func() {
-		minute.Reset(foldEvery)
-		s.ends = time.Now().Add(foldEvery)
-	}
-	endMinute := func() {
-		s.folds.take(s.put)
-		if s.folds.any() {
-			beginMinute()
-		}
-	}
-	events, failing, last := p.In, s.failing, false
+	s.lines.Nudge = p.Nudge
+	s.collecting, s.summary, s.minute = stopped(), stopped(), stopped()
+	events := p.In
 	for {
-		failed := false
 		in := events
-		if s.busy(time.Now()) {
+		if s.lines.Crowded() {
 			in = nil
 		}
 		s.stamp.asked = false
@@ -122,42 +84,31 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case batch, ok := <-in:
 			if !ok {
 				events = nil
-				s.folds.take(s.put)
+				s.close()
 				break
 			}
-			calm := !s.folds.any()
-			for i := range batch {
-				s.write(&batch[i])
-				if s.sum.add(&batch[i]) && s.Summary > 0 {
-					sum.Reset(s.Summary)
-					s.summing = time.Now().Add(s.Summary)
-				}
-			}
-			if calm && s.folds.any() {
-				beginMinute()
-			}
+			s.take(batch)
 		case note := <-s.Notes.entries:
 			s.note(note)
-		case w := <-s.writing:
-			s.wrote(w, time.Now())
-			failed = w.err != nil
-			if failed && last {
-				return fileError(w.err)
+		case w := <-s.lines.Done():
+			if err := s.lines.Ended(w); err != nil {
+				return fileError(err)
 			}
-		case <-retry.C:
-		case <-sum.C:
-			now := time.Now()
-			s.summarize(now)
-			if s.folds.any() && s.ends.Sub(now) <= apart {
-				endMinute()
-			}
-		case <-minute.C:
+		case w := <-s.entries.Done():
+			s.unread = s.entries.Ended(w) != nil
+		case <-s.lines.Timer():
+			s.lines.Turn()
+		case <-s.entries.Timer():
+		case <-s.collecting.C:
+		case <-s.summary.C:
+			s.endSummary(time.Now())
+		case <-s.minute.C:
 			if wait := time.Until(s.summing); wait < 0 || wait > apart {
-				endMinute()
+				s.endMinute()
 			}
 		case q := <-p.Probes:
-			s.tell(time.Now(), true) // who waits for READY=1 finds it in the journal
-			q.Answer(pipeline.Answer{Status: s.status(), Owing: s.writing != nil && s.failing.IsZero()})
+			s.tell(true) // who waits for READY=1 finds it in the journal
+			q.Answer(pipeline.Answer{Status: s.lines.Status(), Owing: s.lines.Owing() || s.entries.Owing()})
 			continue
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), s.finish())
@@ -165,23 +116,61 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		if events == nil {
 			s.takeNotes()
 		}
-		if s.writing == nil && !failed && s.owed.any() {
-			s.begin(time.Now())
-			last = events == nil
-		}
-		if retry.Stop(); s.busy(time.Now()) {
-			retry.Reset(patience)
-		} else if wait := s.flush(time.Now(), events == nil); wait > 0 {
-			retry.Reset(wait)
-		}
-		if s.failing != failing {
-			failing = s.failing
-			p.Nudge()
-		}
-		if events == nil && s.writing == nil && !s.owed.any() && !s.telling() {
+		s.lines.Begin()
+		s.tell(events == nil)
+		if events == nil && s.lines.Drained() && s.told() {
 			return nil
 		}
 	}
+}
+
+// stopped returns a timer that does not run yet.
+func stopped() *time.Timer {
+	t := time.NewTimer(0)
+	t.Stop()
+	return t
+}
+
+// take takes events in.
+func (s *Stage) take(events []count.Event) {
+	calm := !s.folds.any()
+	for i := range events {
+		s.write(&events[i])
+		if s.sum.add(&events[i]) && s.Summary > 0 {
+			s.summary.Reset(s.Summary)
+			s.summing = time.Now().Add(s.Summary)
+		}
+	}
+	if calm && s.folds.any() {
+		s.beginMinute()
+	}
+}
+
+func (s *Stage) beginMinute() {
+	s.minute.Reset(foldEvery)
+	s.ends = time.Now().Add(foldEvery)
+}
+
+func (s *Stage) endMinute() {
+	s.folds.take(s.put)
+	if s.folds.any() {
+		s.beginMinute()
+	}
+}
+
+// endSummary writes the summary, and what is kept back if its minute is nearly over.
+func (s *Stage) endSummary(now time.Time) {
+	s.summarize(now)
+	if s.folds.any() && s.ends.Sub(now) <= apart {
+		s.endMinute()
+	}
+}
+
+// close says that no more events come.
+func (s *Stage) close() {
+	s.lines.Close()
+	s.entries.Close()
+	s.folds.take(s.put)
 }
 
 // write writes the lines of an event, after what was noted before it.
@@ -241,106 +230,21 @@ func (s *Stage) line(at time.Time, level logrus.Level, text []byte) {
 	if s.Console != nil {
 		s.Console.Write(s.file)
 	}
-	s.owed.add(s.file)
+	s.lines.Add(s.file...)
 }
 
-// begin begins to write what is owed.
-func (s *Stage) begin(now time.Time) {
-	lines := s.owed.give(now)
-	s.began = now
-	s.writing = pipeline.Aside(func() written {
-		n, err := s.File.Write(lines)
-		return written{lines, n, err}
-	})
-}
-
-// busy reports whether the file should catch up before more comes.
-func (s *Stage) busy(now time.Time) bool {
-	return s.writing != nil && s.owed.many() && now.Sub(s.began) < patience
-}
-
-// wrote takes the outcome of a write in.
-func (s *Stage) wrote(w written, now time.Time) {
-	s.writing = nil
-	s.owed.took(w.lines, w.n)
-	if w.err != nil {
-		s.failed(w.err, now, now)
-	} else {
-		s.failing = time.Time{}
-	}
-}
-
-// flush sends to the journal what has waited for long enough, or everything, and
-// returns after which time there is more to do; 0 if the file and the journal have
-// taken all.
-func (s *Stage) flush(now time.Time, all bool) time.Duration {
-	if s.writing != nil && now.Sub(s.began) >= slow {
-		s.failed(errSlow, s.began, now)
-	}
-	wait := s.tell(now, all)
-	if wait == 0 && (s.writing != nil || s.owed.any()) {
-		wait = retryEvery
-	}
-	return wait
-}
-
-// tell tells the journal.
-func (s *Stage) tell(now time.Time, all bool) time.Duration {
-	waiting := s.Journal.Waiting()
-	if waiting > 0 && s.due.IsZero() {
-		s.due = now.Add(collect)
-	}
-	if wait := s.due.Sub(now); wait > 0 && waiting < many && !all {
-		return wait
-	}
-	if s.Journal.Retry() {
-		s.due, s.pause = time.Time{}, 0
-		return 0
-	}
-	if s.Journal.Waiting() < waiting { // it reads
-		s.pause = 0
-	}
-	s.pause = min(max(2*s.pause, follow), retryEvery)
-	s.due = now.Add(s.pause)
-	return s.pause
-}
-
-// telling reports whether the journal is still being told, and reads.
-func (s *Stage) telling() bool { return !s.due.IsZero() && s.pause < patience }
-
-// failed tells the journal, because the file cannot be told.
-func (s *Stage) failed(err error, since, now time.Time) {
-	if s.failing.IsZero() {
-		s.failing = since
-	}
-	if !now.Before(s.quiet) {
-		s.quiet = now.Add(reportEvery)
-		text := printable(fmt.Sprintf("cannot write the log file; monitoring goes on (error: %v)", err))
-		s.Journal.Add(appendEntry(nil, line{logrus.ErrorLevel, idFile, []byte(text)}))
-		s.Journal.Retry()
-	}
-}
-
-func (s *Stage) status() string {
-	if s.failing.IsZero() {
-		return ""
-	}
-	return "cannot write the log file " + zone.Since(s.failing)
+// fails tells the journal, because the file cannot be told.
+func (s *Stage) fails(err error, _ time.Duration) {
+	text := printable(fmt.Sprintf("cannot write the log file; monitoring goes on (error: %v)", err))
+	s.Journal.Add(appendEntry(nil, line{logrus.ErrorLevel, idFile, []byte(text)}))
 }
 
 // finish writes what is owed, as far as it can be, and waits for that.
 func (s *Stage) finish() error {
-	if s.writing != nil {
-		s.wrote(<-s.writing, time.Now())
-	}
 	s.takeNotes()
-	s.folds.take(s.put)
-	// Nothing tells when journald has room again: a datagram socket that is not
-	// connected can be written to as far as poll(2) knows.
-	for pause := follow; !s.Journal.Retry() && pause < patience; pause *= 2 {
-		time.Sleep(pause)
-	}
-	if err := s.owed.flush(s.File, time.Now()); err != nil {
+	s.close()
+	s.unread = s.entries.Finish(s.send, s.entries.Ended) != nil
+	if err := s.lines.Finish(); err != nil {
 		return fileError(err)
 	}
 	return nil

@@ -414,7 +414,7 @@ func TestRunFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		since := w.begun.Add(time.Second).Format("15:04:05")
-		want := []string{"1s cannot write the log file since " + since, "2m31.02s ", "2m32.5s saving and stopping"}
+		want := []string{"1s cannot write the log file since " + since, "2m31s ", "2m32.5s saving and stopping"}
 		if diff := cmp.Diff(want, w.told); diff != "" {
 			t.Errorf("status (-want +got):\n%s", diff)
 		}
@@ -448,7 +448,7 @@ func TestRunSlowDisk(t *testing.T) {
 	}{
 		{"5 s", 5 * s, 55 * s, []string{"55s saving and stopping"}, ""},
 		{"longer than the watchdog waits", 39 * s, 115 * s,
-			[]string{"15.02s cannot write the log file since 0s", "39s ", "54s cannot write the log file since 39s", "1m18s ", "1m55s saving and stopping"},
+			[]string{"15s cannot write the log file since 0s", "39s ", "54s cannot write the log file since 39s", "1m18s ", "1m55s saving and stopping"},
 			"cannot write the log file; monitoring goes on (error: the disk does not answer)"},
 		{"stopped meanwhile", 4 * s, 2 * s, []string{"2s saving and stopping"}, ""},
 	} {

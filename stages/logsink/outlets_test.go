@@ -7,9 +7,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"service-monitor/stages/zone"
 )
 
 var errFull = errors.New("no space")
@@ -41,7 +44,7 @@ func (d *disk) Write(b []byte) (int, error) {
 }
 
 // A full disk tears a line; it is written again, on a line of its own.
-func TestOwedTorn(t *testing.T) {
+func TestLinesTorn(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		spaces []int // at each attempt to write
@@ -62,13 +65,13 @@ func TestOwedTorn(t *testing.T) {
 		{"torn, then a line and a part", []int{2, 6, -1}, "on\none\nt\ntwo\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var o owed
 			d := &disk{}
-			o.add([]byte("one\n"))
-			o.add([]byte("two\n"))
+			lines := newLines(d)
+			lines.Add([]byte("one\n")...)
+			lines.Add([]byte("two\n")...)
 			for i, space := range tt.spaces {
 				d.give(space)
-				if err := o.flush(d, time.Time{}); (err == nil) != (i == len(tt.spaces)-1) {
+				if err := lines.Finish(); (err == nil) != (i == len(tt.spaces)-1) {
 					t.Errorf("attempt %d: %v", i, err)
 				}
 			}
@@ -81,21 +84,21 @@ func TestOwedTorn(t *testing.T) {
 
 // However a disk takes parts: each line is there once, complete and in order,
 // and what was torn is the beginning of the line after it.
-func TestOwedRandom(t *testing.T) {
+func TestLinesRandom(t *testing.T) {
 	for seed := range uint64(500) {
 		r := rand.New(rand.NewPCG(seed, 5))
-		var o owed
 		d := &disk{}
+		lines := newLines(d)
 		var want []string
 		for i := range 50 {
 			line := fmt.Sprintf("<%d %s>", i, strings.Repeat("x", r.IntN(20)))
 			want = append(want, line)
-			o.add([]byte(line + "\n"))
+			lines.Add([]byte(line + "\n")...)
 			d.give(r.IntN(60))
-			o.flush(d, time.Time{})
+			lines.Finish()
 		}
 		d.give(-1)
-		if err := o.flush(d, time.Time{}); err != nil {
+		if err := lines.Finish(); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
@@ -119,31 +122,33 @@ func TestOwedRandom(t *testing.T) {
 }
 
 // What exceeds the backlog is counted, and told of where it is missing.
-func TestOwedCut(t *testing.T) {
-	var o owed
-	d := &disk{}
-	line := strings.Repeat("x", 999) + "\n"
-	const kept = fileBacklog / 1000
-	for range kept + 5 {
-		o.add([]byte(line))
-	}
-	o.add([]byte("short\n")) // it would fit, but not behind the others
-	if err := o.flush(d, time.Time{}); !errors.Is(err, errFull) {
-		t.Fatalf("flush: %v, want %v", err, errFull)
-	}
-	d.give(kept*len(line) + 10) // the lines that were kept, and a part of the notice
-	at := time.Date(2025, 7, 7, 10, 15, 23, 0, time.Local)
-	if err := o.flush(d, at); !errors.Is(err, errFull) {
-		t.Fatalf("flush: %v, want %v", err, errFull)
-	}
-	d.give(-1)
-	o.add([]byte("later\n"))
-	if err := o.flush(d, at); err != nil {
-		t.Fatal(err)
-	}
-	want := strings.Repeat(line, kept) +
-		"2025-07-07\n2025-07-07 10:15:23 - [WARNING] the log file took no more: 6 lines are missing here\nlater\n"
-	if diff := cmp.Diff(want, d.text.String()); diff != "" {
-		t.Errorf("file (-want +got):\n%s", diff)
-	}
+func TestLinesCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &disk{}
+		lines := newLines(d)
+		line := strings.Repeat("x", 999) + "\n"
+		const kept = fileBacklog / 1000
+		for range kept + 5 {
+			lines.Add([]byte(line)...)
+		}
+		lines.Add([]byte("short\n")...) // it would fit, but not behind the others
+		if err := lines.Finish(); !errors.Is(err, errFull) {
+			t.Fatalf("Finish: %v, want %v", err, errFull)
+		}
+		now := time.Now().In(zone.Location()).Format("2006-01-02 15:04:05")
+		d.give(kept*len(line) + 10) // the lines that were kept, and a part of the notice
+		if err := lines.Finish(); !errors.Is(err, errFull) {
+			t.Fatalf("Finish: %v, want %v", err, errFull)
+		}
+		d.give(-1)
+		lines.Add([]byte("later\n")...)
+		if err := lines.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		want := strings.Repeat(line, kept) +
+			now[:10] + "\n" + now + " - [WARNING] the log file took no more: 6 lines are missing here\nlater\n"
+		if diff := cmp.Diff(want, d.text.String()); diff != "" {
+			t.Errorf("file (-want +got):\n%s", diff)
+		}
+	})
 }
