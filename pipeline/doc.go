@@ -1,19 +1,28 @@
 // Package pipeline runs a graph of stages: independent goroutines joined by
 // typed streams, with one life and one health.
 //
-//	config ──lists──▶ bus ──signals──▶ decode ──updates──▶ classify ──transitions──▶ count ──events──┬──(latest)────▶ persist
-//	                                                                                                └──(lossless)──▶ logsink
+//	config ──lists──▶ bus ──signals──▶ decode ──updates──▶ classify ──transitions──▶ count ──events──┬──(latest)──▶ persist
+//	                   ▲                                      │                                      └─────────────▶ logsink
+//	                   └───────────────doubts─────────────────┘
 //
-// The package knows no stage; the graph above is wired in cmd/service-monitor.
+// The package knows no stage; the graph above is wired in cmd/service-monitor. The arrow
+// that goes back is no stream but a call that never blocks: a stream would close a
+// circle of stages that wait for each other.
 //
 // # Streams
 //
 // A [Stream] is what one stage sends and any number of stages receive. Each
-// receiver has an edge of its own. An edge is lossless: the sender waits until
-// the receiver has taken the messages, so at most [BatchSize] of them are between
-// two stages, and order is kept. An edge behind [Latest] never makes its sender
-// wait: it keeps the newest message per key, and the order of the keys. There
-// is no third kind.
+// receiver has an edge of its own, of one of three kinds:
+//
+//   - Lossless, if nothing else is said: the sender waits until the receiver has taken
+//     the messages. So at most [BatchSize] of them are between two stages, and order is kept.
+//   - Behind [Latest], the newest message of each key waits for the receiver, in the
+//     order of the keys. The sender does not wait.
+//   - Behind [Cut], a bounded number of messages waits for the receiver, in order. The
+//     sender does not wait. A receiver that is too slow is cut off: the end of its stream
+//     tells it so, and it begins anew. What it has missed is counted.
+//
+// There is no fourth kind. Nothing is dropped silently.
 //
 // Messages are sent and received some at a time: as many as there are. In a storm,
 // to wake the next stage for each of them would cost more than all that is done
@@ -21,7 +30,7 @@
 // batch is its receiver's until that receives the next.
 //
 // Only this package makes and closes streams. A stage's output is closed when
-// its Run has returned.
+// its Run has returned for good.
 //
 // # Life
 //
@@ -66,10 +75,11 @@
 // (sd_watchdog_enabled(3)).
 //
 // READY=1 follows the first settled round: each stage in turn has answered
-// from its own select (not while waiting to send) that it owes nothing. Since
-// edges hold nothing, and none behind [Latest] may keep anything then, all that
-// was known when the first stage answered has passed through every stage. A reload is told
-// the same way: RELOADING=1, and READY=1 after the next settled round.
+// from its own select (not while waiting to send) that it owes nothing, and nothing waits
+// behind [Latest]. Lossless edges hold nothing. So all that was known when the first
+// stage answered has passed through every stage, but for those behind [Cut], which
+// nothing waits for. A reload is told the same way: RELOADING=1, and READY=1 after the
+// next settled round.
 //
 // As long as rounds are complete, a start may take its time: EXTEND_TIMEOUT_USEC=
 // is told now and then until READY=1.

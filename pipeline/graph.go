@@ -56,25 +56,37 @@ func Source[Out any](g *Graph, name string, s Stage[None, Out]) *Stream[Out] {
 
 // Add adds a stage that receives all of in, and returns what it sends.
 func Add[In, Out any](g *Graph, name string, in *Stream[In], s Stage[In, Out]) *Stream[Out] {
-	return add(g, name, in.edge(), s)
+	return add(g, name, in, s)
 }
 
 // Sink adds a stage that receives all of in and sends nothing.
 func Sink[In any](g *Graph, name string, in *Stream[In], s Stage[In, None]) {
-	add(g, name, in.edge(), s)
+	add(g, name, in, s)
 }
 
-func add[In, Out any](g *Graph, name string, in <-chan []In, s Stage[In, Out]) *Stream[Out] {
+func add[In, Out any](g *Graph, name string, in *Stream[In], s Stage[In, Out]) *Stream[Out] {
 	out := &Stream[Out]{}
+	var c <-chan []In
+	if in != nil {
+		c = in.edge()
+	}
 	m := &member{name: name, source: in == nil, probes: make(chan Probe), rest: out.rest, done: make(chan struct{})}
 	m.run = func(ctx context.Context) error {
 		defer close(m.done)
 		defer out.close()
-		err := s.Run(ctx, &Port[In, Out]{In: in, Probes: m.probes, out: out, health: &g.health})
-		if err == nil && in != nil && ctx.Err() == nil && open(in) {
-			err = errors.New("returned before its input ended")
+		for {
+			err := s.Run(ctx, &Port[In, Out]{In: c, Probes: m.probes, out: out, health: &g.health})
+			if err != nil || in == nil || ctx.Err() != nil {
+				return err
+			}
+			if open(c) {
+				return errors.New("returned before its input ended")
+			}
+			var again bool
+			if c, again = in.again(); !again {
+				return nil
+			}
 		}
-		return err
 	}
 	g.stages = append(g.stages, m)
 	return out

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"slices"
-	"sync"
 )
 
 // BatchSize is how many messages are sent at once, at most. In a storm a stage is
@@ -17,23 +16,38 @@ type Stream[T any] struct {
 	// has done with one when it receives the next, so two are enough.
 	batch, spare []T
 
-	latest *latest[T] // of what another stream sends, and nothing else
+	kept <-chan []T // of what another stream sends; then this one has nothing else
+	cut  *cut[T]    // where its receiver can be cut off
 }
 
-// An edge is one receiver's. Where latest is not nil, it keeps messages.
+// An edge is one receiver's. Where keep is nil, the sender waits.
 type edge[T any] struct {
-	c      chan []T
-	latest *latest[T]
+	c    chan []T
+	keep keeper[T]
+}
+
+// A keeper takes messages at once, in place of their receiver.
+type keeper[T any] interface {
+	put(messages []T)
+	close()
 }
 
 func (s *Stream[T]) edge() <-chan []T {
-	if s.latest != nil {
-		return s.latest.c
+	if s.kept != nil {
+		return s.kept
 	}
 	// Unbuffered, so that order, back-pressure and "settled" need no thought.
 	e := edge[T]{c: make(chan []T)}
 	s.edges = append(s.edges, e)
 	return e.c
+}
+
+// again returns the receiver's next channel, where it was cut off and more is sent.
+func (s *Stream[T]) again() (<-chan []T, bool) {
+	if s.cut == nil {
+		return nil, false
+	}
+	return s.cut.rejoin()
 }
 
 // load makes messages the batch that is sent next.
@@ -48,59 +62,12 @@ func (s *Stream[T]) rest() { s.batch, s.spare = nil, nil }
 
 func (s *Stream[T]) close() {
 	for _, e := range s.edges {
-		close(e.c)
-	}
-}
-
-// Latest returns a stream for one receiver that never makes the sender of in wait: of
-// the messages that its receiver has not yet taken, it keeps the newest per key, and
-// delivers all that it keeps at once.
-// What is kept is delivered before the stream ends.
-func Latest[T any, K comparable](g *Graph, in *Stream[T], key func(T) K) *Stream[T] {
-	place := make(map[K]int) // in what is kept
-	l := &latest[T]{c: make(chan []T, 1)}
-	l.renew = func(kept, messages []T) []T {
-		if kept == nil {
-			clear(place)
+		if e.keep != nil {
+			e.keep.close()
+		} else {
+			close(e.c)
 		}
-		for _, v := range messages {
-			k := key(v)
-			if i, waiting := place[k]; waiting {
-				kept[i] = v
-				continue
-			}
-			place[k] = len(kept)
-			kept = append(kept, v)
-		}
-		return kept
 	}
-	in.edges = append(in.edges, edge[T]{l.c, l})
-	g.health.keeping = append(g.health.keeping, l.keeps)
-	return &Stream[T]{latest: l}
-}
-
-// latest keeps, in the room of a channel, what its receiver has not taken.
-type latest[T any] struct {
-	mu    sync.Mutex // or a round could find nothing kept while put has it in its hands
-	c     chan []T
-	renew func(kept, messages []T) []T
-}
-
-func (l *latest[T]) put(messages []T) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var kept []T
-	select {
-	case kept = <-l.c:
-	default:
-	}
-	l.c <- l.renew(kept, messages) // nobody else sends, so there is room
-}
-
-func (l *latest[T]) keeps() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.c) > 0
 }
 
 // A Port is a stage's place in the graph.
@@ -132,8 +99,8 @@ func (p *Port[In, Out]) Send(ctx context.Context, messages ...Out) error {
 // send sends the batch that is loaded.
 func (p *Port[In, Out]) send(ctx context.Context) error {
 	for _, e := range p.out.edges {
-		if e.latest != nil {
-			e.latest.put(p.out.batch)
+		if e.keep != nil {
+			e.keep.put(p.out.batch)
 			continue
 		}
 		for sent := false; !sent; {

@@ -15,7 +15,8 @@ import (
 // graph wires the pipeline, whole:
 //
 //	config ─lists─▶ bus ─signals─▶ decode ─updates─▶ classify ─transitions─▶ count ─events─┬─(latest)─▶ persist
-//	                                                                                       └──────────▶ logsink
+//	                 ▲                                  │                                  └──────────▶ logsink
+//	                 └──────────────doubts──────────────┘
 //
 // Where changes do not tell what happened, classify doubts, and bus tells it from
 // the journal. Nothing runs yet.

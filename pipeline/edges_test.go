@@ -1,0 +1,171 @@
+package pipeline
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// paced sends 1 to n, one after each pause.
+func paced(n int, pause func() time.Duration) stageFunc[None, int] {
+	return func(ctx context.Context, p *Port[None, int]) error {
+		for i := range n {
+			time.Sleep(pause()) // virtual
+			if err := p.Send(ctx, i+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// listener is what sits behind Cut. Each Run has a list of what it received.
+type listener struct {
+	runs [][]int
+	slow func() time.Duration // before it receives
+}
+
+func (l *listener) Run(_ context.Context, p *Port[int, None]) error {
+	var got []int
+	for {
+		time.Sleep(l.slow()) // virtual
+		batch, ok := <-p.In
+		if !ok {
+			l.runs = append(l.runs, got)
+			return nil
+		}
+		got = append(got, batch...)
+	}
+}
+
+func always(d time.Duration) func() time.Duration { return func() time.Duration { return d } }
+
+// A receiver that is slow for a while gets all, in order. One that is too slow is cut
+// off, told so by the end of its stream, and gets what is sent when it is back. Nobody
+// waits for it, and what it has missed is counted.
+func TestCut(t *testing.T) {
+	const s = time.Second
+	for _, tt := range []struct {
+		name   string
+		slow   time.Duration
+		runs   [][]int
+		missed []int
+	}{
+		{"quick", 0, [][]int{{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}}, nil},
+		{"late, but in time", 3500 * time.Millisecond, [][]int{{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}}, nil},
+		// The fifth that waits is one too many.
+		{"too late, twice", 5500 * time.Millisecond, [][]int{nil, nil}, []int{5, 5}},
+		{"too late, and some are sent before it is back", 8500 * time.Millisecond, [][]int{nil, {9, 10}}, []int{5, 3}},
+		{"never", time.Hour, [][]int{nil}, []int{5, 5}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := New(nil)
+				var got, missed []int
+				sent := Source(g, "numbers", paced(10, always(s)))
+				l := &listener{slow: always(tt.slow)}
+				Sink(g, "listener", Cut(sent, 4, func(n int) { missed = append(missed, n) }), l)
+				begun := time.Now()
+				Sink(g, "other", sent, each(fine, func(_ context.Context, v int) {
+					if at := time.Since(begun); at != time.Duration(v)*s {
+						t.Errorf("%d came after %v", v, at)
+					}
+					got = append(got, v)
+				}))
+				if err := g.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if len(got) != 10 {
+					t.Errorf("the other sink has %v", got)
+				}
+				if diff := cmp.Diff(tt.runs, l.runs); diff != "" {
+					t.Errorf("received (-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff(tt.missed, missed); diff != "" {
+					t.Errorf("missed (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// However slow a listener is: what it receives is in order, between two cuts nothing is
+// missing, and all that it does not receive is counted.
+func TestCutRandom(t *testing.T) {
+	for seed := range uint64(200) {
+		synctest.Test(t, func(t *testing.T) {
+			const all = 300
+			sends, receives := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))
+			up := func(r *rand.Rand, most int) func() time.Duration {
+				return func() time.Duration { return time.Duration(r.IntN(most)) * time.Millisecond }
+			}
+			g := New(nil)
+			missed := 0
+			l := &listener{slow: up(receives, 4000)}
+			Sink(g, "listener", Cut(Source(g, "numbers", paced(all, up(sends, 1000))), 5, func(n int) { missed += n }), l)
+			if err := g.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			got, last := 0, 0
+			for _, run := range l.runs {
+				for i, n := range run {
+					if n <= last || i > 0 && n != last+1 {
+						t.Fatalf("seed %d: %d follows %d in %v", seed, n, last, l.runs)
+					}
+					last = n
+					got++
+				}
+			}
+			if got+missed != all {
+				t.Fatalf("seed %d: %d received and %d missed of %d", seed, got, missed, all)
+			}
+		})
+	}
+}
+
+// READY=1 does not wait for what waits behind Cut, and a stage that was cut off does not
+// count as one that has ended.
+func TestReadyDoesNotWaitForCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &said{watchdog: 30 * time.Second, begun: time.Now()}
+		g := New(n)
+		var cuts atomic.Int64
+		sent := Source(g, "numbers", numbers(100))
+		Sink(g, "listener", Cut(sent, 1, func(int) { cuts.Add(1) }), stageFunc[int, None](func(ctx context.Context, p *Port[int, None]) error {
+			in := p.In
+			if cuts.Load() == 0 {
+				in = nil // it is busy otherwise, and answers
+			}
+			for {
+				select {
+				case _, ok := <-in:
+					if !ok {
+						return nil
+					}
+				case <-time.After(time.Second):
+					in = p.In
+				case q := <-p.Probes:
+					q.Answer(Answer{})
+				}
+			}
+		}))
+		Sink(g, "other", sent, each(fine, func(context.Context, int) {}))
+		stop, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		defer cancel()
+		if err := g.Run(stop); err != nil {
+			t.Fatal(err)
+		}
+		if cuts.Load() == 0 {
+			t.Error("the listener was not cut off")
+		}
+		n.want(t, n.lines[0], "10s WATCHDOG=1", "15s STOPPING=1 STATUS=saving and stopping")
+		if n.lines[0] != "0s READY=1" && n.lines[0] != "1ms READY=1" {
+			t.Errorf("first told %q", n.lines[0])
+		}
+	})
+}
