@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"service-monitor/cmd/service-monitor/internal/config"
-	"service-monitor/stages/persist"
+	"service-monitor/stages/files"
 )
 
 // counted is a state file as the monitor writes it, of a service that runs
@@ -129,7 +129,7 @@ func TestCheckState(t *testing.T) {
 			if err := os.WriteFile(path, []byte(tt.text), 0o444); err != nil {
 				t.Fatal(err)
 			}
-			lock, err := persist.Hold(path)
+			lock, err := files.Hold(path)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -113,7 +113,7 @@ func exitCode(err error) int {
 		return config.ExitConfig
 	case errors.Is(err, errNoState), errors.Is(err, errNoCopy):
 		return config.ExitNoInput
-	case errors.Is(err, persist.ErrHeld):
+	case errors.Is(err, files.ErrHeld):
 		return config.ExitTempFail
 	case errors.Is(err, errFile), errors.Is(err, files.ErrOwner):
 		return config.ExitCantCreate
@@ -190,7 +190,7 @@ func (m *monitor) run() error {
 
 // openFiles are the files of a monitor, and what is in them.
 type openFiles struct {
-	lock  *os.File // of the log file
+	lock  *files.Lock // of the log file
 	state *persist.File
 	known map[string]*count.Tally
 	notes persist.Notes // what people must know of the state
@@ -225,8 +225,8 @@ func (m *monitor) lastLine(err error) {
 	file.Write(line)
 }
 
-func holdLog(path string) (*os.File, error) {
-	lock, err := persist.Hold(path)
+func holdLog(path string) (*files.Lock, error) {
+	lock, err := files.Hold(path)
 	if err == nil {
 		_, err = prepareLog(path, logMode)
 	}
@@ -238,7 +238,7 @@ func holdLog(path string) (*os.File, error) {
 
 func fileError(what, path string, err error) error {
 	switch {
-	case errors.Is(err, persist.ErrHeld):
+	case errors.Is(err, files.ErrHeld):
 		return fmt.Errorf("cannot %s: %w; stop it first (systemctl stop service-monitor)", what, err)
 	case errors.Is(err, persist.ErrNewer):
 		return fmt.Errorf("cannot %s: %w", what, err)
@@ -248,7 +248,7 @@ func fileError(what, path string, err error) error {
 
 // clearFiles removes what monitors of these files have written.
 func clearFiles(c config.Config, stdout io.Writer) error {
-	lock, err := persist.Hold(c.LogFile)
+	lock, err := files.Hold(c.LogFile)
 	if err != nil {
 		return fileError("clear the log file", c.LogFile, err)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"service-monitor/cmd/service-monitor/internal/config"
-	"service-monitor/stages/persist"
+	"service-monitor/stages/files"
 )
 
 // TestRun runs the command as a user does, as far as it needs no bus.
@@ -90,7 +90,7 @@ func TestHeldFiles(t *testing.T) {
 	dir := t.TempDir()
 	log, state := filepath.Join(dir, "m.log"), filepath.Join(dir, "s.json")
 	for _, held := range []string{log, state} {
-		lock, err := persist.Hold(held)
+		lock, err := files.Hold(held)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"service-monitor/cmd/service-monitor/internal/config"
-	"service-monitor/stages/persist"
+	"service-monitor/stages/files"
 )
 
 // TestRestoreCounts puts counts back as a user does after a typo in the list.
@@ -89,7 +89,7 @@ func TestRestoreCounts(t *testing.T) {
 // While a monitor counts, nothing is put back.
 func TestRestoreHeld(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.json")
-	lock, err := persist.Hold(path)
+	lock, err := files.Hold(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 // A File is the state file, a JSON object keyed by unit.
 type File struct {
 	path  string
-	lock  *os.File
+	lock  *files.Lock
 	blank bool // nothing was ever saved, or it was cleared
 	gone  bool // something was, and it was not there when it was to be loaded
 }
@@ -32,7 +32,6 @@ const (
 	removedSuffix  = ".before-removal" // the last generation with units that are no longer monitored
 	removals       = 5                 // so many of them, the older ones with .1 to .4 at the end
 	corruptSuffix  = ".corrupt-"       // a damaged file, followed by the time it was found
-	lockSuffix     = ".lock"
 )
 
 // ErrGone is what is said where a monitor has saved its state and nothing of it is
@@ -90,7 +89,7 @@ func readContent(path string) (*content, error) {
 // Save makes units the content of the state file, so that after a crash or a
 // power cut at any moment either the old or the new content is there, complete.
 func (f *File) Save(units map[string]*count.Tally) error {
-	err := f.stay()
+	err := f.lock.Stay()
 	if err == nil {
 		err = f.replace(units, true)
 	}
@@ -105,24 +104,8 @@ func (f *File) Save(units map[string]*count.Tally) error {
 // the state is gone, which is no reason not to save.
 func (f *File) filled() {
 	if f.blank {
-		f.blank = setBlank(f.lock, false) != nil
+		f.blank = setBlank(f.lock.File, false) != nil
 	}
-}
-
-// stay takes the lock again where the lock file was removed, with its directory
-// perhaps: in one that is there again, another monitor could hold the state. It
-// makes no directory, for that may be where a disk belongs which is not mounted.
-func (f *File) stay() error {
-	if isAt(f.lock, f.path+lockSuffix) {
-		return nil
-	}
-	lock, _, err := hold(f.path)
-	if err != nil {
-		return err
-	}
-	f.lock.Close()
-	f.lock = lock
-	return nil
 }
 
 // Lost reports whether what was saved is not there any more: an error that says
@@ -279,23 +262,38 @@ func syncDir(path string) error {
 
 // Open takes the state file at path, which need not be there yet.
 func Open(path string) (*File, error) {
-	real, err := files.Follow(path)
+	lock, err := files.Hold(path)
 	if err != nil {
 		return nil, err
 	}
-	lock, made, err := hold(real)
-	if err != nil {
-		return nil, err
-	}
-	f := &File{path: real, lock: lock, blank: made || isBlank(lock)}
-	if made {
-		err = setBlank(lock, true)
+	f := &File{path: lock.Path, lock: lock, blank: lock.Made || isBlank(lock.File)}
+	if lock.Made {
+		err = setBlank(lock.File, true)
 	}
 	return f, err
 }
 
 // Close lets another monitor have the file.
 func (f *File) Close() error { return f.lock.Close() }
+
+// blankMark is in the lock file until a state is saved. Later the file is empty, so
+// that a state which is missing then is known to be lost.
+const blankMark = "no state was saved here yet\n"
+
+// isBlank reports whether the lock file has the mark.
+func isBlank(lock *os.File) bool {
+	info, err := lock.Stat()
+	return err == nil && info.Size() > 0
+}
+
+// setBlank sets the mark, or removes it. It is on the disk before a later save is.
+func setBlank(lock *os.File, blank bool) error {
+	err := lock.Truncate(0)
+	if err == nil && blank {
+		_, err = lock.WriteAt([]byte(blankMark), 0)
+	}
+	return errors.Join(err, lock.Sync())
+}
 
 // Remove removes the state file and what Save keeps beside it. Damaged files
 // that were kept aside stay: they are somebody's to look at.
@@ -312,7 +310,7 @@ func (f *File) Remove() error {
 		return err
 	}
 	f.blank = true
-	return setBlank(f.lock, true)
+	return setBlank(f.lock.File, true)
 }
 
 // KeepRemoved keeps a copy of the state file from before units are removed, and

@@ -127,7 +127,7 @@ func beside(t *testing.T, path string) []string {
 	}
 	var names []string
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), lockSuffix) {
+		if !strings.HasSuffix(e.Name(), files.LockSuffix) {
 			names = append(names, e.Name())
 		}
 	}
@@ -466,7 +466,7 @@ func TestLoadGone(t *testing.T) {
 			loaded(t, f)
 			gone(t, f)
 		}, true},
-		{"by a monitor that made no mark", func(t *testing.T, f *File) { put(t, f.path+lockSuffix, "") }, true},
+		{"by a monitor that made no mark", func(t *testing.T, f *File) { put(t, f.path+files.LockSuffix, "") }, true},
 		{"cleared", func(t *testing.T, f *File) {
 			save(t, f, 1)
 			if err := f.Remove(); err != nil {
@@ -481,7 +481,7 @@ func TestLoadGone(t *testing.T) {
 			save(t, f, 2)
 			gone(t, f)
 		}, true},
-		{"with its lock", func(t *testing.T, f *File) { save(t, f, 1); gone(t, f); os.Remove(f.path + lockSuffix) }, false},
+		{"with its lock", func(t *testing.T, f *File) { save(t, f, 1); gone(t, f); os.Remove(f.path + files.LockSuffix) }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFile(t)
@@ -853,8 +853,8 @@ func TestSymbolicLink(t *testing.T) {
 			}
 			link, data := filepath.Join(dir, "var/s.json"), filepath.Join(dir, "data/s.json")
 			f := open(t, link)
-			if _, err := Open(data); !errors.Is(err, ErrHeld) {
-				t.Errorf("Open of what the link leads to: %v, want %v", err, ErrHeld)
+			if _, err := Open(data); !errors.Is(err, files.ErrHeld) {
+				t.Errorf("Open of what the link leads to: %v, want %v", err, files.ErrHeld)
 			}
 			for n := uint64(1); n <= 2; n++ {
 				save(t, f, n)
@@ -884,7 +884,7 @@ func TestHold(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.json")
 	f := open(t, path)
 	_, err := Open(path)
-	if want := path + ": another monitor holds it"; !errors.Is(err, ErrHeld) || err.Error() != want {
+	if want := path + ": another monitor holds it"; !errors.Is(err, files.ErrHeld) || err.Error() != want {
 		t.Errorf("Open: %v, want %s", err, want)
 	}
 	if err := f.Close(); err != nil {
@@ -896,7 +896,7 @@ func TestHold(t *testing.T) {
 // Nobody but the monitor's user may hold the file, and so keep it from starting.
 func TestHoldMode(t *testing.T) {
 	f := newFile(t)
-	if info, err := os.Stat(f.path + lockSuffix); err != nil || info.Mode() != 0o600 {
+	if info, err := os.Stat(f.path + files.LockSuffix); err != nil || info.Mode() != 0o600 {
 		t.Errorf("mode %v (%v), want nobody else to hold it", info.Mode(), err)
 	}
 }

@@ -143,7 +143,7 @@ func (f *File) nothing(previous string) Notes {
 		return nil
 	}
 	return Notes{fmt.Sprintf("%v: %s, and %s of the generation before; %s shows that a monitor has saved there; counting from zero, and reading the journal "+
-		"back as far as it reaches; if there is a copy, stop the monitor and put it back", ErrGone, f.path, previous, f.path+lockSuffix)}
+		"back as far as it reaches; if there is a copy, stop the monitor and put it back", ErrGone, f.path, previous, f.path+files.LockSuffix)}
 }
 
 // whole reports whether the file is a JSON object, in which single units are wrong.

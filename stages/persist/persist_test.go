@@ -19,6 +19,7 @@ import (
 	"service-monitor/pipeline"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
+	"service-monitor/stages/files"
 )
 
 // world is what a persister of a test meets: events at their times, a store
@@ -568,15 +569,15 @@ func TestRunFindsTheStateGone(t *testing.T) {
 	f := open(t, path)
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{store: f, events: []timed{changed(0, "a", 1, 0)}, watchdog: 30 * time.Second}
-		time.AfterFunc(90*time.Second, func() { os.Remove(path); os.Remove(path + lockSuffix) })
+		time.AfterFunc(90*time.Second, func() { os.Remove(path); os.Remove(path + files.LockSuffix) })
 		if err := w.run(t, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		if got := loaded(t, f)["a"].Starts; got != 1 {
 			t.Errorf("%d starts are saved, want 1", got)
 		}
-		if _, err := Hold(path); !errors.Is(err, ErrHeld) {
-			t.Errorf("Hold: %v, want %v", err, ErrHeld)
+		if _, err := files.Hold(path); !errors.Is(err, files.ErrHeld) {
+			t.Errorf("Hold: %v, want %v", err, files.ErrHeld)
 		}
 		if want := "error the saved state is gone; saving it again"; len(w.logged) != 1 || !strings.Contains(w.logged[0], want) || !strings.Contains(w.logged[0], path) {
 			t.Errorf("logged %q, want once %q", w.logged, want)
