@@ -9,6 +9,7 @@ import (
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
 	"service-monitor/stages/logsink"
+	"service-monitor/stages/logsink/logfile"
 	"service-monitor/stages/persist"
 )
 
@@ -39,7 +40,7 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	tallies := pipeline.Latest(g, events, func(e count.Event) string { return e.Unit })
 	pipeline.Sink(g, "persist", tallies, persist.New(m.log, state, known, c.SaveQuiet, c.SaveDeadline))
 	pipeline.Sink(g, "logsink", events, logsink.New(logsink.Config{
-		File:    &logFile{path: c.LogFile},
+		File:    logfile.New(c.LogFile),
 		Journal: m.journal,
 		Console: m.console,
 		Notes:   m.notes,

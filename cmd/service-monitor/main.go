@@ -25,6 +25,7 @@ import (
 	"service-monitor/stages/files"
 	"service-monitor/stages/logsink"
 	"service-monitor/stages/logsink/journal"
+	"service-monitor/stages/logsink/logfile"
 	"service-monitor/stages/persist"
 	"service-monitor/stages/zone"
 )
@@ -221,14 +222,13 @@ func (o *openFiles) close() {
 // Standard error has it, too.
 func (m *monitor) lastLine(err error) {
 	line, _ := logsink.Formatter{}.Format(&logrus.Entry{Time: time.Now(), Level: logrus.ErrorLevel, Message: err.Error()})
-	file := logFile{path: m.command.Config.LogFile}
-	file.Write(line)
+	logfile.New(m.command.Config.LogFile).Write(line)
 }
 
 func holdLog(path string) (*files.Lock, error) {
 	lock, err := files.Hold(path)
 	if err == nil {
-		_, err = prepareLog(path, logMode)
+		err = logfile.Prepare(path)
 	}
 	if err != nil {
 		return nil, fileError("write the log file", path, err)
@@ -258,7 +258,7 @@ func clearFiles(c config.Config, stdout io.Writer) error {
 		return fileError("clear the state file", c.StateFile, err)
 	}
 	defer state.Close()
-	if err := errors.Join(removeLog(c.LogFile), state.Remove()); err != nil {
+	if err := errors.Join(logfile.Remove(c.LogFile), state.Remove()); err != nil {
 		return fmt.Errorf("cannot clear: %w; %w", err, errFile)
 	}
 	fmt.Fprintf(stdout, "removed %s with its backups and %s\n", c.LogFile, c.StateFile)

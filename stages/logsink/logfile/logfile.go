@@ -1,4 +1,5 @@
-package main
+// Package logfile is the rotated log file.
+package logfile
 
 import (
 	"bytes"
@@ -16,22 +17,22 @@ import (
 	"service-monitor/stages/files"
 )
 
-// Rotation of the log file, and the mode of one that is made. lumberjack keeps the backups whose names have the
-// newest times. So while the clock is behind those that are there, as after a boot
-// in 1970, each new backup is removed at once, and the log is what is in the file
-// itself, with older ones beside it. It never grows by that.
+// Rotation of the log file, and the mode of one that is made. lumberjack keeps the
+// backups whose names have the newest times. While the clock is behind those that are
+// there, as after a boot in 1970, each new backup is removed at once. Then the log is
+// what is in the file itself, with older ones beside it. It never grows by that.
 const (
-	logMegabytes = 1
-	logBackups   = 3
-	logMode      = 0o644
+	megabytes = 1
+	backups   = 3
+	newMode   = 0o644
 )
 
-// logFile is the rotated log file. lumberjack appends to it and removes old
+// A File is the rotated log file. lumberjack appends to it and removes old
 // backups. It would write on into nothing when its file is deleted or moved away, so
 // the file is opened again when it is not the one that was written last. Nor does
 // it rotate: it would open the new file without O_APPEND, which leaves a hole where
 // somebody truncates it, and follow a link that somebody put there just then.
-type logFile struct {
+type File struct {
 	path   string
 	rotate *lumberjack.Logger
 	last   fileID // of the file that was written last; zero before the first
@@ -51,8 +52,11 @@ func idOf(path string) (fileID, int64) {
 	return fileID{uint64(st.Dev), uint64(st.Ino)}, st.Size
 }
 
+// New returns a log file that is opened with the first write.
+func New(path string) *File { return &File{path: path} }
+
 // Write appends whole lines, and takes a line back that a full disk has torn.
-func (l *logFile) Write(b []byte) (int, error) {
+func (l *File) Write(b []byte) (int, error) {
 	if err := l.ready(len(b)); err != nil {
 		return 0, files.Explain(err, filepath.Dir(l.path))
 	}
@@ -67,20 +71,20 @@ func (l *logFile) Write(b []byte) (int, error) {
 }
 
 // ready opens the file that a write of so many bytes goes to.
-func (l *logFile) ready(n int) error {
+func (l *File) ready(n int) error {
 	if id, _ := idOf(l.path); id != l.last || l.last == (fileID{}) {
-		if err := l.open(logMode); err != nil {
+		if err := l.open(newMode); err != nil {
 			return err
 		}
 	}
-	if empty := l.room == logMegabytes<<20; int64(n) > l.room && !empty {
+	if empty := l.room == megabytes<<20; int64(n) > l.room && !empty {
 		return l.turn()
 	}
 	return nil
 }
 
 // turn makes the file a backup, and begins a new one with the same mode.
-func (l *logFile) turn() error {
+func (l *File) turn() error {
 	path := l.rotate.Filename
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -94,10 +98,10 @@ func (l *logFile) turn() error {
 
 // untear cuts what was written back to its last whole line, and returns how much
 // of it is left.
-func (l *logFile) untear(written []byte) int {
+func (l *File) untear(written []byte) int {
 	whole := bytes.LastIndexByte(written, '\n') + 1
 	torn := int64(len(written) - whole)
-	f, err := openLog(l.path, logMode)
+	f, err := openFile(l.path, newMode)
 	if err != nil {
 		return len(written)
 	}
@@ -110,9 +114,9 @@ func (l *logFile) untear(written []byte) int {
 }
 
 // open makes lumberjack open the file with its next write.
-func (l *logFile) open(mode fs.FileMode) error {
+func (l *File) open(mode fs.FileMode) error {
 	l.last = fileID{}
-	path, err := prepareLog(l.path, mode)
+	path, err := prepare(l.path, mode)
 	if err != nil {
 		return err
 	}
@@ -121,16 +125,16 @@ func (l *logFile) open(mode fs.FileMode) error {
 	}
 	if l.rotate == nil || l.rotate.Filename != path { // a Logger costs a goroutine for good
 		// With twice the size, it does not rotate.
-		l.rotate = &lumberjack.Logger{Filename: path, MaxSize: 2 * logMegabytes, MaxBackups: logBackups, LocalTime: true}
+		l.rotate = &lumberjack.Logger{Filename: path, MaxSize: 2 * megabytes, MaxBackups: backups, LocalTime: true}
 	}
 	id, size := idOf(l.path)
-	l.last, l.room = id, max(logMegabytes<<20-size, 0)
+	l.last, l.room = id, max(megabytes<<20-size, 0)
 	return nil
 }
 
-// openLog opens the log file, where a symbolic link leads. Rotation renames the
+// openFile opens the log file, where a symbolic link leads. Rotation renames the
 // file, and must not rename the link.
-func openLog(path string, mode fs.FileMode) (*os.File, error) {
+func openFile(path string, mode fs.FileMode) (*os.File, error) {
 	real, err := files.Follow(path)
 	if err != nil {
 		return nil, err
@@ -138,10 +142,15 @@ func openLog(path string, mode fs.FileMode) (*os.File, error) {
 	return files.Open(real, os.O_RDWR|os.O_APPEND|os.O_CREATE, mode)
 }
 
-// prepareLog makes sure that the log file can be written, and returns where it is.
-// lumberjack would create it for its owner alone.
-func prepareLog(path string, mode fs.FileMode) (string, error) {
-	f, err := openLog(path, mode)
+// Prepare makes sure that the log file can be written.
+func Prepare(path string) error {
+	_, err := prepare(path, newMode)
+	return err
+}
+
+// prepare also returns where the file is. lumberjack would create it for its owner alone.
+func prepare(path string, mode fs.FileMode) (string, error) {
+	f, err := openFile(path, mode)
 	if err != nil {
 		return "", err
 	}
@@ -175,8 +184,8 @@ func backupName(path string) string {
 	}
 }
 
-// removeLog removes the log file and the backups that were made of it.
-func removeLog(path string) error {
+// Remove removes the log file and the backups that were made of it.
+func Remove(path string) error {
 	path, err := files.Follow(path)
 	if err != nil {
 		return err

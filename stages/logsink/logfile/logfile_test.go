@@ -1,4 +1,4 @@
-package main
+package logfile
 
 import (
 	"errors"
@@ -19,12 +19,12 @@ import (
 )
 
 // newLog returns a log file that is prepared as at the start.
-func newLog(t *testing.T, path string) *logFile {
+func newLog(t *testing.T, path string) *File {
 	t.Helper()
-	if _, err := prepareLog(path, logMode); err != nil {
+	if _, err := prepare(path, newMode); err != nil {
 		t.Fatal(err)
 	}
-	l := &logFile{path: path}
+	l := New(path)
 	t.Cleanup(func() {
 		if l.rotate != nil {
 			l.rotate.Close()
@@ -38,7 +38,7 @@ func logPath(t *testing.T) string {
 	return filepath.Join(t.TempDir(), "service-monitor.log")
 }
 
-func (l *logFile) put(t *testing.T, text string) {
+func (l *File) put(t *testing.T, text string) {
 	t.Helper()
 	if n, err := l.Write([]byte(text)); err != nil || n != len(text) {
 		t.Fatalf("Write: %d of %d, %v", n, len(text), err)
@@ -56,7 +56,7 @@ func wantText(t *testing.T, path, want string) {
 	}
 }
 
-func backups(t *testing.T, path string) []string {
+func backupsOf(t *testing.T, path string) []string {
 	t.Helper()
 	all, err := filepath.Glob(strings.TrimSuffix(path, ".log") + "-*.log")
 	if err != nil {
@@ -77,9 +77,9 @@ func TestLogRotates(t *testing.T) {
 	for i := range lines {
 		l.put(t, line(i))
 	}
-	await(func() bool { return len(backups(t, path)) == 3 })
+	await(func() bool { return len(backupsOf(t, path)) == 3 })
 	next := lines
-	all := append(backups(t, path), path)
+	all := append(backupsOf(t, path), path)
 	for i := len(all) - 1; i >= 0; i-- {
 		b, err := os.ReadFile(all[i])
 		if err != nil {
@@ -106,7 +106,7 @@ func TestLogRotates(t *testing.T) {
 // BenchmarkLog writes what a service that crashes has to say.
 func BenchmarkLog(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "service-monitor.log")
-	l := &logFile{path: path}
+	l := New(path)
 	text := []byte(strings.Repeat(strings.Repeat("x", 99)+"\n", 2))
 	for b.Loop() {
 		if _, err := l.Write(text); err != nil {
@@ -119,20 +119,20 @@ func BenchmarkLog(b *testing.B) {
 // and neither the file nor the older ones with it.
 func TestLogRotatesWhileTheClockIsBehind(t *testing.T) {
 	path := logPath(t)
-	for day := range logBackups {
+	for day := range backups {
 		ahead := time.Date(2099, 1, 1+day, 0, 0, 0, 0, time.Local).Format(backupTime)
 		if err := os.WriteFile(strings.TrimSuffix(path, ".log")+"-"+ahead+".log", []byte("old\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	was := backups(t, path)
+	was := backupsOf(t, path)
 	l := newLog(t, path)
 	for range 1 << 20 / 128 {
 		l.put(t, strings.Repeat("x", 127)+"\n")
 	}
 	l.put(t, "new\n")
-	await(func() bool { return len(backups(t, path)) == logBackups })
-	if diff := cmp.Diff(was, backups(t, path)); diff != "" {
+	await(func() bool { return len(backupsOf(t, path)) == backups })
+	if diff := cmp.Diff(was, backupsOf(t, path)); diff != "" {
 		t.Errorf("backups (-want +got):\n%s", diff)
 	}
 	wantText(t, path, "new\n")
@@ -176,7 +176,7 @@ func TestLogIsFoundAgain(t *testing.T) {
 			t.Run(fmt.Sprint(tt.name, ", rotated ", rotated), func(t *testing.T) {
 				path := logPath(t)
 				if rotated {
-					if err := os.WriteFile(path, make([]byte, logMegabytes<<20), 0o644); err != nil {
+					if err := os.WriteFile(path, make([]byte, megabytes<<20), 0o644); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -215,14 +215,14 @@ func TestLogLink(t *testing.T) {
 	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != fs.ModeSymlink {
 		t.Errorf("the link is %v (%v)", info.Mode(), err)
 	}
-	if got := backups(t, leads); len(got) != 1 {
+	if got := backupsOf(t, leads); len(got) != 1 {
 		t.Errorf("backups %v, want one beside the file", got)
 	}
-	if err := removeLog(path); err != nil {
+	if err := Remove(path); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := os.ReadDir(data); err != nil || len(left) > 0 {
-		t.Errorf("what removeLog leaves: %v (%v)", left, err)
+		t.Errorf("what Remove leaves: %v (%v)", left, err)
 	}
 	if err := os.Remove(path); err != nil { // and no link any more
 		t.Fatal(err)
@@ -328,7 +328,7 @@ func TestLogRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := strings.NewReplacer("PATH", path, "DIR", filepath.Dir(path)).Replace(tt.want)
-			if _, err := prepareLog(path, logMode); err == nil || err.Error() != want {
+			if _, err := prepare(path, newMode); err == nil || err.Error() != want {
 				t.Errorf("at the start: %v, want %s", err, want)
 			}
 			// The same when it takes the place of the log file later.
@@ -393,7 +393,7 @@ func TestRemoveLog(t *testing.T) {
 				touchAll(t, dir, tt.log)
 			}
 			for range 2 {
-				if err := removeLog(filepath.Join(dir, tt.log)); err != nil {
+				if err := Remove(filepath.Join(dir, tt.log)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -416,7 +416,7 @@ func TestRemoveLog(t *testing.T) {
 	}
 }
 
-// What the rotation makes is what removeLog removes.
+// What the rotation makes is what Remove removes.
 func TestRemoveLogAfterRotation(t *testing.T) {
 	path := logPath(t)
 	l := newLog(t, path)
@@ -424,10 +424,10 @@ func TestRemoveLogAfterRotation(t *testing.T) {
 	for range 2 {
 		l.put(t, most)
 	}
-	if got := len(backups(t, path)); got != 1 {
+	if got := len(backupsOf(t, path)); got != 1 {
 		t.Errorf("%d backups, want 1", got)
 	}
-	if err := removeLog(path); err != nil {
+	if err := Remove(path); err != nil {
 		t.Fatal(err)
 	}
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) > 0 {
@@ -436,7 +436,7 @@ func TestRemoveLogAfterRotation(t *testing.T) {
 }
 
 func TestRemoveLogNowhere(t *testing.T) {
-	if err := removeLog(filepath.Join(t.TempDir(), "nothing", "a.log")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("removeLog: %v, want %v", err, fs.ErrNotExist)
+	if err := Remove(filepath.Join(t.TempDir(), "nothing", "a.log")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Remove: %v, want %v", err, fs.ErrNotExist)
 	}
 }
