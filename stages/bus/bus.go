@@ -94,6 +94,7 @@ type unit struct {
 	known   bool // it was ever handed on
 	asked   bool // its snapshot is asked for, in this connection,
 	present bool // and is there
+	fresh   bool // it announces all that ever happens to it, and has not begun
 }
 
 // New returns a source that continues from the units that an earlier process knew. It
@@ -371,17 +372,15 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 	u := s.note(it.Unit)
 	if !u.asked && watch.Match(s.watch.Load().Globs, it.Unit) {
 		s.watch.Store(s.watch.Load().With(it.Unit))
-		if s.lists > 0 || !s.state.Watches() {
+		if !s.watched(it.Unit) {
 			s.await(it.Unit)
 			return s.failed(p, s.askSnapshots())
 		}
-		// It was not there when the units were listed: it appears with this very
-		// change, so nothing came before it.
-		u.asked, u.known, u.present = true, true, true
-		if u.there = true; s.crowd.grows() {
-			if err := s.failed(p, s.askLoaded(true)); err != nil || s.link == nil {
-				return err
-			}
+		u.fresh = true
+	}
+	if u.fresh && s.state.Watches() {
+		if err := s.appear(p, u); err != nil || s.link == nil {
+			return err
 		}
 	}
 	if !u.present && s.state.Watches() {

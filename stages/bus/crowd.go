@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,19 @@ func (c *crowd) grows() bool {
 		size = len(*there)
 	}
 	return c.came == max(fewest, size)
+}
+
+// watched reports whether units of this name were watched already, whoever comes by it: then
+// all that happens to one is announced.
+func (s *Stage) watched(unit string) bool { return s.state.Watches() && s.came(unit) }
+
+// appear takes in that a unit announces the first that happens to it.
+func (s *Stage) appear(p *port, u *unit) error {
+	u.asked, u.known, u.present, u.there, u.fresh = true, true, true, true, false
+	if s.crowd.grows() {
+		return s.failed(p, s.askLoaded(true))
+	}
+	return nil
 }
 
 // passing reports whether a unit is named by a glob alone, and is not there. It may be
@@ -97,7 +111,7 @@ func (s *Stage) sweep(ctx context.Context, p *port) error {
 			gone = append(gone, unit)
 		}
 	}
-	if !s.state.Watches() || s.state.Open() || len(gone) == 0 {
+	if !s.state.Watches() || s.state.Open() || len(gone) == 0 && s.knowsGlobs() {
 		return nil
 	}
 	for _, signal := range s.patterns(s.watch.Load(), s.crowd.asked) {
@@ -106,6 +120,12 @@ func (s *Stage) sweep(ctx context.Context, p *port) error {
 		}
 	}
 	return s.fold(ctx, p, gone...)
+}
+
+// knowsGlobs reports whether all globs were in force before the lists were asked for. A reload
+// may have added one. From then on all that happens to its units is announced.
+func (s *Stage) knowsGlobs() bool {
+	return !slices.ContainsFunc(s.watch.Load().Globs, func(glob string) bool { _, ok := s.globs[glob]; return !ok })
 }
 
 // fold tells that units are unloaded which only a glob names, and forgets them.

@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
+	"service-monitor/stages/bus"
 	"service-monitor/test/fakebus"
 )
 
@@ -88,5 +90,56 @@ func TestAliasThatGoes(t *testing.T) {
 	r.want("snapshot web.service failed")
 	r.play(change("apache.service", "inactive"), change("web.service", "activating"))
 	r.want("changed web.service activating")
+	r.stop()
+}
+
+// PID 1 lists a unit before it announces what happens to it. All of that counts, whenever
+// the snapshot comes.
+func TestListedBeforeItIsAnnounced(t *testing.T) {
+	begun := properties("activating")
+	begun["InvocationID"] = dbus.MakeVariant(bytes.Repeat([]byte{7}, 16))
+	inactive := properties("inactive")
+	for _, test := range []struct {
+		name   string
+		shown  map[string]dbus.Variant
+		before int // of two changes: how many come before the snapshot
+		want   []string
+	}{
+		{"the snapshot is from after its life", inactive, 2, []string{"changed run-9.service activating", "changed run-9.service inactive", "checked run-9.service inactive"}},
+		{"from before it", inactive, 0, []string{"snapshot run-9.service inactive", "changed run-9.service activating", "changed run-9.service inactive"}},
+		{"from amid it", begun, 1, []string{"changed run-9.service activating", "checked run-9.service activating", "changed run-9.service inactive"}},
+		{"from amid it while that is not announced yet", begun, 0, []string{"changed run-9.service activating", "changed run-9.service inactive"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := start(t, nil, "run-*.service")
+			r.want("pattern run-*.service ")
+			r.bus.Reply("ListUnitsByPatterns", listed("run-9.service", "run-0.service"))
+			r.bus.Snapshot("run-9.service", fakebus.Body(test.shown))
+			made, release := r.bus.Hold("GetAll")
+			if err := r.bus.DaemonReload(); err != nil {
+				t.Fatal(err)
+			}
+			<-made
+			changes := []bus.Signal{change("run-9.service", "activating"), change("run-9.service", "inactive")}
+			r.play(changes[:test.before]...)
+			r.want(test.want[:test.before]...)
+			release()
+			shown := len(test.want) - len(changes)
+			r.want(test.want[test.before : test.before+shown]...)
+			r.want("snapshot run-0.service inactive")
+			r.play(changes[test.before:]...)
+			r.want(test.want[test.before+shown:]...)
+			r.stop()
+		})
+	}
+}
+
+// A glob that a reload adds is known up to then. What its units do later is counted also
+// when nobody watches.
+func TestGlobThatAReloadAdds(t *testing.T) {
+	r := start(t, nil, "run-*.service")
+	r.want("pattern run-*.service ")
+	r.lists <- bus.List{Services: []string{"run-*.service", "pass-*.service"}}
+	r.want("pattern run-*.service ", "pattern pass-*.service ")
 	r.stop()
 }

@@ -189,6 +189,10 @@ func (s *Stage) snapshot(ctx context.Context, p *port, r request, it link.Item) 
 		}
 	}
 	u := s.note(unit)
+	if u.fresh && s.state.Watches() && glimpse(out).invocation != (history.Invocation{}) {
+		u.unasked() // it runs already, and PID 1 is about to announce how that began
+		return nil
+	}
 	u.asked, u.present = true, true
 	if it.Err != nil {
 		s.log.WithFields(logrus.Fields{"unit": unit, "error": it.Err}).Warn("systemd does not show the unit")
@@ -198,7 +202,7 @@ func (s *Stage) snapshot(ctx context.Context, p *port, r request, it link.Item) 
 		if u.known && out.Kind == Snapshot {
 			out.Kind = Checked // every change of it was handed on
 		}
-		u.known = true
+		u.known, u.fresh = true, false
 	}
 	return s.emit(ctx, p, out)
 }
@@ -239,6 +243,7 @@ func (s *Stage) listed(it link.Item, rest string, in map[string]bool) {
 		if in[name] = true; !s.of(name).asked {
 			units = append(units, name)
 			s.await(name)
+			s.note(name).fresh = s.watched(name)
 		}
 	}
 	s.watch.Store(w.With(units...))
