@@ -330,6 +330,9 @@ func (s *Stage) receive(ctx context.Context, p *port) error {
 		if err := s.startOver(ctx, p, dropped); err != nil {
 			return err
 		}
+		if err := s.failed(p, s.askLoaded(false)); err != nil || s.link == nil {
+			return err // a unit may have come of which only the list tells
+		}
 	}
 	s.reportRefused(time.Now())
 	if err := s.askSnapshots(); err != nil {

@@ -143,3 +143,28 @@ func TestGlobThatAReloadAdds(t *testing.T) {
 	r.want("pattern run-*.service ", "pattern pass-*.service ")
 	r.stop()
 }
+
+// A unit comes while changes are dropped. Only a new list tells of it, and that it is there.
+func TestUnitThatComesWhileChangesAreDropped(t *testing.T) {
+	r := start(t, func(b *fakebus.Bus) {
+		snapshots("run-1.service active", "run-9.service active")(b)
+		b.Reply("ListUnitsByPatterns", listed("run-1.service"))
+	}, "run-*.service")
+	r.want("snapshot run-1.service active", "pattern run-*.service ")
+	r.bus.Reply("ListUnitsByPatterns", listed("run-1.service", "run-9.service"))
+	flood := change("run-1.service", "activating")
+	flood.Body = fakebus.Body("org.freedesktop.systemd1.Unit", map[string]dbus.Variant{
+		"ActiveState": dbus.MakeVariant("activating"), "Filler": dbus.MakeVariant(strings.Repeat("x", 100_000)),
+	}, []string{})
+	for range 200 {
+		r.play(flood)
+	}
+	told := ""
+	for told != "snapshot run-9.service active" && !strings.HasPrefix(told, "pattern") {
+		told = show(<-r.signals)
+	}
+	if told != "snapshot run-9.service active" {
+		t.Errorf("the gap is over, and run-9.service is not told of")
+	}
+	r.stop()
+}

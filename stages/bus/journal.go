@@ -8,6 +8,7 @@ import (
 
 	"service-monitor/stages/bus/catchup"
 	"service-monitor/stages/bus/history"
+	"service-monitor/stages/bus/watch"
 )
 
 // A report is what a goroutine that works with the journal has to say: a Past, or
@@ -153,7 +154,7 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 		signal := Signal{Kind: Past, Unit: unit, Time: past.At, Account: Account{
 			Runs: past.Runs, Tell: past.Tell, Cut: past.Cut, Boot: cmp.Or(past.Place.Boot(), s.gap.here.Boot()), Lossy: past.Lossy, From: s.gap.from, Restarts: past.Restarts,
 		}}
-		if past.Over && !s.of(unit).known {
+		if past.Over && !s.of(unit).known && !s.of(unit).there {
 			delete(s.gap.restarts, unit)
 			if err := s.pass(ctx, p, signal); err != nil {
 				return err
@@ -178,7 +179,7 @@ func (s *Stage) concerns(unit string, past *history.Past) bool {
 	}
 	own := s.cursors[unit]
 	if !known {
-		own = s.globs[s.watch.Load().Pattern(unit)]
+		own = s.upTo(unit)
 	}
 	switch {
 	case own == "" || past.Place == "":
@@ -195,6 +196,17 @@ func (s *Stage) concerns(unit string, past *history.Past) bool {
 	}
 	past.Runs, past.Tell = past.Runs[first:], past.Tell-first
 	return true
+}
+
+// upTo is up to where a unit is known that is not watched. Any glob may have counted it that
+// names it: the list may have another order now, or names the unit itself.
+func (s *Stage) upTo(unit string) (place history.Place) {
+	for glob, known := range s.globs {
+		if watch.Match([]string{glob}, unit) && (place == "" || place.Before(known)) {
+			place = known
+		}
+	}
+	return place
 }
 
 // enlist watches a unit of which only the journal has told so far. If it is there, it is
