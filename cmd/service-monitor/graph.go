@@ -1,10 +1,14 @@
 package main
 
 import (
+	"cmp"
+	"context"
+
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/bus"
+	"service-monitor/stages/bus/history"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
@@ -47,6 +51,7 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 		Debug:   func() bool { return m.log.IsLevelEnabled(logrus.DebugLevel) },
 		Summary: c.StatsInterval,
 		First:   c.FoldAfter,
+		Quote:   quote,
 	}))
 	return g
 }
@@ -69,4 +74,9 @@ func lives(known map[string]*count.Tally) map[string]*classify.Life {
 		lives[unit] = tally.Life
 	}
 	return lives
+}
+
+// quote is what systemd says of a restart that failed.
+func quote(ctx context.Context, e *count.Event) string {
+	return history.Refusal(ctx, cmp.Or(e.Life.Name, e.Unit), history.Invocation(e.Invocation))
 }

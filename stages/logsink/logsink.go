@@ -36,6 +36,9 @@ type Config struct {
 	// First is how many lines of one kind are written in a minute before the others
 	// are folded into one; 0 to write each.
 	First int
+	// Quote, where not nil, returns what systemd says of an event, or nothing. It may
+	// block for as long as it likes.
+	Quote func(ctx context.Context, e *count.Event) string
 	// Summary is how long after the first change a summary of all is written; 0 for
 	// never.
 	Summary time.Duration
@@ -52,6 +55,7 @@ type Stage struct {
 	summing time.Time // when the summary is due; in the past where nothing has happened since
 	folds   folds
 	ends    time.Time // when their minute is over
+	quotes  quotes
 
 	collecting, summary, minute *time.Timer // until due, summing and ends
 
@@ -90,6 +94,8 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			s.take(batch)
 		case note := <-s.Notes.entries:
 			s.note(note)
+		case said := <-s.quotes.said:
+			s.quoted(said, time.Now())
 		case w := <-s.lines.Done():
 			if err := s.lines.Ended(w); err != nil {
 				return fileError(err)
@@ -171,6 +177,7 @@ func (s *Stage) close() {
 	s.lines.Close()
 	s.entries.Close()
 	s.folds.take(s.put)
+	s.unquote()
 }
 
 // write writes the lines of an event, after what was noted before it.
@@ -182,6 +189,9 @@ func (s *Stage) write(e *count.Event) {
 		}
 		level := level(e, id)
 		if level == logrus.DebugLevel && !s.Debug() || s.folds.keep(e, id) {
+			continue
+		}
+		if id == idNoRestart && s.await(e, time.Now()) {
 			continue
 		}
 		s.text = appendText(s.text[:0], e, id)

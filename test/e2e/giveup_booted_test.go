@@ -105,9 +105,16 @@ func TestGivenUp(t *testing.T) {
 			}
 		}
 	}
+	for unit, said := range map[string]string{
+		"gone.service":  "Failed to schedule restart job: Unit gone.service not found.",
+		"needs.service": "Dependency failed for needs.service.",
+	} {
+		if !containsAll(lineWith(t, log, unit+noRestartLine), []string{`(recovered from the journal); systemd says: "` + said + `"`}) {
+			t.Errorf("the log does not quote what systemd says of %s: %s", unit, said)
+		}
+	}
 	// What the line of the log proposes works.
-	said := b.sh("journalctl -q _PID=1 UNIT='gone.service'")
-	if !strings.Contains(said, "Failed to schedule restart job: Unit gone.service not found.") {
+	if said := b.sh("journalctl -q _PID=1 UNIT='gone.service'"); !strings.Contains(said, "Unit gone.service not found.") {
 		t.Errorf("systemd does not say why it could not restart gone.service:\n%s", said)
 	}
 	if err := b.WriteFile("/etc/systemd/system/gone.service", givenUp["gone.service"].unit, 0o644); err != nil {
@@ -116,6 +123,46 @@ func TestGivenUp(t *testing.T) {
 	b.sh("systemctl daemon-reload; systemctl start 'gone.service'; systemctl is-active gone")
 	b.sh("rmdir /run/needed; systemctl daemon-reload; systemctl start 'needs.service'")
 	b.sh("systemctl reset-failed limit; systemctl start limit")
+}
+
+// TestGivenUpQuotes wants what systemd says in the line about a restart that fails while the
+// monitor watches. The advice in it works.
+func TestGivenUpQuotes(t *testing.T) {
+	t.Parallel() // it mostly waits
+	const unit, file = "quoted.service", "/etc/systemd/system/quoted.service"
+	text := givenUp["gone.service"].unit
+	b := bootBed(t, map[string]string{unit: text}, []string{unit})
+	b.sh("systemctl start service-monitor; systemctl start quoted")
+	for i, tt := range []struct{ breaks, said, advice, mends string }{
+		{"rm " + file, "Failed to schedule restart job: Unit quoted.service not found.", "put it back, ", "cp /run/quoted " + file},
+		{"ln -sf /dev/null " + file, "Failed to schedule restart job: Unit quoted.service is masked.", "it is masked (", "rm " + file + "; cp /run/quoted " + file},
+		{"sed -i /ExecStart/d " + file, "Failed to schedule restart job: Unit quoted.service has a bad unit file setting.", "mend it, ", "cp /run/quoted " + file},
+		{`printf '[Unit]\nRequires=nothing.service\n' >>` + file, "Failed to schedule restart job: Unit nothing.service not found.", "mend that, ", "cp /run/quoted " + file},
+	} {
+		before := b.cursor()
+		b.crash(unit)
+		b.awaitCrashes(unit, i+1)
+		b.sh("cp " + file + " /run/quoted; " + tt.breaks + "; sed -i s/RestartSec=1h/RestartSec=50ms/ " + file + " || :; systemctl daemon-reload")
+		line := b.awaitLog(before, unit+noRestartLine, tt.advice, `; systemd says: "`+tt.said+`"`)
+		b.sh(tt.mends)
+		_, advice, _ := strings.Cut(line, tt.advice)
+		advice, _, _ = strings.Cut(advice, ")")
+		b.sh(strings.ReplaceAll(advice, ", ", "; ") + "; systemctl is-active quoted")
+	}
+	b.sh("systemctl stop service-monitor")
+	b.wantTruth(unit)
+}
+
+// lineWith returns the line of a log that contains text.
+func lineWith(t *testing.T, log, text string) string {
+	t.Helper()
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, text) {
+			return line
+		}
+	}
+	t.Errorf("the log has no line with %q", text)
+	return ""
 }
 
 // TestGivenUpWithoutJournal has properties alone to tell it from. Where these do not
