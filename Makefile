@@ -1,4 +1,5 @@
-# Targets that need root, or packages that are not there, say so or use sudo.
+# Targets that need root use sudo. Those that need packages of Debian install them.
+# test/README.md says what the targets of the tests do.
 VERSION ?= $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo "sudo env PATH=$$PATH:/usr/sbin:/sbin")
 BUILD   := CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
@@ -8,28 +9,29 @@ MAIN    := ./cmd/service-monitor
 TARGETS := amd64 arm64 arm.7 arm.6 arm.5
 DEBS    := build/deb
 REPO    := build/repo
-# What a gateway's flash has room for, in bytes.
+# The largest program that a gateway's flash has room for, in bytes.
 MAXSIZE := 8388608
-# Debian 11, 12 and 13, whose systemd is 247, 252 and 257. A root of each is made
-# once, and again when it was deleted.
+# Debian 11, 12 and 13, whose systemd is 247, 252 and 257. The tests boot a root of
+# each. It is made once, and again after it was deleted.
 RELEASES := bullseye bookworm trixie
-# Debian 12 for ARM, which is emulated here.
+# A fourth root: Debian 12 for ARM, which runs emulated.
 SUITE_armhf := --arch=armhf bookworm
-# What the tests need in a root. Its name is in the path: another list, other roots.
+# The packages that the tests need in a root. The path of the roots contains this
+# list, so that another list makes other roots.
 PACKAGES := dbus,strace,systemd-sysv
 ROOTS    ?= $(or $(XDG_CACHE_HOME),/var/cache)/service-monitor/$(PACKAGES)
-# The release that this machine itself is, if it is one.
+# The release of this machine, if it is a Debian.
 HOST     := $(shell . /etc/os-release && echo $$VERSION_CODENAME)
-# Where apt has Debian from; empty is what debootstrap takes then.
+# The mirror that this machine's apt uses. If it is empty, debootstrap uses its own.
 MIRROR   ?= $(shell apt-get indextargets --format '$$(REPO_URI) $$(LABEL)' | sed -nE '/^http.* Debian$$/{s/ .*//p;q}')
 BOOTED   := go test -buildvcs=false -tags booted -count=1 -p 1 -timeout 30m
 
-# need installs packages of Debian if one of these commands or files is not there.
+# need installs the packages $(2) if one of the commands or files $(1) is missing.
 need = set -e; PATH=$$PATH:/usr/sbin:/sbin; for c in $(1); do [ -e $$c ] || command -v $$c >/dev/null || missing=1; done; [ -z "$$missing" ] || { \
 	$(SUDO) apt-get update -q; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); }
 
-.PHONY: help build run test check deps booted versions emulation emulated arm cross deb repo lifecycle lint bench microbench fuzz record hooks clean
+.PHONY: help build run test quick check format deps booted versions emulation emulated arm cross deb repo lifecycle lint bench microbench fuzz record hooks clean
 .PHONY: $(foreach r,$(RELEASES) armhf,booted-$r record-$r lifecycle-$r)
 
 help: ## show the targets
@@ -45,20 +47,26 @@ run: build ## monitor this machine's services; without systemd, those of a throw
 		exec build/service-monitor -l build/run/service-monitor.log -p build/run/service_states.json --services '*.service'; \
 	else $(MAKE) --no-print-directory deps && $(SUDO) go run -buildvcs=false ./test/demo build/service-monitor; fi
 
-# Of the other systemds, what differs with systemd is tested: not what becomes of
-# the daemon's own files and threads.
+# On other systemds than this machine's, it is enough to test what depends on
+# systemd. The tests of the daemon's own files, memory and threads are skipped.
 test: SELECT := -skip '^Test(Disk|Idle|StalledJournal|Storm|Bench|FallBehind|Hang|Kill|Damage)$$'
-test: deps check booted $(filter-out %-$(HOST),booted-bookworm booted-trixie) lint lifecycle arm emulated lifecycle-armhf ## run all tests, on booted machines too, installing what they need
+test: deps check booted $(filter-out %-$(HOST),booted-bookworm booted-trixie) lint lifecycle arm emulated lifecycle-armhf ## run all tests, on booted machines too (half an hour)
 
-check: ## what to run before a commit: format, vet, staticcheck, tidy, race tests without root
-	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+quick: format ## in less than a minute: format, vet and the tests that need no root
+	go vet ./...
+	go test ./...
+
+check: format ## before a commit: quick, and staticcheck, tidy, race detector and 32 bits
 	go mod tidy -diff
 	go vet -tags booted,lifecycle ./...
 	go tool staticcheck -tags booted,lifecycle ./...
 	go test -race ./...
 	CGO_ENABLED=0 GOARCH=386 go test ./pipeline ./stages/... ./cmd/...
 
-# The packages of Debian that the tests need.
+format:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+
+# Install the packages of Debian that the tests need.
 deps:
 	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap mkfs.ext4 losetup man mandoc zsh /usr/share/bash-completion/bash_completion /usr/include/systemd/sd-bus.h, \
 		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring e2fsprogs mount man-db mandoc zsh bash-completion libsystemd-dev)
@@ -66,16 +74,16 @@ deps:
 booted: ## run the tests that boot machines, on this machine's systemd
 	$(SUDO) $(BOOTED) ./test/...
 
-versions: $(RELEASES:%=booted-%) ## run them on systemd 247, 252 and 257, those of Debian 11, 12 and 13
+versions: $(RELEASES:%=booted-%) ## run them on systemd 247, 252 and 257 (Debian 11, 12 and 13)
 
-# Emulated, memory and speed are those of the emulation; strace(1) and a second
-# nsenter(1) do not work.
+# An emulated machine has the memory and the speed of the emulator, and strace(1)
+# and a second nsenter(1) do not work in it. So some tests are skipped.
 booted-armhf: SELECT := -skip '^Test(Lies|Idle|Storm|Bench|FallBehind|StalledJournal|Disk)$$'
 $(RELEASES:%=booted-%) booted-armhf: booted-%: $(ROOTS)/%
 	$(SUDO) env GATEWAY_SYSTEM=$(ROOTS)/$* $(BOOTED) $(SELECT) ./test/...
 
-# A root has its name once it is complete. What is mounted for the making goes
-# with its mount namespace, however that ends.
+# A root gets its name when it is complete. debootstrap mounts file systems in it, in
+# a mount namespace: they are gone afterwards, even if debootstrap was killed.
 $(ROOTS)/armhf: | emulation
 $(RELEASES:%=$(ROOTS)/%) $(ROOTS)/armhf: $(ROOTS)/%: | deps
 	$(SUDO) mkdir -p $(ROOTS)
@@ -83,39 +91,44 @@ $(RELEASES:%=$(ROOTS)/%) $(ROOTS)/armhf: $(ROOTS)/%: | deps
 		debootstrap --variant=minbase --include=$(PACKAGES) $(or $(SUITE_$*),$*) $@.new $(MIRROR); \
 		rm -r $@.new/var/cache/apt/archives/*.deb $@.new/var/lib/apt/lists/*; mv $@.new $@'
 
-# Programs for ARM run here, and in machines and roots, too: the kernel opens
-# what runs them once, when it is registered (flag F, see systemd-binfmt(8)).
+# Let programs for ARM run here. They run in machines and roots, too, because the
+# kernel opens the emulator only once, when it is registered (flag F, see
+# systemd-binfmt(8)).
 emulation: | deps
 	@$(call need,qemu-arm-static,qemu-user-static)
 	@[ -e /proc/sys/fs/binfmt_misc/register ] || $(SUDO) mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
 	@for a in arm aarch64; do grep -qs '^flags:.*F' /proc/sys/fs/binfmt_misc/qemu-$$a || \
 		$(SUDO) /usr/lib/systemd/systemd-binfmt qemu-$$a.conf; done
 
-arm: emulation cross ## run the tests that need no machine as ARM, and each program on the oldest CPU that it is for
+# Run the tests that need no machine as ARM programs, and each program on the oldest
+# CPU that it is built for.
+arm: emulation cross
 	GOARCH=arm GOARM=7 go test -buildvcs=false ./...
 	QEMU_CPU=arm926 build/service-monitor-linux-arm.5 --check --config debian/config.json
 	QEMU_CPU=arm1176 build/service-monitor-linux-arm.6 --check --config debian/config.json
 	QEMU_CPU=cortex-a7 build/service-monitor-linux-arm.7 --check --config debian/config.json
 	QEMU_CPU=cortex-a53 build/service-monitor-linux-arm64 --check --config debian/config.json
 
-# What the lifecycle on ARM stands on; elsewhere TestEmulation has nothing to test.
+# Test the emulated machine that the lifecycle on ARM runs in. On other machines
+# TestEmulation has nothing to test.
 emulated: $(ROOTS)/armhf
 	$(SUDO) env GATEWAY_SYSTEM=$(ROOTS)/armhf $(BOOTED) -run '^Test(Emulation|Copy)$$' ./test/gateway
 
-lifecycle: $(RELEASES:%=lifecycle-%) ## install, upgrade, remove and purge the package on Debian 11, 12 and 13
+lifecycle: $(RELEASES:%=lifecycle-%) ## install, upgrade and purge the package on Debian 11, 12 and 13
 
 $(RELEASES:%=lifecycle-%) lifecycle-armhf: lifecycle-%: $(ROOTS)/% | deps
 	@$(call need,gpg apt-ftparchive,gnupg apt-utils)
 	$(SUDO) go test -buildvcs=false -tags lifecycle -count=1 -timeout 20m ./test/lifecycle -args -system=$(ROOTS)/$*
 
-cross: ## build for each architecture, static, and check the size
+# Build for each architecture, static, and check the size.
+cross:
 	@set -e; for t in $(TARGETS); do \
 		out=build/service-monitor-linux-$$t; \
 		GOARCH=$${t%.*} GOARM=$${t#*.} $(BUILD) -o $$out $(MAIN); \
 		size=$$(stat -c %s $$out); echo "$$out: $$size bytes"; \
 		if [ $$size -gt $(MAXSIZE) ]; then echo "$$out is larger than $(MAXSIZE) bytes"; exit 1; fi; done
 
-# The same commit gives the same bytes: each file is as old as the changelog says.
+# The same commit gives the same bytes, so each file has the time of the changelog.
 deb: export SOURCE_DATE_EPOCH = $(shell date -d "$$(sed -n '/^ -- /{s/.*>  //p;q}' debian/changelog)" +%s)
 deb: cross ## build the Debian packages: build/deb/*.deb
 	@mkdir -p build/package $(DEBS)/armv6
@@ -125,14 +138,14 @@ deb: cross ## build the Debian packages: build/deb/*.deb
 		VERSION=$(VERSION) ARCH=$$(echo $$t | tr -d .) BINARY=build/service-monitor-linux-$$t \
 			go tool nfpm package --packager deb --target $$out; done
 
-repo: deb ## build a signed apt repository of them: build/repo (KEY= a key of yours)
+repo: deb ## build a signed apt repository of them: build/repo (KEY= your key)
 	@$(call need,gpg apt-ftparchive,gnupg apt-utils)
 	debian/repository $(DEBS) $(REPO)
 
-# piuparts wants a Debian to install the package in; this machine's architecture. A Go
-# program keeps its strings one behind the other: what looks like a misspelt word there
-# may be the end of one and the beginning of the next.
-lint: deb $(ROOTS)/bookworm ## check the packages as Debian does: lintian, piuparts, and shellcheck of the scripts
+# piuparts installs the package for this machine's architecture in a Debian. lintian
+# is not to look for misspelt words in the program: Go keeps its strings without gaps,
+# and the end of one and the beginning of the next may look like a word.
+lint: deb $(ROOTS)/bookworm ## check the packages with lintian, piuparts and shellcheck
 	@$(call need,lintian piuparts shellcheck,lintian piuparts shellcheck)
 	shellcheck debian/postinst debian/prerm debian/postrm debian/repository
 	shellcheck --shell=bash debian/completion.bash
@@ -141,29 +154,32 @@ lint: deb $(ROOTS)/bookworm ## check the packages as Debian does: lintian, piupa
 		--no-upgrade-test --install-remove-install --install-purge-install --log-level=error \
 		$(DEBS)/*_$$(dpkg --print-architecture).deb
 
-bench: build deb deps ## measure what the daemon costs, beside others and a C program: build/bench (BENCH= flags)
+bench: build deb deps ## measure what the daemon costs: build/bench (test/bench/README.md)
 	@mkdir -p build/bench
 	go build -buildvcs=false -o build/bench/bench ./test/bench
 	$(SUDO) build/bench/bench $(BENCH)
 
-microbench: ## report ns and allocations per signal
+# Report nanoseconds and allocations for each signal.
+microbench:
 	go test -run '^$$' -bench . -benchmem ./stages/decode ./stages/classify ./stages/bus/wire
 
-fuzz: ## fuzz the readers of D-Bus data against godbus, a minute each
+# Fuzz the readers of D-Bus data against godbus, a minute each.
+fuzz:
 	go test -run '^$$' -fuzz FuzzChanged -fuzztime 1m -fuzzminimizetime 100x ./stages/decode
 	go test -run '^$$' -fuzz FuzzBody -fuzztime 1m -fuzzminimizetime 100x ./stages/bus/wire
 	go test -run '^$$' -fuzz FuzzHeader -fuzztime 1m -fuzzminimizetime 100x ./stages/bus/wire
 
-# Record the signals of cases of which there is no recording yet.
+# Record the signals of cases that have no recording yet.
 record: $(RELEASES:%=record-%)
 
 $(RELEASES:%=record-%): record-%: $(ROOTS)/%
 	$(SUDO) env GATEWAY_SYSTEM=$(ROOTS)/$* $(BOOTED) -run TestCases ./test/e2e -args -record
 
-hooks: ## make check a git pre-commit hook
+# Let git run make check before each commit.
+hooks:
 	mkdir -p "$$(git rev-parse --git-path hooks)"
 	printf '#!/bin/sh\nexec make check\n' > "$$(git rev-parse --git-path hooks)/pre-commit"
 	chmod +x "$$(git rev-parse --git-path hooks)/pre-commit"
 
-clean: ## remove what was built, but not the key of the repository
+clean: ## remove what was built, but not the key of the apt repository
 	@[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name repo.key -exec rm -rf {} +
