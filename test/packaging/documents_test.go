@@ -30,10 +30,11 @@ func documents(t *testing.T) map[string]string {
 	return texts
 }
 
-// targets are those of the Makefile. make reads it and runs nothing.
+// targets are those of the Makefile. make reads it and runs nothing. The flags of a
+// make that runs this test are not for it.
 func targets(t *testing.T) []string {
 	t.Helper()
-	cmd := exec.Command("make", "-C", top, "--no-print-directory", "-pq", ".PHONY")
+	cmd := exec.Command("env", "-u", "MAKEFLAGS", "make", "-C", top, "-pq", ".PHONY")
 	out, _ := cmd.Output() // -q may exit with 1
 	return find(string(out), `(?m)^([a-z][a-z0-9-]*):(?: |$)`)
 }
@@ -99,7 +100,7 @@ func TestCommands(t *testing.T) {
 // TestMakeHelp wants the list that make shows to be short, and each target of it
 // to be there.
 func TestMakeHelp(t *testing.T) {
-	shown := find(run(t, "make", "-C", top, "--no-print-directory", "help"), `(?m)^([a-z]+) `)
+	shown := find(run(t, "env", "-u", "MAKEFLAGS", "make", "-C", top, "help"), `(?m)^([a-z]+) `)
 	if len(shown) == 0 || len(shown) > 14 {
 		t.Errorf("make shows %d targets, want 14 at most: %q", len(shown), shown)
 	}
