@@ -53,8 +53,8 @@ const write = unix.R_OK | unix.W_OK
 
 func plan(c config.Config) []planned {
 	return []planned{
-		{config.LogFileKey, "log file", c.LogFile, write, false},
-		{config.StateFileKey, "state file", c.StateFile, unix.R_OK, true},
+		{config.LogFileKey, "log file", c.Log.File, write, false},
+		{config.StateFileKey, "state file", c.State.File, unix.R_OK, true},
 	}
 }
 

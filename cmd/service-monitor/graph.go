@@ -29,8 +29,8 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	g := pipeline.New(n)
 	c := m.command.Config
 
-	lists := pipeline.Source(g, "config", &reloader{m})
-	source := bus.New(m.log, places(known), c.MaxRetries, c.AuditInterval)
+	lists := pipeline.Source(g, "config", newReloader(m))
+	source := bus.New(m.log, places(known), c.Bus.MaxRetries, c.Bus.AuditInterval)
 	if m.lost {
 		source.ReadBack()
 	}
@@ -42,15 +42,15 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	// Events must not be lost. Of tallies, only the newest of each unit matters, so
 	// a slow disk under the state file holds nothing up.
 	tallies := pipeline.Latest(g, events, func(e count.Event) string { return e.Unit })
-	pipeline.Sink(g, "persist", tallies, persist.New(m.log, state, known, c.SaveQuiet, c.SaveDeadline))
+	pipeline.Sink(g, "persist", tallies, persist.New(m.log, state, known, c.State.Quiet, c.State.Deadline))
 	pipeline.Sink(g, "logsink", events, logsink.New(logsink.Config{
-		File:    logfile.New(c.LogFile),
+		File:    logfile.New(c.Log.File),
 		Journal: m.journal,
 		Console: m.console,
 		Notes:   m.notes,
 		Debug:   func() bool { return m.log.IsLevelEnabled(logrus.DebugLevel) },
-		Summary: c.StatsInterval,
-		First:   c.FoldAfter,
+		Summary: c.Log.StatsInterval,
+		First:   c.Log.FoldAfter,
 		Quote:   quote,
 	}))
 	return g

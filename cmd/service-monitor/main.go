@@ -65,22 +65,22 @@ func do(command config.Command, stdout io.Writer) error {
 		fmt.Fprintln(stdout, "service-monitor", version)
 		return nil
 	case config.Clear:
-		return asOwner(func() error { return clearFiles(command.Config, stdout) }, command.Config.LogFile, command.Config.StateFile)
+		return asOwner(func() error { return clearFiles(command.Config, stdout) }, command.Config.Log.File, command.Config.State.File)
 	case config.CheckState:
-		err := asOwner(func() error { return checkState(command.Config.StateFile, stdout) }, command.Config.StateFile)
+		err := asOwner(func() error { return checkState(command.Config.State.File, stdout) }, command.Config.State.File)
 		if errors.Is(err, files.ErrOwner) {
 			err = fmt.Errorf("%w; %w", err, errNoState)
 		}
 		return err
 	case config.Restore:
-		return asOwner(func() error { return restoreCounts(command, stdout) }, command.Config.StateFile)
+		return asOwner(func() error { return restoreCounts(command, stdout) }, command.Config.State.File)
 	}
 	m := newMonitor(command, stdout)
 	if command.Action == config.Check {
 		m.graph(nil, nil, nil)
 		return checkStart(command, stdout)
 	}
-	return asOwner(m.run, command.Config.LogFile, command.Config.StateFile)
+	return asOwner(m.run, command.Config.Log.File, command.Config.State.File)
 }
 
 // asOwner does something with files. Root does it as the user to whom their
@@ -126,7 +126,7 @@ func exitCode(err error) int {
 
 // monitor is what the graph is wired from.
 type monitor struct {
-	command config.Command
+	command config.Command // as at the start; a reload does not change it
 	log     *logrus.Logger // the daemon's own words
 	notes   *logsink.Notes
 	journal *journal.Journal
@@ -198,15 +198,15 @@ type openFiles struct {
 }
 
 func (o *openFiles) open(c config.Config) (err error) {
-	if o.lock, err = holdLog(c.LogFile); err != nil {
+	if o.lock, err = holdLog(c.Log.File); err != nil {
 		return err
 	}
-	if o.state, err = persist.Open(c.StateFile); err == nil {
+	if o.state, err = persist.Open(c.State.File); err == nil {
 		o.known, o.notes, err = o.state.Load()
 	}
 	if err != nil {
 		o.close()
-		return fileError("use the state file", c.StateFile, err)
+		return fileError("use the state file", c.State.File, err)
 	}
 	return nil
 }
@@ -222,7 +222,7 @@ func (o *openFiles) close() {
 // Standard error has it, too.
 func (m *monitor) lastLine(err error) {
 	line, _ := logsink.Formatter{}.Format(&logrus.Entry{Time: time.Now(), Level: logrus.ErrorLevel, Message: err.Error()})
-	logfile.New(m.command.Config.LogFile).Write(line)
+	logfile.New(m.command.Config.Log.File).Write(line)
 }
 
 func holdLog(path string) (*files.Lock, error) {
@@ -248,19 +248,19 @@ func fileError(what, path string, err error) error {
 
 // clearFiles removes what monitors of these files have written.
 func clearFiles(c config.Config, stdout io.Writer) error {
-	lock, err := files.Hold(c.LogFile)
+	lock, err := files.Hold(c.Log.File)
 	if err != nil {
-		return fileError("clear the log file", c.LogFile, err)
+		return fileError("clear the log file", c.Log.File, err)
 	}
 	defer lock.Close()
-	state, err := persist.Open(c.StateFile)
+	state, err := persist.Open(c.State.File)
 	if err != nil {
-		return fileError("clear the state file", c.StateFile, err)
+		return fileError("clear the state file", c.State.File, err)
 	}
 	defer state.Close()
-	if err := errors.Join(logfile.Remove(c.LogFile), state.Remove()); err != nil {
+	if err := errors.Join(logfile.Remove(c.Log.File), state.Remove()); err != nil {
 		return fmt.Errorf("cannot clear: %w; %w", err, errFile)
 	}
-	fmt.Fprintf(stdout, "removed %s with its backups and %s\n", c.LogFile, c.StateFile)
+	fmt.Fprintf(stdout, "removed %s with its backups and %s\n", c.Log.File, c.State.File)
 	return nil
 }

@@ -178,15 +178,3 @@ func TestOrderAgrees(t *testing.T) {
 		t.Errorf("order.conf (-default services +ordered):\n%s", diff)
 	}
 }
-
-func TestNeedRestart(t *testing.T) {
-	a, b := config.Default(), config.Default()
-	b.Services, b.Debug = []string{"x.service"}, true
-	if keys := needRestart(a, b); keys != nil {
-		t.Errorf("needRestart: %q, want none", keys)
-	}
-	b.LogFile, b.MaxRetries = "/x", 9
-	if diff := cmp.Diff([]string{"log_file", "max_retries"}, needRestart(a, b)); diff != "" {
-		t.Errorf("needRestart (-want +got):\n%s", diff)
-	}
-}

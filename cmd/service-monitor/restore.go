@@ -16,7 +16,7 @@ var errNoCopy = errors.New("the copies that end in .before-removal, and in .1 to
 
 // restoreCounts puts back counts that were dropped with their services, and says which.
 func restoreCounts(command config.Command, stdout io.Writer) error {
-	path := command.Config.StateFile
+	path := command.Config.State.File
 	state, err := persist.Open(path)
 	if err != nil {
 		return fileError("restore counts in the state file", path, err)

@@ -114,7 +114,7 @@ func TestRanges(t *testing.T) {
 		return exec.Command(binary, "--check", "--config", file).Run() == nil
 	}
 	ranges := find(text, `(?m)^\.BR ([a-z_]+ ".* \d+ to \d+)"$`)
-	if len(ranges) != 6 {
+	if len(ranges) == 0 {
 		t.Fatalf("ranges: %q", ranges)
 	}
 	for _, line := range ranges {

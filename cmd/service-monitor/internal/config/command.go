@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/pflag"
+
+	"service-monitor/stages/row"
 )
 
 // Action is what the command line asks for.
@@ -61,7 +63,7 @@ func parse(args []string, defaultFile string) (Command, error) {
 	case Version:
 		return c, nil
 	case CheckState:
-		c.Config.StateFile = string(f.checked)
+		c.Config.State.File = string(f.checked)
 		return c, nil
 	}
 	c, err := c.load()
@@ -116,7 +118,7 @@ func (c Command) checkFiles() error {
 		kind, where = ErrUsage, ""
 	}
 	files := []struct{ name, path string }{
-		{"log", c.Config.LogFile}, {"persistence", c.Config.StateFile}, {"configuration", c.ConfigFile},
+		{"log", c.Config.Log.File}, {"persistence", c.Config.State.File}, {"configuration", c.ConfigFile},
 	}
 	for i, a := range files {
 		for _, b := range files[i+1:] {
@@ -137,9 +139,9 @@ func (f *filePath) Type() string   { return "FILE" }
 
 func (f *filePath) Set(s string) error {
 	if strings.HasPrefix(s, "-") {
-		return fmt.Errorf("must be followed by a file name, found %s; write ./%s if that is its name", quote(s), s)
+		return fmt.Errorf("must be followed by a file name, found %s; write ./%s if that is its name", row.Quote(s), s)
 	}
-	full, err := absolute(s, "")
+	full, err := row.Absolute(s, "")
 	*f = filePath(full)
 	return err
 }
@@ -152,7 +154,7 @@ func (u *unitList) Type() string   { return "A B C" }
 
 func (u *unitList) Set(s string) error {
 	if strings.HasPrefix(s, "-") {
-		return fmt.Errorf("must be followed by a unit name, found %s", quote(s))
+		return fmt.Errorf("must be followed by a unit name, found %s", row.Quote(s))
 	}
 	*u = append(*u, strings.Split(s, ",")...)
 	return nil
@@ -225,7 +227,7 @@ func (f *flags) parse(args []string) error {
 			return f.check()
 		}
 		if list == "" {
-			return fmt.Errorf("unexpected argument %s; name services after --services", quote(rest[0]))
+			return fmt.Errorf("unexpected argument %s; name services after --services", row.Quote(rest[0]))
 		}
 		if err := f.set.Lookup(list).Value.Set(rest[0]); err != nil {
 			return fmt.Errorf("--%s %w", list, err)
@@ -298,7 +300,7 @@ func (f *flags) explain(err error) error {
 		return fmt.Errorf("--%s needs a value: --%[1]s %s", e.GetFlag().Name, e.GetFlag().Value.Type())
 	case *pflag.InvalidValueError:
 		if e.GetFlag().Value.Type() == "bool" {
-			return fmt.Errorf("--%s is true, false or without value, found %s", e.GetFlag().Name, quote(e.GetValue()))
+			return fmt.Errorf("--%s is true, false or without value, found %s", e.GetFlag().Name, row.Quote(e.GetValue()))
 		}
 		return fmt.Errorf("--%s %w", e.GetFlag().Name, e.Unwrap())
 	case *pflag.InvalidSyntaxError:
@@ -312,12 +314,12 @@ func (f *flags) unknown(flag, name string) error {
 	f.set.VisitAll(func(known *pflag.Flag) { names = append(names, known.Name) })
 	if len(name) == 1 && name[0] < utf8.RuneSelf { // or ShorthandLookup may panic
 		if known := f.set.ShorthandLookup(strings.ToLower(name)); known != nil {
-			return fmt.Errorf("unknown flag %s; did you mean -%s?", quote(flag), known.Shorthand)
+			return fmt.Errorf("unknown flag %s; did you mean -%s?", row.Quote(flag), known.Shorthand)
 		}
 	} else if known := nearest(name, names); known != "" {
-		return fmt.Errorf("unknown flag %s; did you mean --%s?", quote(flag), known)
+		return fmt.Errorf("unknown flag %s; did you mean --%s?", row.Quote(flag), known)
 	}
-	return fmt.Errorf("unknown flag %s; --help lists the flags", quote(flag))
+	return fmt.Errorf("unknown flag %s; --help lists the flags", row.Quote(flag))
 }
 
 func (f *flags) action() Action {
@@ -344,10 +346,10 @@ func (f *flags) apply(c *Config) {
 		c.Services = slices.Clone(f.services)
 	}
 	if f.set.Changed("log-file") {
-		c.LogFile = string(f.logFile)
+		c.Log.File = string(f.logFile)
 	}
 	if f.set.Changed("persistence-file") {
-		c.StateFile = string(f.stateFile)
+		c.State.File = string(f.stateFile)
 	}
 	if f.set.Changed("debug") {
 		c.Debug = f.debug
@@ -359,20 +361,29 @@ func Usage(w io.Writer, c Command) error {
 	var b strings.Builder
 	fmt.Fprint(&b, head)
 	c.flags.set.VisitAll(func(flag *pflag.Flag) { writeFlag(&b, flag) })
-	fmt.Fprint(&b, "\nKeys of the configuration file, which is JSON; flags win over it:\n")
-	for _, key := range keys {
-		fmt.Fprintf(&b, "  %-18s  %s\n", key.name, key.text)
-	}
-	fmt.Fprintf(&b, "  %s\n                      of the Python monitor: accepted and not used\n", unusedKeys)
-	fmt.Fprint(&b, "  _…, //…             comments\n")
+	writeKeys(&b, c.Config.rows())
 	fmt.Fprintf(&b, "\nFiles (relative names start at the working directory; in the configuration\n"+
 		"file, at the directory of the default file):\n"+
 		"  configuration  %s\n  log            %s\n  state          %s\n",
-		show(c.ConfigFile), show(c.Config.LogFile), show(c.Config.StateFile))
+		show(c.ConfigFile), show(c.Config.Log.File), show(c.Config.State.File))
 	fmt.Fprint(&b, tail)
 	writeServices(&b, c)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func writeKeys(w io.Writer, rows []row.Row) {
+	fmt.Fprint(w, "\nKeys of the configuration file, which is JSON; flags win over it:\n")
+	var reloaded []string
+	for _, r := range rows {
+		fmt.Fprintf(w, "  %-18s  %s\n", r.Key, r.Line())
+		if r.Reload {
+			reloaded = append(reloaded, r.Key)
+		}
+	}
+	fmt.Fprintf(w, "  %s\n                      of the Python monitor: accepted and not used\n", unusedKeys)
+	fmt.Fprint(w, "  _…, //…             comments\n")
+	fmt.Fprintf(w, "A reload takes %s; the other keys need a restart.\n", strings.Join(reloaded, " and "))
 }
 
 // writeFlag is used and not pflag's own, which shows "--help[=true|false]".

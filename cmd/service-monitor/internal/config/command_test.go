@@ -29,12 +29,12 @@ func TestParseFlags(t *testing.T) {
 			c.Services = []string{"a.service", "b.service", "c.service", "d.service", "e.service", "f.service"}
 		}},
 		{"glob", []string{"--services", "wirepas-*.service"}, func(c *Config) { c.Services = []string{"wirepas-*.service"} }},
-		{"files", []string{"--log-file", "/l/a", "--persistence-file=/p/b"}, func(c *Config) { c.LogFile, c.StateFile = "/l/a", "/p/b" }},
-		{"files, short", []string{"-l", "/l/a", "-p/p/b"}, func(c *Config) { c.LogFile, c.StateFile = "/l/a", "/p/b" }},
+		{"files", []string{"--log-file", "/l/a", "--persistence-file=/p/b"}, func(c *Config) { c.Log.File, c.State.File = "/l/a", "/p/b" }},
+		{"files, short", []string{"-l", "/l/a", "-p/p/b"}, func(c *Config) { c.Log.File, c.State.File = "/l/a", "/p/b" }},
 		{"file between services", []string{"--services", "a.service", "-l", "/l/a", "b.service"}, func(c *Config) {
-			c.Services, c.LogFile = []string{"a.service", "b.service"}, "/l/a"
+			c.Services, c.Log.File = []string{"a.service", "b.service"}, "/l/a"
 		}},
-		{"last file wins", []string{"-l", "/l/a", "-l", "/l/b"}, func(c *Config) { c.LogFile = "/l/b" }},
+		{"last file wins", []string{"-l", "/l/a", "-l", "/l/b"}, func(c *Config) { c.Log.File = "/l/b" }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			want := Default()
@@ -169,7 +169,7 @@ func TestParseRelativeFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := []string{c.Config.LogFile, c.Config.StateFile, c.ConfigFile, checked.Config.StateFile}
+	got := []string{c.Config.Log.File, c.Config.State.File, c.ConfigFile, checked.Config.State.File}
 	want := []string{filepath.Join(here, "a.log"), filepath.Join(here, "s/b"), filepath.Join(here, "c.json"), filepath.Join(here, "../s")}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
@@ -184,7 +184,7 @@ func TestFlagsWinOverFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want, _, _ := decode([]byte(document(valid())), Default())
-	want.Services, want.LogFile, want.Debug = []string{"x.service"}, "/x/l", false
+	want.Services, want.Log.File, want.Debug = []string{"x.service"}, "/x/l", false
 	if diff := cmp.Diff(want, c.Config); diff != "" || !c.FileFound {
 		t.Errorf("found %v, config (-want +got):\n%s", c.FileFound, diff)
 	}
@@ -200,10 +200,10 @@ func TestLoad(t *testing.T) {
 
 	write(t, dir, "config.json", `{"max_retries": 2, "debug": false}`)
 	after, err := before.Load()
-	if err != nil || after.Config.MaxRetries != 2 || !after.Config.Debug {
+	if err != nil || after.Config.Bus.MaxRetries != 2 || !after.Config.Debug {
 		t.Errorf("%v, %+v", err, after.Config)
 	}
-	if before.Config.MaxRetries != 1 {
+	if before.Config.Bus.MaxRetries != 1 {
 		t.Errorf("the command before has changed: %+v", before.Config)
 	}
 
@@ -263,7 +263,7 @@ func TestLoadNewFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, dir, "config.json", `{"max_retries": 2}`)
-	if c, err = c.Load(); err != nil || c.Config.MaxRetries != 2 || !c.FileFound {
+	if c, err = c.Load(); err != nil || c.Config.Bus.MaxRetries != 2 || !c.FileFound {
 		t.Errorf("%v, %+v", err, c)
 	}
 }
@@ -271,13 +271,13 @@ func TestLoadNewFile(t *testing.T) {
 func TestUsage(t *testing.T) {
 	text := usage(t, absent, "--help")
 	var want []string
-	for _, key := range keys {
-		want = append(want, "  "+key.name+" ")
+	for _, r := range new(Config).rows() {
+		want = append(want, fmt.Sprintf("\n  %-18s  %s\n", r.Key, r.Line()))
 	}
 	for _, code := range []int{ExitOK, ExitFailure, ExitUsage, ExitDataErr, ExitNoInput, ExitUnavailable, ExitCantCreate, ExitTempFail, ExitConfig} {
 		want = append(want, fmt.Sprintf("\n  %2d  ", code))
 	}
-	want = append(want, "-h, --help", "-v, --version", "-c, --clear", "-l, --log-file FILE", "-p, --persistence-file FILE",
+	want = append(want, "A reload takes monitored_services and debug; the other keys need a restart.\n", "-h, --help", "-v, --version", "-c, --clear", "-l, --log-file FILE", "-p, --persistence-file FILE",
 		"--config FILE", "--services A B C", "--debug", "--check ", "--check-state FILE", "--restore-counts [A B C]", "SIGHUP", "SIGTERM", "SIGINT",
 		unusedKeys, "comments", "at the directory of the default file",
 		DefaultLogFile, DefaultStateFile, absent, "Monitored services:\n  "+strings.Join(Default().Services, "\n  ")+"\n")
@@ -328,7 +328,7 @@ func TestReadsNoFile(t *testing.T) {
 		t.Errorf("%v, %+v", err, c)
 	}
 	c, err := parse([]string{"--check-state", "/s", "-p", "/p", "--config", absent}, absent)
-	if err != nil || c.Action != CheckState || c.Config.StateFile != "/s" {
+	if err != nil || c.Action != CheckState || c.Config.State.File != "/s" {
 		t.Errorf("%v, %+v", err, c)
 	}
 }

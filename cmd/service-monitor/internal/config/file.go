@@ -9,12 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"service-monitor/stages/files"
+	"service-monitor/stages/row"
 )
 
 // maxFile is the size of the largest configuration file, in bytes.
@@ -22,20 +21,6 @@ const maxFile = 1 << 20
 
 // mark is the byte order mark of UTF-8, with which some editors begin a file.
 const mark = "\xef\xbb\xbf"
-
-// keys are the keys of the file that are used, as the help shows them.
-var keys = []struct{ name, text string }{
-	{"monitored_services", "names and globs (default: the services of the gateway)"},
-	{"log_file", "as --log-file"},
-	{"persistence_file", "as --persistence-file"},
-	{"stats_interval", "seconds between summary lines, 0 for none (default 60)"},
-	{"max_retries", "more attempts at the system bus at start (default 3)"},
-	{"debug", "as --debug: true or false (default false)"},
-	{"save_quiet", "ms without change before the state is saved (default 1000)"},
-	{"save_deadline", "ms from first change to latest save (default 10000)"},
-	{"audit_interval", "seconds between audits of the bus, 0: none (default 300)"},
-	{"fold_after", "like lines a minute before folding, 0: none (default 10)"},
-}
 
 // read returns the base with the values of a file put over it. After an error the
 // result has all values that could be read.
@@ -92,29 +77,32 @@ func (f fault) Error() string {
 // are written. It goes on after an error, for the sake of the help, and returns the
 // first.
 func decode(data []byte, base Config) (Config, map[string]value, error) {
+	c := base
+	values, err := decodeRows(data, c.rows())
+	if together := c.State.Check(); err == nil && together != nil {
+		err = fault{text: together.Error()}
+	}
+	return c, values, err
+}
+
+// decodeRows is decode for the rows of a configuration.
+func decodeRows(data []byte, rows []row.Row) (map[string]value, error) {
 	data = bytes.TrimPrefix(data, []byte(mark))
-	c, first := base, checkDocument(data)
+	first := checkDocument(data)
 	values := make(map[string]value)
 	for _, v := range members(data) {
 		if isComment(v.key) {
 			continue
 		}
-		next := c
 		err := v.once(values)
 		if err == nil {
-			err = v.set(&next)
+			err = v.set(rows)
 		}
-		if err == nil {
-			c = next
-		} else if first == nil {
+		if first == nil {
 			first = err
 		}
 	}
-	if first == nil && c.SaveDeadline < c.SaveQuiet {
-		first = fault{text: fmt.Sprintf("save_deadline (%d ms) is less than save_quiet (%d ms); raise the one or lower the other",
-			c.SaveDeadline.Milliseconds(), c.SaveQuiet.Milliseconds())}
-	}
-	return c, values, first
+	return values, first
 }
 
 // checkDocument returns what is wrong with the text, before any key is looked at.
@@ -135,7 +123,7 @@ func checkDocument(data []byte) error {
 		return err
 	}
 	if text[0] != '{' {
-		return fault{1, "the file must hold one object { … }, found " + describe(text)}
+		return fault{1, "the file must hold one object { … }, found " + row.Describe(text)}
 	}
 	return nil
 }
@@ -223,163 +211,43 @@ func members(data []byte) []value {
 // once returns an error if the key is one of those that were there before.
 func (v value) once(values map[string]value) error {
 	if first, ok := values[v.key]; ok {
-		return v.errorf("the key %s is there twice, first in line %d; remove one", quote(v.key), first.line)
+		return v.errorf("the key %s is there twice, first in line %d; remove one", row.Quote(v.key), first.line)
 	}
 	values[v.key] = v
 	return nil
 }
 
-func (v value) set(c *Config) (err error) {
+// set gives the value to the row of its key.
+func (v value) set(rows []row.Row) error {
 	if isUnused(v.key) { // and may be anything
 		return nil
 	}
-	switch v.key {
-	case "monitored_services":
-		c.Services, err = v.units()
-	case "log_file":
-		c.LogFile, err = v.file(DefaultLogFile)
-	case "persistence_file":
-		c.StateFile, err = v.file(DefaultStateFile)
-	case "stats_interval":
-		c.StatsInterval, err = v.duration(0, time.Second, "seconds")
-	case "max_retries":
-		c.MaxRetries, err = v.count(maxRetries)
-	case "debug":
-		c.Debug, err = v.boolean()
-	case "save_quiet":
-		c.SaveQuiet, err = v.duration(1, time.Millisecond, "milliseconds")
-	case "save_deadline":
-		c.SaveDeadline, err = v.duration(1, time.Millisecond, "milliseconds")
-	case "audit_interval":
-		c.AuditInterval, err = v.duration(0, time.Second, "seconds")
-	case "fold_after":
-		c.FoldAfter, err = v.count(maxFoldAfter)
-	default:
-		err = v.unknown()
+	r, known := find(rows, v.key)
+	if !known {
+		return v.unknown(rows)
 	}
-	return err
+	err := r.Value.Set(v.raw)
+	if err == nil {
+		return nil
+	}
+	line := v.line
+	if entry, ok := errors.AsType[entryFault](err); ok {
+		line += lineAt(v.raw, entry.end) - 1
+	}
+	return fault{line, v.key + " " + err.Error()}
 }
 
-func (v value) unknown() error {
-	names := make([]string, len(keys))
-	for i, key := range keys {
-		names[i] = key.name
+func (v value) unknown(rows []row.Row) error {
+	names := make([]string, len(rows))
+	for i, r := range rows {
+		names[i] = r.Key
 	}
 	if name := nearest(v.key, names); name != "" {
-		return v.errorf("unknown key %s; did you mean %q?", quote(v.key), name)
+		return v.errorf("unknown key %s; did you mean %q?", row.Quote(v.key), name)
 	}
-	return v.errorf("unknown key %s; the keys are %s", quote(v.key), strings.Join(names, ", "))
-}
-
-func (v value) units() ([]string, error) {
-	var entries []json.RawMessage
-	if v.raw[0] != '[' || json.Unmarshal(v.raw, &entries) != nil {
-		return nil, v.wrong(`a list of unit names such as ["mosquitto.service"]`)
-	}
-	if len(entries) == 0 {
-		return nil, v.errorf("%s is empty; name at least one unit, or remove the key for the default services", v.key)
-	}
-	units := make([]string, len(entries))
-	for i, raw := range entries {
-		if raw[0] != '"' || json.Unmarshal(raw, &units[i]) != nil {
-			entry := value{key: fmt.Sprintf("%s entry %d", v.key, i+1), line: v.entryLine(i), raw: raw}
-			return nil, entry.wrong(`a unit name such as "mosquitto.service"`)
-		}
-	}
-	if i, err := checkUnits(units); err != nil {
-		return nil, fault{v.entryLine(i), fmt.Sprintf("%s entry %d: %v", v.key, i+1, err)}
-	}
-	return units, nil
-}
-
-// entryLine is the line in which an entry of a list ends.
-func (v value) entryLine(index int) int {
-	d := json.NewDecoder(bytes.NewReader(v.raw))
-	_, _ = d.Token() // no error here and below: the list was decoded before
-	var entry json.RawMessage
-	for range index + 1 {
-		_ = d.Decode(&entry)
-	}
-	return v.line - 1 + lineAt(v.raw, int(d.InputOffset()))
-}
-
-// file returns the path of a file. A relative one starts at the directory of the
-// default file: the unit lets the monitor write there, and the working directory is
-// another one for each who starts or checks it.
-func (v value) file(byDefault string) (string, error) {
-	var file string
-	if v.raw[0] != '"' || json.Unmarshal(v.raw, &file) != nil {
-		return "", v.wrong(fmt.Sprintf("a file name such as %q", byDefault))
-	}
-	full, err := absolute(file, filepath.Dir(byDefault))
-	if err != nil {
-		return "", v.errorf("%s %v", v.key, err)
-	}
-	return full, nil
-}
-
-func (v value) boolean() (bool, error) {
-	switch string(v.raw) {
-	case "true":
-		return true, nil
-	case "false":
-		return false, nil
-	}
-	return false, v.wrong("true or false without quotes")
-}
-
-func (v value) duration(least int64, unit time.Duration, units string) (time.Duration, error) {
-	n, err := v.integer(least, int64(maxDuration/unit), units)
-	return time.Duration(n) * unit, err
-}
-
-func (v value) count(most int64) (int, error) {
-	n, err := v.integer(0, most, "")
-	return int(n), err
-}
-
-// integer returns a whole number. The units, if any, are only for the messages.
-func (v value) integer(least, most int64, units string) (int64, error) {
-	what, limit := "a whole number", strconv.FormatInt(most, 10)
-	if units != "" {
-		what, limit = what+" of "+units, limit+" "+units
-	}
-	n, err := strconv.ParseInt(string(v.raw), 10, 64)
-	switch {
-	case v.raw[0] == '"':
-		return 0, v.wrong(what + " without quotes")
-	case errors.Is(err, strconv.ErrSyntax):
-		return 0, v.wrong(what)
-	case err != nil || n < least || n > most:
-		return 0, v.errorf("%s must be from %d to %s, found %s", v.key, least, limit, describe(v.raw))
-	}
-	return n, nil
-}
-
-func (v value) wrong(want string) error {
-	return v.errorf("%s must be %s, found %s", v.key, want, describe(v.raw))
+	return v.errorf("unknown key %s; the keys are %s", row.Quote(v.key), strings.Join(names, ", "))
 }
 
 func (v value) errorf(format string, args ...any) error {
 	return fault{v.line, fmt.Sprintf(format, args...)}
-}
-
-// describe says what a value is, in the words of JSON.
-func describe(raw []byte) string {
-	switch raw[0] {
-	case '{':
-		return "an object"
-	case '[':
-		return "a list"
-	case 't', 'f', 'n':
-		return string(raw)
-	case '"':
-		var s string
-		_ = json.Unmarshal(raw, &s) // the document was decoded before
-		return "the string " + quote(s)
-	}
-	if len(raw) > 40 {
-		return fmt.Sprintf("a number of %d characters", len(raw))
-	}
-	return "the number " + string(raw)
 }

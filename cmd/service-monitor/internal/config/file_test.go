@@ -14,9 +14,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"service-monitor/stages/bus"
+	"service-monitor/stages/logsink"
+	"service-monitor/stages/persist"
 )
 
-// valid has every key, one to a line, in the order of the keys variable.
+// valid has every key, one to a line, in the order of the rows.
 func valid() map[string]string {
 	return map[string]string{
 		"monitored_services": `["a.service", "b@*.service"]`,
@@ -34,10 +38,10 @@ func valid() map[string]string {
 
 func document(members map[string]string) string {
 	var lines []string
-	for _, key := range keys {
-		if raw, ok := members[key.name]; ok {
-			lines = append(lines, `"`+key.name+`": `+raw)
-			delete(members, key.name)
+	for _, r := range new(Config).rows() {
+		if raw, ok := members[r.Key]; ok {
+			lines = append(lines, `"`+r.Key+`": `+raw)
+			delete(members, r.Key)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(members)) {
@@ -52,15 +56,11 @@ func TestDecode(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		Services:      []string{"a.service", "b@*.service"},
-		LogFile:       "/l/log",
-		StateFile:     "/p/state.json",
-		StatsInterval: 7 * time.Second,
-		FoldAfter:     9,
-		Debug:         true,
-		SaveQuiet:     250 * time.Millisecond,
-		SaveDeadline:  2500 * time.Millisecond,
-		AuditInterval: 8 * time.Second,
+		Services: []string{"a.service", "b@*.service"},
+		Debug:    true,
+		Log:      logsink.Settings{File: "/l/log", StatsInterval: 7 * time.Second, FoldAfter: 9},
+		State:    persist.Settings{File: "/p/state.json", Quiet: 250 * time.Millisecond, Deadline: 2500 * time.Millisecond},
+		Bus:      bus.Settings{AuditInterval: 8 * time.Second},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
@@ -75,7 +75,7 @@ func TestDecodeNothing(t *testing.T) {
 }
 
 func TestDecodeOneKeyChanged(t *testing.T) {
-	const knownKeys = "the keys are monitored_services, log_file, persistence_file, stats_interval, max_retries, debug, save_quiet, save_deadline, audit_interval, fold_after"
+	const knownKeys = "the keys are monitored_services, debug, log_file, stats_interval, fold_after, persistence_file, save_quiet, save_deadline, max_retries, audit_interval"
 	for _, tt := range []struct {
 		name, key, raw string
 		want           string // empty: accepted
@@ -97,12 +97,12 @@ func TestDecodeOneKeyChanged(t *testing.T) {
 		{"service without suffix", "monitored_services", `["a.service", "mosquitto"]`, `2: monitored_services entry 2: "mosquitto" does not end in .service; did you mean "mosquitto.service"?`},
 		{"service twice", "monitored_services", "[\n\"a.service\",\n\"a.service\"]", `4: monitored_services entry 2: "a.service" is in the list twice; remove one`},
 
-		{"file a number", "log_file", `5`, `3: log_file must be a file name such as "/var/log/service-monitor/service-monitor.log", found the number 5`},
-		{"file an object", "persistence_file", `{"a": 1}`, `4: persistence_file must be a file name such as "/var/lib/service_monitor/service_states.json", found an object`},
-		{"file empty", "log_file", `""`, `3: log_file is empty; name a file`},
-		{"file NUL", "log_file", `"/a\u0000b"`, `3: log_file "/a\x00b" has a NUL character, which no file name has`},
-		{"file directory", "persistence_file", `"/var/lib/"`, `4: persistence_file "/var/lib/" is a directory; name a file in it`},
-		{"file parent", "persistence_file", `".."`, `4: persistence_file ".." is a directory; name a file in it`},
+		{"file a number", "log_file", `5`, `4: log_file must be a file name such as "/var/log/service-monitor/service-monitor.log", found the number 5`},
+		{"file an object", "persistence_file", `{"a": 1}`, `7: persistence_file must be a file name such as "/var/lib/service_monitor/service_states.json", found an object`},
+		{"file empty", "log_file", `""`, `4: log_file is empty; name a file`},
+		{"file NUL", "log_file", `"/a\u0000b"`, `4: log_file "/a\x00b" has a NUL character, which no file name has`},
+		{"file directory", "persistence_file", `"/var/lib/"`, `7: persistence_file "/var/lib/" is a directory; name a file in it`},
+		{"file parent", "persistence_file", `".."`, `7: persistence_file ".." is a directory; name a file in it`},
 
 		{"interval off", "stats_interval", `0`, ``},
 		{"interval longest", "stats_interval", `31536000`, ``},
@@ -114,10 +114,10 @@ func TestDecodeOneKeyChanged(t *testing.T) {
 		{"interval true", "stats_interval", `true`, `5: stats_interval must be a whole number of seconds, found true`},
 		{"huge", "stats_interval", `99999999999999999999`, `5: stats_interval must be from 0 to 31536000 seconds, found the number 99999999999999999999`},
 		{"very huge", "stats_interval", strings.Repeat("9", 400), `5: stats_interval must be from 0 to 31536000 seconds, found a number of 400 characters`},
-		{"retries negative", "max_retries", `-3`, `6: max_retries must be from 0 to 1000000, found the number -3`},
-		{"retries a list", "max_retries", `[3]`, `6: max_retries must be a whole number, found a list`},
-		{"debug in quotes", "debug", `"true"`, `7: debug must be true or false without quotes, found the string "true"`},
-		{"debug a number", "debug", `1`, `7: debug must be true or false without quotes, found the number 1`},
+		{"retries negative", "max_retries", `-3`, `10: max_retries must be from 0 to 1000000, found the number -3`},
+		{"retries a list", "max_retries", `[3]`, `10: max_retries must be a whole number, found a list`},
+		{"debug in quotes", "debug", `"true"`, `3: debug must be true or false without quotes, found the string "true"`},
+		{"debug a number", "debug", `1`, `3: debug must be true or false without quotes, found the number 1`},
 		{"quiet zero", "save_quiet", `0`, `8: save_quiet must be from 1 to 31536000000 milliseconds, found the number 0`},
 		{"quiet as long as deadline", "save_quiet", `2500`, ``},
 		{"quiet longer than deadline", "save_quiet", `2501`, ` save_deadline (2500 ms) is less than save_quiet (2501 ms); raise the one or lower the other`},
@@ -228,8 +228,8 @@ func TestReadRelativeFile(t *testing.T) {
 	} {
 		log, _, err := decode([]byte(`{"log_file": "`+tt.written+`"}`), Default())
 		state, _, stateErr := decode([]byte(`{"persistence_file": "`+tt.written+`"}`), Default())
-		if err != nil || stateErr != nil || log.LogFile != tt.log || state.StateFile != tt.state {
-			t.Errorf("%s: %q (%v), %q (%v), want %q and %q", tt.written, log.LogFile, err, state.StateFile, stateErr, tt.log, tt.state)
+		if err != nil || stateErr != nil || log.Log.File != tt.log || state.State.File != tt.state {
+			t.Errorf("%s: %q (%v), %q (%v), want %q and %q", tt.written, log.Log.File, err, state.State.File, stateErr, tt.log, tt.state)
 		}
 	}
 }
@@ -276,7 +276,7 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("not one printable line: %q", text)
 		}
 		if _, unitErr := checkUnits(c.Services); unitErr != nil || len(c.Services) == 0 ||
-			c.SaveQuiet <= 0 || c.StatsInterval < 0 || c.AuditInterval < 0 || c.MaxRetries < 0 || c.FoldAfter < 0 || !filepath.IsAbs(c.LogFile) || !filepath.IsAbs(c.StateFile) {
+			c.State.Quiet <= 0 || c.Log.StatsInterval < 0 || c.Bus.AuditInterval < 0 || c.Bus.MaxRetries < 0 || c.Log.FoldAfter < 0 || !filepath.IsAbs(c.Log.File) || !filepath.IsAbs(c.State.File) {
 			t.Errorf("invalid: %+v", c)
 		}
 	})

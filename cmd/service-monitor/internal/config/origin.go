@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"service-monitor/stages/row"
 )
 
 // unusedKeys are the keys of the Python monitor for which this one has no use, as
@@ -38,20 +40,19 @@ func (s source) unused() []string {
 	return keys
 }
 
-// The keys of files, and the flags that win over them.
+// The keys of files.
 const (
 	LogFileKey   = "log_file"
 	StateFileKey = "persistence_file"
 )
 
-var fileFlags = map[string]string{LogFileKey: "log-file", StateFileKey: "persistence-file"}
-
 // Origin says where the path of a file was named, for the beginning of a message.
 func (c Command) Origin(key string) string {
+	r, _ := find(c.Config.rows(), key)
 	v, inFile := c.source.values[key]
 	switch {
-	case c.flags.set.Changed(fileFlags[key]):
-		return "--" + fileFlags[key]
+	case c.flags.set.Changed(r.Flag):
+		return "--" + r.Flag
 	case inFile:
 		return fmt.Sprintf("%s:%d: %s", show(c.ConfigFile), v.line, key)
 	}
@@ -61,12 +62,14 @@ func (c Command) Origin(key string) string {
 // StartsAt is the directory at which the path of a file starts that is relative in
 // the configuration; empty if it is not.
 func (c Command) StartsAt(key string) string {
+	r, _ := find(c.Config.rows(), key)
+	file, isFile := r.Value.(row.File)
 	v, inFile := c.source.values[key]
 	var written string
-	if !inFile || c.flags.set.Changed(fileFlags[key]) || json.Unmarshal(v.raw, &written) != nil || filepath.IsAbs(written) {
+	if !isFile || !inFile || c.flags.set.Changed(r.Flag) || json.Unmarshal(v.raw, &written) != nil || filepath.IsAbs(written) {
 		return ""
 	}
-	return filepath.Dir(map[string]string{LogFileKey: DefaultLogFile, StateFileKey: DefaultStateFile}[key])
+	return file.Start()
 }
 
 // Show returns the name of a file as one printable word, in quotes if it needs them.

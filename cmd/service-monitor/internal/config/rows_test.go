@@ -1,0 +1,147 @@
+package config
+
+import (
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"service-monitor/stages/row"
+)
+
+// TestNewKey adds a key by its row alone. It is read, checked, proposed, shown in the
+// help, and named when it needs a restart.
+func TestNewKey(t *testing.T) {
+	type config struct {
+		Config
+		Linger time.Duration
+	}
+	rows := func(c *config) []row.Row {
+		return append(c.rows(), row.Row{Key: "linger", Help: "after the last one",
+			Value: row.Duration{Target: &c.Linger, Step: time.Second, Usual: 5 * time.Second, Least: time.Second, Most: time.Minute}})
+	}
+	running := config{Config: Default()}
+	for _, r := range rows(&running) {
+		r.Value.Reset()
+	}
+	if running.Linger != 5*time.Second {
+		t.Errorf("the default is %v", running.Linger)
+	}
+	for _, tt := range []struct{ text, want string }{
+		{`{"linger": 60, "debug": true, "max_retries": 3}`, ""},
+		{`{"linger": 61}`, "1: linger must be from 1 to 60 seconds, found the number 61"},
+		{`{"linger": "5"}`, `1: linger must be a whole number of seconds without quotes, found the string "5"`},
+		{`{"lingr": 5}`, `1: unknown key "lingr"; did you mean "linger"?`},
+		{`{"linger": 5, "linger": 5}`, `1: the key "linger" is there twice, first in line 1; remove one`},
+	} {
+		read := running
+		_, err := decodeRows([]byte(tt.text), rows(&read))
+		if message(err) != tt.want {
+			t.Errorf("%s: message (-want +got):\n-%s\n+%s", tt.text, tt.want, message(err))
+		}
+		if tt.want != "" {
+			continue
+		}
+		if diff := cmp.Diff([]string{"linger"}, needRestart(rows(&running), rows(&read))); diff != "" || read.Linger != time.Minute {
+			t.Errorf("read %v, needs a restart (-want +got):\n%s", read.Linger, diff)
+		}
+	}
+	var help strings.Builder
+	writeKeys(&help, rows(&running))
+	if want := "\n  linger              seconds after the last one (default 5)\n"; !strings.Contains(help.String(), want) {
+		t.Errorf("the help lacks %q:\n%s", want, help.String())
+	}
+}
+
+// other is a value of a key that is good and not its default.
+func other(r row.Row) string {
+	if n, err := strconv.Atoi(r.Value.Default()); err == nil {
+		return strconv.Itoa(n + 1)
+	}
+	return map[string]string{"a string": `"/elsewhere/` + r.Key + `"`, "true or false": "true"}[r.Value.Kind()]
+}
+
+// Each key that a reload does not take needs a restart, and no other does.
+func TestNeedRestart(t *testing.T) {
+	for _, r := range new(Config).rows() {
+		raw := other(r)
+		if r.Key == "monitored_services" {
+			raw = `["a.service"]`
+		}
+		read, _, err := decode([]byte(`{"`+r.Key+`": `+raw+`}`), Default())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		if !r.Reload {
+			want = []string{r.Key}
+		}
+		if diff := cmp.Diff(want, NeedRestart(Default(), read)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", r.Key, diff)
+		}
+	}
+	if keys := NeedRestart(Default(), Default()); keys != nil {
+		t.Errorf("without a change: %q", keys)
+	}
+}
+
+// Each key and each target is there once, and each default is in its range.
+func TestRows(t *testing.T) {
+	var c Config
+	seen := make(map[string]bool)
+	for _, r := range c.rows() {
+		if seen[r.Key] {
+			t.Errorf("%s is there twice", r.Key)
+		}
+		seen[r.Key] = true
+		before := c
+		r.Value.Reset()
+		if r.Key != "debug" && cmp.Equal(before, c) { // false already
+			t.Errorf("%s: its target is another key's, or nobody's", r.Key)
+		}
+		usual := r.Value.Get()
+		_, noNumber := strconv.Atoi(r.Value.Default())
+		if err := r.Value.Set([]byte(r.Value.Default())); noNumber == nil && (err != nil || !cmp.Equal(usual, r.Value.Get())) {
+			t.Errorf("%s: its default %s is %v (%v), want %v", r.Key, r.Value.Default(), r.Value.Get(), err, usual)
+		}
+	}
+}
+
+// TestManual holds service-monitor(5) against the rows: kind, range and default of each
+// key, and whether a reload takes it.
+func TestManual(t *testing.T) {
+	text, err := os.ReadFile("../../../../debian/service-monitor.5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual := strings.NewReplacer(`\-`, "-", `\fR`, "").Replace(string(text))
+	_, keys, _ := strings.Cut(manual, "\n.SH KEYS\n")
+	keys, reloading, _ := strings.Cut("\n"+keys, "\n.SH RELOADING\n")
+	reloading, _, _ = strings.Cut(reloading, "takes effect when the monitor is restarted")
+	taken, restarted, _ := strings.Cut(reloading, "change at once")
+	for _, r := range new(Config).rows() {
+		_, about, found := strings.Cut(keys, "\n.TP\n.BR "+r.Key+` ", `+r.Value.Kind()+"\"\n")
+		about, _, _ = strings.Cut(about, "\n.TP\n")
+		words := strings.Join(strings.Fields(strings.NewReplacer("\n.I ", " ", "\n.B ", " ").Replace(about)), " ")
+		usual := regexp.MustCompile(`Default: ` + regexp.QuoteMeta(r.Value.Default()) + `(\.?$|\. | )`)
+		if !found || !usual.MatchString(words) {
+			t.Errorf("%s: the manual has not %q and the default %q:\n%s", r.Key, r.Value.Kind(), r.Value.Default(), about)
+		}
+		names := func(text string) bool {
+			return strings.Contains(strings.NewReplacer("\n", " ", ",", " ").Replace(text), " "+r.Key+" ")
+		}
+		if names(taken) != r.Reload || names(restarted) == r.Reload {
+			t.Errorf("%s: a reload takes it: %v, and the manual says otherwise", r.Key, r.Reload)
+		}
+	}
+	for line := range strings.Lines(keys) {
+		key, _, isKey := strings.Cut(strings.TrimPrefix(line, ".BR "), ` ", `)
+		if _, known := find(new(Config).rows(), key); isKey && !known {
+			t.Errorf("the manual has the key %s, which there is not", key)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
+
+	"service-monitor/cmd/service-monitor/internal/config"
+)
+
+// A reload compares with what runs, however often it is done, and takes what it can.
+// The last line goes to the file that the monitor holds.
+func TestReload(t *testing.T) {
+	dir := t.TempDir()
+	file, first, second := filepath.Join(dir, "c.json"), filepath.Join(dir, "first.log"), filepath.Join(dir, "second.log")
+	configure := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	configure(`{"monitored_services": ["a.service"], "log_file": "` + first + `"}`)
+	command, err := config.Parse([]string{"--config", file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMonitor(command, nil)
+	said := logtest.NewLocal(m.log)
+	r := newReloader(m)
+	const b, other = `"monitored_services": ["b.service"]`, `"persistence_file": "/elsewhere", "audit_interval": 7`
+	for _, tt := range []struct {
+		name, text string
+		services   string
+		restart    string // the keys that the log says need a restart
+		debug      bool
+	}{
+		{"nothing", `{"monitored_services": ["a.service"], "log_file": "` + first + `"}`, "a.service", "", false},
+		{"another log", `{` + b + `, "debug": true, "log_file": "` + second + `"}`, "b.service", "log_file", true},
+		{"the same again", `{` + b + `, "debug": true, "log_file": "` + second + `"}`, "b.service", "log_file", true},
+		{"bad", `{"debug": 7}`, "b.service", "", true},
+		{"others too", `{` + b + `, ` + other + `, "log_file": "` + second + `"}`, "b.service", "log_file persistence_file audit_interval", false},
+		{"back", `{` + b + `, "log_file": "` + first + `"}`, "b.service", "", false},
+		{"and away", `{` + b + `, "log_file": "` + second + `"}`, "b.service", "log_file", false},
+	} {
+		configure(tt.text)
+		said.Reset()
+		if got := strings.Join(r.reload(), " "); got != tt.services {
+			t.Errorf("%s: services %s, want %s", tt.name, got, tt.services)
+		}
+		var keys []string
+		for _, entry := range said.AllEntries() {
+			if key, ok := entry.Data["key"].(string); ok && strings.Contains(entry.Message, "when the monitor is restarted") {
+				keys = append(keys, key)
+			}
+		}
+		if got := strings.Join(keys, " "); got != tt.restart || m.log.IsLevelEnabled(logrus.DebugLevel) != tt.debug {
+			t.Errorf("%s: needs a restart: %q, want %q; debug %v", tt.name, got, tt.restart, !tt.debug)
+		}
+	}
+	if diff := cmp.Diff(command.Config, m.command.Config); diff != "" {
+		t.Errorf("what runs has changed (-before +after):\n%s", diff)
+	}
+	m.lastLine(errors.New("bus: gone"))
+	if text, err := os.ReadFile(first); err != nil || !strings.HasSuffix(string(text), " - [ERROR] bus: gone\n") {
+		t.Errorf("the log that runs ends in %q (%v)", text, err)
+	}
+	if _, err := os.Stat(second); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the other log: %v, want none", err)
+	}
+}

@@ -1,0 +1,35 @@
+package logsink
+
+import (
+	"time"
+
+	"service-monitor/stages/row"
+)
+
+// DefaultFile is the log file if no other is named.
+const DefaultFile = "/var/log/service-monitor/service-monitor.log"
+
+// Settings are what can be chosen about the log.
+type Settings struct {
+	// File is an absolute path.
+	File string
+	// StatsInterval is the time between summary lines; 0 means none.
+	StatsInterval time.Duration
+	// FoldAfter is how many lines of one kind are logged in a minute before the
+	// others are folded into one; 0 means that each is logged.
+	FoldAfter int
+}
+
+// maxFoldAfter is a thousand lines a second: as good as no folding.
+const maxFoldAfter = 60_000
+
+// Rows are the keys of the settings, which they put here.
+func (s *Settings) Rows() []row.Row {
+	return []row.Row{
+		{Key: "log_file", Flag: "log-file", Value: row.File{Target: &s.File, Usual: DefaultFile}},
+		{Key: "stats_interval", Help: "between summary lines, 0 for none",
+			Value: row.Duration{Target: &s.StatsInterval, Step: time.Second, Usual: time.Minute, Most: row.Year}},
+		{Key: "fold_after", Help: "like lines a minute before folding, 0: none",
+			Value: row.Int{Target: &s.FoldAfter, Usual: 10, Most: maxFoldAfter}},
+	}
+}

@@ -1,0 +1,43 @@
+package persist
+
+import (
+	"fmt"
+	"time"
+
+	"service-monitor/stages/row"
+)
+
+// DefaultFile is the state file if no other is named.
+const DefaultFile = "/var/lib/service_monitor/service_states.json"
+
+// Settings are what can be chosen about saving.
+type Settings struct {
+	// File is an absolute path.
+	File string
+	// Quiet is how long the counters must be unchanged before they are saved; above 0.
+	Quiet time.Duration
+	// Deadline is how long after the first unsaved change they are saved anyway;
+	// never below Quiet.
+	Deadline time.Duration
+}
+
+// Rows are the keys of the settings, which they put here.
+func (s *Settings) Rows() []row.Row {
+	ms := func(target *time.Duration, usual time.Duration) row.Duration {
+		return row.Duration{Target: target, Step: time.Millisecond, Usual: usual, Least: time.Millisecond, Most: row.Year}
+	}
+	return []row.Row{
+		{Key: "persistence_file", Flag: "persistence-file", Value: row.File{Target: &s.File, Usual: DefaultFile}},
+		{Key: "save_quiet", Help: "without change before the state is saved", Value: ms(&s.Quiet, time.Second)},
+		{Key: "save_deadline", Help: "from first change to latest save", Value: ms(&s.Deadline, 10*time.Second)},
+	}
+}
+
+// Check returns what is wrong with the values taken together.
+func (s *Settings) Check() error {
+	if s.Deadline < s.Quiet {
+		return fmt.Errorf("save_deadline (%d ms) is less than save_quiet (%d ms); raise the one or lower the other",
+			s.Deadline.Milliseconds(), s.Quiet.Milliseconds())
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package row
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// Bool is true or false; false by default.
+type Bool struct{ Target *bool }
+
+// Kind and the other methods are those of Value, here and below.
+func (b Bool) Kind() string    { return "true or false" }
+func (b Bool) Unit() string    { return "" }
+func (b Bool) Default() string { return "false" }
+func (b Bool) Reset()          { *b.Target = false }
+func (b Bool) Get() any        { return *b.Target }
+
+func (b Bool) Set(raw []byte) error {
+	switch string(raw) {
+	case "true", "false":
+		*b.Target = string(raw) == "true"
+		return nil
+	}
+	return Wrong("true or false without quotes", raw)
+}
+
+// Int is a whole number, from Least to Most.
+type Int struct {
+	Target             *int
+	Usual, Least, Most int
+}
+
+func (i Int) Kind() string    { return fmt.Sprintf("%d to %d", i.Least, i.Most) }
+func (i Int) Unit() string    { return "" }
+func (i Int) Default() string { return strconv.Itoa(i.Usual) }
+func (i Int) Reset()          { *i.Target = i.Usual }
+func (i Int) Get() any        { return *i.Target }
+
+func (i Int) Set(raw []byte) error {
+	n, err := integer(raw, int64(i.Least), int64(i.Most), "")
+	if err == nil {
+		*i.Target = int(n)
+	}
+	return err
+}
+
+// Year is the longest duration that a key can have.
+const Year = 365 * 24 * time.Hour
+
+// Duration is a whole number of Step, which is time.Second or time.Millisecond.
+type Duration struct {
+	Target             *time.Duration
+	Step               time.Duration
+	Usual, Least, Most time.Duration
+}
+
+func (d Duration) Kind() string {
+	return fmt.Sprintf("%s, %d to %d", d.units(), d.Least/d.Step, d.Most/d.Step)
+}
+
+func (d Duration) Unit() string {
+	if d.Step == time.Millisecond {
+		return "ms"
+	}
+	return d.units()
+}
+
+func (d Duration) units() string {
+	if d.Step == time.Millisecond {
+		return "milliseconds"
+	}
+	return "seconds"
+}
+
+func (d Duration) Default() string { return strconv.FormatInt(int64(d.Usual/d.Step), 10) }
+func (d Duration) Reset()          { *d.Target = d.Usual }
+func (d Duration) Get() any        { return *d.Target }
+
+func (d Duration) Set(raw []byte) error {
+	n, err := integer(raw, int64(d.Least/d.Step), int64(d.Most/d.Step), d.units())
+	if err == nil {
+		*d.Target = time.Duration(n) * d.Step
+	}
+	return err
+}
+
+// File is the absolute path of a file.
+type File struct {
+	Target *string
+	Usual  string
+}
+
+func (f File) Kind() string    { return "a string" }
+func (f File) Unit() string    { return "" }
+func (f File) Default() string { return f.Usual }
+func (f File) Reset()          { *f.Target = f.Usual }
+func (f File) Get() any        { return *f.Target }
+
+// Start is the directory at which a relative name starts. The unit lets the monitor
+// write there, and the working directory is another one for each who starts or checks
+// the monitor.
+func (f File) Start() string { return filepath.Dir(f.Usual) }
+
+func (f File) Set(raw []byte) error {
+	var file string
+	if raw[0] != '"' || json.Unmarshal(raw, &file) != nil {
+		return Wrong(fmt.Sprintf("a file name such as %q", f.Usual), raw)
+	}
+	full, err := Absolute(file, f.Start())
+	if err == nil {
+		*f.Target = full
+	}
+	return err
+}
+
+// integer returns a whole number. The units, if there are any, are only for the messages.
+func integer(raw []byte, least, most int64, units string) (int64, error) {
+	what, limit := "a whole number", strconv.FormatInt(most, 10)
+	if units != "" {
+		what, limit = what+" of "+units, limit+" "+units
+	}
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	switch {
+	case raw[0] == '"':
+		return 0, Wrong(what+" without quotes", raw)
+	case errors.Is(err, strconv.ErrSyntax):
+		return 0, Wrong(what, raw)
+	case err != nil || n < least || n > most:
+		return 0, fmt.Errorf("must be from %d to %s, found %s", least, limit, Describe(raw))
+	}
+	return n, nil
+}

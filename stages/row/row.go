@@ -1,0 +1,48 @@
+// Package row describes the keys of the configuration file, one row for each key.
+// A stage brings the rows of its own keys. The parser, the error messages, the help,
+// the test of the manual and the reload are all made from the rows: a new key is one
+// row, the use of its value, and its paragraph in service-monitor(5).
+package row
+
+import "strings"
+
+// A Row is one key.
+type Row struct {
+	Key string
+	// Flag is the flag that wins over the key, without its dashes; empty if there is none.
+	Flag string
+	// Help goes on from the unit of the value: "seconds" "between summary lines".
+	Help string
+	// Reload is true if a reload takes a new value. Any other key is read at start only.
+	Reload bool
+	Value  Value
+}
+
+// A Value knows what may be written in the file, and where it goes.
+type Value interface {
+	// Kind is type and range, as the manual has them: "seconds, 0 to 31536000".
+	Kind() string
+	// Unit is what the help begins with; empty if the value has none.
+	Unit() string
+	// Default is what holds without the key, as the help and the manual show it.
+	Default() string
+	// Reset puts the default into the target.
+	Reset()
+	// Set puts a JSON value into the target. After an error the target is as it was.
+	// The text of an error goes on from the name of the key.
+	Set(raw []byte) error
+	// Get returns what the target has now.
+	Get() any
+}
+
+// Line is the key in the help. Where a flag wins, the help of the flag has the default.
+func (r Row) Line() string {
+	text := strings.TrimSpace(r.Value.Unit() + " " + r.Help)
+	if r.Flag == "" {
+		return text + " (default " + r.Value.Default() + ")"
+	}
+	if text == "" {
+		return "as --" + r.Flag
+	}
+	return "as --" + r.Flag + ": " + text
+}
