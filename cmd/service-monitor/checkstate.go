@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"service-monitor/stages/count"
-	"service-monitor/stages/persist"
+	"service-monitor/stages/statefile"
 )
 
 // What to do about a state file that is not good.
@@ -22,7 +22,7 @@ var (
 // checkState checks what is counted in a state file, which it only reads, and
 // prints what cannot be.
 func checkState(path string, stdout io.Writer) error {
-	units, findings, err := persist.Read(path)
+	units, findings, err := statefile.Read(path)
 	damaged := make(map[string]bool)
 	for _, f := range findings {
 		fmt.Fprintf(stdout, "%s: %v\n", path, f)
@@ -31,9 +31,9 @@ func checkState(path string, stdout io.Writer) error {
 		}
 	}
 	switch {
-	case errors.Is(err, persist.ErrDamaged):
+	case errors.Is(err, statefile.ErrDamaged):
 		return fmt.Errorf("%w; %w", err, errDamaged)
-	case errors.Is(err, persist.ErrNewer):
+	case errors.Is(err, statefile.ErrNewer):
 		return fmt.Errorf("%w; %w", err, errNewer)
 	case err != nil:
 		return fmt.Errorf("%w; %w", err, errNoState)

@@ -26,7 +26,7 @@ import (
 	"service-monitor/stages/logsink"
 	"service-monitor/stages/logsink/journal"
 	"service-monitor/stages/logsink/logfile"
-	"service-monitor/stages/persist"
+	"service-monitor/stages/statefile"
 	"service-monitor/stages/zone"
 )
 
@@ -110,7 +110,7 @@ func exitCode(err error) int {
 		return config.ExitConfig
 	case errors.Is(err, errDamaged), errors.Is(err, errUnbalanced), errors.Is(err, errNewer):
 		return config.ExitDataErr
-	case errors.Is(err, persist.ErrNewer):
+	case errors.Is(err, statefile.ErrNewer):
 		return config.ExitConfig
 	case errors.Is(err, errNoState), errors.Is(err, errNoCopy):
 		return config.ExitNoInput
@@ -192,16 +192,16 @@ func (m *monitor) run() error {
 // openFiles are the files of a monitor, and what is in them.
 type openFiles struct {
 	lock  *files.Lock // of the log file
-	state *persist.File
+	state *statefile.File
 	known map[string]*count.Tally
-	notes persist.Notes // what people must know of the state
+	notes statefile.Notes // what people must know of the state
 }
 
 func (o *openFiles) open(c config.Config) (err error) {
 	if o.lock, err = holdLog(c.Log.File); err != nil {
 		return err
 	}
-	if o.state, err = persist.Open(c.State.File); err == nil {
+	if o.state, err = statefile.Open(c.State.File); err == nil {
 		o.known, o.notes, err = o.state.Load()
 	}
 	if err != nil {
@@ -240,7 +240,7 @@ func fileError(what, path string, err error) error {
 	switch {
 	case errors.Is(err, files.ErrHeld):
 		return fmt.Errorf("cannot %s: %w; stop it first (systemctl stop service-monitor)", what, err)
-	case errors.Is(err, persist.ErrNewer):
+	case errors.Is(err, statefile.ErrNewer):
 		return fmt.Errorf("cannot %s: %w", what, err)
 	}
 	return fmt.Errorf("cannot %s %s: %w; %w", what, path, err, errFile)
@@ -253,7 +253,7 @@ func clearFiles(c config.Config, stdout io.Writer) error {
 		return fileError("clear the log file", c.Log.File, err)
 	}
 	defer lock.Close()
-	state, err := persist.Open(c.State.File)
+	state, err := statefile.Open(c.State.File)
 	if err != nil {
 		return fileError("clear the state file", c.State.File, err)
 	}

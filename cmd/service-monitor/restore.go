@@ -9,7 +9,8 @@ import (
 
 	"service-monitor/cmd/service-monitor/internal/config"
 	"service-monitor/stages/bus/watch"
-	"service-monitor/stages/persist"
+	"service-monitor/stages/statefile"
+	"service-monitor/stages/statefile/format"
 )
 
 var errNoCopy = errors.New("the copies that end in .before-removal, and in .1 to .4 behind that, have what can be put back")
@@ -17,7 +18,7 @@ var errNoCopy = errors.New("the copies that end in .before-removal, and in .1 to
 // restoreCounts puts back counts that were dropped with their services, and says which.
 func restoreCounts(command config.Command, stdout io.Writer) error {
 	path := command.Config.State.File
-	state, err := persist.Open(path)
+	state, err := statefile.Open(path)
 	if err != nil {
 		return fileError("restore counts in the state file", path, err)
 	}
@@ -40,25 +41,25 @@ func restoreCounts(command config.Command, stdout io.Writer) error {
 }
 
 // returned says what was put back of a unit.
-func returned(r persist.Return) string {
+func returned(r statefile.Return) string {
 	switch from := strings.Join(r.From, " and "); {
 	case len(r.From) == 0:
-		return fmt.Sprintf("%q: nothing to put back; its counts have all that was dropped: %s", r.Unit, persist.Counts(&r.Now))
+		return fmt.Sprintf("%q: nothing to put back; its counts have all that was dropped: %s", r.Unit, format.Counts(&r.Now))
 	case r.Added:
-		return fmt.Sprintf("%q: %s put back from %s, and added to what was counted since: %s", r.Unit, persist.Counts(&r.Back), from, persist.Counts(&r.Now))
+		return fmt.Sprintf("%q: %s put back from %s, and added to what was counted since: %s", r.Unit, format.Counts(&r.Back), from, format.Counts(&r.Now))
 	default:
-		return fmt.Sprintf("%q: %s put back from %s", r.Unit, persist.Counts(&r.Back), from)
+		return fmt.Sprintf("%q: %s put back from %s", r.Unit, format.Counts(&r.Back), from)
 	}
 }
 
 // missing says of what nothing was found.
-func missing(wanted []string, returns []persist.Return, path string, stdout io.Writer) error {
+func missing(wanted []string, returns []statefile.Return, path string, stdout io.Writer) error {
 	if len(wanted) == 0 && len(returns) == 0 {
 		fmt.Fprintf(stdout, "nothing to put back: no copy beside %s has counts of a service that was dropped\n", path)
 	}
 	var none []string
 	for _, entry := range wanted {
-		if !slices.ContainsFunc(returns, func(r persist.Return) bool { return watch.Match([]string{entry}, r.Unit) }) {
+		if !slices.ContainsFunc(returns, func(r statefile.Return) bool { return watch.Match([]string{entry}, r.Unit) }) {
 			none = append(none, fmt.Sprintf("%q", entry))
 		}
 	}

@@ -20,7 +20,37 @@ import (
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/files"
+	"service-monitor/stages/statefile"
 )
+
+// generation is a state that tells itself from others.
+func generation(n uint64) map[string]*count.Tally {
+	units := make(map[string]*count.Tally)
+	for _, unit := range []string{"a.service", "b.service", `c\x2dd@1.service`} {
+		units[unit] = &count.Tally{Unit: unit, State: "active", Starts: n}
+	}
+	return units
+}
+
+func open(t *testing.T, path string) *statefile.File {
+	t.Helper()
+	f, err := statefile.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// loaded loads what must be there and undamaged.
+func loaded(t *testing.T, f *statefile.File) map[string]*count.Tally {
+	t.Helper()
+	units, damage, err := f.Load()
+	if err != nil || damage != nil {
+		t.Fatalf("Load: damage %v, error %v", damage, err)
+	}
+	return units
+}
 
 // world is what a persister of a test meets: events at their times, a store
 // that fails when told to, a log and a service manager; and what came of it.

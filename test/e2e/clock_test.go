@@ -21,6 +21,7 @@ import (
 	"service-monitor/stages/decode"
 	"service-monitor/stages/logsink"
 	"service-monitor/stages/persist"
+	"service-monitor/stages/statefile"
 	"service-monitor/test/cases"
 	"service-monitor/test/fakebus"
 	"service-monitor/test/recording"
@@ -66,7 +67,7 @@ func TestYears(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	state, err := persist.Open(filepath.Join(dir, "state.json"))
+	state, err := statefile.Open(filepath.Join(dir, "state.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package persist
+package format
 
 import (
 	"bytes"
@@ -28,37 +28,37 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%q: %s", f.Unit, f.Text)
 }
 
-// content is what is in a state file.
-type content struct {
-	units    map[string]*count.Tally
-	doubts   map[string]*reading // what could be read of units, where that is not certain
-	findings []Finding
-	broken   error // why the text is no JSON object
-	unnamed  bool  // something may be the record of a unit, whose name cannot be read
-	newer    uint64
+// Content is what is in a state file.
+type Content struct {
+	Units    map[string]*count.Tally
+	Doubts   map[string]*Reading // what could be read of units, where that is not certain
+	Findings []Finding
+	Broken   error  // why the text is no JSON object
+	Unnamed  bool   // something may be the record of a unit, whose name cannot be read
+	Newer    uint64 // the schema of a newer monitor, 0 for none
 }
 
-// lost reports whether anything of value could not be read.
-func (c *content) lost() bool {
-	return c.broken != nil || slices.ContainsFunc(c.findings, func(f Finding) bool { return f.Lost })
+// Lost reports whether anything of value could not be read.
+func (c *Content) Lost() bool {
+	return c.Broken != nil || slices.ContainsFunc(c.Findings, func(f Finding) bool { return f.Lost })
 }
 
-// known are the units of which there is a record.
-func (c *content) known() map[string]*count.Tally {
-	for unit, r := range c.doubts {
+// Known are the units of which there is a record.
+func (c *Content) Known() map[string]*count.Tally {
+	for unit, r := range c.Doubts {
 		if r.none {
-			delete(c.units, unit)
+			delete(c.Units, unit)
 		}
 	}
-	return c.units
+	return c.Units
 }
 
 // parser reads a content.
 type parser struct {
-	content
+	Content
 	words   words
 	compact bytes.Buffer
-	plain   map[string]*reading // what has no checksum that is right
+	plain   map[string]*Reading // what has no checksum that is right
 	mends   int
 }
 
@@ -66,27 +66,27 @@ type parser struct {
 // 50 ms. More are no bits, but somebody's edits.
 const mostMends = 8
 
-// parse reads the text of a state file: every unit and every value that can be read.
-func parse(b []byte) *content {
+// Parse reads the text of a state file: every unit and every value that can be read.
+func Parse(b []byte) *Content {
 	b = bytes.TrimPrefix(b, []byte("\uFEFF")) // an editor's
 	p := newParser()
 	if rest, ok := members(b, p.unit); ok && blankEnd(rest) {
 		p.commas(b)
-		return &p.content
+		return &p.Content
 	}
 	p = newParser()
-	p.broken = unmarshal(b, new(map[string]json.RawMessage))
-	if p.broken == nil {
-		p.broken = errNotUTF8
+	p.Broken = unmarshal(b, new(map[string]json.RawMessage))
+	if p.Broken == nil {
+		p.Broken = errNotUTF8
 	}
 	salvage(b, p.head, p.part)
-	return &p.content
+	return &p.Content
 }
 
 func newParser() *parser {
 	return &parser{
-		content: content{units: make(map[string]*count.Tally), doubts: make(map[string]*reading)},
-		words:   make(words), plain: make(map[string]*reading),
+		Content: Content{Units: make(map[string]*count.Tally), Doubts: make(map[string]*Reading)},
+		words:   make(words), plain: make(map[string]*Reading),
 	}
 }
 
@@ -95,7 +95,7 @@ func blankEnd(rest []byte) bool { return len(bytes.TrimSpace(rest)) == 0 }
 // commas adds what a strict reader would say of a text that could be read: the Python
 // monitor is one.
 func (p *parser) commas(b []byte) {
-	if len(p.plain) == 0 && len(p.findings) == 0 {
+	if len(p.plain) == 0 && len(p.Findings) == 0 {
 		return
 	}
 	if err := unmarshal(b, new(map[string]json.RawMessage)); err != nil {
@@ -104,7 +104,7 @@ func (p *parser) commas(b []byte) {
 }
 
 func (p *parser) find(unit string, lost bool, format string, args ...any) {
-	p.findings = append(p.findings, Finding{unit, fmt.Sprintf(format, args...), lost})
+	p.Findings = append(p.Findings, Finding{unit, fmt.Sprintf(format, args...), lost})
 }
 
 // part takes a part of a text that is no JSON object, which begins with a member.
@@ -119,7 +119,7 @@ func (p *parser) part(text []byte) {
 	p.unit(m)
 	if r := p.last(m); r != nil {
 		r.uncertain = true
-		p.doubts[r.unit] = r
+		p.Doubts[r.unit] = r
 	}
 	if m.whole && !blank(rest) {
 		p.scrap(rest)
@@ -127,7 +127,7 @@ func (p *parser) part(text []byte) {
 }
 
 // last is what was read of a member without a checksum that is right.
-func (p *parser) last(m member) *reading {
+func (p *parser) last(m member) *Reading {
 	name, _ := m.name()
 	return p.plain[name]
 }
@@ -142,7 +142,7 @@ func (p *parser) head(text []byte) {
 // scrap takes what is between units.
 func (p *parser) scrap(text []byte) {
 	if !p.mended(text) {
-		p.unnamed = true
+		p.Unnamed = true
 	}
 }
 
@@ -154,7 +154,7 @@ func (p *parser) unit(m member) {
 	}
 	if err != nil {
 		if !p.mended(m.text) {
-			p.unnamed = true
+			p.Unnamed = true
 			p.find("", true, "%s cannot be the name of a service", shown(m.key))
 		}
 		return
@@ -167,11 +167,11 @@ func (p *parser) unit(m member) {
 }
 
 // take takes what was read of a unit.
-func (p *parser) take(r *reading) {
-	if r.Schema > schema {
-		p.newer = max(p.newer, r.Schema)
+func (p *parser) take(r *Reading) {
+	if r.Schema > Schema {
+		p.Newer = max(p.Newer, r.Schema)
 	}
-	p.findings = append(p.findings, r.findings...)
+	p.Findings = append(p.Findings, r.Findings...)
 	p.words.share(&r.record)
 	p.put(r.unit, r.tally(r.unit), r)
 }
@@ -193,8 +193,8 @@ func (p *parser) intact(unit string, value []byte) bool {
 	if json.Unmarshal(p.compact.Bytes(), &r) != nil {
 		return false
 	}
-	if r.Schema > schema {
-		p.newer = max(p.newer, r.Schema)
+	if r.Schema > Schema {
+		p.Newer = max(p.Newer, r.Schema)
 	}
 	p.words.share(&r)
 	p.put(unit, r.tally(unit), nil)
@@ -233,8 +233,8 @@ func around(text, other []byte) string {
 
 // put adds a unit. Where it is there already, the record counts that has a checksum,
 // or else the one that has counted more: counters never go down.
-func (p *parser) put(unit string, tally *count.Tally, r *reading) {
-	was, twice := p.units[unit]
+func (p *parser) put(unit string, tally *count.Tally, r *Reading) {
+	was, twice := p.Units[unit]
 	if twice {
 		had := p.plain[unit]
 		p.find(unit, true, "it is there twice; the record with the right checksum is taken, or else the one that has counted more")
@@ -243,12 +243,12 @@ func (p *parser) put(unit string, tally *count.Tally, r *reading) {
 		}
 	}
 	delete(p.plain, unit)
-	delete(p.doubts, unit)
-	p.units[unit] = tally
+	delete(p.Doubts, unit)
+	p.Units[unit] = tally
 	if r != nil {
 		p.plain[unit] = r
 		if r.doubtful() {
-			p.doubts[unit] = r
+			p.Doubts[unit] = r
 		}
 	}
 }

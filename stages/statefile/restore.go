@@ -1,4 +1,4 @@
-package persist
+package statefile
 
 import (
 	"errors"
@@ -6,9 +6,9 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
-	"strings"
 
 	"service-monitor/stages/count"
+	"service-monitor/stages/statefile/format"
 )
 
 // A Return is what became of the counts of a unit that was dropped from the state, when
@@ -77,18 +77,17 @@ func (g *generations) read(path string) (told Notes, err error) {
 	case err != nil:
 		return nil, err
 	}
-	for unit, r := range c.doubts {
-		r.findings = nil
-		if tally := r.settle(nil); tally == nil {
-			delete(c.units, unit)
+	for unit, r := range c.Doubts {
+		if tally, _ := r.Settle(nil); tally == nil {
+			delete(c.Units, unit)
 		} else {
-			c.units[unit] = tally
+			c.Units[unit] = tally
 		}
 	}
-	if c.lost() {
+	if c.Lost() {
 		told = Notes{fmt.Sprintf("not all of %s could be read; --check-state says what", path)}
 	}
-	g.names, g.units = append(g.names, path), append(g.units, c.units)
+	g.names, g.units = append(g.names, path), append(g.units, c.Units)
 	return told, nil
 }
 
@@ -151,13 +150,7 @@ func (g *generations) dropped(i int, unit string) bool {
 	case next == nil:
 		return true
 	}
-	is, was := newRecord(next), newRecord(old)
-	for j, c := range is.counters() {
-		if *c.value < *was.counters()[j].value {
-			return true
-		}
-	}
-	return false
+	return format.Fell(old, next)
 }
 
 // marks reports whether a copy says which of its units were dropped.
@@ -169,18 +162,3 @@ func (g *generations) marks(i int) bool {
 	}
 	return false
 }
-
-// Counts are the counters of a tally, for people.
-func Counts(t *count.Tally) string {
-	r := newRecord(t)
-	var parts []string
-	for _, c := range r.counters() {
-		if *c.value > 0 || slices.Contains(always, c.key) {
-			parts = append(parts, fmt.Sprintf("%s %d", c.key, *c.value))
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
-// always are the counters that the Python monitor has always written.
-var always = []string{"starts", "stops", "crashes"}

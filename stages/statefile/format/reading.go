@@ -1,4 +1,4 @@
-package persist
+package format
 
 import (
 	"bytes"
@@ -9,12 +9,12 @@ import (
 	"service-monitor/stages/count"
 )
 
-// A reading is what could be read of a record that is not just as it was written: by
+// A Reading is what could be read of a record that is not just as it was written: by
 // the Python monitor, by people, or on a disk that forgets.
-type reading struct {
+type Reading struct {
 	unit string
 	record
-	findings []Finding
+	Findings []Finding // what was found in it so far
 	seen     map[string][]byte
 	lacks    []string // the keys of the sum and of counters whose value is not known
 	crashBad bool     // what is told of crashes besides their number
@@ -56,8 +56,8 @@ func (r *record) readers() map[string]reader {
 }
 
 // readRecord reads a record as far as that can be done.
-func readRecord(unit string, m member) *reading {
-	r := &reading{unit: unit, seen: make(map[string][]byte)}
+func readRecord(unit string, m member) *Reading {
+	r := &Reading{unit: unit, seen: make(map[string][]byte)}
 	if len(m.value) == 0 || m.value[0] != '{' {
 		r.none = true
 		r.find(true, "%s, not a record", shown(m.value))
@@ -77,13 +77,13 @@ func readRecord(unit string, m member) *reading {
 	return r
 }
 
-func (r *reading) find(lost bool, format string, args ...any) {
-	r.findings = append(r.findings, Finding{r.unit, fmt.Sprintf(format, args...), lost})
+func (r *Reading) find(lost bool, format string, args ...any) {
+	r.Findings = append(r.Findings, Finding{r.unit, fmt.Sprintf(format, args...), lost})
 }
 
 // key reads a key. One that is there twice has its last value, as Python and others
 // read it; a counter the higher one, because it never goes down.
-func (r *reading) key(key string, value []byte, read reader) {
+func (r *Reading) key(key string, value []byte, read reader) {
 	c := r.counter(key)
 	var had uint64
 	if was, twice := r.seen[key]; twice {
@@ -107,7 +107,7 @@ func (r *reading) key(key string, value []byte, read reader) {
 }
 
 // miss takes in that the value of a key is not known.
-func (r *reading) miss(key string) {
+func (r *Reading) miss(key string) {
 	switch {
 	case key == beforeKey || r.counter(key) != nil:
 		r.lacks = append(r.lacks, key)
@@ -116,7 +116,7 @@ func (r *reading) miss(key string) {
 	}
 }
 
-func (r *reading) counter(key string) *uint64 {
+func (r *Reading) counter(key string) *uint64 {
 	for _, c := range r.counters() {
 		if c.key == key {
 			return c.value
@@ -127,7 +127,7 @@ func (r *reading) counter(key string) *uint64 {
 
 // complete takes in what is missing. The Python monitor has always written the three
 // counters, and earlier versions had no others.
-func (r *reading) complete() {
+func (r *Reading) complete() {
 	for _, key := range always {
 		if r.seen[key] == nil {
 			r.find(true, "%s is missing", key)
@@ -141,7 +141,7 @@ func (r *reading) complete() {
 
 // prove holds the values against the checksum, if there is one. If it is theirs, nothing
 // is lost, however they are written.
-func (r *reading) prove() {
+func (r *Reading) prove() {
 	if r.Checksum == "" {
 		return
 	}
@@ -151,24 +151,30 @@ func (r *reading) prove() {
 		return
 	}
 	r.lacks, r.cut = nil, false
-	for i := range r.findings {
-		r.findings[i].Lost = false
+	for i := range r.Findings {
+		r.Findings[i].Lost = false
 	}
 }
 
 // doubtful reports whether the generation before is to be asked.
-func (r *reading) doubtful() bool {
+func (r *Reading) doubtful() bool {
 	return r.wrong || r.cut || r.none || r.uncertain || len(r.lacks) > 0
 }
 
-// settle decides what goes on to be counted of a unit whose record is not certain, nil
-// if nothing. before is what the generation before has of it, nil if that is nothing
-// certain.
+// Settle decides what goes on to be counted of a unit whose record is not certain, nil
+// if nothing, and says why. before is what the generation before has of it, nil if that
+// is nothing certain.
 //
 // What the generation before knows of the unit's life, it knows up to a place in the
 // journal, which tells what came then: that is exact. Where it knows none, the record is
 // better than nothing, but no counter goes down.
-func (r *reading) settle(before *count.Tally) *count.Tally {
+func (r *Reading) Settle(before *count.Tally) (*count.Tally, []Finding) {
+	known := len(r.Findings)
+	tally := r.settle(before)
+	return tally, r.Findings[known:]
+}
+
+func (r *Reading) settle(before *count.Tally) *count.Tally {
 	if before != nil && (r.none || (r.wrong || r.cut || r.uncertain) && (before.Life.Known() || !r.Life.Known())) {
 		r.find(!r.uncertain || r.wrong || r.cut, "the record in the generation before is taken%s", r.unlike(before))
 		return before
@@ -190,7 +196,7 @@ func (r *reading) settle(before *count.Tally) *count.Tally {
 }
 
 // solve finds the value that is missing by the sum of a tally, if it is the only one.
-func (r *reading) solve() {
+func (r *Reading) solve() {
 	if len(r.lacks) != 1 || !r.inSum(r.lacks[0]) || r.wrong || r.cut || !r.Life.Known() {
 		return
 	}
@@ -214,13 +220,13 @@ func (r *reading) solve() {
 }
 
 // inSum reports whether a key is in the sum of a tally.
-func (r *reading) inSum(key string) bool {
+func (r *Reading) inSum(key string) bool {
 	return key == beforeKey || slices.ContainsFunc(r.counters(), func(c counter) bool { return c.key == key && c.end != 0 })
 }
 
 // raise takes the counters of the generation before that are higher: all of them where
 // nothing in the record is certain, or else those that are missing.
-func (r *reading) raise(before *count.Tally) {
+func (r *Reading) raise(before *count.Tally) {
 	b := newRecord(before)
 	if r.LastState == "" {
 		r.LastState = b.LastState
@@ -238,7 +244,7 @@ func (r *reading) raise(before *count.Tally) {
 
 // balanced is the tally, without what does not fit to the counters: the unit then is as
 // one of the Python monitor.
-func (r *reading) balanced() *count.Tally {
+func (r *Reading) balanced() *count.Tally {
 	t := r.tally(r.unit)
 	if t.Life.Known() {
 		t.State, t.Told = t.Life.ActiveState, t.Life.ActiveState == unloaded
@@ -263,7 +269,7 @@ func fits(t count.Tally) bool {
 }
 
 // unlike says in which counters the record is unlike another one.
-func (r *reading) unlike(before *count.Tally) string {
+func (r *Reading) unlike(before *count.Tally) string {
 	var parts []string
 	b := newRecord(before)
 	for i, old := range b.counters() {

@@ -1,4 +1,4 @@
-package persist
+package statefile
 
 import (
 	"fmt"
@@ -11,8 +11,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/sirupsen/logrus"
 
+	"service-monitor/pipeline"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
+	"service-monitor/stages/persist"
+	"service-monitor/stages/statefile/format/formattest"
 )
 
 // A gateway is a state file in the course of time.
@@ -43,15 +46,21 @@ func (g *gateway) count(units ...*count.Tally) {
 // drop removes units from the list, as the persister sees it.
 func (g *gateway) drop(units ...string) {
 	g.t.Helper()
-	s, now := New(logrus.New(), g.f, g.units, time.Second, time.Second), time.Now()
+	var gone []count.Event
 	for _, unit := range units {
-		s.take(&count.Event{Transition: classify.Transition{Kind: classify.Forgotten, Unit: unit}, Tally: g.units[unit]}, now)
+		gone = append(gone, count.Event{Transition: classify.Transition{Kind: classify.Forgotten, Unit: unit}, Tally: g.units[unit]})
 	}
-	s.save()
-	if err := s.saved(<-s.disk.Done()); err != nil {
+	events := make(chan []count.Event, 1)
+	events <- gone
+	close(events)
+	s := persist.New(logrus.New(), g.f, g.units, time.Second, time.Second)
+	if err := s.Run(g.t.Context(), &pipeline.Port[count.Event, pipeline.None]{In: events}); err != nil {
 		g.t.Fatal(err)
 	}
-	g.units = s.units
+	g.units = maps.Clone(g.units)
+	for _, unit := range units {
+		delete(g.units, unit)
+	}
 }
 
 // old makes the copies what an earlier version wrote.
@@ -117,19 +126,19 @@ func TestRestore(t *testing.T) {
 		{"nothing was dropped", func(g *gateway) {}, nil, "a active 12/9/2, b active 20/17/2"},
 		{"dropped", func(g *gateway) { g.drop(a) }, []string{"a: 12 from copy: 12"}, "a active 12/9/2, b active 20/17/2"},
 		{"dropped both", func(g *gateway) { g.drop(a, b) }, []string{"a: 12 from copy: 12", "b: 20 from copy: 20"}, "a active 12/9/2, b active 20/17/2"},
-		{"monitored again", func(g *gateway) { g.drop(a); g.count(running(a, 5)) }, []string{"a: 12 from copy, added: 17"}, "a active 17/11/4, b active 20/17/2"},
-		{"monitored again, with more than before", func(g *gateway) { g.drop(a); g.count(running(a, 50)) },
+		{"monitored again", func(g *gateway) { g.drop(a); g.count(formattest.Running(a, 5)) }, []string{"a: 12 from copy, added: 17"}, "a active 17/11/4, b active 20/17/2"},
+		{"monitored again, with more than before", func(g *gateway) { g.drop(a); g.count(formattest.Running(a, 50)) },
 			[]string{"a: 12 from copy, added: 62"}, "a active 62/56/4, b active 20/17/2"},
-		{"others were dropped since", func(g *gateway) { g.drop(a); g.count(running(a, 50)); g.drop(b) },
+		{"others were dropped since", func(g *gateway) { g.drop(a); g.count(formattest.Running(a, 50)); g.drop(b) },
 			[]string{"a: 12 from.1 copy, added: 62", "b: 20 from copy: 20"}, "a active 62/56/4, b active 20/17/2"},
-		{"dropped twice", func(g *gateway) { g.drop(a); g.count(running(a, 5)); g.drop(a) },
+		{"dropped twice", func(g *gateway) { g.drop(a); g.count(formattest.Running(a, 5)); g.drop(a) },
 			[]string{"a: 17 from copy.1 copy: 17"}, "a active 17/11/4, b active 20/17/2"},
 		{"restored, and dropped again", func(g *gateway) {
 			g.drop(a)
-			g.count(running(a, 5))
+			g.count(formattest.Running(a, 5))
 			g.restore()
 			g.drop(a)
-			g.count(running(a, 6))
+			g.count(formattest.Running(a, 6))
 		}, []string{"a: 17 from copy, added: 23"}, "a active 23/14/6, b active 20/17/2"},
 		{"put back by hand, and dropped again", func(g *gateway) {
 			g.drop(a)
@@ -141,9 +150,9 @@ func TestRestore(t *testing.T) {
 			[]string{"a: 0 from, added: 12"}, "a active 12/9/2, b active 20/17/2"},
 
 		{"copy of an earlier version", func(g *gateway) { g.drop(a); g.old() }, []string{"a: 12 from copy: 12"}, "a active 12/9/2, b active 20/17/2"},
-		{"copy of an earlier version, monitored again", func(g *gateway) { g.drop(a); g.count(running(a, 5)); g.old() },
+		{"copy of an earlier version, monitored again", func(g *gateway) { g.drop(a); g.count(formattest.Running(a, 5)); g.old() },
 			[]string{"a: 12 from copy, added: 17"}, "a active 17/11/4, b active 20/17/2"},
-		{"copy of an earlier version, others counted on", func(g *gateway) { g.drop(a); g.count(running(b, 33)); g.drop(b); g.old() },
+		{"copy of an earlier version, others counted on", func(g *gateway) { g.drop(a); g.count(formattest.Running(b, 33)); g.drop(b); g.old() },
 			[]string{"a: 12 from.1 copy: 12", "b: 33 from copy: 33"}, "a active 12/9/2, b active 33/30/2"},
 		{"its run ended meanwhile", func(g *gateway) {
 			g.drop(a)
@@ -151,12 +160,12 @@ func TestRestore(t *testing.T) {
 		}, []string{"a: 12 from copy, added: 12"}, "a inactive 12/9/2, b active 20/17/2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			g := newGateway(t, running(a, 12), running(b, 20))
+			g := newGateway(t, formattest.Running(a, 12), formattest.Running(b, 20))
 			tt.live(g)
 			if diff := cmp.Diff(tt.want, g.restore()); diff != "" {
 				t.Errorf("put back (-want +got):\n%s", diff)
 			}
-			if got := counts(g.units); got != tt.file {
+			if got := formattest.Counts(g.units); got != tt.file {
 				t.Errorf("state %q, want %q", got, tt.file)
 			}
 			// Twice is once, also after a monitor has saved, and after other removals.
@@ -170,12 +179,12 @@ func TestRestore(t *testing.T) {
 				if diff := cmp.Diff(text, read(t, g.f.path)); diff != "" {
 					t.Errorf("state after another time (-want +got):\n%s", diff)
 				}
-				g.count(running(c, 9))
+				g.count(formattest.Running(c, 9))
 				g.drop(c)
 				g.restore(a)
 				text = read(t, g.f.path)
 			}
-			if got := counts(g.units); got != tt.file {
+			if got := formattest.Counts(g.units); got != tt.file {
 				t.Errorf("state %q, want %q", got, tt.file)
 			}
 		})
@@ -192,7 +201,7 @@ func counted(t *count.Tally, n uint64) *count.Tally {
 // What was put back of a unit that is not monitored is all that was known of it: the
 // next start reads in the journal what came since.
 func TestRestoreKeepsTheLife(t *testing.T) {
-	g := newGateway(t, running("a.service", 12))
+	g := newGateway(t, formattest.Running("a.service", 12))
 	want := *g.units["a.service"]
 	g.drop("a.service")
 	g.restore()
@@ -202,19 +211,19 @@ func TestRestoreKeepsTheLife(t *testing.T) {
 
 // Only what was asked for is put back.
 func TestRestoreSome(t *testing.T) {
-	g := newGateway(t, running("a.service", 12), running("b.service", 20))
+	g := newGateway(t, formattest.Running("a.service", 12), formattest.Running("b.service", 20))
 	g.drop("a.service", "b.service")
 	if diff := cmp.Diff([]string{"b: 20 from copy: 20"}, g.restore("b.service")); diff != "" {
 		t.Errorf("put back (-want +got):\n%s", diff)
 	}
-	if got := counts(g.units); got != "b active 20/17/2" {
+	if got := formattest.Counts(g.units); got != "b active 20/17/2" {
 		t.Errorf("state %q", got)
 	}
 }
 
 // A copy that is damaged, or of a newer version, does not keep others from being read.
 func TestRestoreFromWhatIsThere(t *testing.T) {
-	g := newGateway(t, running("a.service", 12), running("b.service", 20), running("c.service", 30))
+	g := newGateway(t, formattest.Running("a.service", 12), formattest.Running("b.service", 20), formattest.Running("c.service", 30))
 	g.drop("a.service")
 	g.drop("b.service")
 	g.drop("c.service")
@@ -226,7 +235,7 @@ func TestRestoreFromWhatIsThere(t *testing.T) {
 		!strings.Contains(notes[1], older+" could be read") {
 		t.Errorf("%+v, %q, %v", returns, notes, err)
 	}
-	if got := counts(loaded(t, g.f)); got != "a active 12/9/2, b active 0/17/2" {
+	if got := formattest.Counts(loaded(t, g.f)); got != "a active 12/9/2, b active 0/17/2" {
 		t.Errorf("state %q", got)
 	}
 }
@@ -234,7 +243,7 @@ func TestRestoreFromWhatIsThere(t *testing.T) {
 // Between the copy and the removal a monitor may be killed: what is marked as dropped goes
 // on to be counted, and is not put back into itself.
 func TestKilledBetweenCopyAndRemoval(t *testing.T) {
-	g := newGateway(t, running("a.service", 12))
+	g := newGateway(t, formattest.Running("a.service", 12))
 	g.drop("a.service")
 	g.byHand(g.f.path + removedSuffix)
 	if tally := g.units["a.service"]; tally.Dropped || !tally.Restored {

@@ -1,12 +1,16 @@
-package persist
+// Package format is what is in the state file: how it is written, and how a file is read
+// that people or other programs wrote, or a disk has damaged.
+package format
 
 import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"service-monitor/stages/classify"
@@ -21,9 +25,12 @@ const (
 	offsetFormat = "-07:00"
 )
 
-// schema is the version of what is in a record. A monitor does not touch a file with
+// Schema is the version of what is in a record. A monitor does not touch a file with
 // a record of a higher version: it would lose what it does not know.
-const schema = 1
+const Schema = 1
+
+// unloaded is the state of a unit that systemd does not have.
+const unloaded = "unloaded"
 
 // record is a unit in the state file. The first six keys are those of the
 // Python monitor, which can load the file; it ignores the others. The checksum is not
@@ -63,9 +70,9 @@ type crashRecord struct {
 	Clock uint64 `json:"monotonic_usec,omitempty"`
 }
 
-// encode writes the content of a state file, unit by unit: with thousands of them,
+// Encode writes the content of a state file, unit by unit: with thousands of them,
 // no copy of it all is in memory.
-func encode(to io.Writer, units map[string]*count.Tally) error {
+func Encode(to io.Writer, units map[string]*count.Tally) error {
 	w := bufio.NewWriterSize(to, 16<<10)
 	var text bytes.Buffer
 	sealer := newSealer()
@@ -120,6 +127,33 @@ func (r *record) counters() []counter {
 	}
 }
 
+// always are the counters that the Python monitor has always written.
+var always = []string{"starts", "stops", "crashes"}
+
+// Counts are the counters of a tally, for people.
+func Counts(t *count.Tally) string {
+	r := newRecord(t)
+	var parts []string
+	for _, c := range r.counters() {
+		if *c.value > 0 || slices.Contains(always, c.key) {
+			parts = append(parts, fmt.Sprintf("%s %d", c.key, *c.value))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Fell reports whether a counter is lower than it was. Counters never go down, so where
+// one is, they have begun anew.
+func Fell(was, is *count.Tally) bool {
+	before, after := newRecord(was), newRecord(is)
+	for i, c := range after.counters() {
+		if *c.value < *before.counters()[i].value {
+			return true
+		}
+	}
+	return false
+}
+
 func (r *record) tally(unit string) *count.Tally {
 	t := &count.Tally{
 		Unit: unit, State: r.LastState, ChangedUntrusted: r.Untrusted, Told: r.LoggedUnloaded,
@@ -146,7 +180,7 @@ func newRecord(t *count.Tally) record {
 	r := record{
 		LastState: t.State, LastChangeTime: new(string), Untrusted: t.ChangedUntrusted, LoggedUnloaded: t.Told,
 		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Unknown: t.Unknown, Restarts: t.Restarts, Before: t.Before, AtLeast: t.AtLeast, Folded: t.Folded,
-		Schema: schema, Dropped: t.Dropped, Restored: t.Restored,
+		Schema: Schema, Dropped: t.Dropped, Restored: t.Restored,
 	}
 	if !t.Changed.IsZero() {
 		local := t.Changed.In(location())

@@ -1,4 +1,4 @@
-package persist
+package statefile
 
 import (
 	"errors"
@@ -13,10 +13,8 @@ import (
 
 	"service-monitor/stages/count"
 	"service-monitor/stages/files"
+	"service-monitor/stages/statefile/format"
 )
-
-// unloaded is the state of a unit that systemd does not have.
-const unloaded = "unloaded"
 
 // ErrNewer is returned where a newer monitor wrote the state file.
 var ErrNewer = errors.New("a newer version of the monitor wrote it")
@@ -28,14 +26,14 @@ type newerError struct {
 
 func (e *newerError) Error() string {
 	return fmt.Sprintf("state file %s was written by a newer version of the monitor: it has schema %d, this version knows schema %d and would lose what is new; "+
-		"install the newer version again, or choose another file with --persistence-file, or remove this one with --clear", e.path, e.schema, schema)
+		"install the newer version again, or choose another file with --persistence-file, or remove this one with --clear", e.path, e.schema, format.Schema)
 }
 
 func (e *newerError) Is(target error) bool { return target == ErrNewer }
 
 // Read reads a state file and returns what is not as the monitor would write it. The
 // units are those that can be read, also where the error is ErrDamaged.
-func Read(path string) (map[string]*count.Tally, []Finding, error) {
+func Read(path string) (map[string]*count.Tally, []format.Finding, error) {
 	real, err := files.Follow(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read state: %w", err)
@@ -44,10 +42,10 @@ func Read(path string) (map[string]*count.Tally, []Finding, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if c.broken != nil {
-		err = &lostError{path, c.broken}
+	if c.Broken != nil {
+		err = &lostError{path, c.Broken}
 	}
-	return c.known(), c.findings, err
+	return c.Known(), c.Findings, err
 }
 
 // Notes are what people must know of a state file that was loaded, a line each.
@@ -74,14 +72,14 @@ func (f *File) Load() (map[string]*count.Tally, Notes, error) {
 func (f *File) Gone() bool { return f.gone }
 
 func (f *File) load() (map[string]*count.Tally, Notes, error) {
-	l := loading{file: f, units: make(map[string]*count.Tally), previous: &content{}}
+	l := loading{file: f, units: make(map[string]*count.Tally), previous: &format.Content{}}
 	var err error
 	if l.content, err = readContent(f.path); err != nil && !errors.As(err, new(*lostError)) {
 		return nil, nil, err
 	}
 	l.damage = err
-	if err == nil && !l.content.lost() && len(l.content.doubts) == 0 {
-		return live(l.content.units), nil, nil
+	if err == nil && !l.content.Lost() && len(l.content.Doubts) == 0 {
+		return live(l.content.Units), nil, nil
 	}
 	return l.load()
 }
@@ -89,12 +87,12 @@ func (f *File) load() (map[string]*count.Tally, Notes, error) {
 // loading is one that is not over with reading the file.
 type loading struct {
 	file     *File
-	content  *content // nil where there is none
-	damage   error    // why there is none
-	previous *content
+	content  *format.Content // nil where there is none
+	damage   error           // why there is none
+	previous *format.Content
 	units    map[string]*count.Tally
 	notes    Notes
-	findings []Finding
+	findings []format.Finding
 }
 
 func (l *loading) load() (map[string]*count.Tally, Notes, error) {
@@ -147,7 +145,7 @@ func (f *File) nothing(previous string) Notes {
 }
 
 // whole reports whether the file is a JSON object, in which single units are wrong.
-func (l *loading) whole() bool { return l.content != nil && l.content.broken == nil }
+func (l *loading) whole() bool { return l.content != nil && l.content.Broken == nil }
 
 // why is what is wrong with the file.
 func (l *loading) why() error {
@@ -155,7 +153,7 @@ func (l *loading) why() error {
 	case l.whole():
 		return fmt.Errorf("not all of state file %s could be read", l.file.path)
 	case l.damage == nil:
-		return &lostError{l.file.path, l.content.broken}
+		return &lostError{l.file.path, l.content.Broken}
 	}
 	return l.damage
 }
@@ -171,51 +169,50 @@ func (l *loading) settle() (taken int) {
 	if l.content == nil {
 		return 0
 	}
-	for unit, tally := range l.content.units {
-		if l.content.doubts[unit] == nil {
+	for unit, tally := range l.content.Units {
+		if l.content.Doubts[unit] == nil {
 			l.units[unit] = tally
 		}
 	}
-	l.findings = l.content.findings
-	for _, unit := range slices.Sorted(maps.Keys(l.content.doubts)) {
-		r := l.content.doubts[unit]
-		r.findings = nil // they are told
+	l.findings = l.content.Findings
+	for _, unit := range slices.Sorted(maps.Keys(l.content.Doubts)) {
+		r := l.content.Doubts[unit]
 		before := l.certain(unit)
-		tally := r.settle(before)
+		tally, said := r.Settle(before)
 		if tally != nil {
 			l.units[unit] = tally
 		}
 		if tally != nil && tally == before {
 			taken++
 		}
-		l.findings = append(l.findings, r.findings...)
+		l.findings = append(l.findings, said...)
 	}
 	return taken
 }
 
 // certain is what the generation before has of a unit, nil where that is not certain.
 func (l *loading) certain(unit string) *count.Tally {
-	if l.previous.doubts[unit] != nil {
+	if l.previous.Doubts[unit] != nil {
 		return nil
 	}
-	return l.previous.units[unit]
+	return l.previous.Units[unit]
 }
 
 // add takes the units that only the generation before has, if some may be missing, and
 // returns how many. Those that were removed since are not monitored, and are removed again.
 func (l *loading) add() (taken int) {
-	if l.whole() && !l.content.unnamed {
+	if l.whole() && !l.content.Unnamed {
 		return 0
 	}
-	for _, unit := range slices.Sorted(maps.Keys(l.previous.units)) {
+	for _, unit := range slices.Sorted(maps.Keys(l.previous.Units)) {
 		if l.units[unit] != nil {
 			continue
 		}
 		tally := l.certain(unit)
 		if tally == nil {
-			r := l.previous.doubts[unit]
-			tally = r.settle(nil)
-			l.findings = append(l.findings, r.findings...)
+			r := l.previous.Doubts[unit]
+			tally, _ = r.Settle(nil)
+			l.findings = append(l.findings, r.Findings...)
 		}
 		if tally != nil {
 			l.units[unit] = tally
@@ -228,8 +225,8 @@ func (l *loading) add() (taken int) {
 // nothing says why there is no generation before.
 func (l *loading) nothing(path string, err error) string {
 	if err == nil {
-		err = &lostError{path, l.previous.broken}
-		if l.previous.broken == nil {
+		err = &lostError{path, l.previous.Broken}
+		if l.previous.Broken == nil {
 			return "there are no services in " + path
 		}
 	}
@@ -258,7 +255,7 @@ func (l *loading) tell() {
 			l.notes = append(l.notes, fmt.Sprintf("state file %s: %d more services have what cannot be read; --check-state names them in the file that was kept", l.file.path, len(units)-i))
 			return
 		}
-		l.notes = append(l.notes, fmt.Sprintf("state file %s: %v", l.file.path, Finding{Unit: unit, Text: strings.Join(texts[unit], "; ")}))
+		l.notes = append(l.notes, fmt.Sprintf("state file %s: %v", l.file.path, format.Finding{Unit: unit, Text: strings.Join(texts[unit], "; ")}))
 	}
 }
 

@@ -1,9 +1,7 @@
-package persist
+package statefile
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,8 +21,8 @@ import (
 
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
-	"service-monitor/stages/decode"
 	"service-monitor/stages/files"
+	"service-monitor/stages/statefile/format/formattest"
 )
 
 // writerEnv makes the test binary a monitor that saves until it is killed.
@@ -134,92 +132,18 @@ func beside(t *testing.T, path string) []string {
 	return names
 }
 
-func TestSaveFormat(t *testing.T) {
-	inZone(t, time.UTC)
-	changed := time.Date(2025, 7, 7, 10, 15, 23, 999, time.Local)
+func TestSaveMode(t *testing.T) {
 	f := newFile(t)
-	err := f.Save(map[string]*count.Tally{
-		"wirepas-gateway.service": {Unit: "wirepas-gateway.service", State: "active", Changed: changed, Starts: 5, Stops: 4},
-		"setup.service":           {Unit: "setup.service", State: "unloaded", Told: true},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `{
-  "setup.service": {
-    "last_state": "unloaded",
-    "last_change_time": "",
-    "starts": 0,
-    "stops": 0,
-    "crashes": 0,
-    "logged_unloaded": true,
-    "schema": 1,
-    "checksum": "8a1edd31",
-    "unknown": 0,
-    "restarts": 0,
-    "running_when_first_seen": 0
-  },
-  "wirepas-gateway.service": {
-    "last_state": "active",
-    "last_change_time": "2025-07-07 10:15:23",
-    "starts": 5,
-    "stops": 4,
-    "crashes": 0,
-    "logged_unloaded": false,
-    "last_change_offset": "+00:00",
-    "schema": 1,
-    "checksum": "802bfcb4",
-    "unknown": 0,
-    "restarts": 0,
-    "running_when_first_seen": 0
-  }
-}
-`
-	if diff := cmp.Diff(want, read(t, f.path)); diff != "" {
-		t.Errorf("state file (-want +got):\n%s", diff)
-	}
+	save(t, f, 1)
 	info, err := os.Stat(f.path)
 	if err != nil || info.Mode() != 0o644 {
 		t.Errorf("mode %v, want people to be able to read it (%v)", info.Mode(), err)
 	}
 }
 
-// The content is what encoding/json makes of all units together.
-func TestEncode(t *testing.T) {
-	odd := full()
-	odd.Unit, odd.State = "\"<é&\x01\u2028\xff>.service", "x\ny"
-	for n := range 4 {
-		units := map[string]*count.Tally{}
-		for _, tally := range []*count.Tally{full(), odd, {Unit: "never.service", State: "unloaded", Told: true}}[:min(n, 3)] {
-			units[tally.Unit] = tally
-		}
-		records := make(map[string]record)
-		for unit, tally := range units {
-			r := newRecord(tally)
-			if _, err := newSealer().seal(unit, &r); err != nil {
-				t.Fatal(err)
-			}
-			text := checksumOf(t, unit, r)
-			r.Checksum = text
-			records[unit] = r
-		}
-		want, err := json.MarshalIndent(records, "", "  ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got bytes.Buffer
-		if err := encode(&got, units); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want)+"\n", got.String()); diff != "" {
-			t.Errorf("%d units (-want +got):\n%s", n, diff)
-		}
-	}
-}
-
 // What is there already is not written again; anything else is.
 func TestSaveWritesNothingTwice(t *testing.T) {
-	units := many(100) // more than is compared at a time
+	units := formattest.Many(100) // more than is compared at a time
 	for _, tt := range []struct {
 		name string
 		edit func(text string) string
@@ -255,17 +179,6 @@ func TestSaveWritesNothingTwice(t *testing.T) {
 	}
 }
 
-// many are units that have crashed.
-func many(n int) map[string]*count.Tally {
-	units := make(map[string]*count.Tally)
-	for i := range n {
-		tally := full()
-		tally.Unit = fmt.Sprintf("bench-%d.service", i)
-		units[tally.Unit] = tally
-	}
-	return units
-}
-
 func BenchmarkSave(b *testing.B) {
 	for _, n := range []int{12, 200, 10_000} {
 		b.Run(fmt.Sprint(n, " units"), func(b *testing.B) {
@@ -274,7 +187,7 @@ func BenchmarkSave(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer f.Close()
-			units := many(n)
+			units := formattest.Many(n)
 			tally := units["bench-6.service"]
 			b.ReportAllocs()
 			for b.Loop() {
@@ -319,27 +232,9 @@ func TestLoadPython(t *testing.T) {
 	}
 }
 
-// full is a unit of which everything is known.
-func full() *count.Tally {
-	invocation := decode.Invocation{1, 2, 0xff}
-	return &count.Tally{
-		Unit: `a-b@c\x2dd.service`, State: "activating", Changed: time.Date(2025, 7, 7, 10, 15, 23, 0, time.Local), ChangedUntrusted: true,
-		Starts: 1 << 63, Stops: 3, Crashes: 4, Restarts: 5, Before: -7, Told: false,
-		Causes: []count.CauseCount{{Result: "exit-code", Crashes: 1}, {Result: "signal", Crashes: 3}},
-		LastCrash: &count.Crash{
-			Time: time.Date(2025, 7, 7, 10, 15, 23, 123456789, time.UTC), Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: invocation.String(),
-			Untrusted: true, Clock: 1 << 50, Boot: "0123456789abcdef0123456789abcdef",
-		},
-		Life: &classify.Life{
-			ActiveState: "activating", SubState: "auto-restart", Invocation: invocation, NRestarts: 5, Entered: 1 << 60,
-			Ran: true, Ended: true, Untold: true, Retrying: true, GivenUp: true,
-		},
-	}
-}
-
 func TestRoundTrip(t *testing.T) {
 	f := newFile(t)
-	want := map[string]*count.Tally{full().Unit: full(), "never.service": {Unit: "never.service", State: "unloaded", Told: true}}
+	want := map[string]*count.Tally{formattest.Full().Unit: formattest.Full(), "never.service": {Unit: "never.service", State: "unloaded", Told: true}}
 	for range 2 {
 		if err := f.Save(want); err != nil {
 			t.Fatal(err)

@@ -1,10 +1,12 @@
-package persist
+package format
 
 import (
 	"bytes"
 	"fmt"
 	"io"
 	"testing"
+
+	"service-monitor/stages/statefile/format/formattest"
 )
 
 // What the content of the state file costs, without the disk under it.
@@ -12,10 +14,10 @@ import (
 func BenchmarkEncode(b *testing.B) {
 	for _, n := range []int{12, 10_000} {
 		b.Run(fmt.Sprint(n, " units"), func(b *testing.B) {
-			units := many(n)
+			units := formattest.Many(n)
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := encode(io.Discard, units); err != nil {
+				if err := Encode(io.Discard, units); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -27,13 +29,13 @@ func BenchmarkParse(b *testing.B) {
 	for _, n := range []int{12, 10_000} {
 		b.Run(fmt.Sprint(n, " units"), func(b *testing.B) {
 			var text bytes.Buffer
-			if err := encode(&text, many(n)); err != nil {
+			if err := Encode(&text, formattest.Many(n)); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if c := parse(text.Bytes()); c.lost() {
-					b.Fatal(c.findings)
+				if c := Parse(text.Bytes()); c.Lost() {
+					b.Fatal(c.Findings)
 				}
 			}
 			b.ReportMetric(float64(text.Len())/float64(n), "bytes/unit")

@@ -1,4 +1,6 @@
-package persist
+// Package statefile is the state file and the files beside it: how it is saved, so that it
+// is whole at any time, and how it is loaded, whatever has become of it.
+package statefile
 
 import (
 	"bytes"
@@ -15,6 +17,7 @@ import (
 
 	"service-monitor/stages/count"
 	"service-monitor/stages/files"
+	"service-monitor/stages/statefile/format"
 )
 
 // A File is the state file, a JSON object keyed by unit.
@@ -66,7 +69,7 @@ var unreadable = []error{unix.EIO, unix.EUCLEAN, unix.EBADMSG}
 
 // readContent reads a state file, which may be another monitor's: it is whole at any
 // time, so this needs no lock.
-func readContent(path string) (*content, error) {
+func readContent(path string) (*format.Content, error) {
 	most := largest()
 	b, err := files.Read(path, most)
 	if err == nil {
@@ -79,9 +82,9 @@ func readContent(path string) (*content, error) {
 	case err != nil:
 		return nil, fmt.Errorf("cannot read state: %w", err)
 	}
-	c := parse(b)
-	if c.newer > 0 {
-		return nil, &newerError{path, c.newer}
+	c := format.Parse(b)
+	if c.Newer > 0 {
+		return nil, &newerError{path, c.Newer}
 	}
 	return c, nil
 }
@@ -123,7 +126,7 @@ func (f *File) replace(units map[string]*count.Tally, keep bool) error {
 	r := revision{temp: f.path + tempSuffix}
 	r.old, _ = files.Open(f.path, os.O_RDONLY, 0)
 	defer r.close()
-	err := encode(&r, units)
+	err := format.Encode(&r, units)
 	if err == nil {
 		err = r.end()
 	}
