@@ -182,7 +182,7 @@ func (m *monitor) run() error {
 	m.log.WithFields(logrus.Fields{"version": version, "services": len(c.Services)}).Info("starting")
 	limitMemory(uint64(max(len(c.Services), len(o.known))) * perService)
 	m.lost = o.state.Gone()
-	err := m.graph(o.state, o.known, newNotifier(m.log)).Run(stop)
+	err := m.graph(o.state, o.known, keepHouse(newNotifier(m.log))).Run(stop)
 	if err != nil {
 		m.lastLine(err)
 	}

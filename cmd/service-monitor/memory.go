@@ -7,10 +7,14 @@ import (
 	"runtime/metrics"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
+
+	"service-monitor/pipeline"
 )
 
 // memoryLimit is what the Go runtime may keep of the 16 MB that the monitor may
@@ -52,6 +56,43 @@ const (
 	// of pages of the program; this is sooner, instead of that, and gives them back.
 	enough = 100 * time.Second
 )
+
+// A housekeeper gives memory back when the service manager is told something. That is so
+// at each round of health, which wakes the monitor anyway. To give back takes a
+// collection, so it runs beside the one who tells: Notify must not block.
+type housekeeper struct {
+	pipeline.Notifier
+	work func(ready bool)
+	busy atomic.Bool
+}
+
+// keepHouse returns a notifier that also gives memory back, nil for none.
+func keepHouse(n pipeline.Notifier) pipeline.Notifier {
+	if n == nil {
+		return nil
+	}
+	var s spare
+	return &housekeeper{Notifier: n, work: func(ready bool) {
+		if ready {
+			s.give()
+		} else {
+			s.look()
+		}
+	}}
+}
+
+func (h *housekeeper) Notify(state string) {
+	h.Notifier.Notify(state)
+	if !h.busy.CompareAndSwap(false, true) {
+		return // there is a next round
+	}
+	ready := strings.Contains(state, daemon.SdNotifyReady)
+	pipeline.Aside(func() struct{} {
+		defer h.busy.Store(false)
+		h.work(ready)
+		return struct{}{}
+	})
+}
 
 // spare gives memory back that a start or a burst took, once that is over. By
 // itself the runtime does so after minutes, and keeps 4 MB.

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"service-monitor/pipeline"
 )
 
 // fileBacked is how much of files this process has in memory (proc_pid_status(5)).
@@ -59,6 +61,47 @@ func TestGive(t *testing.T) {
 	}
 	if s.given == 0 || s.given != s.seen {
 		t.Errorf("%+v, want what was allocated", s)
+	}
+}
+
+// told is a service manager that remembers.
+type told struct {
+	pipeline.Notifier
+	lines []string
+}
+
+func (n *told) Notify(state string) { n.lines = append(n.lines, state) }
+
+// Who tells the service manager does not wait for the memory that is given back, however
+// long that takes. It is not given back twice at a time, and again in a later round.
+func TestHousekeeperDoesNotBlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		manager := new(told)
+		var worked []string
+		h := keepHouse(manager).(*housekeeper)
+		begun := time.Now()
+		h.work = func(ready bool) {
+			worked = append(worked, fmt.Sprint(time.Since(begun), " ready ", ready))
+			time.Sleep(25 * time.Second)
+		}
+		want := []string{"READY=1\nSTATUS=well", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1"}
+		for i, state := range want {
+			time.Sleep(10 * time.Second)
+			if h.Notify(state); time.Since(begun) != time.Duration(i+1)*10*time.Second {
+				t.Fatalf("Notify returned after %v", time.Since(begun))
+			}
+		}
+		synctest.Wait()
+		if diff := cmp.Diff(want, manager.lines); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"10s ready true", "40s ready false"}, worked); diff != "" {
+			t.Errorf("gave back (-want +got):\n%s", diff)
+		}
+		time.Sleep(time.Minute)
+	})
+	if keepHouse(nil) != nil {
+		t.Error("nobody is told, and house is kept")
 	}
 }
 

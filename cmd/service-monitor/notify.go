@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -15,7 +14,6 @@ import (
 type notifier struct {
 	log      logrus.FieldLogger
 	watchdog time.Duration
-	spare    spare
 }
 
 // newNotifier returns nil where no service manager asked to be told.
@@ -33,11 +31,6 @@ func newNotifier(log logrus.FieldLogger) pipeline.Notifier {
 func (n *notifier) Notify(state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
 		n.log.WithField("error", err).Warn("cannot notify systemd")
-	}
-	if strings.Contains(state, daemon.SdNotifyReady) {
-		n.spare.give()
-	} else {
-		n.spare.look()
 	}
 }
 
