@@ -2,17 +2,13 @@ package main
 
 import (
 	"os"
-	"reflect"
 	"runtime/debug"
 	"runtime/metrics"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/coreos/go-systemd/v22/daemon"
-	"golang.org/x/sys/unix"
 
 	"service-monitor/pipeline"
 )
@@ -52,8 +48,8 @@ const (
 	// nothing happens.
 	calm = 64 << 10
 	// enough is after how long memory is given back although little has happened. When
-	// nothing was collected for two minutes the runtime does so, which brings back 0.7 MB
-	// of pages of the program; this is sooner, instead of that, and gives them back.
+	// nothing was collected for two minutes the runtime does so, and wakes up for it.
+	// This is sooner, in a round that wakes the monitor anyway.
 	enough = 100 * time.Second
 )
 
@@ -114,12 +110,6 @@ func (s *spare) look() {
 func (s *spare) give() {
 	debug.FreeOSMemory()
 	limitMemory(measure("/gc/heap/live:bytes"))
-	if smaps, err := os.ReadFile("/proc/self/smaps"); err == nil {
-		for _, m := range program(string(smaps)) {
-			// If it fails, they stay.
-			_, _, _ = unix.Syscall(unix.SYS_MADVISE, m.from, m.to-m.from, unix.MADV_DONTNEED)
-		}
-	}
 	s.given, s.at = allocated(), time.Now()
 	s.seen = s.given
 }
@@ -132,57 +122,4 @@ func measure(name string) uint64 {
 	sample := []metrics.Sample{{Name: name}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
-}
-
-// A mapping is a range of addresses.
-type mapping struct{ from, to uintptr }
-
-func (m mapping) holds(address uintptr) bool { return m.from <= address && address < m.to }
-
-// unwritten is the key of how much of a mapping is not its file's: somebody wrote
-// to it, be it only the dynamic linker before it closed the mapping to writing.
-const unwritten = "Anonymous:"
-
-// header is how a program begins, and with it the mapping of its code.
-const header = "\x7fELF"
-
-// program returns the mappings of our code and our constants, where nothing was
-// ever written to them (proc_pid_smaps(5)). A start needs nearly all of their
-// 4.5 MB, and a monitor at rest less than half. The pages are the page cache's: what
-// is dropped and needed after all comes back from there, 64 kB with each page fault.
-// So nothing is lost; but nor does the system gain more than the knowledge that
-// these pages are not in use.
-//
-// An emulator (qemu-user) shows its own addresses, which may be ours and some pages
-// more: then to drop them would hit our variables. There, the code does not begin
-// where it says.
-func program(smaps string) (found []mapping) {
-	code := reflect.ValueOf(program).Pointer()
-	constant := uintptr(unsafe.Pointer(unsafe.StringData(unwritten)))
-	var m mapping
-	ours := false // the addresses
-	for line := range strings.Lines(smaps) {
-		fields := append(strings.Fields(line), "", "")
-		if next, ok := parseMapping(fields[0]); ok {
-			if m = next; strings.Contains(fields[1], "w") {
-				m = mapping{}
-			}
-			continue
-		}
-		if m.holds(code) {
-			first := unsafe.Add(unsafe.Pointer(unsafe.StringData(unwritten)), int(m.from)-int(constant))
-			ours = unsafe.String((*byte)(first), len(header)) == header
-		}
-		if fields[0] == unwritten && fields[1] == "0" && ours && (m.holds(code) || m.holds(constant)) {
-			found = append(found, m)
-		}
-	}
-	return found
-}
-
-func parseMapping(text string) (m mapping, ok bool) {
-	from, to, ok := strings.Cut(text, "-")
-	first, err := strconv.ParseUint(from, 16, strconv.IntSize)
-	last, err2 := strconv.ParseUint(to, 16, strconv.IntSize)
-	return mapping{uintptr(first), uintptr(last)}, ok && err == nil && err2 == nil
 }

@@ -16,7 +16,9 @@ var targets = []result.Target{
 	{Load: loadDay, Contestant: monitor, Figure: diskPerDay, AtMost: 50},
 	{Load: loadLatency, Contestant: everyLine, Figure: latency50, OfFloor: 1.1},
 	{Load: loadLatency, Contestant: everyLine, Figure: latency99, OfFloor: 1.1},
-	{Load: loadIdle, Contestant: monitor, Figure: rss, OfFloor: 2},
+	// Two thirds of it are pages of the program's file, which cost the system nothing more
+	// than the page cache has anyway. What it does cost is the next line.
+	{Load: loadIdle, Contestant: monitor, Figure: rss, OfFloor: 2.6},
 	{Load: loadIdle, Contestant: monitor, Figure: anonymous, AtMost: 3},
 	// There are to be no wake-ups but the watchdog's, so without it there are to be none.
 	// The Go runtime has two a minute, whatever it runs: sysmon looks around, and naps.
