@@ -111,18 +111,7 @@ func (g *Graph) Run(stop context.Context) error {
 	defer end()
 	defer context.AfterFunc(stop, end)()
 
-	type result struct {
-		m   *member
-		err error
-	}
-	results := make(chan result)
-	for _, m := range g.stages {
-		ctx := abort
-		if m.source {
-			ctx = source
-		}
-		go func() { results <- result{m, m.run(ctx)} }()
-	}
+	results := g.start(abort, source)
 	healthy, endHealth := context.WithCancel(context.Background())
 	watched := make(chan struct{})
 	go func() { defer close(watched); g.health.watch(healthy, stop, g.stages) }()
@@ -169,6 +158,25 @@ func (g *Graph) Run(stop context.Context) error {
 		}
 	}
 	return failure
+}
+
+// A result is how a stage has ended.
+type result struct {
+	m   *member
+	err error
+}
+
+// start starts all stages. The first one ends with source, too.
+func (g *Graph) start(abort, source context.Context) <-chan result {
+	results := make(chan result)
+	for _, m := range g.stages {
+		ctx := abort
+		if m.source {
+			ctx = source
+		}
+		go func() { results <- result{m, m.run(ctx)} }()
+	}
+	return results
 }
 
 // running names the stages that have not returned.

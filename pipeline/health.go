@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -86,97 +87,115 @@ func offer(c chan<- struct{}) {
 	}
 }
 
+// A watcher asks rounds, and tells the service manager what came of them.
+type watcher struct {
+	*health
+	stages   []*member
+	every    <-chan time.Time // for the watchdog; nil where nobody watches
+	limit    time.Duration    // of a round
+	settle   *time.Timer      // armed while READY=1 is owed
+	settling time.Duration    // how long until then; 0 while it is not owed
+	renew    <-chan time.Time // armed while a nudge is owed a round
+	last     time.Time        // when the last round was over
+	extended time.Time        // when the start was extended last
+	stopping bool
+	alive    string // what a complete round says; nothing before READY=1
+}
+
 // watch asks rounds until ctx is done. stop is the graph's.
 func (h *health) watch(ctx, stop context.Context, stages []*member) {
 	if h.notifier == nil {
 		return
 	}
-	var (
-		every    <-chan time.Time
-		interval = h.notifier.Watchdog() / 3
-		limit    = interval
-		settle   = time.NewTimer(0) // armed while READY=1 is owed
-		settling = settleRetry
-		renew    <-chan time.Time // armed while a nudge is owed a round
-		last     time.Time
-		extended = time.Now()
-		stopped  = stop.Done() // nil once it was told
-		stopping bool
-		alive    string // what a complete round says; nothing before READY=1
-	)
-	defer settle.Stop()
-	if interval > 0 {
+	w := &watcher{health: h, stages: stages, settle: time.NewTimer(0), settling: settleRetry, extended: time.Now(), limit: DrainLimit}
+	defer w.settle.Stop()
+	if interval := h.notifier.Watchdog() / 3; interval > 0 {
 		t := time.NewTicker(interval)
 		defer t.Stop()
-		every = t.C
-	} else {
-		limit = DrainLimit
+		w.every, w.limit = t.C, interval
 	}
-	for {
-		ask, ready := false, false
-		nudges := h.nudges
-		if renew != nil && settling == 0 {
-			nudges = nil // the round is owed already: until then, no nudge wakes this goroutine
-		}
+	for stopped := stop.Done(); ; {
 		select {
-		case <-every:
-			ask = true
-		case <-settle.C:
-			ready = true
-		case <-nudges:
-			if settling > 0 {
-				settling, ready = settleRetry, true // what was owed is about to be over
-			} else {
-				renew = time.After(max(0, StatusGap-time.Since(last)))
+		case <-w.every:
+		case <-w.settle.C:
+		case <-w.awaited():
+			if w.settling == 0 {
+				w.renew = time.After(max(0, StatusGap-time.Since(w.last)))
+				continue
 			}
-		case <-renew:
-			renew, ask = nil, true
+			w.settling = settleRetry // what was owed is about to be over
+		case <-w.renew:
+			w.renew = nil
 			select {
 			case <-h.nudges: // this round is for them as well
 			default:
 			}
 		case <-h.reloads:
-			settling, ready = settleRetry, true
+			w.settling = settleRetry
 		case <-stopped:
-			stopped, stopping = nil, true
-			h.notifier.Notify("STOPPING=1\nSTATUS=saving and stopping")
-			settling = 0
-			settle.Stop()
+			stopped = nil
+			w.stop()
+			continue
 		case <-ctx.Done():
 			return
 		}
-		if !ask && !ready {
-			continue
-		}
-		asked := time.Now()
-		r := h.round(ctx, stages, limit)
-		last = time.Now()
-		switch {
-		case ctx.Err() != nil:
-			return
-		case r.late != "":
-			h.say(fmt.Sprintf("stage %s does not answer", r.late), "")
-			h.notifier.Stalled(r.late, time.Since(asked))
-		case stopping:
-			h.say(h.status, alive)
-		case settling > 0 && !r.owing:
-			settling = 0
-			settle.Stop()
-			alive = "WATCHDOG=1"
-			h.say(r.status, "READY=1")
-		default:
-			if settling > 0 {
-				settle.Reset(settling)
-				settling = min(2*settling, settleRetryMax)
-			}
-			assignment := alive
-			if alive == "" && last.Sub(extended) >= startExtension/3 {
-				extended = last
-				assignment = fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", startExtension.Microseconds())
-			}
-			h.say(r.status, assignment)
-		}
+		w.ask(ctx)
 	}
+}
+
+// awaited delivers a nudge, unless a round is owed already: until then, none wakes this
+// goroutine.
+func (w *watcher) awaited() <-chan struct{} {
+	if w.renew != nil && w.settling == 0 {
+		return nil
+	}
+	return w.nudges
+}
+
+func (w *watcher) stop() {
+	w.stopping = true
+	w.notifier.Notify("STOPPING=1\nSTATUS=saving and stopping")
+	w.settled()
+}
+
+func (w *watcher) settled() {
+	w.settling = 0
+	w.settle.Stop()
+}
+
+// ask asks one round.
+func (w *watcher) ask(ctx context.Context) {
+	asked := time.Now()
+	r := w.round(ctx, w.stages, w.limit)
+	w.last = time.Now()
+	switch {
+	case ctx.Err() != nil:
+	case r.late != "":
+		w.say(fmt.Sprintf("stage %s does not answer", r.late), "")
+		w.notifier.Stalled(r.late, time.Since(asked))
+	case w.stopping:
+		w.say(w.status, w.alive)
+	case w.settling > 0 && !r.owing:
+		w.settled()
+		w.alive = "WATCHDOG=1"
+		w.say(r.status, "READY=1")
+	default:
+		if w.settling > 0 {
+			w.settle.Reset(w.settling)
+			w.settling = min(2*w.settling, settleRetryMax)
+		}
+		w.say(r.status, cmp.Or(w.alive, w.extend()))
+	}
+}
+
+// extend is what a round says that was complete before READY=1: now and then, that the
+// start may go on.
+func (w *watcher) extend() string {
+	if w.alive != "" || w.last.Sub(w.extended) < startExtension/3 {
+		return ""
+	}
+	w.extended = w.last
+	return fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", startExtension.Microseconds())
 }
 
 // say sends the status where it has changed, together with assignment.
