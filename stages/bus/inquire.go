@@ -163,8 +163,8 @@ func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
 }
 
 // wanted are the properties that a Snapshot has.
-var wanted = set("Id", "LoadState", "ActiveState", "SubState", "InvocationID", stateChange, "Job", "InactiveEnterTimestampMonotonic", "LogLevelMax",
-	"Result", "NRestarts", "ExecMainCode", "ExecMainStatus")
+var wanted = set("Id", "LoadState", "ActiveState", "SubState", "InvocationID", stateChange, "Job", "InactiveEnterTimestampMonotonic", "InactiveExitTimestampMonotonic",
+	"ActiveExitTimestampMonotonic", "LogLevelMax", "Result", "CanClean", "CleanResult", "NRestarts", "ExecMainCode", "ExecMainStatus", "ExecMainExitTimestampMonotonic")
 
 func isWanted(property []byte) bool { return wanted[string(property)] }
 

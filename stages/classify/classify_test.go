@@ -34,6 +34,10 @@ func at(state string, invocation byte, more ...func(*decode.Update)) decode.Upda
 
 func snapshot(u *decode.Update) { u.Kind = decode.Snapshot }
 
+func reentered(u *decode.Update)   { u.Reentered = true }
+func cleanable(u *decode.Update)   { u.Cleanable = true }
+func cleanFailed(u *decode.Update) { u.CleanFailed = true }
+
 func ending(u *decode.Update) { u.Ending = true }
 
 func unloaded(u *decode.Update) { u.LoadState = "not-found" }
@@ -372,6 +376,70 @@ func TestStep(t *testing.T) {
 			at("active/running", 1, snapshot), at("failed/failed", 1, result(resources, exited, 0), snapshot, in("not-found")),
 		},
 		want: []string{"seen active", "active -> failed/failed", "ended unknown at least", "caught up"},
+	}, {
+		name: "an end, and a clean that failed, of which the journal has nothing",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, reentered, cleanFailed),
+		},
+		want: []string{"seen active", "active -> failed/failed", "ended unknown at least", "caught up"},
+	}, {
+		name: "an end, a clean that failed and a daemon-reload, of which the journal has nothing",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, reentered, cleanable, in("loaded")),
+		},
+		want: []string{"seen active", "active -> failed/failed", "ended unknown at least", "caught up"},
+	}, {
+		name: "a restart that failed because the unit file is gone, of which the journal has nothing: there was no clean",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, reentered, cleanable, in("not-found")),
+		},
+		want: []string{"seen active", "active -> failed/failed", "crashed exit-code", "caught up"},
+	}, {
+		name: "a restart that failed, of a unit that has nothing to clean, of which the journal has nothing",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, reentered, in("loaded")),
+		},
+		want: []string{"seen active", "active -> failed/failed", "crashed exit-code", "caught up"},
+	}, {
+		name: "a run that fails before its main process begins, of which the journal has nothing",
+		updates: []decode.Update{
+			at("inactive/dead", 0, snapshot), at("failed/failed", 1, result("exit-code", 0, 0), snapshot, reentered, cleanable, in("loaded")),
+		},
+		want: []string{"seen inactive", "inactive -> failed/failed", "started at least", "crashed exit-code at least", "caught up at least"},
+	}, {
+		name: "a failed end of a unit of which an earlier clean had failed, of which the journal has nothing",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", exited, 1), snapshot, cleanFailed),
+		},
+		want: []string{"seen active", "active -> failed/failed", "crashed exit-code", "caught up"},
+	}, {
+		name: "an end, a reset and a clean, of which the journal has nothing",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("inactive/dead", 1, result("success", exited, 1), snapshot, reentered),
+		},
+		want: []string{"seen active", "active -> inactive/dead", "ended unknown at least", "caught up"},
+	}, {
+		name: "an end, and a clean that goes on, of which the journal has nothing",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("maintenance/cleaning", 1, result("success", exited, 1), snapshot, reentered),
+		},
+		want: []string{"seen active", "active -> maintenance/cleaning", "ended unknown at least", "caught up"},
+	}, {
+		name: "a crash, and a clean of which the journal has nothing",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("inactive/dead", 1, result("exit-code", exited, 1), snapshot, reentered),
+		},
+		want: []string{"seen active", "active -> inactive/dead", "crashed exit-code", "caught up"},
+	}, {
+		name: "a wait for a restart, and a clean that failed in a gap",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", exited, 1)), at("activating/auto-restart", 1, result("exit-code", exited, 1)),
+			at("failed/failed", 1, result("exit-code", exited, 1), snapshot, reentered, cleanFailed),
+		},
+		want: []string{
+			"seen active", "active -> failed/failed", "crashed exit-code", "failed -> activating/auto-restart",
+			"activating -> failed/failed", "caught up",
+		},
 	}, {
 		name: "systemctl clean, and a start",
 		updates: []decode.Update{

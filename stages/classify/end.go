@@ -22,7 +22,25 @@ func cause(u decode.Update, from string) Cause {
 // run that lacked resources itself has the same result as one whose restart failed,
 // but a change shows it as it ends, and a snapshot may be of later.
 func overwritten(u decode.Update) bool {
-	return u.Result == StartLimitHit || u.Kind == decode.Snapshot && reset(u) || u.Kind == decode.Snapshot && u.Result == resources && u.MainCode != 0
+	if u.Kind != decode.Snapshot {
+		return u.Result == StartLimitHit
+	}
+	return u.Result == StartLimitHit || reset(u) || cleaned(u) || u.Result == resources && u.MainCode != 0
+}
+
+// cleaned reports whether systemctl clean, or the wait before a restart, may have come after
+// the run. A clean that fails leaves the state failed and its own result. So does a restart
+// that fails, with the result of the run: systemd forgets that there was a clean when it is
+// reloaded. Before a clean that does not fail, and in a wait, the unit may have failed and
+// was reset.
+func cleaned(u decode.Update) bool {
+	switch {
+	case !u.Reentered || u.Result == StartLimitHit:
+		return false
+	case u.ActiveState == "failed":
+		return u.CleanFailed || u.Cleanable && u.MainCode != 0 && u.LoadState == "loaded"
+	}
+	return u.Result == success && (u.ActiveState == "inactive" || u.ActiveState == maintenance)
 }
 
 // reset reports whether a unit may have failed, and was reset: reset-failed makes the result

@@ -37,7 +37,7 @@ func (t *telling) giveUp(u decode.Update) {
 	l := &t.life
 	over, why := t.jobOver(u), ""
 	switch {
-	case !l.Ended || l.GivenUp:
+	case !l.Ended || l.GivenUp || u.Kind == decode.Snapshot && u.ActiveState == "failed" && cleaned(u):
 	case u.ActiveState == "failed" && u.SubState == "failed" && (l.Retrying || u.Result == StartLimitHit):
 		why = t.refusal(u)
 	case over:

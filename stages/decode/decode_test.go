@@ -326,3 +326,30 @@ func BenchmarkStep(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(2*b.N), "ns/signal")
 }
+
+// A snapshot shows whether the unit has left the state inactive since its last run ended.
+func TestReentered(t *testing.T) {
+	for _, tt := range []struct {
+		name                               string
+		inactiveExit, activeExit, mainExit uint64
+		want                               bool
+	}{
+		{"it never ran", 0, 0, 0, false},
+		{"it ran", 1, 2, 3, false},
+		{"it ran, and was cleaned", 4, 2, 3, true},
+		{"it has no main process", 1, 2, 0, false},
+		{"it has no main process, and was cleaned", 3, 2, 0, true},
+		{"it was never active", 1, 0, 3, false},
+	} {
+		body := encode(t, binary.LittleEndian, map[string]dbus.Variant{
+			"ActiveState": dbus.MakeVariant("inactive"), "CleanResult": dbus.MakeVariant("timeout"), "CanClean": dbus.MakeVariant([]string{"state"}),
+			"InactiveExitTimestampMonotonic": dbus.MakeVariant(tt.inactiveExit),
+			"ActiveExitTimestampMonotonic":   dbus.MakeVariant(tt.activeExit),
+			"ExecMainExitTimestampMonotonic": dbus.MakeVariant(tt.mainExit),
+		})
+		got, ok := New(logrus.New()).step(bus.Signal{Kind: bus.Snapshot, Unit: "a.service", Order: binary.LittleEndian, Body: body})
+		if !ok || got.Reentered != tt.want || !got.CleanFailed || !got.Cleanable {
+			t.Errorf("%s: %+v, %v, want reentered %v", tt.name, got.Properties, ok, tt.want)
+		}
+	}
+}

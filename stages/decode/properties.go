@@ -55,7 +55,16 @@ type Properties struct {
 	// became inactive or failed. One that has failed and is reset enters a state then, but
 	// does not become inactive.
 	Left uint64 `json:"left,omitzero"`
-	Job  uint32 `json:"job,omitzero"` // that is to start or stop it, 0 for none
+	// Reentered, known from snapshots alone, is true if the unit has left the state inactive or
+	// failed since its last run ended: for the wait before a restart, or for systemctl clean.
+	Reentered bool `json:"reentered,omitzero"`
+	// Cleanable, known from snapshots alone, is true if the unit has directories that systemctl
+	// clean may remove.
+	Cleanable bool `json:"cleanable,omitzero"`
+	// CleanFailed, known from snapshots alone, is true if the last systemctl clean has failed,
+	// and systemd was not reloaded since.
+	CleanFailed bool   `json:"clean_failed,omitzero"`
+	Job         uint32 `json:"job,omitzero"` // that is to start or stop it, 0 for none
 
 	Result     string `json:"result,omitempty"`
 	NRestarts  uint32 `json:"n_restarts,omitzero"`
@@ -124,8 +133,16 @@ func (w *walker) changed(body []byte, order binary.ByteOrder, p *Properties) (ha
 // snapshot reads the body a{sv} of a reply to GetAll over p.
 func (w *walker) snapshot(body []byte, order binary.ByteOrder, p *Properties) error {
 	r := wire.NewReader(body, order)
-	w.dict(&r, p)
+	t := w.dict(&r, p)
+	p.Reentered = t.inactiveExit > max(t.activeExit, t.mainExit)
 	return done(&r)
+}
+
+// times are when a unit entered states, in µs since boot.
+type times struct {
+	inactiveExit uint64 // it left the state inactive or failed
+	activeExit   uint64 // it left the state active
+	mainExit     uint64 // its main process ended
 }
 
 func done(r *wire.Reader) error {
@@ -137,7 +154,7 @@ func done(r *wire.Reader) error {
 
 // dict reads an a{sv}. The names that matter are in one of the interfaces of a
 // service only, so a snapshot of all of them is not ambiguous.
-func (w *walker) dict(r *wire.Reader, p *Properties) {
+func (w *walker) dict(r *wire.Reader, p *Properties) (t times) {
 	for end := r.Array(8); r.More(end); {
 		r.Align(8)
 		name, sig := r.String(), r.Variant()
@@ -157,9 +174,7 @@ func (w *walker) dict(r *wire.Reader, p *Properties) {
 		case "InvocationID":
 			invocation(r, sig, &p.Invocation)
 		case "StateChangeTimestampMonotonic":
-			if expect(r, sig, "t") {
-				p.Entered = r.Uint64()
-			}
+			number(r, sig, &p.Entered)
 		case "Job":
 			if expect(r, sig, "(uo)") {
 				r.Align(8)
@@ -167,8 +182,22 @@ func (w *walker) dict(r *wire.Reader, p *Properties) {
 				r.String() // its path
 			}
 		case "InactiveEnterTimestampMonotonic":
-			if expect(r, sig, "t") {
-				p.Left = r.Uint64()
+			number(r, sig, &p.Left)
+		case "InactiveExitTimestampMonotonic":
+			number(r, sig, &t.inactiveExit)
+		case "ActiveExitTimestampMonotonic":
+			number(r, sig, &t.activeExit)
+		case "ExecMainExitTimestampMonotonic":
+			number(r, sig, &t.mainExit)
+		case "CanClean":
+			if expect(r, sig, "as") {
+				for end := r.Array(4); r.More(end); r.String() {
+					p.Cleanable = true
+				}
+			}
+		case "CleanResult":
+			if expect(r, sig, "s") {
+				p.CleanFailed = string(r.String()) != "success"
 			}
 		case "NRestarts":
 			if expect(r, sig, "u") {
@@ -186,6 +215,7 @@ func (w *walker) dict(r *wire.Reader, p *Properties) {
 			r.Skip(sig)
 		}
 	}
+	return t
 }
 
 // expect reports whether a variant holds the type that the property has. One
@@ -196,6 +226,12 @@ func expect(r *wire.Reader, sig []byte, want string) bool {
 	}
 	r.Fail()
 	return false
+}
+
+func number(r *wire.Reader, sig []byte, to *uint64) {
+	if expect(r, sig, "t") {
+		*to = r.Uint64()
+	}
 }
 
 func (w *walker) text(r *wire.Reader, sig []byte, to *string) {

@@ -41,8 +41,9 @@ var givenUp = map[string]struct {
 		line:   limitLine,
 	},
 	"gone.service": {
-		unit:   "[Service]\nType=exec\nRestart=on-failure\nRestartSec=1h\nExecStart=/bin/sleep infinity\n",
-		script: "systemctl start gone; systemctl kill -s KILL gone; rm /etc/systemd/system/gone.service; systemctl daemon-reload",
+		unit: "[Service]\nType=exec\nRestart=on-failure\nRestartSec=1h\nExecStart=/bin/sleep infinity\n",
+		// Were systemd reloaded before it sees that the process is dead, there would be no restart.
+		script: "systemctl start gone; systemctl kill -s KILL gone; until systemctl show -P SubState gone | grep -qx auto-restart; do :; done; rm /etc/systemd/system/gone.service; systemctl daemon-reload",
 		until:  gateway.Tally{Starts: 1, Crashes: 1, Failed: 1},
 		line:   noRestartLine,
 	},
@@ -166,16 +167,19 @@ func lineWith(t *testing.T, log, text string) string {
 }
 
 // TestGivenUpWithoutJournal has properties alone to tell it from. Where these do not
-// prove a crash, there was none. (A clean that failed does leave those of a crash.)
+// prove a crash, there was none. A clean that failed leaves the result of a crash.
 func TestGivenUpWithoutJournal(t *testing.T) {
 	t.Parallel() // it mostly waits
 	b := bootGivenUp(t)
 	b.sh("journalctl -q --rotate --vacuum-size=1; systemctl start service-monitor; systemctl stop service-monitor")
 	state, log := readState(t, b.Machine), b.readLog()
-	for name, crashes := range map[string]int{"limit.service": 1, "limit-0.service": 0, "limit-hand.service": 1, "gone.service": 1} {
+	for name, crashes := range map[string]int{"limit.service": 1, "limit-0.service": 0, "limit-hand.service": 1, "gone.service": 1, "cleaned.service": 0} {
 		if state[name].Crashes != crashes {
 			t.Errorf("%s: %d crashes, want %d: %+v", name, state[name].Crashes, crashes, state[name])
 		}
+	}
+	if state["cleaned.service"].Unknown != 1 {
+		t.Errorf("cleaned.service: want 1 unknown end: %+v", state["cleaned.service"])
 	}
 	if n := strings.Count(log, "limit-0.service"+limitLine); n != 1 {
 		t.Errorf("limit-0.service: %d start limits, want 1:\n%s", n, log)
