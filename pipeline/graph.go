@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// DrainLimit is how long a stop may take before it is cut. It is well under
-// the unit's TimeoutStopSec=, so that systemd never has to kill.
+// DrainLimit is how long a stop may take. After that, the graph is aborted. It is well
+// under the unit's TimeoutStopSec=, so that systemd never has to kill.
 const DrainLimit = 10 * time.Second
 
 // abortGrace is how long stages have to return once their context is
@@ -44,12 +44,12 @@ type member struct {
 	status string // its part of the status, the health's own note
 }
 
-// New returns an empty graph whose health is told to n.
+// New returns an empty graph that reports its health to n.
 func New(n Notifier) *Graph {
 	return &Graph{health: newHealth(n)}
 }
 
-// Source adds the first stage of a graph, the one that a stop reaches first.
+// Source adds the first stage of a graph. A stop begins with it.
 func Source[Out any](g *Graph, name string, s Stage[None, Out]) *Stream[Out] {
 	return add(g, name, nil, s)
 }
@@ -147,7 +147,7 @@ func (g *Graph) Run(stop context.Context) error {
 			}
 		case <-cut:
 			if aborted {
-				go func() { // let what is late still end
+				go func() { // the stages that are late can still end: somebody takes their results
 					for ; left > 0; left-- {
 						<-results
 					}
