@@ -37,6 +37,10 @@ need = set -e; PATH=$$PATH:/usr/sbin:/sbin; for c in $(1); do [ -e $$c ] || comm
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
+# What is no target is a typing error.
+.DEFAULT:
+	@echo "there is no target $@; make alone lists the targets" >&2; exit 2
+
 build: ## build the daemon for this machine: build/service-monitor
 	$(BUILD) -o build/service-monitor $(MAIN)
 

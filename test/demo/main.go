@@ -1,6 +1,6 @@
 // Command demo boots a throw-away gateway whose services are the default ones,
 // lets some of them misbehave, shows the log as it grows and, at the end, the
-// state file. It needs root.
+// state file and the counters in it. It needs root.
 package main
 
 import (
@@ -9,10 +9,14 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
+	"text/tabwriter"
 	"time"
 
 	"service-monitor/test/gateway"
@@ -117,6 +121,25 @@ func show(m *gateway.Machine) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nthe state file, %s:\n\n%s", stateFile, state)
-	return nil
+	fmt.Printf("\nthe state file, %s:\n\n%s\n", stateFile, state)
+	return sum(os.Stdout, []byte(state))
+}
+
+// sum shows the counters of a state file alone: the file is longer than a screen.
+func sum(to io.Writer, state []byte) error {
+	var services map[string]struct {
+		State                  string `json:"last_state"`
+		Starts, Stops, Crashes int
+		Unknown, Restarts      int
+	}
+	if err := json.Unmarshal(state, &services); err != nil {
+		return fmt.Errorf("cannot read the state file: %w", err)
+	}
+	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "service\tstate\tstarts\tstops\tcrashes\tunknown\trestarts")
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		s := services[name]
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\n", name, s.State, s.Starts, s.Stops, s.Crashes, s.Unknown, s.Restarts)
+	}
+	return table.Flush()
 }
