@@ -2,7 +2,6 @@ package logsink
 
 import (
 	"bytes"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,7 +14,6 @@ import (
 
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
-	"service-monitor/stages/logsink/journal"
 	"service-monitor/stages/zone"
 )
 
@@ -245,113 +243,4 @@ func appendProvenance(b []byte, e *count.Event) []byte {
 		b = append(b, " (recovered from the journal)"...)
 	}
 	return b
-}
-
-// appendEntry appends a line as an entry of the journal.
-func appendEntry(b []byte, l line) []byte {
-	b = journal.AppendField(b, "MESSAGE", l.text)
-	b = journal.AppendField(b, "PRIORITY", priority(l.level))
-	return journal.AppendField(b, "MESSAGE_ID", l.id)
-}
-
-// appendFields appends what the journal has of the event of a line.
-func appendFields(b []byte, e *count.Event) []byte {
-	b = journal.AppendField(b, "MONITOR_UNIT", e.Unit)
-	b = journal.AppendField(b, "MONITOR_FROM", e.From)
-	b = journal.AppendField(b, "MONITOR_TO", e.To)
-	b = journal.AppendField(b, "MONITOR_SUB_STATE", e.SubState)
-	b = append(b, "MONITOR_INVOCATION_ID="...)
-	if !e.Invocation.IsZero() {
-		b = hex.AppendEncode(b, e.Invocation[:])
-	}
-	b = appendNumber(b, "\nMONITOR_STARTS=", e.Tally.Starts)
-	b = appendNumber(b, "\nMONITOR_STOPS=", e.Tally.Stops)
-	b = appendNumber(b, "\nMONITOR_CRASHES=", e.Tally.Crashes)
-	b = appendNumber(b, "\nMONITOR_UNKNOWN=", e.Tally.Unknown)
-	b = appendNumber(b, "\nMONITOR_RESTARTS=", e.Tally.Restarts)
-	b = append(b, '\n')
-	if e.Cause.Result != "" {
-		b = journal.AppendField(b, "MONITOR_RESULT", e.Cause.Result)
-		b = journal.AppendField(b, "MONITOR_EXIT_CODE", e.Cause.ExitCode())
-		b = journal.AppendField(b, "MONITOR_SIGNAL", e.Cause.Signal())
-	}
-	if e.AtLeast {
-		b = append(b, "MONITOR_AT_LEAST=1\n"...)
-	}
-	if e.Recovered {
-		b = append(appendNumber(b, "MONITOR_RECOVERED=1\nMONITOR_TIME=", uint64(e.Time.UnixMicro())), '\n')
-	}
-	if e.Untrusted {
-		b = append(b, "MONITOR_CLOCK=untrusted\n"...)
-	}
-	return b
-}
-
-func appendNumber(b []byte, key string, n uint64) []byte {
-	return strconv.AppendUint(append(b, key...), n, 10)
-}
-
-// priority is that of syslog(3), as the journal wants it.
-func priority(l logrus.Level) string {
-	switch l {
-	case logrus.PanicLevel, logrus.FatalLevel:
-		return "2"
-	case logrus.ErrorLevel:
-		return "3"
-	case logrus.WarnLevel:
-		return "4"
-	case logrus.InfoLevel:
-		return "6"
-	}
-	return "7"
-}
-
-// summed are the kinds of event that a summary counts.
-var summed = []struct {
-	kind      classify.Kind
-	one, many string
-}{
-	{classify.Started, "start", "starts"},
-	{classify.Stopped, "stop", "stops"},
-	{classify.Crashed, "crash", "crashes"},
-	{classify.UnknownEnd, "unknown end", "unknown ends"},
-	{classify.Restarted, "automatic restart", "automatic restarts"},
-	{classify.Moved, "state change", "state changes"},
-}
-
-// summary counts the events since the last one that was written.
-type summary struct {
-	events int
-	counts [classify.Folded + 1]int
-}
-
-// add takes an event in, and reports whether it is the first that counts.
-func (s *summary) add(e *count.Event) bool {
-	switch e.Kind {
-	case classify.Seen, classify.GaveUp, classify.Forgotten, classify.CaughtUp, classify.Folded:
-		return false
-	case classify.Moved:
-		if e.From == e.To {
-			return false
-		}
-	}
-	s.events++
-	s.counts[e.Kind]++
-	return s.events == 1
-}
-
-// take returns the text, and begins anew.
-func (s *summary) take(span time.Duration) string {
-	var parts []string
-	for _, k := range summed {
-		switch n := s.counts[k.kind]; n {
-		case 0:
-		case 1:
-			parts = append(parts, "1 "+k.one)
-		default:
-			parts = append(parts, fmt.Sprintf("%d %s", n, k.many))
-		}
-	}
-	*s = summary{}
-	return fmt.Sprintf("summary of the last %v s: %s", span.Seconds(), strings.Join(parts, ", "))
 }
