@@ -24,6 +24,10 @@ ROOTS    ?= $(or $(XDG_CACHE_HOME),/var/cache)/service-monitor/$(PACKAGES)
 HOST     := $(shell . /etc/os-release && echo $$VERSION_CODENAME)
 # The mirror that this machine's apt uses. If it is empty, debootstrap uses its own.
 MIRROR   ?= $(shell apt-get indextargets --format '$$(REPO_URI) $$(LABEL)' | sed -nE '/^http.* Debian$$/{s/ .*//p;q}')
+# The tests in test/ build the daemon themselves, which go test does not see. Without
+# -count=1 it would show their last result again, even if the daemon has changed.
+CODE     := ./cmd/... ./pipeline/... ./stages/...
+WHOLE    := -count=1 ./test/...
 BOOTED   := go test -buildvcs=false -tags booted -count=1 -p 1 -timeout 30m
 
 # need installs the packages $(2) if one of the commands or files $(1) is missing.
@@ -58,14 +62,16 @@ test: deps check booted $(filter-out %-$(HOST),booted-bookworm booted-trixie) li
 
 quick: format ## in less than a minute: format, vet and the tests that need no root
 	go vet ./...
-	go test ./...
+	go test $(CODE)
+	go test $(WHOLE)
 
 check: format ## before a commit: quick, and staticcheck, tidy, race detector and 32 bits
 	go mod tidy -diff
 	go vet -tags booted,lifecycle ./...
 	go tool staticcheck -tags booted,lifecycle ./...
-	go test -race ./...
-	CGO_ENABLED=0 GOARCH=386 go test ./pipeline ./stages/... ./cmd/...
+	go test -race $(CODE)
+	go test -race $(WHOLE)
+	CGO_ENABLED=0 GOARCH=386 go test $(CODE)
 
 format:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
@@ -107,7 +113,8 @@ emulation: | deps
 # Run the tests that need no machine as ARM programs, and each program on the oldest
 # CPU that it is built for.
 arm: emulation cross
-	GOARCH=arm GOARM=7 go test -buildvcs=false ./...
+	GOARCH=arm GOARM=7 go test -buildvcs=false $(CODE)
+	GOARCH=arm GOARM=7 go test -buildvcs=false $(WHOLE)
 	QEMU_CPU=arm926 build/service-monitor-linux-arm.5 --check --config debian/config.json
 	QEMU_CPU=arm1176 build/service-monitor-linux-arm.6 --check --config debian/config.json
 	QEMU_CPU=cortex-a7 build/service-monitor-linux-arm.7 --check --config debian/config.json
