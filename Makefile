@@ -129,7 +129,7 @@ lifecycle: $(RELEASES:%=lifecycle-%) ## install, upgrade and purge the package o
 
 $(RELEASES:%=lifecycle-%) lifecycle-armhf: lifecycle-%: $(ROOTS)/% | deps
 	@$(call need,gpg apt-ftparchive,gnupg apt-utils)
-	$(SUDO) go test -buildvcs=false -tags lifecycle -count=1 -timeout 20m ./test/lifecycle -args -system=$(ROOTS)/$*
+	$(SUDO) go test -buildvcs=false -tags lifecycle -count=1 -timeout 40m ./test/lifecycle -args -system=$(ROOTS)/$*
 
 # Build for each architecture, static, and check the size.
 cross:
