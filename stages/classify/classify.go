@@ -115,7 +115,7 @@ func (s *Stage) unclear(u decode.Update) bool {
 // untold returns the starts that were announced and wait for their change.
 func (s *Stage) untold(now time.Time) (facts []Transition) {
 	for _, unit := range slices.Sorted(maps.Keys(s.units)) {
-		t := telling{life: s.life(unit), facts: facts, base: Transition{Unit: unit, Time: now}}
+		t := telling{life: s.life(unit), facts: facts, base: Transition{Unit: unit, Time: now, Source: Change}}
 		t.tellStart()
 		facts = t.facts
 	}
@@ -153,11 +153,11 @@ type telling struct {
 // RestartMode=direct; counting "inactive -> active" doubles each automatic
 // restart on 252.
 func step(facts []Transition, was Life, u decode.Update) (Life, []Transition) {
-	t := telling{life: was, facts: facts, base: Transition{Unit: u.Unit, Time: u.Time}, sub: was.SubState, from: u.From}
+	t := telling{life: was, facts: facts, base: Transition{Unit: u.Unit, Time: u.Time, Source: source(u.Kind)}, sub: was.SubState, from: u.From}
 	t.base.From = was.ActiveState
 	switch u.Kind {
 	case decode.Forgotten:
-		t.tell(Forgotten)
+		t.tell(Forgotten, NoRule)
 		return Life{}, t.facts
 	case decode.Past:
 		t.past(u)
@@ -250,7 +250,7 @@ func (t *telling) see(u decode.Update) bool {
 		Ended:        down(&u.Properties) || u.Invocation.IsZero(),
 		Retrying:     retrying(&u.Properties),
 	}
-	t.tell(Seen)
+	t.tell(Seen, FirstSight)
 	return true
 }
 
@@ -258,7 +258,7 @@ func (t *telling) see(u decode.Update) bool {
 func (t *telling) appear() {
 	t.life = Life{ActiveState: "inactive", SubState: "dead", Ended: true}
 	t.base.To, t.base.SubState = t.life.ActiveState, t.life.SubState
-	t.tell(Seen)
+	t.tell(Seen, FirstSight)
 	t.base.From = t.life.ActiveState
 }
 
@@ -291,7 +291,7 @@ func (t *telling) miss(next decode.Invocation) {
 	if t.life.Running() {
 		was := t.base
 		t.base.AtLeast = true
-		t.end(Cause{Result: Unknown})
+		t.end(Cause{Result: Unknown}, NextRun)
 		t.base = was
 	}
 }
@@ -303,7 +303,7 @@ func (t *telling) move(u decode.Update) {
 		return
 	}
 	t.life.ActiveState, t.life.SubState = state, u.SubState
-	t.tell(Moved)
+	t.tell(Moved, NewState)
 	if u.Invocation == t.life.Invocation {
 		t.tellStart()
 	}
@@ -330,15 +330,15 @@ func (t *telling) restarts(u decode.Update) {
 	}
 	for i := range scheduled {
 		t.base.Missed = t.base.AtLeast && i+known < scheduled
-		t.restart()
+		t.restart(NRestartsGrew)
 	}
 	t.base.Missed = false
 }
 
-func (t *telling) restart() {
+func (t *telling) restart(by Rule) {
 	t.life.Scheduled++
 	t.life.Since++
-	t.tell(Restarted)
+	t.tell(Restarted, by)
 }
 
 // follow follows the invocation.
@@ -367,20 +367,23 @@ func (t *telling) follow(u decode.Update, announced uint64) {
 func (t *telling) tellStart() {
 	if t.life.Untold {
 		t.life.Untold = false
-		t.tell(Started)
+		t.tell(Started, NewInvocation)
 	}
 }
 
-func (t *telling) end(c Cause) {
+func (t *telling) end(c Cause, by Rule) {
 	t.tellStart()
 	t.life.Ended, t.life.Ran = true, true
 	t.base.Cause = c
-	t.tell(c.kind())
+	t.tell(c.kind(), by)
 }
 
-func (t *telling) tell(k Kind) {
+func (t *telling) tell(k Kind, by Rule) {
 	fact := t.base
-	fact.Kind, fact.Invocation, fact.Life = k, t.life.Invocation, t.told()
+	fact.Kind, fact.Rule, fact.Invocation, fact.Life = k, by, t.life.Invocation, t.told()
+	if fact.Recovered {
+		fact.Source = Journal
+	}
 	if k == Restarted || k == Seen || k == CaughtUp {
 		fact.Cause = Cause{}
 	}

@@ -53,6 +53,6 @@ func reset(u decode.Update) bool {
 func (t *telling) finish(c Cause) {
 	was := t.base.AtLeast
 	t.base.AtLeast = was || c.Result == Unknown
-	t.end(c)
+	t.end(c, DownAfterRun)
 	t.base.AtLeast = was
 }

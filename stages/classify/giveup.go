@@ -35,18 +35,18 @@ func (t *telling) retry(u decode.Update) {
 // is over. A stop during the wait leaves it inactive.
 func (t *telling) giveUp(u decode.Update) {
 	l := &t.life
-	over, why := t.jobOver(u), ""
+	over, why, by := t.jobOver(u), "", GivenUpState
 	switch {
 	case !l.Ended || l.GivenUp || u.Kind == decode.Snapshot && u.ActiveState == "failed" && cleaned(u):
 	case u.ActiveState == "failed" && u.SubState == "failed" && (l.Retrying || u.Result == StartLimitHit):
 		why = t.refusal(u)
 	case over:
-		why = reason(u)
+		why, by = reason(u), RestartJob
 	}
 	if why != "" {
 		l.GivenUp = true
 		t.base.Cause = Cause{why, u.MainCode, u.MainStatus}
-		t.tell(GaveUp)
+		t.tell(GaveUp, by)
 	}
 }
 

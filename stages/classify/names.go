@@ -25,7 +25,7 @@ func (t *telling) renamed(u decode.Update) bool {
 func (t *telling) pattern(u decode.Update) {
 	t.life = Life{Pattern: true, ActiveState: unloadedState, SubState: "dead", Ended: true, Cursor: u.Cursor}
 	t.base.To, t.base.SubState = t.life.ActiveState, t.life.SubState
-	t.tell(CaughtUp)
+	t.tell(CaughtUp, NoRule)
 }
 
 // unload folds a unit that is over, and returns what is left of its life. As long as
@@ -36,6 +36,6 @@ func (t *telling) unload(u decode.Update) Life {
 		return l
 	}
 	t.base.Glob, t.base.Recovered, t.base.To, t.base.SubState = u.Glob, u.Recovered, l.ActiveState, l.SubState
-	t.tell(Folded)
+	t.tell(Folded, NoRule)
 	return Life{}
 }

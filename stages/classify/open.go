@@ -68,7 +68,7 @@ func (t *telling) unread(u decode.Update) bool {
 	if u.Told || l.unchanged(u) {
 		if l.Opened != u.Opened {
 			l.Opened = u.Opened
-			t.tell(CaughtUp)
+			t.tell(CaughtUp, NoRule)
 		}
 		return false
 	}
@@ -85,10 +85,10 @@ func (t *telling) unread(u decode.Update) bool {
 		Cursor: before.Cursor, Since: l.Since, Opened: u.Opened, Gaps: &gaps,
 	}
 	t.move(u)
-	t.tell(CaughtUp)
+	t.tell(CaughtUp, NoRule)
 	if len(gaps) > mostGaps {
 		t.close(false, nil)
-		t.tell(CaughtUp)
+		t.tell(CaughtUp, NoRule)
 	}
 	return true
 }
@@ -129,6 +129,7 @@ func (t *telling) close(told bool, runs []history.Run) {
 	u := decode.Update{Kind: decode.Snapshot, Unit: t.base.Unit, Properties: gap.After}
 	u.Runs, u.Told, u.Clock = runs, told && !gap.Muted, gap.Clock
 	t.inGap(func(in *telling) {
+		in.base.Source = Snapshot
 		announced := in.announced(u)
 		in.base.Recovered = true
 		runs, _ := upTo(u)

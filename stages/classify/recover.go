@@ -37,7 +37,7 @@ func (t *telling) cut(u decode.Update) {
 	l, was := &t.life, t.base
 	t.base.AtLeast = u.Cut == Unknown
 	if l.Running() || l.Untold {
-		t.end(Cause{Result: u.Cut})
+		t.end(Cause{Result: u.Cut}, BootOver)
 	}
 	t.base = was
 	l.Entered, l.Begun, l.NRestarts, l.Unexplained = 0, 0, 0, 0 // in the next boot, all begin again
@@ -112,7 +112,7 @@ func (t *telling) reconcile(restarts uint32) {
 	}
 	for t.life.Since < restarts {
 		t.life.Since++
-		t.tell(Restarted)
+		t.tell(Restarted, RestartLacks)
 	}
 }
 
@@ -159,18 +159,18 @@ func (t *telling) relive(r history.Run) {
 		t.base.Time = r.Ended
 		if !l.Ended {
 			t.base.Clock = r.EndClock
-			t.end(Cause{r.Result, r.Code, r.Status})
+			t.end(Cause{r.Result, r.Code, r.Status}, Record)
 			t.base.Cause, t.base.Clock = Cause{}, 0
 		}
 	}
 	for n := t.behind(); n < r.Scheduled; n++ {
 		l.Retrying, l.NRestarts, l.Unexplained = true, r.NRestarts, 0
-		t.restart()
+		t.restart(Record)
 	}
 	if !r.Refused.IsZero() && !l.GivenUp {
 		l.GivenUp = true
 		t.base.Time, t.base.Cause = r.Refused, Cause{r.Refusal, r.Code, r.Status}
-		t.tell(GaveUp)
+		t.tell(GaveUp, Record)
 		t.base.Cause = Cause{}
 	}
 }
@@ -198,7 +198,7 @@ func (t *telling) lapse(r history.Run) {
 	t.base.AtLeast = true
 	for i := range lacks {
 		t.base.Missed = i+l.Unexplained < lacks
-		t.tell(Restarted)
+		t.tell(Restarted, RestartLacks)
 	}
 	t.base, l.NRestarts, l.Unexplained = was, l.NRestarts+lacks, 0
 }
@@ -214,5 +214,5 @@ func (t *telling) catchUp(u decode.Update) {
 		t.life.Cursor, t.life.Since, t.life.Opened = u.Cursor, 0, time.Time{}
 	}
 	t.base.Cause = Cause{}
-	t.tell(CaughtUp)
+	t.tell(CaughtUp, NoRule)
 }

@@ -53,6 +53,9 @@ type Transition struct {
 	// Missed is, of Restarted, true if nothing else is known of the run that it began
 	// than that it is over: a start and an unknown end.
 	Missed bool
+	// Rule and Source are the evidence: by which rule this is a fact, and where it was seen.
+	Rule   Rule
+	Source Source
 	// Life is what is known of the unit after the fact. It is shared, and so it is
 	// never changed.
 	Life *Life

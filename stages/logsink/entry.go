@@ -6,6 +6,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/logsink/journal"
 )
@@ -37,6 +38,11 @@ func appendFields(b []byte, e *count.Event) []byte {
 		b = journal.AppendField(b, "MONITOR_RESULT", e.Cause.Result)
 		b = journal.AppendField(b, "MONITOR_EXIT_CODE", e.Cause.ExitCode())
 		b = journal.AppendField(b, "MONITOR_SIGNAL", e.Cause.Signal())
+	}
+	if e.Rule != classify.NoRule {
+		b = append(append(b, "MONITOR_RULE="...), e.Rule.String()...)
+		b = append(append(b, "\nMONITOR_EVIDENCE="...), e.Source.String()...)
+		b = append(b, '\n')
 	}
 	if e.AtLeast {
 		b = append(b, "MONITOR_AT_LEAST=1\n"...)

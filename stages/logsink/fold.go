@@ -114,7 +114,7 @@ func (f *folds) any() bool { return f.kinds > 0 }
 func (f *folds) take(write func(*count.Event, line, ...journal.Field)) {
 	for _, o := range f.order {
 		id := o.kind.id
-		l := line{level(o.latest, id), id, appendText(nil, o.latest, id)}
+		l := line{level(o.latest, id), id, appendText(nil, o.latest, id, false)}
 		var more []journal.Field
 		if o.kept > 1 {
 			span := o.latest.Time.Sub(o.shown).Round(time.Second)

@@ -47,7 +47,7 @@ func told(first int, minutes ...minute) (lines []string) {
 		for _, e := range m {
 			for _, id := range ids(&e) {
 				if id != "" && !f.keep(&e, id) {
-					say(&e, line{level(&e, id), id, appendText(nil, &e, id)})
+					say(&e, line{level(&e, id), id, appendText(nil, &e, id, false)})
 				}
 			}
 		}

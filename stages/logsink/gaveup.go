@@ -122,7 +122,7 @@ func refine(e *count.Event, said string) {
 
 func (s *Stage) putQuoted(e *count.Event, said string) {
 	refine(e, said)
-	l := line{level(e, idNoRestart), idNoRestart, appendText(nil, e, idNoRestart)}
+	l := line{level(e, idNoRestart), idNoRestart, appendText(nil, e, idNoRestart, false)}
 	if said == "" {
 		s.put(e, l)
 		return

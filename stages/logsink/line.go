@@ -168,10 +168,14 @@ func level(e *count.Event, id string) logrus.Level {
 	return logrus.InfoLevel
 }
 
-// appendText appends what a line of an event says to people.
-func appendText(b []byte, e *count.Event, id string) []byte {
+// appendText appends what a line of an event says to people. With debug it also says by which
+// rule the event was counted.
+func appendText(b []byte, e *count.Event, id string, debug bool) []byte {
 	kept := len(b)
 	b = appendWords(append(b, e.Unit...), e, id)
+	if debug && e.Rule != classify.NoRule {
+		b = fmt.Appendf(b, " (rule: %v, evidence: %v)", e.Rule, e.Source)
+	}
 	if e.Untrusted {
 		b = append(b, " (clock not trusted)"...)
 	}

@@ -229,7 +229,7 @@ func TestFields(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
 			id := ids(&tt.event)[0]
-			entry := appendFields(appendEntry(nil, line{level(&tt.event, id), id, appendText(nil, &tt.event, id)}), &tt.event)
+			entry := appendFields(appendEntry(nil, line{level(&tt.event, id), id, appendText(nil, &tt.event, id, false)}), &tt.event)
 			for field := range strings.Lines(string(entry)) {
 				got = append(got, strings.TrimSuffix(field, "\n"))
 			}

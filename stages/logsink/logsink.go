@@ -194,7 +194,7 @@ func (s *Stage) write(e *count.Event) {
 		if id == idNoRestart && s.await(e, time.Now()) {
 			continue
 		}
-		s.text = appendText(s.text[:0], e, id)
+		s.text = appendText(s.text[:0], e, id, s.Debug())
 		s.put(e, line{level, id, s.text})
 	}
 }
