@@ -117,7 +117,7 @@ func (r *rig) want(want ...string) {
 }
 
 func show(s bus.Signal) string {
-	kind := [...]string{"changed", "snapshot", "missing", "forgotten", "past", "checked", "unchanged", "unloaded", "pattern"}[s.Kind]
+	kind := s.Kind.String()
 	return kind + " " + s.Unit + " " + state(s)
 }
 

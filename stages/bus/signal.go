@@ -21,7 +21,13 @@ const (
 	Unchanged             // nothing happened to the unit, and the journal tells nothing of it; no body
 	Unloaded              // systemd has unloaded a unit that only a glob names and that has no unit file; no body
 	Pattern               // the unit is a glob: all units that it names are known up to Cursor; no body
+	kinds
 )
+
+var kindNames = [kinds]string{"changed", "snapshot", "missing", "forgotten", "past", "checked", "unchanged", "unloaded", "pattern"}
+
+// String returns the name of the kind.
+func (k Kind) String() string { return kindNames[k] }
 
 // A Signal is what PID 1 said of one unit.
 type Signal struct {

@@ -23,7 +23,7 @@ func (t *telling) renamed(u decode.Update) bool {
 
 // pattern notes up to where the units are known that a glob names.
 func (t *telling) pattern(u decode.Update) {
-	t.life = Life{Pattern: true, ActiveState: unloadedState, SubState: "dead", Ended: true, Cursor: u.Cursor}
+	t.life = Life{Pattern: true, ActiveState: decode.NotLoaded, SubState: "dead", Ended: true, Cursor: u.Cursor}
 	t.base.To, t.base.SubState = t.life.ActiveState, t.life.SubState
 	t.tell(CaughtUp, NoRule)
 }

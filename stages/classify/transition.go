@@ -27,7 +27,15 @@ const (
 	Forgotten              // the unit is no longer monitored
 	CaughtUp               // what was missed is told; the life has a new journal cursor
 	Folded                 // the unit is over: its counters go to those of the glob that names it
+	kinds
 )
+
+var kindNames = [kinds]string{
+	"seen", "state", "start", "stop", "crash", "unknown-end", "restart", "gave-up", "forgotten", "caught-up", "folded",
+}
+
+// String returns the name of the kind.
+func (k Kind) String() string { return kindNames[k] }
 
 // A Transition is one fact about one unit.
 type Transition struct {
@@ -37,7 +45,7 @@ type Transition struct {
 	// Clock is CLOCK_MONOTONIC then, in µs, where it is known of a time that the
 	// journal has told; 0 where it is not.
 	Clock uint64
-	// From and To are active states ("unloaded" where systemd has no such unit).
+	// From and To are active states, or decode.NotLoaded.
 	// From is empty for Seen.
 	From, To, SubState string
 	Invocation         decode.Invocation
@@ -188,8 +196,6 @@ func (c Cause) kind() Kind {
 const (
 	success       = "success"
 	execCondition = "exec-condition"
-	// unloadedState is the state of what systemd does not have.
-	unloadedState = "unloaded"
 	// Unknown is the result of a run whose end nobody saw.
 	Unknown = history.Unknown
 )

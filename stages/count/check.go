@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"service-monitor/stages/classify"
+	"service-monitor/stages/decode"
 )
 
 // most is as many as there can be of anything: one per microsecond for three
@@ -85,7 +86,7 @@ func (f *faults) law(t Tally) {
 func (f *faults) life(t Tally) {
 	l := t.Life
 	f.add(t.State != l.ActiveState, "last_state %q is not life's active_state %q", t.State, l.ActiveState)
-	f.add(t.Told != (t.State == unloaded), "logged_unloaded is %t, but last_state is %q", t.Told, t.State)
+	f.add(t.Told != (t.State == decode.NotLoaded), "logged_unloaded is %t, but last_state is %q", t.Told, t.State)
 	f.add(l.Invocation.IsZero() && !l.Ended, "life has no invocation, but ended is not true")
 	f.add(l.Untold && l.Ended, "life has both untold and ended")
 	f.add(l.GivenUp && !l.Ended, "life has given_up, but ended is not true")

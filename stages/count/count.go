@@ -14,13 +14,14 @@ import (
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/classify"
+	"service-monitor/stages/decode"
 	"service-monitor/stages/zone"
 )
 
 // A Tally is all that is counted of one unit, a state.
 type Tally struct {
 	Unit    string
-	State   string    // active state, or "unloaded"
+	State   string    // active state, or decode.NotLoaded
 	Changed time.Time // when the state was entered, as far as it was observed
 	// Each invocation starts once, and its end is a stop, a crash or, where nothing
 	// tells which, an unknown end. So always
@@ -82,9 +83,6 @@ type Event struct {
 
 // timeFormat is that of the log file.
 const timeFormat = "2006-01-02 15:04:05"
-
-// unloaded is the state of a unit that systemd does not have.
-const unloaded = "unloaded"
 
 // Stage is the counter keeper.
 type Stage struct {
@@ -173,7 +171,7 @@ func (s *Stage) count(events []Event, t classify.Transition, now time.Time) []Ev
 // of the unit, the second of the glob. Both have the tally of the glob: whoever saves
 // the one without the other loses nothing, and counts nothing twice.
 func (s *Stage) fold(e Event) []Event {
-	unit, sum := s.units[e.Unit], Tally{Unit: e.Glob, State: unloaded, Changed: e.Time, Told: true}
+	unit, sum := s.units[e.Unit], Tally{Unit: e.Glob, State: decode.NotLoaded, Changed: e.Time, Told: true}
 	if known := s.units[e.Glob]; known != nil {
 		sum = *known
 	}
@@ -182,7 +180,7 @@ func (s *Stage) fold(e Event) []Event {
 		sum.add(unit, s.start.Boot)
 	}
 	s.units[e.Glob], e.Tally = &sum, &sum
-	t := classify.Transition{Kind: classify.CaughtUp, Unit: e.Glob, Time: e.Transition.Time, To: unloaded, Recovered: e.Recovered, Life: sum.Life}
+	t := classify.Transition{Kind: classify.CaughtUp, Unit: e.Glob, Time: e.Transition.Time, To: decode.NotLoaded, Recovered: e.Recovered, Life: sum.Life}
 	return []Event{e, {Transition: t, Untrusted: e.Untrusted, Tally: &sum}}
 }
 
@@ -261,7 +259,7 @@ func step(tally Tally, t Event, boot string) Tally {
 			tally.Unknown++
 		}
 	}
-	tally.Told = tally.State == unloaded
+	tally.Told = tally.State == decode.NotLoaded
 	return tally
 }
 

@@ -23,7 +23,13 @@ const (
 	Past                  // what the journal tells; the properties mean nothing
 	Unloaded              // systemd has unloaded the unit, which only a glob names
 	Pattern               // the unit is a glob, all of whose units are known up to the cursor
+	kinds
 )
+
+var kindNames = [kinds]string{"changed", "snapshot", "forgotten", "past", "unloaded", "pattern"}
+
+// String returns the name of the kind.
+func (k Kind) String() string { return kindNames[k] }
 
 // An Update is the complete state of one unit.
 type Update struct {

@@ -72,14 +72,14 @@ type Properties struct {
 	MainStatus int32  `json:"status,omitzero"` // ExecMainStatus: exit code or signal number
 }
 
-// unloaded is the state of a unit that systemd does not have. It is our word:
-// systemd says inactive.
-const unloaded = "unloaded"
+// NotLoaded is the state of a unit that systemd does not have. The word is ours: systemd calls
+// such a unit inactive, and not found.
+const NotLoaded = "unloaded"
 
-// State is ActiveState, or "unloaded" for a unit that systemd does not have.
+// State is ActiveState, or NotLoaded.
 func (p *Properties) State() string {
 	if p.LoadState == "not-found" && p.ActiveState == "inactive" {
-		return unloaded
+		return NotLoaded
 	}
 	return p.ActiveState
 }

@@ -14,6 +14,7 @@ import (
 
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
+	"service-monitor/stages/decode"
 	"service-monitor/stages/zone"
 )
 
@@ -33,9 +34,6 @@ const (
 	idSummary   = "89829bf77f324bf68076edaca0968f38"
 	idFile      = "d4025484f2d24561b105c5c536879fb0" // the log file takes no lines
 )
-
-// unloaded is the state of a unit that systemd does not have.
-const unloaded = "unloaded"
 
 // Formatter writes an entry as a line of the log file:
 //
@@ -160,7 +158,7 @@ func level(e *count.Event, id string) logrus.Level {
 	switch {
 	case id == idCrashed, id == idGaveUp, id == idNoRestart:
 		return logrus.ErrorLevel
-	case id == idUnknown, id == idSeen && e.To == unloaded:
+	case id == idUnknown, id == idSeen && e.To == decode.NotLoaded:
 		return logrus.WarnLevel
 	case id == idMoved && e.From == e.To:
 		return logrus.DebugLevel
@@ -185,7 +183,7 @@ func appendText(b []byte, e *count.Event, id string, debug bool) []byte {
 func appendWords(b []byte, e *count.Event, id string) []byte {
 	switch t := e.Tally; id {
 	case idSeen:
-		if e.To == unloaded {
+		if e.To == decode.NotLoaded {
 			return append(b, ":  not loaded: systemd has no such unit (yet); watched all the same"...)
 		}
 		return appendStates(b, "first seen   ", e)

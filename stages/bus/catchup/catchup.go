@@ -41,6 +41,13 @@ const (
 	phases
 )
 
+var phaseNames = [phases]string{
+	"watching", "marking", "asking", "reading", "reading again", "closing", "closing again", "settling", "blind", "blind settling",
+}
+
+// String returns the name of the phase.
+func (p Phase) String() string { return phaseNames[p] }
+
 // Input is what happened.
 type Input uint8
 
@@ -62,6 +69,14 @@ const (
 	inputs
 )
 
+var inputNames = [inputs]string{
+	"missed", "compare", "marked", "mark failed", "too early", "synced", "late", "reached", "read", "read failed", "retry due",
+	"try succeeded", "try failed",
+}
+
+// String returns the name of the input.
+func (i Input) String() string { return inputNames[i] }
+
 // Action is what to do, in the order in which Step returns it.
 type Action uint8
 
@@ -82,7 +97,16 @@ const (
 	HandOpen                  // the snapshots; the gap stays open
 	TryLater                  // whether the journal can be read, after Delay
 	Try                       // now, whether it can be read
+	actions
 )
+
+var actionNames = [actions]string{
+	"begin", "abandon", "leave mark", "tell kept", "drop", "drop kept", "go blind", "ask", "ask all", "read journal", "ping",
+	"hand over", "hand open", "try later", "try",
+}
+
+// String returns the name of the action.
+func (a Action) String() string { return actionNames[a] }
 
 // firstDelay and lastDelay bound how long the journal is left alone. It is tried soon,
 // because most of what keeps it from being read is over within seconds.

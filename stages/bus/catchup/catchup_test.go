@@ -11,14 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var phaseNames = [phases]string{
-	"watching", "marking", "asking", "reading", "reading again", "closing", "closing again", "settling", "blind", "blind settling",
-}
-
-var inputNames = [inputs]string{
-	"missed", "compare", "marked", "mark failed", "too early", "synced", "late", "reached", "read", "read failed", "retry due", "try succeeded", "try failed",
-}
-
 // TestEveryPair says of each phase and each input where they lead. What is not listed is
 // ignored.
 func TestEveryPair(t *testing.T) {
@@ -56,24 +48,21 @@ func TestEveryPair(t *testing.T) {
 		"blind settling, synced":     "watching: hand open, try later",
 		"blind settling, late":       "blind: drop kept, ask all",
 	}
-	actionNames := [...]string{
-		"begin", "abandon", "leave mark", "tell kept", "drop", "drop kept", "go blind", "ask", "ask all", "read journal", "ping", "hand over", "hand open", "try later", "try",
-	}
 	got := map[string]string{}
 	for phase := range phases {
 		for in := range inputs {
 			s, actions := State{Phase: phase}.Step(in)
 			if steps[phase][in] == nil {
 				if s != (State{Phase: phase}) || actions != nil {
-					t.Errorf("%s, %s: not in the table, but leads to %+v, %v", phaseNames[phase], inputNames[in], s, actions)
+					t.Errorf("%v, %v: not in the table, but leads to %+v, %v", phase, in, s, actions)
 				}
 				continue
 			}
-			text := phaseNames[s.Phase]
+			text := s.Phase.String()
 			for i, a := range actions {
-				text += []string{": ", ", "}[min(i, 1)] + actionNames[a]
+				text += []string{": ", ", "}[min(i, 1)] + a.String()
 			}
-			got[phaseNames[phase]+", "+inputNames[in]] = text
+			got[phase.String()+", "+in.String()] = text
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -176,7 +165,7 @@ func TestModel(t *testing.T) {
 			}
 		}
 		if w.problem != "" || !w.state.Watches() || w.handed+w.open == 0 {
-			t.Fatalf("seed %d: %q; in the end it is %s", seed, w.problem, phaseNames[w.state.Phase])
+			t.Fatalf("seed %d: %q; in the end it is %v", seed, w.problem, w.state.Phase)
 		}
 		handed, open = handed+w.handed, open+w.open
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"service-monitor/stages/count"
+	"service-monitor/stages/decode"
 )
 
 // A Reading is what could be read of a record that is not just as it was written: by
@@ -247,7 +248,7 @@ func (r *Reading) raise(before *count.Tally) {
 func (r *Reading) balanced() *count.Tally {
 	t := r.tally(r.unit)
 	if t.Life.Known() {
-		t.State, t.Told = t.Life.ActiveState, t.Life.ActiveState == unloaded
+		t.State, t.Told = t.Life.ActiveState, t.Life.ActiveState == decode.NotLoaded
 	}
 	if t.Life != nil && !fits(*t) {
 		t.Life, t.Before = nil, 0

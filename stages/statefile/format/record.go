@@ -29,9 +29,6 @@ const (
 // a record of a higher version: it would lose what it does not know.
 const Schema = 1
 
-// unloaded is the state of a unit that systemd does not have.
-const unloaded = "unloaded"
-
 // record is a unit in the state file. The first six keys are those of the
 // Python monitor, which can load the file; it ignores the others. The checksum is not
 // the last, so that whoever edits a record removes its line, and what is left is JSON.
