@@ -44,7 +44,7 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	tallies := pipeline.Latest(g, events, func(e count.Event) string { return e.Unit })
 	pipeline.Sink(g, "persist", tallies, persist.New(m.log, state, known, c.State.Quiet, c.State.Deadline))
 	pipeline.Sink(g, "logsink", events, logsink.New(logsink.Config{
-		File:    logfile.New(c.Log.File),
+		File:    logfile.New(c.Log.File, m.lock),
 		Journal: m.journal,
 		Console: m.console,
 		Notes:   m.notes,

@@ -130,8 +130,9 @@ type monitor struct {
 	log     *logrus.Logger // the daemon's own words
 	notes   *logsink.Notes
 	journal *journal.Journal
-	console io.Writer // nil when standard output is the journal
-	lost    bool      // what an earlier monitor has counted is lost
+	console io.Writer   // nil when standard output is the journal
+	lost    bool        // what an earlier monitor has counted is lost
+	lock    *files.Lock // of the log file
 }
 
 // newMonitor opens nothing but the journal's socket.
@@ -181,7 +182,7 @@ func (m *monitor) run() error {
 	}
 	m.log.WithFields(logrus.Fields{"version": version, "services": len(c.Services)}).Info("starting")
 	limitMemory(uint64(max(len(c.Services), len(o.known))) * perService)
-	m.lost = o.state.Gone()
+	m.lost, m.lock = o.state.Gone(), o.lock
 	err := m.graph(o.state, o.known, keepHouse(newNotifier(m.log))).Run(stop)
 	if err != nil {
 		m.lastLine(err)
@@ -222,7 +223,7 @@ func (o *openFiles) close() {
 // Standard error has it, too.
 func (m *monitor) lastLine(err error) {
 	line, _ := logsink.Formatter{}.Format(&logrus.Entry{Time: time.Now(), Level: logrus.ErrorLevel, Message: err.Error()})
-	logfile.New(m.command.Config.Log.File).Write(line)
+	logfile.New(m.command.Config.Log.File, m.lock).Write(line)
 }
 
 func holdLog(path string) (*files.Lock, error) {

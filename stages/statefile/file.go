@@ -92,7 +92,7 @@ func readContent(path string) (*format.Content, error) {
 // Save makes units the content of the state file, so that after a crash or a
 // power cut at any moment either the old or the new content is there, complete.
 func (f *File) Save(units map[string]*count.Tally) error {
-	err := f.lock.Stay()
+	err := f.stay()
 	if err == nil {
 		err = f.replace(units, true)
 	}
@@ -111,9 +111,21 @@ func (f *File) filled() {
 	}
 }
 
+// stay holds the lock. One that was lost before anything was saved has its mark again.
+func (f *File) stay() error {
+	was := f.lock.File
+	err := f.lock.Stay()
+	if err == nil && f.lock.File != was && f.blank {
+		err = setBlank(f.lock.File, true)
+	}
+	return err
+}
+
 // Lost reports whether what was saved is not there any more: an error that says
-// what is missing.
+// what is missing. It takes the lock again where that is gone. Where another monitor
+// was first, the next save says so.
 func (f *File) Lost() error {
+	_ = f.stay()
 	if f.blank {
 		return nil
 	}

@@ -376,6 +376,12 @@ func TestLoadGone(t *testing.T) {
 			save(t, f, 2)
 			gone(t, f)
 		}, true},
+		{"never saved, and the lock lost", func(t *testing.T, f *File) {
+			os.Remove(f.path + files.LockSuffix)
+			if err := f.Lost(); err != nil {
+				t.Errorf("Lost: %v", err)
+			}
+		}, false},
 		{"with its lock", func(t *testing.T, f *File) { save(t, f, 1); gone(t, f); os.Remove(f.path + files.LockSuffix) }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -1017,4 +1023,20 @@ func killed(t *testing.T, path string, after time.Duration) (acknowledged uint64
 		t.Fatalf("the writer ended with %v", err)
 	}
 	return acknowledged
+}
+
+// The lock of a state is taken again when it is looked whether the state is there, though
+// nothing is to be saved.
+func TestLostHolds(t *testing.T) {
+	f := newFile(t)
+	save(t, f, 1)
+	if err := os.Remove(f.path + files.LockSuffix); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Lost(); err != nil {
+		t.Errorf("Lost: %v", err)
+	}
+	if _, err := files.Hold(f.path); !errors.Is(err, files.ErrHeld) {
+		t.Errorf("another monitor takes the state: %v, want %v", err, files.ErrHeld)
+	}
 }

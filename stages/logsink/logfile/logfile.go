@@ -34,6 +34,7 @@ const (
 // somebody truncates it, and follow a link that somebody put there just then.
 type File struct {
 	path   string
+	lock   *files.Lock
 	rotate *lumberjack.Logger
 	last   fileID // of the file that was written last; zero before the first
 	room   int64  // what it has room for before it is rotated
@@ -52,8 +53,9 @@ func idOf(path string) (fileID, int64) {
 	return fileID{uint64(st.Dev), uint64(st.Ino)}, st.Size
 }
 
-// New returns a log file that is opened with the first write.
-func New(path string) *File { return &File{path: path} }
+// New returns a log file that is opened with the first write. Where lock is not nil, it is
+// that of the file.
+func New(path string, lock *files.Lock) *File { return &File{path: path, lock: lock} }
 
 // Write appends whole lines, and takes a line back that a full disk has torn.
 func (l *File) Write(b []byte) (int, error) {
@@ -70,8 +72,14 @@ func (l *File) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// ready opens the file that a write of so many bytes goes to.
+// ready opens the file that a write of so many bytes goes to. The lock may have gone with its
+// directory. Then another monitor may hold the file that is there now, and rotate it.
 func (l *File) ready(n int) error {
+	if l.lock != nil {
+		if err := l.lock.Stay(); err != nil {
+			return err
+		}
+	}
 	if id, _ := idOf(l.path); id != l.last || l.last == (fileID{}) {
 		if err := l.open(newMode); err != nil {
 			return err

@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"service-monitor/stages/files"
 )
 
 // newLog returns a log file that is prepared as at the start.
@@ -24,7 +26,7 @@ func newLog(t *testing.T, path string) *File {
 	if _, err := prepare(path, newMode); err != nil {
 		t.Fatal(err)
 	}
-	l := New(path)
+	l := New(path, nil)
 	t.Cleanup(func() {
 		if l.rotate != nil {
 			l.rotate.Close()
@@ -106,7 +108,7 @@ func TestLogRotates(t *testing.T) {
 // BenchmarkLog writes what a service that crashes has to say.
 func BenchmarkLog(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "service-monitor.log")
-	l := New(path)
+	l := New(path, nil)
 	text := []byte(strings.Repeat(strings.Repeat("x", 99)+"\n", 2))
 	for b.Loop() {
 		if _, err := l.Write(text); err != nil {
@@ -438,5 +440,62 @@ func TestRemoveLogAfterRotation(t *testing.T) {
 func TestRemoveLogNowhere(t *testing.T) {
 	if err := Remove(filepath.Join(t.TempDir(), "nothing", "a.log")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Remove: %v, want %v", err, fs.ErrNotExist)
+	}
+}
+
+// Two monitors never write one file. A lock that is gone, with its directory perhaps, is
+// taken again before the next line, unless another monitor was first.
+func TestWriteHolds(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	path := filepath.Join(dir, "a.log")
+	again := func(do func() error) func() error {
+		return func() error {
+			if err := os.RemoveAll(dir); err != nil {
+				return err
+			}
+			return errors.Join(os.Mkdir(dir, 0o755), do())
+		}
+	}
+	other := func() error {
+		lock, err := files.Hold(path)
+		if err == nil {
+			t.Cleanup(func() { lock.Close() })
+		}
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := files.Hold(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lock.Close() })
+	l := New(path, lock)
+	for _, s := range []struct {
+		name string
+		do   func() error
+		want error
+	}{
+		{"held", func() error { return nil }, nil},
+		{"the lock is removed", func() error { return os.Remove(path + files.LockSuffix) }, nil},
+		{"the directory is there again", again(func() error { return nil }), nil},
+		{"the directory is gone", func() error { return os.RemoveAll(dir) }, fs.ErrNotExist},
+		{"and held by another", again(other), files.ErrHeld},
+	} {
+		if err := s.do(); err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+		if n, err := l.Write([]byte("a\n")); !errors.Is(err, s.want) || (n > 0) != (s.want == nil) {
+			t.Errorf("%s: Write: %d, %v, want %v", s.name, n, err, s.want)
+		}
+		if s.want == nil {
+			if err := other(); !errors.Is(err, files.ErrHeld) {
+				t.Errorf("%s: another monitor takes the file: %v, want %v", s.name, err, files.ErrHeld)
+			}
+		}
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file that another monitor holds was written: %v", err)
 	}
 }
