@@ -239,6 +239,8 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 			}
 		}
 		s.before = nil
+		// An earlier process was to read all of the journal, and could not.
+		s.lost = s.lost || s.cursor == history.Beginning
 	}
 	next := watch.New(list.Services).Keeping(old)
 	s.watch.Store(next)

@@ -81,7 +81,10 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 		s.place(&signal)
 		out = append(out, signal)
 	}
-	if g.reader != nil || len(s.globs) == 0 {
+	switch {
+	case s.lost && g.reader == nil: // all of it is still to be read
+		out = append(out, s.patterns(w, history.Beginning)...)
+	case g.reader != nil || len(s.globs) == 0:
 		out = append(out, s.patterns(w, cmp.Or(g.mark, g.here))...)
 	}
 	s.watchOver(out, g.partial)
@@ -111,4 +114,5 @@ func (s *Stage) place(snapshot *Signal) {
 		return
 	}
 	snapshot.Unread, snapshot.Cursor, snapshot.Opened = true, g.here, s.outage.since.Round(0).UTC()
+	snapshot.Lost = s.lost
 }

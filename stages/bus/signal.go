@@ -68,6 +68,8 @@ type Account struct {
 	// if the journal lacks what PID 1 says of the unit (LogLevelMax=).
 	Unread, Muted bool
 	Opened        time.Time
+	// Lost is, of such a Snapshot, true if what was known of the unit before is lost.
+	Lost bool
 	// From is from where the journal was read, and Restarts how many restarts it
 	// has had scheduled since, up to the last run that is told or to the snapshot.
 	From     history.Place

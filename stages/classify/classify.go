@@ -229,9 +229,13 @@ const autoRestart = "auto-restart"
 // to it: a run that it finds going on was started before anybody watched, and
 // is not counted.
 func (t *telling) see(u decode.Update) bool {
-	if u.Kind != decode.Snapshot || u.New {
+	// Where what was known is lost, all that the journal has is still to be told.
+	if lost := u.Unread && u.Lost; lost || u.Kind != decode.Snapshot || u.New {
 		t.appear()
 		t.base.To, t.base.SubState = u.State(), u.SubState
+		if lost {
+			t.life.Cursor = history.Beginning
+		}
 		return false
 	}
 	t.life = Life{

@@ -18,6 +18,9 @@ func unread(u *decode.Update) {
 	u.Kind, u.Unread, u.Boot, u.Cursor, u.Opened = decode.Snapshot, true, "b", "here", time.Unix(7, 0)
 }
 
+// lost says that what was known before is lost.
+func lost(u *decode.Update) { u.Lost = true }
+
 // inBoot is what the journal tells of a boot.
 func inBoot(boot string, u decode.Update) decode.Update {
 	u.Boot = boot
@@ -108,6 +111,16 @@ func TestOpenGaps(t *testing.T) {
 		updates: []decode.Update{seen, at("active/running", 2, unread, entered(20)), at("active/running", 2, snapshot, entered(20))},
 		want:    []string{"seen active", "caught up", "ended unknown at least", "started at least", "caught up at least"},
 	}, {
+		name: "what was known is lost, and all is read later",
+		updates: []decode.Update{
+			at("active/running", 3, unread, lost, entered(30)), at("failed/failed", 3, failed, entered(40)),
+			past(3, run(1, "success", 0), run(2, "signal", 0), run(3, "exit-code", 0)), at("failed/failed", 3, failed, entered(40), recovered()),
+		},
+		want: []string{
+			"seen inactive", "inactive -> active/running", "caught up", "active -> failed/failed", "crashed exit-code",
+			"started", "stopped success", "started", "crashed signal", "started", "caught up",
+		},
+	}, {
 		name: "a unit that is not there, and that ran",
 		updates: []decode.Update{
 			at("inactive/dead", 0, snapshot, unloaded), at("inactive/dead", 0, unread, unloaded, func(u *decode.Update) { u.Clock = 100 }),
@@ -180,5 +193,14 @@ func TestNames(t *testing.T) {
 				t.Errorf("known: %v", life.Known())
 			}
 		})
+	}
+}
+
+// That all of the journal is to be read is not forgotten until it was.
+func TestLostStaysOpen(t *testing.T) {
+	life := walk(t, []decode.Update{at("active/running", 1, unread, lost, entered(30)), at("active/running", 1, unread, lost, entered(30))},
+		[]string{"seen inactive", "inactive -> active/running", "caught up"})
+	if life.Cursor != history.Beginning || len(life.open()) != 1 {
+		t.Errorf("the journal is to be read from %q, for %d gaps; want from the beginning, for one", life.Cursor, len(life.open()))
 	}
 }

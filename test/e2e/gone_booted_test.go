@@ -4,7 +4,9 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,6 +71,31 @@ func TestStateGone(t *testing.T) {
 	b.sh("/opt/service-monitor --clear; systemctl start service-monitor; systemctl stop service-monitor")
 	if text := b.readLog(); strings.Contains(text, gone) {
 		t.Errorf("the log says that the state is gone, which was cleared:\n%s", text)
+	}
+}
+
+// TestStateGoneUnread removes the state while the journal cannot be read. That it is to be read
+// back stays known when the monitor is started again, and nothing is counted twice.
+func TestStateGoneUnread(t *testing.T) {
+	t.Parallel() // it mostly waits
+	units := slices.Sorted(maps.Keys(lively))
+	b := bootBed(t, maps.Clone(lively), append(units, "l*.service"))
+	b.put(dropIns+"path.conf", "[Service]\nEnvironment=PATH=/opt/refusing:/usr/bin:/bin\n")
+	if err := b.WriteFile("/opt/refusing/journalctl", refusing, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b.sh("systemctl daemon-reload; systemctl start service-monitor; " + allLoops)
+	b.awaitCrashes("loop-exit.service", 3)
+	b.sh(noLoops + "; systemctl stop service-monitor; journalctl --sync; rm -f " + stateFile + " " + stateFile + ".previous; touch /run/refuse")
+	b.sh("systemctl start service-monitor")
+	b.wantOpen("Too many open files")
+	b.sh(some)
+	b.sh("systemctl restart service-monitor; " + some)
+	b.wantOpen("Too many open files")
+	b.sh("systemctl stop service-monitor; " + some + "; rm /run/refuse; systemctl start service-monitor; systemctl stop service-monitor")
+	b.wantTruth(units...)
+	if t.Failed() {
+		t.Logf("log:\n%s", b.readLog())
 	}
 }
 

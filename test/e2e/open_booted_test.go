@@ -92,7 +92,7 @@ func (b *bed) wantOpen(why string) {
 		b.t.Errorf("the log file does not say that the gap is open:\n%s", text)
 	}
 	for unit, s := range readState(b.t, b.Machine) {
-		if s.Life.Opened == "" {
+		if s.Life.Opened == "" && !strings.Contains(unit, "*") {
 			b.t.Errorf("%s: the state file does not say that the gap is open", unit)
 		}
 	}
