@@ -377,14 +377,18 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 	u := s.note(it.Unit)
 	if !u.asked && watch.Match(s.watch.Load().Globs, it.Unit) {
 		s.watch.Store(s.watch.Load().With(it.Unit))
-		if !s.watched(it.Unit) {
+		switch {
+		case s.watched(it.Unit):
+			u.fresh = true
+		case (s.state.Reads() || s.state.Settles()) && s.came(it.Unit):
+			return s.appearInGap(ctx, p, u, it)
+		default:
 			s.await(it.Unit)
 			return s.failed(p, s.askSnapshots())
 		}
-		u.fresh = true
 	}
 	if u.fresh && s.state.Watches() {
-		if err := s.appear(p, u); err != nil || s.link == nil {
+		if err := s.appear(ctx, p, it.Unit); err != nil || s.link == nil {
 			return err
 		}
 	}
@@ -395,7 +399,11 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 		s.await(it.Unit) // it was not asked for, because nothing had happened to it
 	}
 	u.quiet, u.there, u.round = false, true, s.crowd.round
-	return s.emit(ctx, p, Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Ending: s.ending}})
+	return s.emit(ctx, p, s.changed(it))
+}
+
+func (s *Stage) changed(it link.Item) Signal {
+	return Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Ending: s.ending}}
 }
 
 // of is what is known of a unit.

@@ -110,7 +110,7 @@ func (s *Stage) advance(ctx context.Context, p *port) error {
 	switch {
 	case !s.synced():
 		return nil
-	case s.gap.late && (s.state.Phase == catchup.Settling || s.state.Phase == catchup.BlindSettling):
+	case s.gap.late && s.state.Settles():
 		return s.step(ctx, p, catchup.Late) // systemd was reloaded meanwhile
 	}
 	return s.step(ctx, p, catchup.Synced)
@@ -143,8 +143,7 @@ func (s *Stage) emit(ctx context.Context, p *port, signal Signal) error {
 		return s.send(ctx, p, signal)
 	}
 	g := &s.gap
-	settling := s.state.Phase == catchup.Settling || s.state.Phase == catchup.BlindSettling
-	g.late = g.late || settling && signal.Kind != Changed && (s.of(signal.Unit).known || s.appeared(signal.Unit))
+	g.late = g.late || s.state.Settles() && signal.Kind != Changed && (s.of(signal.Unit).known || s.appeared(signal.Unit))
 	if g.hold(signal) {
 		return nil
 	}

@@ -30,6 +30,8 @@ type crowd struct {
 	// read again, it is known by the place that it was counted.
 	round int
 	asked history.Place
+	// listed is the same of the lists of a gap: what happened to a unit later is announced.
+	listed history.Place
 }
 
 // grows notes that a unit has come, and reports whether it is time to look who has gone.
@@ -48,12 +50,43 @@ func (c *crowd) grows() bool {
 func (s *Stage) watched(unit string) bool { return s.state.Watches() && s.came(unit) }
 
 // appear takes in that a unit announces the first that happens to it.
-func (s *Stage) appear(p *port, u *unit) error {
+func (s *Stage) appear(ctx context.Context, p *port, unit string) error {
+	u := s.note(unit)
+	if s.state.Open() && !u.known {
+		if err := s.send(ctx, p, s.unread(unit)); err != nil {
+			return err
+		}
+	}
 	u.asked, u.known, u.present, u.there, u.fresh = true, true, true, true, false
 	if s.crowd.grows() {
 		return s.failed(p, s.askLoaded(true))
 	}
 	return nil
+}
+
+// absent is a snapshot of a unit that was not loaded when the lists were made.
+func (s *Stage) absent(unit string) Signal {
+	_, listed := s.crowd.listed.Made()
+	return Signal{Kind: Missing, Unit: unit, Time: time.Now(), Account: Account{Clock: listed}}
+}
+
+// unread is the same of one that has come since, while a gap is open. It may have lived in
+// that gap, too.
+func (s *Stage) unread(unit string) Signal {
+	signal := s.absent(unit)
+	signal.New, signal.Boot, signal.From, signal.Cursor = true, s.crowd.listed.Boot(), s.upTo(unit), s.crowd.listed
+	signal.Unread, signal.Opened = true, s.outage.since.Round(0).UTC()
+	return signal
+}
+
+// appearInGap takes in the same amid a gap, once the journal is being read. The unit was not
+// loaded when the snapshots came, and before that the journal tells of it. Its own
+// snapshot is not asked for: it would be younger than what is read of the journal. That would
+// be read again then, and for ever as long as units come.
+func (s *Stage) appearInGap(ctx context.Context, p *port, u *unit, it link.Item) error {
+	u.asked, u.present, u.there, u.quiet, u.round = true, true, true, false, s.crowd.round
+	s.gap.hold(s.absent(it.Unit))
+	return s.emit(ctx, p, s.changed(it))
 }
 
 // passing reports whether a unit is named by a glob alone, and is not there. It may be
@@ -77,7 +110,9 @@ func (s *Stage) askLists(again bool) error {
 // askLoaded asks which of them it has loaded.
 func (s *Stage) askLoaded(again bool) error {
 	s.crowd.listing, s.crowd.came, s.crowd.asked = make(map[string]bool), 0, history.Here()
-	s.crowd.round++
+	if s.crowd.round++; !again {
+		s.crowd.listed = s.crowd.asked
+	}
 	return s.askList(listUnits, again)
 }
 
@@ -156,12 +191,11 @@ func (s *Stage) pass(ctx context.Context, p *port, past Signal) error {
 }
 
 // gone are the units that only a glob names, that are known, and that were not there when
-// the lists were, nor asked for since. What happened behind the mark would be told again
-// after the next gap, so such a unit is kept.
+// the lists were, nor asked for since.
 func (s *Stage) gone(asked map[string]int) (units []string) {
 	w := s.watch.Load()
 	for _, unit := range w.Names() {
-		if _, ok := asked[unit]; !ok && s.of(unit).known && !s.of(unit).there && w.Pattern(unit) != "" && s.gap.kept[unit] == nil {
+		if _, ok := asked[unit]; !ok && s.of(unit).known && !s.of(unit).there && w.Pattern(unit) != "" {
 			units = append(units, unit)
 		}
 	}

@@ -168,3 +168,20 @@ func TestUnitThatComesWhileChangesAreDropped(t *testing.T) {
 	}
 	r.stop()
 }
+
+// While units come, a gap ends all the same: one that comes when the journal is read was not
+// there before, and says what happens to it.
+func TestUnitsThatComeDoNotKeepAGapOpen(t *testing.T) {
+	r := start(t, nil, "run-*.service")
+	r.want("pattern run-*.service ")
+	made, release := r.bus.Hold("Ping")
+	r.doubt()
+	<-made
+	r.play(change("run-9.service", "activating"))
+	r.bus.Forget()
+	release()
+	r.want("missing run-9.service ", "changed run-9.service activating", "pattern run-*.service ")
+	r.play(change("run-9.service", "inactive"))
+	r.want("changed run-9.service inactive")
+	r.stop()
+}

@@ -3,6 +3,7 @@ package bus
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"service-monitor/stages/bus/history"
@@ -87,6 +88,10 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 	case g.reader != nil || len(s.globs) == 0:
 		out = append(out, s.patterns(w, cmp.Or(g.mark, g.here))...)
 	}
+	// What the journal is still to tell of a unit is told of that unit: all of it where the
+	// journal could not be read, and otherwise what is behind the mark and is read again after
+	// the next gap.
+	gone = slices.DeleteFunc(gone, func(unit string) bool { return g.reader == nil || g.kept[unit] != nil })
 	s.watchOver(out, g.partial)
 	s.gap = gap{}
 	s.ever, s.retries = true, 0

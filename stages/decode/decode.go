@@ -104,6 +104,9 @@ func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
 	case bus.Missing:
 		out.Kind = Snapshot
 		out.Properties = Properties{LoadState: "not-found", ActiveState: "inactive", SubState: "dead"}
+		if in.New { // it was about to come
+			out.LoadState = "loaded"
+		}
 	case bus.Past:
 		out.Kind = Past
 		return out, true

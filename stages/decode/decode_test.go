@@ -127,6 +127,13 @@ func TestStep(t *testing.T) {
 			LoadState: "not-found", ActiveState: "inactive", SubState: "dead",
 		}}},
 	}, {
+		name:    "one that was about to come is loaded",
+		signals: []bus.Signal{{Kind: bus.Missing, Unit: "a.service", Account: bus.Account{New: true}}},
+		want: []Update{{
+			Kind: Snapshot, Unit: "a.service", Account: bus.Account{New: true},
+			Properties: Properties{LoadState: "loaded", ActiveState: "inactive", SubState: "dead"},
+		}},
+	}, {
 		name: "a unit that is forgotten begins anew",
 		signals: []bus.Signal{
 			changed(t, serviceInterface, theServiceHalf()),

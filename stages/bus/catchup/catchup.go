@@ -142,6 +142,9 @@ func (s State) Asks() bool {
 // Reads reports whether the journal is being read.
 func (s State) Reads() bool { return s.Phase >= Reading && s.Phase <= ClosingAgain }
 
+// Settles reports whether PID 1 was asked for a sign, with which the gap is over.
+func (s State) Settles() bool { return s.Phase == Settling || s.Phase == BlindSettling }
+
 // Keeps reports whether what is read is kept, because it lies behind the mark.
 func (s State) Keeps() bool { return s.Phase == Closing || s.Phase == ClosingAgain }
 
