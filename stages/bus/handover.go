@@ -75,9 +75,13 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 			}
 		}
 	}
+	// What the journal is still to tell of a unit is told of that unit: all of it where the
+	// journal could not be read, and otherwise what is behind the mark and is read again after
+	// the next gap.
+	kept := func(unit string) bool { return g.reader == nil || g.kept[unit] != nil }
 	gone := s.gone(last)
 	for _, unit := range gone {
-		signal := Signal{Kind: Missing, Unit: unit, Time: time.Now(), Account: Account{Clock: history.Clock(), Told: told}}
+		signal := Signal{Kind: Missing, Unit: unit, Time: time.Now(), Account: Account{Clock: history.Clock(), Told: told, New: !kept(unit)}}
 		g.relate(&signal, nil)
 		s.place(&signal)
 		out = append(out, signal)
@@ -88,10 +92,7 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 	case g.reader != nil || len(s.globs) == 0:
 		out = append(out, s.patterns(w, cmp.Or(g.mark, g.here))...)
 	}
-	// What the journal is still to tell of a unit is told of that unit: all of it where the
-	// journal could not be read, and otherwise what is behind the mark and is read again after
-	// the next gap.
-	gone = slices.DeleteFunc(gone, func(unit string) bool { return g.reader == nil || g.kept[unit] != nil })
+	gone = slices.DeleteFunc(gone, kept)
 	s.watchOver(out, g.partial)
 	s.gap = gap{}
 	s.ever, s.retries = true, 0

@@ -50,7 +50,8 @@ type Account struct {
 	Ending bool
 	// Clock is when a Snapshot was read, CLOCK_MONOTONIC in µs.
 	Clock uint64
-	// New, of a Snapshot, is true for a unit that was not there before.
+	// New, of a Snapshot, is true for a unit that was not there before. Of Missing, it is true
+	// for one that comes and goes: it is not loaded, which is no news.
 	New bool
 	// Runs are what the journal tells, of a Past, and of a Snapshot what was not
 	// told before. Of a Past, the first Tell are to be told; Cut, where it is not

@@ -104,7 +104,7 @@ func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
 	case bus.Missing:
 		out.Kind = Snapshot
 		out.Properties = Properties{LoadState: "not-found", ActiveState: "inactive", SubState: "dead"}
-		if in.New { // it was about to come
+		if in.New {
 			out.LoadState = "loaded"
 		}
 	case bus.Past:

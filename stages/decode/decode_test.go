@@ -127,7 +127,7 @@ func TestStep(t *testing.T) {
 			LoadState: "not-found", ActiveState: "inactive", SubState: "dead",
 		}}},
 	}, {
-		name:    "one that was about to come is loaded",
+		name:    "one that comes and goes is inactive then",
 		signals: []bus.Signal{{Kind: bus.Missing, Unit: "a.service", Account: bus.Account{New: true}}},
 		want: []Update{{
 			Kind: Snapshot, Unit: "a.service", Account: bus.Account{New: true},

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -138,5 +139,46 @@ func (b *bed) wantSums(left []string) {
 	slices.Sort(units)
 	if !slices.Equal(units, left) {
 		b.t.Errorf("%q are not folded, want %q", units, left)
+	}
+}
+
+// before is a record of an instance as monitors wrote it that folded none: %[1]d is its number,
+// %[2]s the place up to which the journal is known.
+const before = `"pass@%[1]d.service": {
+    "last_state": "inactive", "last_change_time": "2026-11-24 18:49:34", "starts": 3, "stops": 2, "crashes": 1,
+    "logged_unloaded": false, "restarts": 0, "running_when_first_seen": 0, "crash_causes": {"exit-code": 1},
+    "last_crash": {"time": "2026-11-24T18:49:33.1Z", "result": "exit-code", "code": 1, "status": 3, "invocation": "%032[1]x", "monotonic_usec": 7},
+    "life": {
+      "active_state": "inactive", "sub_state": "dead", "invocation": "%032[1]x", "entered": 5, "state_entered": 9, "begun": 5,
+      "ran": true, "ended": true, "cursor": "%[2]s"
+    }
+  }`
+
+// TestCrowdOfEarlierVersion starts on a state file in which each instance that ever was has a
+// record. The first start folds them, and what they did while no monitor ran is counted.
+func TestCrowdOfEarlierVersion(t *testing.T) {
+	const many = 20_000
+	b := bootBed(t, passing, []string{"pass@*.service"})
+	if err := b.WriteFile("/opt/pass/pass", crowdScript, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b.sh("systemctl start service-monitor; systemctl stop service-monitor")
+	cursor := b.sh("sed -n 's/.*\"cursor\": \"\\(.*\\)\".*/\\1/p' " + stateFile)
+	var records []string
+	for i := range many {
+		records = append(records, fmt.Sprintf(before, i+1, cursor))
+	}
+	b.sh("rm " + stateFile + "*")
+	if err := b.WriteFile(stateFile, "{"+strings.Join(records, ",")+"}", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.sh("/opt/pass/pass pass 20 60; systemctl start service-monitor")
+	b.awaitProperty("StatusText", "one service", func(text string) bool { return strings.HasPrefix(text, "watching 0 services") })
+	b.sh("systemctl stop service-monitor")
+	state := readState(t, b.Machine)
+	got := state["pass@*.service"]
+	want := gateway.Tally{Starts: 3*many + 41, Stops: 2*many + 37, Crashes: many + 4}
+	if counted := (gateway.Tally{Starts: got.Starts, Stops: got.Stops, Crashes: got.Crashes}); counted != want || got.AtLeast || got.Folded != many || len(state) != 1 {
+		t.Errorf("%d records, counted %+v, want %+v", len(state), got, want)
 	}
 }
