@@ -99,6 +99,12 @@ func (g *gap) lost() string {
 	return ""
 }
 
+// muted reports whether the journal lacks what PID 1 says of a unit, by its LogLevelMax=. The
+// snapshots came before the journal was read.
+func (g *gap) muted(unit string) bool {
+	return slices.ContainsFunc(g.held, func(s Signal) bool { return s.Unit == unit && s.Kind == Snapshot && glimpse(s).muted })
+}
+
 // lastSnapshots returns where the last snapshot of each unit is.
 func (g *gap) lastSnapshots() map[string]int {
 	last := make(map[string]int)

@@ -32,7 +32,7 @@ func (s *Stage) loss() string {
 	if s.lost {
 		lost = "what was counted before is lost"
 	}
-	return cmp.Or(lost, g.reader.Loss(), s.silence.why(), g.lost())
+	return cmp.Or(lost, s.silence.why(), g.reader.Loss(), g.lost()) // what lasts is said first
 }
 
 // handOpen hands on what was held back. What happened before the snapshots nobody has

@@ -152,7 +152,7 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 			continue
 		}
 		signal := Signal{Kind: Past, Unit: unit, Time: past.At, Account: Account{
-			Runs: past.Runs, Tell: past.Tell, Cut: past.Cut, Boot: cmp.Or(past.Place.Boot(), s.gap.here.Boot()), Lossy: past.Lossy, From: s.gap.from, Restarts: past.Restarts,
+			Runs: past.Runs, Tell: past.Tell, Cut: past.Cut, Boot: cmp.Or(past.Place.Boot(), s.gap.here.Boot()), Lossy: past.Lossy || past.Cut != "" && s.gap.muted(unit), From: s.gap.from, Restarts: past.Restarts,
 		}}
 		if past.Over && !s.of(unit).known && !s.of(unit).there {
 			delete(s.gap.restarts, unit)

@@ -362,7 +362,7 @@ func (t *telling) follow(u decode.Update, announced uint64) {
 		t.tellStart()
 	}
 	if down(&u.Properties) && !l.Ended && (l.Ran || u.Entered != l.Entered) {
-		t.finish(cause(u, t.base.From))
+		t.finish(cause(u, t.base.From), DownAfterRun)
 	}
 	t.retry(u)
 	t.giveUp(u)

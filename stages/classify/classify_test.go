@@ -87,6 +87,12 @@ func cut(how string) decode.Update {
 	return decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Cut: how}}
 }
 
+// lossy makes an update one of which the journal lacks something.
+func lossy(u decode.Update) decode.Update {
+	u.Lossy = true
+	return u
+}
+
 // run is what the journal tells of an invocation; it is running without a result.
 func run(invocation byte, result string, scheduled uint32) history.Run {
 	r := history.Run{Invocation: history.Invocation{invocation}, Begun: time.Time{}, Result: result, Scheduled: scheduled}
@@ -805,6 +811,14 @@ func TestStep(t *testing.T) {
 	}, {
 		name:    "a boot of which nothing is left",
 		updates: []decode.Update{at("active/running", 2, snapshot), cut(history.Unknown)},
+		want:    []string{"seen active", "ended unknown at least"},
+	}, {
+		name:    "a boot that ended in good order, of which something is lost",
+		updates: []decode.Update{at("active/running", 2, snapshot), lossy(cut(history.Shutdown))},
+		want:    []string{"seen active", "ended unknown at least"},
+	}, {
+		name:    "a run whose end is not in the journal",
+		updates: []decode.Update{at("active/running", 2, snapshot), past(1, run(2, history.Unknown, 0))},
 		want:    []string{"seen active", "ended unknown at least"},
 	}, {
 		name:    "a unit that appeared in a gap",

@@ -50,9 +50,9 @@ func reset(u decode.Update) bool {
 }
 
 // finish ends a run as the state shows it, which may not show how it ended.
-func (t *telling) finish(c Cause) {
+func (t *telling) finish(c Cause, by Rule) {
 	was := t.base.AtLeast
 	t.base.AtLeast = was || c.Result == Unknown
-	t.end(c, DownAfterRun)
+	t.end(c, by)
 	t.base.AtLeast = was
 }

@@ -32,14 +32,18 @@ func (t *telling) past(u decode.Update) {
 	}
 }
 
-// cut tells that a boot has ended, and with it what ran in it.
+// cut tells that a boot has ended, and with it what ran in it. Where the journal lacks
+// something, what it takes to have run may have ended before.
 func (t *telling) cut(u decode.Update) {
-	l, was := &t.life, t.base
-	t.base.AtLeast = u.Cut == Unknown
-	if l.Running() || l.Untold {
-		t.end(Cause{Result: u.Cut}, BootOver)
+	l, how := &t.life, u.Cut
+	if u.Lossy {
+		how = Unknown
 	}
-	t.base = was
+	if l.Running() || l.Untold {
+		was := t.base
+		t.finish(Cause{Result: how}, BootOver)
+		t.base = was
+	}
 	l.Entered, l.Begun, l.NRestarts, l.Unexplained = 0, 0, 0, 0 // in the next boot, all begin again
 }
 
@@ -159,7 +163,7 @@ func (t *telling) relive(r history.Run) {
 		t.base.Time = r.Ended
 		if !l.Ended {
 			t.base.Clock = r.EndClock
-			t.end(Cause{r.Result, r.Code, r.Status}, Record)
+			t.finish(Cause{r.Result, r.Code, r.Status}, Record)
 			t.base.Cause, t.base.Clock = Cause{}, 0
 		}
 	}

@@ -86,3 +86,62 @@ func TestResetInAGap(t *testing.T) {
 		t.Log(b.readLog())
 	}
 }
+
+// TestKeptOutForAWhile silences PID 1 for a part of what nobody watches. When the monitor asks
+// it, PID 1 writes as ever: only the journal has that it did not.
+func TestKeptOutForAWhile(t *testing.T) {
+	t.Parallel() // it mostly waits
+	const gone, up = "gone.service", "up.service"
+	const stop, lives = "systemctl stop service-monitor", "systemctl start gone; systemctl start gone"
+	for _, tt := range []struct{ name, script string }{
+		{"log level, in the gap", stop + "; systemctl log-level err; " + lives + "; systemctl log-level info"},
+		{"log level, from before the gap", "systemctl log-level notice; " + stop + "; " + lives + "; systemctl log-level info"},
+		{"log target, in the gap", stop + "; systemctl log-target console; " + lives + "; systemctl log-target journal-or-kmsg"},
+		{"log target, from before the gap", "systemctl log-target kmsg; " + stop + "; " + lives + "; systemctl log-target journal"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := bootBed(t, map[string]string{gone: "[Service]\nType=oneshot\nExecStart=/bin/true\n", up: stays}, []string{gone, up})
+			b.sh("systemctl start service-monitor; systemctl start gone up; " + tt.script)
+			b.sh("systemctl start service-monitor; systemctl stop service-monitor")
+			state, log := readState(t, b.Machine), b.readLog()
+			if s := state[gone]; !s.AtLeast || s.Starts < 1 || s.Starts > 3 || s.Crashes != 0 {
+				t.Errorf("%s: %+v", gone, s)
+			}
+			if s := state[up]; s.AtLeast || s.Starts != 1 || s.ends() != 0 {
+				t.Errorf("%s: %+v", up, s)
+			}
+			if !strings.Contains(log, "systemd was told to write less into it for a while") {
+				t.Errorf("the log file does not say why:\n%s", log)
+			}
+			// What comes next is exact again.
+			was := state[gone]
+			b.sh(lives + "; systemctl start service-monitor; systemctl stop service-monitor")
+			is := readState(t, b.Machine)[gone]
+			if is.Starts != was.Starts+2 || is.Stops != was.Stops+2 || is.Unknown != was.Unknown {
+				t.Errorf("%s: %+v after %+v", gone, is, was)
+			}
+		})
+	}
+}
+
+// TestMutedUntilTheReboot lets units crash of which the journal has nothing, before the machine
+// goes down. The next boot has nothing of them, either. They were no stops, and nobody knows
+// that the one that still ran was.
+func TestMutedUntilTheReboot(t *testing.T) {
+	t.Parallel() // it mostly waits
+	const up, muted, still = "up.service", "muted.service", "still.service"
+	b := bootBed(t, map[string]string{up: stays, still: stays, muted: stays + "LogLevelMax=err\n"}, []string{up, muted, still})
+	b.sh("systemctl start service-monitor; systemctl start up muted still; systemctl stop service-monitor")
+	b.sh("systemctl log-level err; systemctl kill -s KILL up muted; until systemctl is-failed up && systemctl is-failed muted; do :; done")
+	reboot(t, b.Machine, b.PowerOff)
+	b.sh("systemctl start service-monitor; systemctl stop service-monitor")
+	state := readState(t, b.Machine)
+	for _, unit := range []string{up, muted, still} {
+		if s := state[unit]; s.Starts != 1 || s.Stops != 0 || s.Crashes > 0 || s.Unknown != 1 || !s.AtLeast {
+			t.Errorf("%s: %+v", unit, s)
+		}
+	}
+	if t.Failed() {
+		t.Log(b.readLog())
+	}
+}

@@ -108,6 +108,31 @@ func readConf(root fs.FS, file string, conf map[string]string) bool {
 	return true
 }
 
+// silenced is why the journal lacks something where PID 1 was told to be silent for a while.
+const silenced = "systemd was told to write less into it for a while (systemctl log-level, log-target)"
+
+// falls reports whether a record says that PID 1 falls silent. It writes so before it does.
+// That it writes again it does not write: it is still silent then.
+func falls(r *record) bool {
+	level, is := strings.CutPrefix(r.text, "Setting log level to ")
+	if is {
+		return !slices.Contains([]string{"info.", "debug."}, level)
+	}
+	target, is := strings.CutPrefix(r.text, "Setting log target to ")
+	return is && !slices.Contains([]string{"journal.", "journal-or-kmsg.", "auto."}, target)
+}
+
+// silentAt reports whether PID 1 was silent at a place: what it has written last before
+// that is that it falls silent.
+func silentAt(ctx context.Context, at Place) (silent bool, err error) {
+	args := []string{"--cursor=" + string(at), "--reverse", "--lines=1", "_BOOT_ID=" + at.Boot(), "_PID=1", "PRIORITY=" + strconv.Itoa(info)}
+	err = journalctl(ctx, args, func(r *record) (bool, error) {
+		silent = r.pid1 && falls(r)
+		return false, nil
+	})
+	return silent, err
+}
+
 // ownLevel tells whether LogLevelMax= of our own unit keeps our marks out of the journal.
 // systemd tells journald so by a symbolic link.
 func ownLevel() string {

@@ -119,6 +119,12 @@ func TestLedger(t *testing.T) {
 			Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(2), EndClock: 2000, Result: "success", Refused: at(3), Refusal: "start-limit-hit",
 		})},
 	}, {
+		name:    "a start limit behind a run whose end is missing",
+		entries: []entry{{"b", started, "a.service", 1, ""}, {"b", restartSet, "a.service", 1, "N_RESTARTS=3"}, {"b", failed, "a.service", 1, byLimit}},
+		want: []Past{of("a.service", Run{
+			Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(3), EndClock: 3000, Result: Unknown, Scheduled: 1, NRestarts: 3, Refused: at(3), Refusal: "start-limit-hit",
+		})},
+	}, {
 		name: "a restart that the start limit refuses, and a start by hand that it refuses",
 		entries: []entry{
 			{"b", started, "a.service", 1, ""}, {"b", failed, "a.service", 1, bySignal}, {"b", restartSet, "a.service", 1, "N_RESTARTS=3"}, {"b", failed, "a.service", 1, bySignal},
@@ -246,15 +252,21 @@ func TestLedgerGoesOn(t *testing.T) {
 
 func TestLossy(t *testing.T) {
 	for _, tt := range []struct {
-		name, text string
-		want       bool
+		name, id, text string
+		want           bool
 	}{
-		{"messages of PID 1", "_TRANSPORT=driver MESSAGE=Suppressed_SP_12_SP_messages_SP_from_SP_init.scope", true},
-		{"messages of somebody else", "_TRANSPORT=driver MESSAGE=Suppressed_SP_12_SP_messages_SP_from_SP_a.service", false},
-		{"not by journald", "MESSAGE=Suppressed_SP_12_SP_messages_SP_from_SP_init.scope", false},
+		{"messages of PID 1", suppressed, "_TRANSPORT=driver MESSAGE=Suppressed_SP_12_SP_messages_SP_from_SP_init.scope", true},
+		{"messages of somebody else", suppressed, "_TRANSPORT=driver MESSAGE=Suppressed_SP_12_SP_messages_SP_from_SP_a.service", false},
+		{"not by journald", suppressed, "MESSAGE=Suppressed_SP_12_SP_messages_SP_from_SP_init.scope", false},
+		{"PID 1 falls silent", "", "MESSAGE=Setting_SP_log_SP_level_SP_to_SP_err.", true},
+		{"PID 1 tells more", "", "MESSAGE=Setting_SP_log_SP_level_SP_to_SP_debug.", false},
+		{"PID 1 tells somebody else", "", "MESSAGE=Setting_SP_log_SP_target_SP_to_SP_kmsg.", true},
+		{"PID 1 tells journald", "", "MESSAGE=Setting_SP_log_SP_target_SP_to_SP_journal-or-kmsg.", false},
+		{"somebody else says that it falls silent", "", "_PID=4711 MESSAGE=Setting_SP_log_SP_level_SP_to_SP_err.", false},
+		{"PID 1 passes on what a unit says of itself", "", "UNIT=a.service MESSAGE=Setting_SP_log_SP_level_SP_to_SP_err.", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l, _ := relate(t, entry{"b", suppressed, "", 0, tt.text})
+			l, _ := relate(t, entry{"b", tt.id, "", 0, tt.text})
 			if lossy := l.loss != ""; lossy != tt.want {
 				t.Errorf("lossy: %v, want %v", lossy, tt.want)
 			}

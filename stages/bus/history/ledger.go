@@ -66,7 +66,7 @@ type unit struct {
 	of   Invocation
 	past bool // of an earlier boot, whose clock is over
 
-	endless bool // a run had no end when the next began
+	endless bool // a run had no end when the next began, or was refused
 }
 
 // add takes a record in.
@@ -88,6 +88,8 @@ func (l *ledger) add(r *record) error {
 			l.lose("journald left out what came too fast, see RateLimitBurst= in journald.conf(5)")
 		}
 	case !r.pid1: // a mark, which anybody may write with any other field
+	case r.unit == "" && falls(r):
+		l.lose(silenced)
 	case r.unit == shutdownTarget && r.message == started:
 		l.shutdown = r.job
 	case r.invocation != Invocation{} && l.wanted(r.unit): // a start that a condition skipped has none
@@ -228,10 +230,13 @@ func (u *unit) add(r *record) {
 		run.stopping = r.job
 	case failed, succeeded, skipped:
 		switch {
-		case run.Ended.IsZero():
-			u.end(run, r)
-		case r.message == failed:
+		case !run.Ended.IsZero() && r.message == failed:
 			run.refuse(r)
+		case !run.Ended.IsZero():
+		case r.message == failed && r.result == startLimitHit:
+			u.unrecorded(run, r)
+		default:
+			u.end(run, r)
 		}
 	case startFailed:
 		// The start limit refuses a job, which fails with it. A restart that cannot be
@@ -261,6 +266,17 @@ func (run *Run) refuse(r *record) {
 	if run.Scheduled > 0 || r.result == startLimitHit {
 		run.Refusal = startLimitHit
 	}
+}
+
+// unrecorded takes in that the start limit refused the next start, although the journal has
+// no end of this run. There was one, and its record is missing.
+func (u *unit) unrecorded(run *Run, r *record) {
+	run.Ended, run.Result = r.at, Unknown
+	if !u.past {
+		run.EndClock = r.clock
+	}
+	u.endless = u.endless || run.whole // or its end may lie before what is read
+	run.refuse(r)
 }
 
 func (u *unit) end(run *Run, r *record) {

@@ -128,6 +128,13 @@ func (r *Reader) read(ctx context.Context, reached func() error) error {
 		return err
 	}
 	r.ledger.now = now
+	if r.place.entry() {
+		if silent, err := silentAt(ctx, r.place); err != nil {
+			return err
+		} else if silent {
+			r.ledger.lose(silenced)
+		}
+	}
 	a := awaited{marks: []string{r.mark, end}, reached: reached}
 	switch {
 	case r.place.Boot() == now:
@@ -338,6 +345,7 @@ func matches(also ...string) []string {
 	for _, id := range []string{started, starting, startFailed, stopping, failed, succeeded, skipped, processExited, restartSet} {
 		args = append(args, "MESSAGE_ID="+id)
 	}
+	args = append(append(args, "+", "_PID=1", "CODE_FUNC=manager_override_log_level", "CODE_FUNC=manager_override_log_target"), also...)
 	args = append(append(args, "+", "_TRANSPORT=driver", "MESSAGE_ID="+suppressed), also...)
 	return append(append(args, "+", "MESSAGE_ID="+markID), also...)
 }
