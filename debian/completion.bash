@@ -14,22 +14,47 @@ _service_monitor_units() {
     done | sort -u
 }
 
+# The flags of each command, and of the monitor itself.
+_service_monitor_flags() {
+    case $1 in
+        check-config) echo '-h --help -l --log-file -p --persistence-file --config --services --debug' ;;
+        check-state) echo '-h --help -p --persistence-file --config' ;;
+        clear) echo '-h --help -l --log-file -p --persistence-file --config' ;;
+        restore-counts) echo '-h --help -p --persistence-file --config --services' ;;
+        help) echo '-h --help -l --log-file -p --persistence-file --config --services --debug' ;;
+        version) echo '-h --help' ;;
+        *) echo '-h --help -v --version -c --clear --check --check-state --restore-counts
+            -l --log-file -p --persistence-file --config --services --debug' ;;
+    esac
+}
+
 _service_monitor() {
     local cur prev words cword split unit typed before=
+    local commands='check-config check-state clear restore-counts help version'
     _init_completion -s -n : || return
 
+    # shellcheck disable=SC2207 # commands and flags have no blanks
+    if ! $split && [[ $cword -eq 1 && $cur != -* || $cword -eq 2 && $prev == help && $cur != -* ]]; then
+        COMPREPLY=($(compgen -W "$commands" -- "$cur"))
+        return
+    fi
     case $prev in
         -l | --log-file | -p | --persistence-file | --config | --check-state)
             _filedir
             return
             ;;
     esac
+    if [[ ${words[1]} == check-state && $cur != -* ]]; then
+        _filedir
+        return
+    fi
 
-    # Names may follow --services and --restore-counts with other flags in between.
-    if [[ $cur == -* || $prev != --services && ! " ${words[*]:0:cword} " =~ \ --(services|restore-counts)[\ =] ]]; then
-        # shellcheck disable=SC2207 # flags have no blanks
-        $split || COMPREPLY=($(compgen -W '-h --help -v --version -c --clear --check --check-state
-            --restore-counts -l --log-file -p --persistence-file --config --services --debug' -- "$cur"))
+    # Names may follow restore-counts, and --services and --restore-counts with other
+    # flags in between.
+    if [[ $cur == -* || $prev != --services && ${words[1]} != restore-counts &&
+        ! " ${words[*]:0:cword} " =~ \ --(services|restore-counts)[\ =] ]]; then
+        # shellcheck disable=SC2207
+        $split || COMPREPLY=($(compgen -W "$(_service_monitor_flags "${words[1]}")" -- "$cur"))
         return
     fi
 

@@ -15,21 +15,56 @@ _service_monitor_units() {
   _wanted services expl service compadd -a units
 }
 
-# Names may follow --services and --restore-counts with other flags in between.
-_service_monitor_more() {
-  (( ${words[(I)--(services|restore-counts)*]} )) && _service_monitor_units
+_service_monitor_commands() {
+  local -a commands=(
+    'check-config:check flags, configuration and rights to the files'
+    'check-state:check that the counts in a state file balance'
+    'clear:remove log, backups and state file'
+    'restore-counts:put back the counts of services that were removed'
+    'help:show the help, or that of a command'
+    'version:show the version'
+  )
+  _describe command commands
 }
 
+# Names may follow --services and --restore-counts with other flags in between. A
+# command comes first.
+_service_monitor_more() {
+  if (( ${words[(I)--(services|restore-counts)*]} )); then
+    _service_monitor_units
+  elif (( CURRENT == 2 )); then
+    _service_monitor_commands
+  fi
+}
+
+local log store config services debug help
+log=('(-l --log-file)'{-l,--log-file=}'[the log]:log file:_files')
+store=('(-p --persistence-file)'{-p,--persistence-file=}'[counters and last states]:state file:_files')
+config=('--config=[the configuration]:configuration file:_files')
+services=('*--services=[names or globs]:service:_service_monitor_units')
+debug=('--debug[log debug messages too]')
+help=('(-)'{-h,--help}'[show the help]')
+
+# The flags of a command that is named are its own.
+if (( CURRENT > 2 )) && [[ $words[2] != -* ]]; then
+  shift words
+  (( CURRENT-- ))
+  case $words[1] in
+    check-config) _arguments $help $log $store $config $services $debug '*:service:_service_monitor_more' ;;
+    check-state) _arguments $help $store $config '1:state file:_files' ;;
+    clear) _arguments $help $log $store $config ;;
+    restore-counts) _arguments $help $store $config $services '*:service:_service_monitor_units' ;;
+    help) _arguments $help $log $store $config $services $debug '1:command:_service_monitor_commands' ;;
+    version) _arguments $help ;;
+  esac
+  return
+fi
+
 _arguments \
-  '(-)'{-h,--help}'[show the flags, the keys and the monitored services]' \
+  $help $log $store $config $services $debug \
   '(-)'{-v,--version}'[show the version]' \
   '(--check --check-state --restore-counts -c --clear)'{-c,--clear}'[remove log, backups and state file]' \
   '(--check-state --restore-counts -c --clear)--check[check flags and configuration]' \
   '(--check --restore-counts -c --clear)--check-state=[check that the counts in a state file balance]:state file:_files' \
   '(--check --check-state -c --clear)--restore-counts[put back the counts of services that were removed]' \
-  '(-l --log-file)'{-l,--log-file=}'[the log]:log file:_files' \
-  '(-p --persistence-file)'{-p,--persistence-file=}'[counters and last states]:state file:_files' \
-  '--config=[the configuration]:configuration file:_files' \
-  '*--services=[names or globs]:service:_service_monitor_units' \
-  '--debug[log debug messages too]' \
   '*:service:_service_monitor_more'

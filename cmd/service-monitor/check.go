@@ -13,7 +13,7 @@ import (
 	"service-monitor/cmd/service-monitor/internal/config"
 )
 
-// A refusal is what --check finds. It is of the kind of the error with which the
+// A refusal is what check-config finds. It is of the kind of the error with which the
 // monitor would not start.
 type refusal struct {
 	kind error
@@ -26,19 +26,19 @@ func (r refusal) Is(target error) bool { return target == r.kind }
 
 // checkStart says whether a start with this command would succeed, as far as that
 // can be known before. It writes nothing, and takes no lock: a monitor may run.
-func checkStart(command config.Command, stdout io.Writer) error {
-	if len(command.Unused) > 0 {
-		fmt.Fprintf(stdout, "%s: not used, and may be removed: %s\n", config.Show(command.ConfigFile), strings.Join(command.Unused, ", "))
+func checkStart(loaded config.Loaded, stdout io.Writer) error {
+	if len(loaded.Unused) > 0 {
+		fmt.Fprintf(stdout, "%s: not used, and may be removed: %s\n", config.Show(loaded.Source.File), strings.Join(loaded.Unused, ", "))
 	}
 	a, by, err := judge(unitUser)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(stdout, by)
-	if err := checkFiles(command, a, stdout); err != nil {
+	if err := checkFiles(loaded, a, stdout); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "the configuration is good: %d services\n", len(command.Config.Services))
+	fmt.Fprintf(stdout, "the configuration is good: %d services\n", len(loaded.Config.Services))
 	return nil
 }
 
@@ -71,26 +71,26 @@ func (f planned) each(path string, may func(path string, want uint32) error) err
 	return err
 }
 
-func checkFiles(command config.Command, a account, stdout io.Writer) error {
-	files := plan(command.Config)
+func checkFiles(loaded config.Loaded, a account, stdout io.Writer) error {
+	files := plan(loaded.Config)
 	for _, f := range files {
-		if start := command.StartsAt(f.key); start != "" {
+		if start := loaded.StartsAt(f.key); start != "" {
 			fmt.Fprintf(stdout, "%s: %s is relative, and starts at %s\n", config.Show(f.path), f.key, start)
 		}
 	}
-	rest, err := mayUseGiven(command, a, files)
+	rest, err := mayUseGiven(loaded, a, files)
 	if err != nil {
 		return err
 	}
 	if err := a.become(); err != nil {
-		return fmt.Errorf("cannot check with the rights of %s: %w; call --check as that user", a.name, err)
+		return fmt.Errorf("cannot check with the rights of %s: %w; call check-config as that user", a.name, err)
 	}
-	if err := mayRead(command, a); err != nil {
+	if err := mayRead(loaded, a); err != nil {
 		return err
 	}
 	for _, f := range rest {
 		if err := a.mayUse(f); err != nil {
-			return refused(command, a, f, err)
+			return refused(loaded, a, f, err)
 		}
 	}
 	for _, f := range files {
@@ -103,7 +103,7 @@ func checkFiles(command config.Command, a account, stdout io.Writer) error {
 
 // mayUseGiven judges by what the unit does before the start, as long as this process
 // may see it. It returns the files of which that says nothing.
-func mayUseGiven(command config.Command, a account, files []planned) (rest []planned, err error) {
+func mayUseGiven(loaded config.Loaded, a account, files []planned) (rest []planned, err error) {
 	for _, dir := range unitDirectories {
 		if info, err := os.Lstat(dir); err == nil && !info.IsDir() && a.ofUnit {
 			return nil, refusal{errFile, fmt.Sprintf("%s is %s, and the unit starts only with a directory there, whatever the configuration says; "+
@@ -113,7 +113,7 @@ func mayUseGiven(command config.Command, a account, files []planned) (rest []pla
 	for _, f := range files {
 		judged, err := a.mayUseGiven(f)
 		if err != nil {
-			return nil, refused(command, a, f, err)
+			return nil, refused(loaded, a, f, err)
 		}
 		if !judged {
 			rest = append(rest, f)
@@ -122,19 +122,19 @@ func mayUseGiven(command config.Command, a account, files []planned) (rest []pla
 	return rest, nil
 }
 
-func refused(command config.Command, a account, f planned, err error) error {
-	return refusal{errFile, fmt.Sprintf("%s: %s cannot use %s as %s: %v", command.Origin(f.key), a.name, config.Show(f.path), f.what, err)}
+func refused(loaded config.Loaded, a account, f planned, err error) error {
+	return refusal{errFile, fmt.Sprintf("%s: %s cannot use %s as %s: %v", loaded.Origin(f.key), a.name, config.Show(f.path), f.what, err)}
 }
 
 // mayRead makes sure that the user may read the configuration, which its own caller
 // has read.
-func mayRead(command config.Command, a account) error {
-	err := unix.Access(command.ConfigFile, unix.R_OK)
-	if err == nil || !command.FileFound && errors.Is(err, unix.ENOENT) {
+func mayRead(loaded config.Loaded, a account) error {
+	err := unix.Access(loaded.Source.File, unix.R_OK)
+	if err == nil || !loaded.Found && errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	return refusal{config.ErrConfig, fmt.Sprintf("%s cannot read the configuration file %s: %v; "+
-		"let everybody read it (chmod a+r), and enter its directories (chmod a+x)", a.name, config.Show(command.ConfigFile), err)}
+		"let everybody read it (chmod a+r), and enter its directories (chmod a+x)", a.name, config.Show(loaded.Source.File), err)}
 }
 
 // unitDirectories are made by the unit at each start, and given to its user with

@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"service-monitor/cmd/service-monitor/internal/config"
 )
 
 // noUnit has no user of the unit: to judge with the rights of that one, a process of
@@ -88,9 +86,9 @@ func wantLike(t *testing.T, make func(path string) error, flag, want string, sta
 	before := names(t, dir)
 	var said bytes.Buffer
 	code := run(append(args, "--check"), &said, &said)
-	wantCode, startCode := config.ExitCantCreate, config.ExitCantCreate
+	wantCode, startCode := exitCantCreate, exitCantCreate
 	if strings.HasPrefix(want, "the configuration is good") {
-		wantCode, startCode = config.ExitOK, config.ExitUnavailable // there is no bus
+		wantCode, startCode = exitOK, exitUnavailable // there is no bus
 	}
 	if code != wantCode || !strings.Contains(said.String(), want) {
 		t.Errorf("%s: exit code %d, %s; want %d, %s", flag, code, said.String(), wantCode, want)

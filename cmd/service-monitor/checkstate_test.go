@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"service-monitor/cmd/service-monitor/internal/config"
 	"service-monitor/stages/files"
 )
 
@@ -83,45 +82,45 @@ func TestCheckState(t *testing.T) {
 		out    string
 		errors string
 	}{
-		{"good", counted, config.ExitOK, "s.json: 2 services, all counts balance\n", ""},
+		{"good", counted, exitOK, "s.json: 2 services, all counts balance\n", ""},
 		{"times that are not trusted", strings.NewReplacer(
 			`"logged_unloaded": false,`, `"logged_unloaded": false, "last_change_untrusted": true,`,
 			`2025-07-07 10:15:23`, `1970-01-01 00:01:10`,
 			`"time": "2025-07-07T10:15:22.5+02:00",`, `"time": "1970-01-01T00:01:10Z", "untrusted": true, "boot_id": "0102", "monotonic_usec": 70000000,`,
-		).Replace(counted), config.ExitOK, "s.json: 2 services, all counts balance\n", ""},
-		{"no services", "{}", config.ExitOK, "s.json: 0 services, all counts balance\n", ""},
-		{"of the Python monitor", imported, config.ExitOK,
+		).Replace(counted), exitOK, "s.json: 2 services, all counts balance\n", ""},
+		{"no services", "{}", exitOK, "s.json: 0 services, all counts balance\n", ""},
+		{"of the Python monitor", imported, exitOK,
 			"s.json: 1 services, of which 0 balance and 1 cannot be checked: not seen by this monitor yet\n", ""},
-		{"of both monitors", strings.TrimSuffix(counted, "\n}\n") + "," + imported[1:], config.ExitOK,
+		{"of both monitors", strings.TrimSuffix(counted, "\n}\n") + "," + imported[1:], exitOK,
 			"s.json: 3 services, of which 2 balance and 1 cannot be checked: not seen by this monitor yet\n", ""},
-		{"one counter edited", edit(`"starts": 5`, `"starts": 6`), config.ExitDataErr,
+		{"one counter edited", edit(`"starts": 5`, `"starts": 6`), exitDataErr,
 			"s.json: \"a.service\": starts 6 + running_when_first_seen 1 is not stops 3 + crashes 2 + unknown 0 + 1 running now by life\n",
 			"s.json: 1 of 2 services cannot be right" + edited},
-		{"several faults", strings.Replace(edit(`"signal": 2`, `"signal": 3`), `"starts": 0`, `"starts": 1`, 1), config.ExitDataErr,
+		{"several faults", strings.Replace(edit(`"signal": 2`, `"signal": 3`), `"starts": 0`, `"starts": 1`, 1), exitDataErr,
 			"s.json: \"a.service\": crash_causes add up to 3, more than crashes 2\n" +
 				"s.json: \"b.service\": starts 1 + running_when_first_seen 0 is not stops 0 + crashes 0 + unknown 0 + 0 running now by life\n",
 			"s.json: 2 of 2 services cannot be right" + edited},
-		{"no state", `{"\u001b[2J": {"starts": 1, "stops": 1, "crashes": 0}}`, config.ExitDataErr,
+		{"no state", `{"\u001b[2J": {"starts": 1, "stops": 1, "crashes": 0}}`, exitDataErr,
 			"s.json: \"\\x1b[2J\": last_state is missing\n", "s.json: 1 of 1 services cannot be right" + edited},
-		{"a name that would clear the screen", `{"\u001b[2J": {"starts": 1, "stops": 1}}`, config.ExitDataErr,
+		{"a name that would clear the screen", `{"\u001b[2J": {"starts": 1, "stops": 1}}`, exitDataErr,
 			"s.json: \"\\x1b[2J\": crashes is missing\n", "s.json: something is wrong with 1 of its records" + broken},
-		{"other forms, comments", strings.NewReplacer(`"starts": 5`, `"starts": "5"`, `"stops": 3`, `"stops": 3.0, "_why": ""`).Replace(counted), config.ExitOK,
+		{"other forms, comments", strings.NewReplacer(`"starts": 5`, `"starts": "5"`, `"stops": 3`, `"stops": 3.0, "_why": ""`).Replace(counted), exitOK,
 			"s.json: \"a.service\": starts is written as \"5\"\ns.json: \"a.service\": stops is written as 3.0\ns.json: 2 services, all counts balance\n", ""},
-		{"a bit", strings.Replace(saved, `"starts": 5`, `"starts": 4`, 1), config.ExitDataErr,
+		{"a bit", strings.Replace(saved, `"starts": 5`, `"starts": 4`, 1), exitDataErr,
 			"s.json: \"a.service\": one bit has flipped, from \"5\" to \"4\"; the checksum tells what was written, and that is taken (to change it by hand, remove \"checksum\", too)\n",
 			"s.json: something is wrong with 1 of its records" + broken},
-		{"edited with its checksum", strings.Replace(saved, `"starts": 5`, `"starts": 77`, 1), config.ExitDataErr,
+		{"edited with its checksum", strings.Replace(saved, `"starts": 5`, `"starts": 77`, 1), exitDataErr,
 			"s.json: \"a.service\": the checksum is wrong, so the record was changed or damaged (to change it by hand, stop the monitor, and remove its \"checksum\", too)\n",
 			"s.json: something is wrong with 1 of its records" + broken},
-		{"saved", saved, config.ExitOK, "s.json: 1 services, of which 0 balance and 1 cannot be checked: not seen by this monitor yet\n", ""},
-		{"newer", edit(`"starts": 5`, `"schema": 2, "starts": 5`), config.ExitDataErr, "",
+		{"saved", saved, exitOK, "s.json: 1 services, of which 0 balance and 1 cannot be checked: not seen by this monitor yet\n", ""},
+		{"newer", edit(`"starts": 5`, `"schema": 2, "starts": 5`), exitDataErr, "",
 			"state file s.json was written by a newer version of the monitor: it has schema 2, this version knows schema 1 and would lose what is new; " +
 				"install the newer version again, or choose another file with --persistence-file, or remove this one with --clear; that version can check it\n"},
-		{"empty", "", config.ExitDataErr, "", "state file s.json is damaged: line 1: unexpected end of JSON input" + broken},
-		{"cut short", counted[:200], config.ExitDataErr, "s.json: \"a.service\": the record has no end\n", "state file s.json is damaged: line 10: unexpected end of JSON input" + broken},
-		{"a configuration", `{"monitored_services": ["a.service"]}`, config.ExitDataErr, "s.json: \"monitored_services\": a list, not a record\n",
+		{"empty", "", exitDataErr, "", "state file s.json is damaged: line 1: unexpected end of JSON input" + broken},
+		{"cut short", counted[:200], exitDataErr, "s.json: \"a.service\": the record has no end\n", "state file s.json is damaged: line 10: unexpected end of JSON input" + broken},
+		{"a configuration", `{"monitored_services": ["a.service"]}`, exitDataErr, "s.json: \"monitored_services\": a list, not a record\n",
 			"s.json: something is wrong with 1 of its records" + broken},
-		{"a counter that is none", edit(`"starts": 5`, `"starts": -5`), config.ExitDataErr, "s.json: \"a.service\": starts cannot be -5\n",
+		{"a counter that is none", edit(`"starts": 5`, `"starts": -5`), exitDataErr, "s.json: \"a.service\": starts cannot be -5\n",
 			"s.json: something is wrong with 1 of its records" + broken},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -165,14 +164,14 @@ func wantCheck(t *testing.T, path string, code int, out, errors string) {
 func TestCheckStateOfNothing(t *testing.T) {
 	const remedy = "; name a state file that is there and may be read\n"
 	dir := t.TempDir()
-	wantCheck(t, filepath.Join(dir, "none.json"), config.ExitNoInput, "", "there is no state file none.json"+remedy)
-	wantCheck(t, dir, config.ExitNoInput, "", "cannot read state: open "+filepath.Base(dir)+": it is a directory, not a regular file"+remedy)
-	wantCheck(t, filepath.Join(dir, "none/s.json"), config.ExitNoInput, "", "there is no state file s.json"+remedy)
+	wantCheck(t, filepath.Join(dir, "none.json"), exitNoInput, "", "there is no state file none.json"+remedy)
+	wantCheck(t, dir, exitNoInput, "", "cannot read state: open "+filepath.Base(dir)+": it is a directory, not a regular file"+remedy)
+	wantCheck(t, filepath.Join(dir, "none/s.json"), exitNoInput, "", "there is no state file s.json"+remedy)
 	loop := filepath.Join(dir, "loop.json")
 	if err := os.Symlink(loop, loop); err != nil {
 		t.Fatal(err)
 	}
-	wantCheck(t, loop, config.ExitNoInput, "", "cannot read state: open loop.json: too many levels of symbolic links"+remedy)
+	wantCheck(t, loop, exitNoInput, "", "cannot read state: open loop.json: too many levels of symbolic links"+remedy)
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
 		t.Errorf("left in the directory: %v (%v)", left, err)
 	}

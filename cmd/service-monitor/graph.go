@@ -27,7 +27,7 @@ import (
 // the journal. Nothing runs yet.
 func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pipeline.Notifier) *pipeline.Graph {
 	g := pipeline.New(n)
-	c := m.command.Config
+	c := m.running.Config
 
 	lists := pipeline.Source(g, "config", newReloader(m))
 	source := bus.New(m.log, places(known), c.Bus.MaxRetries, c.Bus.AuditInterval)

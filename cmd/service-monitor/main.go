@@ -20,7 +20,6 @@ import (
 
 	"service-monitor/cmd/service-monitor/internal/config"
 	"service-monitor/pipeline"
-	"service-monitor/stages/bus"
 	"service-monitor/stages/count"
 	"service-monitor/stages/files"
 	"service-monitor/stages/logsink"
@@ -47,40 +46,14 @@ func main() {
 
 // run is main with its surroundings as arguments. It returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
-	command, err := config.Parse(args)
+	line, err := table().Parse(args)
 	if err == nil {
-		err = do(command, stdout)
+		err = line.Command.Run(line, stdout)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "service-monitor: %v\n", err)
 	}
 	return exitCode(err)
-}
-
-func do(command config.Command, stdout io.Writer) error {
-	switch command.Action {
-	case config.Help:
-		return config.Usage(stdout, command)
-	case config.Version:
-		fmt.Fprintln(stdout, "service-monitor", version)
-		return nil
-	case config.Clear:
-		return asOwner(func() error { return clearFiles(command.Config, stdout) }, command.Config.Log.File, command.Config.State.File)
-	case config.CheckState:
-		err := asOwner(func() error { return checkState(command.Config.State.File, stdout) }, command.Config.State.File)
-		if errors.Is(err, files.ErrOwner) {
-			err = fmt.Errorf("%w; %w", err, errNoState)
-		}
-		return err
-	case config.Restore:
-		return asOwner(func() error { return restoreCounts(command, stdout) }, command.Config.State.File)
-	}
-	m := newMonitor(command, stdout)
-	if command.Action == config.Check {
-		m.graph(nil, nil, nil)
-		return checkStart(command, stdout)
-	}
-	return asOwner(m.run, command.Config.Log.File, command.Config.State.File)
 }
 
 // asOwner does something with files. Root does it as the user to whom their
@@ -100,33 +73,9 @@ func asOwner(work func() error, paths ...string) error {
 // errFile marks errors of the log file and the state file.
 var errFile = errors.New("check the path and its permissions, and that the unit lets the monitor write there (ReadWritePaths=, see service-monitor(5)), or choose another with --log-file or --persistence-file")
 
-func exitCode(err error) int {
-	switch {
-	case err == nil:
-		return config.ExitOK
-	case errors.Is(err, config.ErrUsage):
-		return config.ExitUsage
-	case errors.Is(err, config.ErrConfig):
-		return config.ExitConfig
-	case errors.Is(err, errDamaged), errors.Is(err, errUnbalanced), errors.Is(err, errNewer):
-		return config.ExitDataErr
-	case errors.Is(err, statefile.ErrNewer):
-		return config.ExitConfig
-	case errors.Is(err, errNoState), errors.Is(err, errNoCopy):
-		return config.ExitNoInput
-	case errors.Is(err, files.ErrHeld):
-		return config.ExitTempFail
-	case errors.Is(err, errFile), errors.Is(err, files.ErrOwner):
-		return config.ExitCantCreate
-	case errors.Is(err, bus.ErrNoBus):
-		return config.ExitUnavailable
-	}
-	return config.ExitFailure
-}
-
 // monitor is what the graph is wired from.
 type monitor struct {
-	command config.Command // as at the start; a reload does not change it
+	running config.Loaded  // as at the start; a reload does not change it
 	log     *logrus.Logger // the daemon's own words
 	notes   *logsink.Notes
 	journal *journal.Journal
@@ -136,8 +85,8 @@ type monitor struct {
 }
 
 // newMonitor opens nothing but the journal's socket.
-func newMonitor(command config.Command, stdout io.Writer) *monitor {
-	m := &monitor{command: command, log: logrus.New()}
+func newMonitor(running config.Loaded, stdout io.Writer) *monitor {
+	m := &monitor{running: running, log: logrus.New()}
 	m.journal, _ = journal.Open(journal.Socket) // a machine without journald has none
 	m.notes = logsink.NewNotes(m.journal)
 	m.log.SetFormatter(logsink.Formatter{})
@@ -146,7 +95,7 @@ func newMonitor(command config.Command, stdout io.Writer) *monitor {
 	if inJournal, _ := sdjournal.StdoutIsJournalStream(); m.journal == nil || !inJournal {
 		m.console = stdout
 	}
-	m.setDebug(command.Config.Debug)
+	m.setDebug(running.Config.Debug)
 	return m
 }
 
@@ -162,7 +111,7 @@ func (m *monitor) setDebug(on bool) {
 func (m *monitor) run() error {
 	stop, end := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer end()
-	c := m.command.Config
+	c := m.running.Config
 	var o openFiles
 	select {
 	case err := <-pipeline.Aside(func() error { return o.open(c) }):
@@ -177,7 +126,7 @@ func (m *monitor) run() error {
 		m.log.Error(note)
 	}
 	zone.Report(func(fault error) { m.log.Warn(fault) })
-	if unused := m.command.Unused; len(unused) > 0 {
+	if unused := m.running.Unused; len(unused) > 0 {
 		m.log.WithField("keys", strings.Join(unused, ", ")).Info("the configuration has keys that are not used, and may be removed")
 	}
 	m.log.WithFields(logrus.Fields{"version": version, "services": len(c.Services)}).Info("starting")
@@ -223,7 +172,7 @@ func (o *openFiles) close() {
 // Standard error has it, too.
 func (m *monitor) lastLine(err error) {
 	line, _ := logsink.Formatter{}.Format(&logrus.Entry{Time: time.Now(), Level: logrus.ErrorLevel, Message: err.Error()})
-	logfile.New(m.command.Config.Log.File, m.lock).Write(line)
+	logfile.New(m.running.Config.Log.File, m.lock).Write(line)
 }
 
 func holdLog(path string) (*files.Lock, error) {

@@ -36,19 +36,19 @@ func TestRun(t *testing.T) {
 		out    string // is in standard output
 		errors string // is in standard error, which is one line
 	}{
-		{"help", []string{"--help"}, config.ExitOK, "mosquitto.service", ""},
-		{"version", []string{"-v"}, config.ExitOK, "service-monitor " + version, ""},
-		{"check", []string{"--check", "--services", "a.service", "b.service"}, config.ExitOK, "2 services", ""},
-		{"check of the shipped configuration", []string{"--check", "--config", "../../debian/config.json"}, config.ExitOK, "12 services", ""},
-		{"unknown flag", []string{"--servces", "a.service"}, config.ExitUsage, "", "--services"},
-		{"invalid unit name", []string{"--services", "a b.service"}, config.ExitUsage, "", "a b.service"},
-		{"unknown key", []string{"--config", bad}, config.ExitConfig, "", "monitored_services"},
-		{"no such configuration", []string{"--config", dir + "/none"}, config.ExitConfig, "", dir + "/none"},
-		{"log in no directory", []string{"-p", state, "-l", dir + "/none/m.log"}, config.ExitCantCreate, "", dir + "/none/m.log"},
-		{"state in no directory", []string{"-l", log, "-p", dir + "/none/s.json"}, config.ExitCantCreate, "", "--persistence-file"},
-		{"log is a directory", []string{"-p", state, "-l", dir}, config.ExitCantCreate, "", "regular file"},
-		{"no bus", append(files, "--config", noRetry), config.ExitUnavailable, "", "/nonexistent/bus"},
-		{"clear", append(files, "-c"), config.ExitOK, "removed", ""},
+		{"help", []string{"--help"}, exitOK, "mosquitto.service", ""},
+		{"version", []string{"-v"}, exitOK, "service-monitor " + version, ""},
+		{"check", []string{"--check", "--services", "a.service", "b.service"}, exitOK, "2 services", ""},
+		{"check of the shipped configuration", []string{"--check", "--config", "../../debian/config.json"}, exitOK, "12 services", ""},
+		{"unknown flag", []string{"--servces", "a.service"}, exitUsage, "", "--services"},
+		{"invalid unit name", []string{"--services", "a b.service"}, exitUsage, "", "a b.service"},
+		{"unknown key", []string{"--config", bad}, exitConfig, "", "monitored_services"},
+		{"no such configuration", []string{"--config", dir + "/none"}, exitConfig, "", dir + "/none"},
+		{"log in no directory", []string{"-p", state, "-l", dir + "/none/m.log"}, exitCantCreate, "", dir + "/none/m.log"},
+		{"state in no directory", []string{"-l", log, "-p", dir + "/none/s.json"}, exitCantCreate, "", "--persistence-file"},
+		{"log is a directory", []string{"-p", state, "-l", dir}, exitCantCreate, "", "regular file"},
+		{"no bus", append(files, "--config", noRetry), exitUnavailable, "", "/nonexistent/bus"},
+		{"clear", append(files, "-c"), exitOK, "removed", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out, errs bytes.Buffer
@@ -96,7 +96,7 @@ func TestHeldFiles(t *testing.T) {
 		}
 		for _, args := range [][]string{{"-l", log, "-p", state}, {"-l", log, "-p", state, "--clear"}} {
 			var out, errs bytes.Buffer
-			if code := run(args, &out, &errs); code != config.ExitTempFail || !strings.Contains(errs.String(), held) {
+			if code := run(args, &out, &errs); code != exitTempFail || !strings.Contains(errs.String(), held) {
 				t.Errorf("%q with %s held: exit code %d, %s", args, held, code, errs.String())
 			}
 		}
@@ -115,24 +115,24 @@ func TestNewerState(t *testing.T) {
 	}
 	var out, errs bytes.Buffer
 	code := run([]string{"-l", log, "-p", state}, &out, &errs)
-	if want := state + " was written by a newer version of the monitor: it has schema 7, this version knows schema 1"; code != config.ExitConfig || !strings.Contains(errs.String(), want) {
+	if want := state + " was written by a newer version of the monitor: it has schema 7, this version knows schema 1"; code != exitConfig || !strings.Contains(errs.String(), want) {
 		t.Errorf("exit code %d, %s", code, errs.String())
 	}
 	if text, err := os.ReadFile(state); err != nil || string(text) != newer {
 		t.Errorf("the file is another one now (%v): %s", err, text)
 	}
-	if code := run([]string{"-l", log, "-p", state, "--clear"}, &out, &errs); code != config.ExitOK {
+	if code := run([]string{"-l", log, "-p", state, "--clear"}, &out, &errs); code != exitOK {
 		t.Errorf("--clear: exit code %d, %s", code, errs.String())
 	}
 }
 
 // The shipped configuration says what the defaults are.
 func TestShippedConfigurationIsTheDefault(t *testing.T) {
-	command, err := config.Parse([]string{"--config", "../../debian/config.json"})
+	shipped, err := load([]string{"--config", "../../debian/config.json"}, absent)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(config.Default(), command.Config); diff != "" {
+	if diff := cmp.Diff(config.Default(), shipped.Config); diff != "" {
 		t.Errorf("debian/config.json (-default +shipped):\n%s", diff)
 	}
 	text, err := os.ReadFile("../../debian/config.json")

@@ -17,10 +17,10 @@ import (
 // for each SIGHUP. The configuration with which the monitor runs stays as it is.
 type reloader struct {
 	m    *monitor
-	last config.Command // what was read last, without an error
+	last config.Loaded // what was read last, without an error
 }
 
-func newReloader(m *monitor) *reloader { return &reloader{m: m, last: m.command} }
+func newReloader(m *monitor) *reloader { return &reloader{m: m, last: m.running} }
 
 // Run sends lists until the monitor is to stop.
 func (r *reloader) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.List]) error {
@@ -49,13 +49,13 @@ func (r *reloader) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.
 // reload reads the configuration again and returns the services that are to be
 // monitored now. A bad configuration changes nothing.
 func (r *reloader) reload() []string {
-	read, err := r.last.Load()
+	read, err := r.last.Reload()
 	if err != nil {
 		r.m.log.WithField("error", err).Error("cannot reload the configuration; the old one stays in force")
 		return r.last.Config.Services
 	}
 	// What was read last may not be what runs: an earlier reload did not take it either.
-	for _, key := range config.NeedRestart(r.m.command.Config, read.Config) {
+	for _, key := range config.NeedRestart(r.m.running.Config, read.Config) {
 		r.m.log.WithField("key", key).Warn("changed in the configuration: takes effect when the monitor is restarted")
 	}
 	r.last = read

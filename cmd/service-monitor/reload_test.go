@@ -11,8 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
-
-	"service-monitor/cmd/service-monitor/internal/config"
 )
 
 // A reload compares with what runs, however often it is done, and takes what it can.
@@ -27,11 +25,11 @@ func TestReload(t *testing.T) {
 		}
 	}
 	configure(`{"monitored_services": ["a.service"], "log_file": "` + first + `"}`)
-	command, err := config.Parse([]string{"--config", file})
+	loaded, err := load([]string{"--config", file}, absent)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := newMonitor(command, nil)
+	m := newMonitor(loaded, nil)
 	said := logtest.NewLocal(m.log)
 	r := newReloader(m)
 	const b, other = `"monitored_services": ["b.service"]`, `"persistence_file": "/elsewhere", "audit_interval": 7`
@@ -64,7 +62,7 @@ func TestReload(t *testing.T) {
 			t.Errorf("%s: needs a restart: %q, want %q; debug %v", tt.name, got, tt.restart, !tt.debug)
 		}
 	}
-	if diff := cmp.Diff(command.Config, m.command.Config); diff != "" {
+	if diff := cmp.Diff(loaded.Config, m.running.Config); diff != "" {
 		t.Errorf("what runs has changed (-before +after):\n%s", diff)
 	}
 	m.lastLine(errors.New("bus: gone"))

@@ -15,15 +15,16 @@ import (
 
 var errNoCopy = errors.New("the copies that end in .before-removal, and in .1 to .4 behind that, have what can be put back")
 
-// restoreCounts puts back counts that were dropped with their services, and says which.
-func restoreCounts(command config.Command, stdout io.Writer) error {
-	path := command.Config.State.File
+// restoreCounts puts back counts that were dropped with their services, of these units or
+// of all, and says which.
+func restoreCounts(c config.Config, units []string, stdout io.Writer) error {
+	path := c.State.File
 	state, err := statefile.Open(path)
 	if err != nil {
 		return fileError("restore counts in the state file", path, err)
 	}
 	defer state.Close()
-	wanted := func(unit string) bool { return len(command.Restored) == 0 || watch.Match(command.Restored, unit) }
+	wanted := func(unit string) bool { return len(units) == 0 || watch.Match(units, unit) }
 	returns, notes, err := state.Restore(wanted)
 	for _, note := range notes {
 		fmt.Fprintln(stdout, note)
@@ -33,11 +34,11 @@ func restoreCounts(command config.Command, stdout io.Writer) error {
 	}
 	for _, r := range returns {
 		fmt.Fprintln(stdout, returned(r))
-		if len(r.From) > 0 && !watch.Match(command.Config.Services, r.Unit) {
+		if len(r.From) > 0 && !watch.Match(c.Services, r.Unit) {
 			fmt.Fprintf(stdout, "%q: it is not in the list of services; name it there, or the monitor removes it again at its next start\n", r.Unit)
 		}
 	}
-	return missing(command.Restored, returns, path, stdout)
+	return missing(units, returns, path, stdout)
 }
 
 // returned says what was put back of a unit.

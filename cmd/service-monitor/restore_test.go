@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"service-monitor/cmd/service-monitor/internal/config"
 	"service-monitor/stages/files"
 )
 
@@ -30,24 +29,24 @@ func TestRestoreCounts(t *testing.T) {
 		code        int
 		out, errors string
 	}{
-		{"put back", without, dropped, listed, config.ExitOK, back + "\n", ""},
-		{"of an earlier version", without, counted, listed, config.ExitOK, back + "\n", ""},
-		{"by name", without, dropped, " a.service" + listed, config.ExitOK, back + "\n", ""},
-		{"by a glob", without, dropped, " a*.service" + listed, config.ExitOK, back + "\n", ""},
-		{"added", again, dropped, listed, config.ExitOK,
+		{"put back", without, dropped, listed, exitOK, back + "\n", ""},
+		{"of an earlier version", without, counted, listed, exitOK, back + "\n", ""},
+		{"by name", without, dropped, " a.service" + listed, exitOK, back + "\n", ""},
+		{"by a glob", without, dropped, " a*.service" + listed, exitOK, back + "\n", ""},
+		{"added", again, dropped, listed, exitOK,
 			back + ", and added to what was counted since: starts 7, stops 5, crashes 2, restarts 1\n", ""},
-		{"there already", strings.Replace(counted, `"restarts": 1,`, `"restarts": 1, "restored": true,`, 1), dropped, listed, config.ExitOK,
+		{"there already", strings.Replace(counted, `"restarts": 1,`, `"restarts": 1, "restored": true,`, 1), dropped, listed, exitOK,
 			`"a.service": nothing to put back; its counts have all that was dropped: starts 5, stops 3, crashes 2, restarts 1` + "\n", ""},
-		{"not in the list", without, dropped, "", config.ExitOK,
+		{"not in the list", without, dropped, "", exitOK,
 			back + "\n" + `"a.service": it is not in the list of services; name it there, or the monitor removes it again at its next start` + "\n", ""},
-		{"nothing", counted, counted, "", config.ExitOK,
+		{"nothing", counted, counted, "", exitOK,
 			"nothing to put back: no copy beside s.json has counts of a service that was dropped\n", ""},
-		{"not there", without, dropped, " b.service x.service", config.ExitNoInput, "",
+		{"not there", without, dropped, " b.service x.service", exitNoInput, "",
 			`no copy beside s.json has dropped counts of "b.service", "x.service"; ` +
 				"the copies that end in .before-removal, and in .1 to .4 behind that, have what can be put back\n"},
-		{"no copies", counted, "", "", config.ExitOK,
+		{"no copies", counted, "", "", exitOK,
 			"nothing to put back: no copy beside s.json has counts of a service that was dropped\n", ""},
-		{"newer", edit(`"starts": 5`, `"schema": 2, "starts": 5`), dropped, "", config.ExitConfig, "",
+		{"newer", edit(`"starts": 5`, `"schema": 2, "starts": 5`), dropped, "", exitConfig, "",
 			"cannot restore counts in the state file: state file s.json was written by a newer version of the monitor: it has schema 2, this version knows schema 1 and would lose what is new; " +
 				"install the newer version again, or choose another file with --persistence-file, or remove this one with --clear\n"},
 	} {
@@ -76,7 +75,7 @@ func TestRestoreCounts(t *testing.T) {
 			if diff := cmp.Diff(tt.errors, short(errs)); diff != "" {
 				t.Errorf("standard error (-want +got):\n%s", diff)
 			}
-			if tt.code == config.ExitOK {
+			if tt.code == exitOK {
 				out.Reset()
 				if err := checkState(path, &out); err != nil {
 					t.Errorf("%v\n%s", err, out.String())
@@ -95,7 +94,7 @@ func TestRestoreHeld(t *testing.T) {
 	}
 	defer lock.Close()
 	var out, errs bytes.Buffer
-	if code := run([]string{"-p", path, "--restore-counts"}, &out, &errs); code != config.ExitTempFail || !strings.Contains(errs.String(), path+": another monitor holds it; stop it first") {
+	if code := run([]string{"-p", path, "--restore-counts"}, &out, &errs); code != exitTempFail || !strings.Contains(errs.String(), path+": another monitor holds it; stop it first") {
 		t.Errorf("exit code %d, %s", code, errs.String())
 	}
 }

@@ -77,6 +77,16 @@ func TestCompletion(t *testing.T) {
 				{"service-monitor --restore-counts a.service -p x in" + tab, "service-monitor --restore-counts a.service -p x inst@x.service"},
 				{"service-monitor --services b:" + tab, "service-monitor --services b:2.service"},
 				{"service-monitor a" + tab, "service-monitor a"}, // only behind --services
+				{"service-monitor check-c" + tab, "service-monitor check-config"},
+				{"service-monitor cl" + tab, "service-monitor clear"},
+				{"service-monitor help ver" + tab, "service-monitor help version"},
+				{"service-monitor clear --lo" + tab, "service-monitor clear --log-file"},
+				{"service-monitor clear --serv" + tab, "service-monitor clear --serv"}, // which it has not
+				{"service-monitor clear -l " + files + "/on" + tab, "service-monitor clear -l " + files + `/one\ file.json`},
+				{"service-monitor check-state " + files + "/on" + tab, "service-monitor check-state " + files + `/one\ file.json`},
+				{"service-monitor check-config --services a.service in" + tab, "service-monitor check-config --services a.service inst@x.service"},
+				{"service-monitor restore-counts a" + tab, "service-monitor restore-counts a.service"},
+				{"service-monitor restore-counts a.service -p x in" + tab, "service-monitor restore-counts a.service -p x inst@x.service"},
 				{"service-monitor --services z" + tab, "service-monitor --services z"},
 			} {
 				got := strings.TrimRight(strings.ReplaceAll(s.press(tt.keys), `b\:2`, "b:2"), " =")
@@ -92,6 +102,11 @@ func TestCompletion(t *testing.T) {
 			}
 			if want := find(help(t), `(--[a-z-]+) `); !slices.Equal(slices.Compact(offered), want) {
 				t.Errorf("flags: got %q, want %q", offered, want)
+			}
+			commands := strings.Fields(s.press("service-monitor " + all))[1:]
+			slices.Sort(commands)
+			if want := find(section(t, help(t), "Commands:", "Flags:"), `(?m)^  ([a-z-]+) `); !slices.Equal(commands, want) {
+				t.Errorf("commands: got %q, want %q", commands, want)
 			}
 			names := strings.Fields(strings.ReplaceAll(s.press("service-monitor --services "+all), `\\`, `\`))[2:]
 			for i, name := range names {

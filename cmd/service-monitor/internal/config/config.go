@@ -5,6 +5,8 @@ package config
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strconv"
@@ -16,25 +18,10 @@ import (
 	"service-monitor/stages/row"
 )
 
-// The exit codes of the monitor. Those above 1 have their meaning from
-// sysexits(3), so that systemd shows them by name (systemd.exec(5), "Process
-// Exit Codes").
-const (
-	ExitOK          = 0  // stopped as asked
-	ExitFailure     = 1  // a stage failed
-	ExitUsage       = 64 // EX_USAGE: bad command line
-	ExitDataErr     = 65 // EX_DATAERR: a state file that was to be checked is not good
-	ExitNoInput     = 66 // EX_NOINPUT: it is not there, or cannot be read
-	ExitUnavailable = 69 // EX_UNAVAILABLE: no system bus
-	ExitCantCreate  = 73 // EX_CANTCREAT: log or state file cannot be created or written
-	ExitTempFail    = 75 // EX_TEMPFAIL: another monitor holds the files
-	ExitConfig      = 78 // EX_CONFIG: bad configuration, or a state file of a newer version
-)
-
 // What errors of this package are, for errors.Is.
 var (
-	ErrUsage  = errors.New("bad command line")  // to exit with ExitUsage
-	ErrConfig = errors.New("bad configuration") // to exit with ExitConfig
+	ErrUsage  = errors.New("bad command line")
+	ErrConfig = errors.New("bad configuration")
 )
 
 // Config is everything about the monitor that can be chosen. Nothing changes one that
@@ -90,6 +77,23 @@ func needRestart(running, read []row.Row) []string {
 	return keys
 }
 
+// WriteKeys writes what the help has of the keys.
+func WriteKeys(w io.Writer) { writeKeys(w, new(Config).rows()) }
+
+func writeKeys(w io.Writer, rows []row.Row) {
+	fmt.Fprint(w, "\nKeys of the configuration file, which is JSON; flags win over it:\n")
+	var reloaded []string
+	for _, r := range rows {
+		fmt.Fprintf(w, "  %-18s  %s\n", r.Key, r.Line())
+		if r.Reload {
+			reloaded = append(reloaded, r.Key)
+		}
+	}
+	fmt.Fprintf(w, "  %s\n                      of the Python monitor: accepted and not used\n", unusedKeys)
+	fmt.Fprint(w, "  _…, //…             comments\n")
+	fmt.Fprintf(w, "A reload takes %s; the other keys need a restart.\n", strings.Join(reloaded, " and "))
+}
+
 // find returns the row of a key.
 func find(rows []row.Row, key string) (r row.Row, known bool) {
 	i := slices.IndexFunc(rows, func(r row.Row) bool { return r.Key == key })
@@ -105,6 +109,9 @@ type problem struct {
 	kind error
 	text string
 }
+
+// Misuse makes an error of the command line.
+func Misuse(format string, args ...any) error { return problemf(ErrUsage, format, args...) }
 
 func (p problem) Error() string { return p.text }
 

@@ -242,7 +242,7 @@ func (v value) unknown(rows []row.Row) error {
 	for i, r := range rows {
 		names[i] = r.Key
 	}
-	if name := nearest(v.key, names); name != "" {
+	if name := Nearest(v.key, names); name != "" {
 		return v.errorf("unknown key %s; did you mean %q?", row.Quote(v.key), name)
 	}
 	return v.errorf("unknown key %s; the keys are %s", row.Quote(v.key), strings.Join(names, ", "))

@@ -275,7 +275,7 @@ func FuzzDecode(f *testing.F) {
 		if text := message(err); strings.ContainsAny(text, "\n\x00\x1b") || len(text) > 1000 {
 			t.Errorf("not one printable line: %q", text)
 		}
-		if _, unitErr := checkUnits(c.Services); unitErr != nil || len(c.Services) == 0 ||
+		if _, unitErr := CheckUnits(c.Services); unitErr != nil || len(c.Services) == 0 ||
 			c.State.Quiet <= 0 || c.Log.StatsInterval < 0 || c.Bus.AuditInterval < 0 || c.Bus.MaxRetries < 0 || c.Log.FoldAfter < 0 || !filepath.IsAbs(c.Log.File) || !filepath.IsAbs(c.State.File) {
 			t.Errorf("invalid: %+v", c)
 		}

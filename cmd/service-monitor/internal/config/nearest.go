@@ -2,10 +2,10 @@ package config
 
 import "strings"
 
-// nearest returns the known word that was probably meant; empty if none is near.
+// Nearest returns the known word that was probably meant; empty if none is near.
 // Of two that are as near it is the one as long as the word: "check-stat" has
 // "check" in it, too.
-func nearest(word string, known []string) string {
+func Nearest(word string, known []string) string {
 	word = fold(word)
 	best, least := "", 2+len(word)/3
 	unlike := func(candidate string) int { return max(len(candidate)-len(word), len(word)-len(candidate)) }

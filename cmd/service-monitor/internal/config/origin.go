@@ -47,26 +47,26 @@ const (
 )
 
 // Origin says where the path of a file was named, for the beginning of a message.
-func (c Command) Origin(key string) string {
-	r, _ := find(c.Config.rows(), key)
-	v, inFile := c.source.values[key]
+func (l Loaded) Origin(key string) string {
+	r, _ := find(l.Config.rows(), key)
+	v, inFile := l.values[key]
 	switch {
-	case c.flags.set.Changed(r.Flag):
+	case l.Source.overrides(r.Flag):
 		return "--" + r.Flag
 	case inFile:
-		return fmt.Sprintf("%s:%d: %s", show(c.ConfigFile), v.line, key)
+		return fmt.Sprintf("%s:%d: %s", show(l.Source.File), v.line, key)
 	}
 	return "the default " + key
 }
 
 // StartsAt is the directory at which the path of a file starts that is relative in
 // the configuration; empty if it is not.
-func (c Command) StartsAt(key string) string {
-	r, _ := find(c.Config.rows(), key)
+func (l Loaded) StartsAt(key string) string {
+	r, _ := find(l.Config.rows(), key)
 	file, isFile := r.Value.(row.File)
-	v, inFile := c.source.values[key]
+	v, inFile := l.values[key]
 	var written string
-	if !isFile || !inFile || c.flags.set.Changed(r.Flag) || json.Unmarshal(v.raw, &written) != nil || filepath.IsAbs(written) {
+	if !isFile || !inFile || l.Source.overrides(r.Flag) || json.Unmarshal(v.raw, &written) != nil || filepath.IsAbs(written) {
 		return ""
 	}
 	return file.Start()

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"strconv"
@@ -107,6 +108,21 @@ func TestRows(t *testing.T) {
 		_, noNumber := strconv.Atoi(r.Value.Default())
 		if err := r.Value.Set([]byte(r.Value.Default())); noNumber == nil && (err != nil || !cmp.Equal(usual, r.Value.Get())) {
 			t.Errorf("%s: its default %s is %v (%v), want %v", r.Key, r.Value.Default(), r.Value.Get(), err, usual)
+		}
+	}
+}
+
+// The help has each row, and says what a reload takes.
+func TestHelp(t *testing.T) {
+	var b strings.Builder
+	WriteKeys(&b)
+	want := []string{"A reload takes monitored_services and debug; the other keys need a restart.\n", unusedKeys}
+	for _, r := range new(Config).rows() {
+		want = append(want, fmt.Sprintf("\n  %-18s  %s\n", r.Key, r.Line()))
+	}
+	for _, part := range want {
+		if !strings.Contains(b.String(), part) {
+			t.Errorf("the help lacks %q:\n%s", part, b.String())
 		}
 	}
 }

@@ -63,7 +63,7 @@ func (u serviceList) Set(raw []byte) error {
 			return entryFault{entryEnd(raw, i), fmt.Sprintf("entry %d %v", i+1, wrong)}
 		}
 	}
-	if i, err := checkUnits(units); err != nil {
+	if i, err := CheckUnits(units); err != nil {
 		return entryFault{entryEnd(raw, i), fmt.Sprintf("entry %d: %v", i+1, err)}
 	}
 	*u.target = units
@@ -81,8 +81,8 @@ func entryEnd(list []byte, index int) int {
 	return int(d.InputOffset())
 }
 
-// checkUnits returns what is wrong with a list of names and globs.
-func checkUnits(entries []string) (index int, err error) {
+// CheckUnits returns what is wrong with a list of names and globs.
+func CheckUnits(entries []string) (index int, err error) {
 	seen := make(map[string]bool, len(entries))
 	for i, entry := range entries {
 		if err := checkUnit(entry); err != nil {

@@ -59,7 +59,7 @@ func TestCheckUnits(t *testing.T) {
 		{"duplicate", []string{"a.service", "b.service", "a.service"}, `"a.service" is in the list twice; remove one`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := checkUnits(tt.entries); message(err) != tt.want {
+			if _, err := CheckUnits(tt.entries); message(err) != tt.want {
 				t.Errorf("message (-want +got):\n-%s\n+%s", tt.want, message(err))
 			}
 		})
@@ -68,7 +68,7 @@ func TestCheckUnits(t *testing.T) {
 
 func TestDefaultServicesAreValid(t *testing.T) {
 	services := Default().Services
-	if i, err := checkUnits(services); err != nil || len(services) != 12 {
+	if i, err := CheckUnits(services); err != nil || len(services) != 12 {
 		t.Errorf("%d services, entry %d: %v", len(services), i, err)
 	}
 	services[0] = "changed"
@@ -140,8 +140,8 @@ func TestNearest(t *testing.T) {
 		{"", ""},
 		{"x", ""},
 	} {
-		if got := nearest(tt.word, known); got != tt.want {
-			t.Errorf("nearest(%q) = %q, want %q", tt.word, got, tt.want)
+		if got := Nearest(tt.word, known); got != tt.want {
+			t.Errorf("Nearest(%q) = %q, want %q", tt.word, got, tt.want)
 		}
 	}
 }

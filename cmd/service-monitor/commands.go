@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"service-monitor/cmd/service-monitor/internal/cli"
+	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/stages/files"
+)
+
+// every is the flags of a start. What checks a start takes the same.
+var every = []string{cli.LogFile, cli.StateFile, cli.ConfigFile, cli.Services, cli.Debug}
+
+// table is all that the program can be asked to do.
+func table() *cli.Program {
+	return &cli.Program{DefaultFile: config.DefaultFile, Exits: exits, Commands: []cli.Command{
+		{Flags: every, Run: startMonitor},
+		{Name: "check-config", Old: "check", Flags: every, Run: checkConfig,
+			Help: "check flags, configuration and rights to the files",
+			About: `Checks the flags, the configuration file, and that the monitor may write the
+log and the state file. It ends with the exit code that a start would end with,
+and writes nothing. A monitor may be running.
+`},
+		{Name: "check-state", Takes: cli.File, Old: "check-state", Flags: []string{cli.StateFile, cli.ConfigFile}, Run: checkStateFile,
+			Help: "check that the counts in a state file balance",
+			About: `Checks that the counts in a state file balance and fit together, and prints what
+does not. Without FILE, it is the state file of the configuration. The file is
+only read. A monitor may be using it.
+`},
+		{Name: "clear", Old: "clear", Letter: "c", Flags: []string{cli.LogFile, cli.StateFile, cli.ConfigFile}, Run: clearAll,
+			Help: "remove log, backups and state file",
+			About: `Removes the log with its backups, and the state file with the generations
+before. It is refused while a monitor holds them.
+`},
+		{Name: "restore-counts", Takes: cli.Units, Old: "restore-counts", Flags: []string{cli.StateFile, cli.ConfigFile, cli.Services}, Run: restoreDropped,
+			Help: "put back the counts of services that were removed",
+			About: `Puts back the counts of services that were removed from the state file, from the
+copies beside it: of the services that are named, by names or globs, or else of
+all. It is refused while a monitor holds the state file.
+`},
+		{Name: "help", Takes: cli.Name, Old: "help", Letter: "h", Wins: true, Flags: every, Run: showHelp,
+			Help: "show this, or the help of a command",
+			About: `Shows the commands, the flags, the keys of the configuration file and the
+monitored services, or the help of a command.
+`},
+		{Name: "version", Old: "version", Letter: "v", Wins: true, Run: showVersion,
+			Help:  "show the version",
+			About: "Shows the version.\n"},
+	}}
+}
+
+// startMonitor is what is done without a command.
+func startMonitor(l cli.Line, stdout io.Writer) error {
+	loaded, err := l.Load()
+	if err != nil {
+		return err
+	}
+	return asOwner(newMonitor(loaded, stdout).run, loaded.Config.Log.File, loaded.Config.State.File)
+}
+
+func checkConfig(l cli.Line, stdout io.Writer) error {
+	loaded, err := l.Load()
+	if err != nil {
+		return err
+	}
+	newMonitor(loaded, stdout).graph(nil, nil, nil)
+	return checkStart(loaded, stdout)
+}
+
+func checkStateFile(l cli.Line, stdout io.Writer) error {
+	if len(l.Args) == 0 {
+		loaded, err := l.Load()
+		if err != nil {
+			return err
+		}
+		l.Args = []string{loaded.Config.State.File}
+	}
+	err := asOwner(func() error { return checkState(l.Args[0], stdout) }, l.Args[0])
+	if errors.Is(err, files.ErrOwner) {
+		err = fmt.Errorf("%w; %w", err, errNoState)
+	}
+	return err
+}
+
+func clearAll(l cli.Line, stdout io.Writer) error {
+	loaded, err := l.Load()
+	if err != nil {
+		return err
+	}
+	return asOwner(func() error { return clearFiles(loaded.Config, stdout) }, loaded.Config.Log.File, loaded.Config.State.File)
+}
+
+func restoreDropped(l cli.Line, stdout io.Writer) error {
+	loaded, err := l.Load()
+	if err != nil {
+		return err
+	}
+	return asOwner(func() error { return restoreCounts(loaded.Config, l.Args, stdout) }, loaded.Config.State.File)
+}
+
+func showHelp(l cli.Line, stdout io.Writer) error {
+	loaded, fault := l.Load()
+	name := ""
+	if len(l.Args) > 0 {
+		name = l.Args[0]
+	}
+	return l.Program.Usage(stdout, name, loaded, fault)
+}
+
+func showVersion(_ cli.Line, stdout io.Writer) error {
+	_, err := fmt.Fprintln(stdout, "service-monitor", version)
+	return err
+}

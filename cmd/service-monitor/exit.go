@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"slices"
+
+	"service-monitor/cmd/service-monitor/internal/cli"
+	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/stages/bus"
+	"service-monitor/stages/files"
+	"service-monitor/stages/statefile"
+)
+
+// The exit codes. Those above 1 have their meaning from sysexits(3), so that systemd
+// shows them by name (systemd.exec(5), "Process Exit Codes").
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 64 // EX_USAGE
+	exitDataErr     = 65 // EX_DATAERR
+	exitNoInput     = 66 // EX_NOINPUT
+	exitUnavailable = 69 // EX_UNAVAILABLE
+	exitCantCreate  = 73 // EX_CANTCREAT
+	exitTempFail    = 75 // EX_TEMPFAIL
+	exitConfig      = 78 // EX_CONFIG
+)
+
+// exits are the exit codes as the help has them.
+var exits = []cli.Exit{
+	{Code: exitOK, Text: "stopped as asked"},
+	{Code: exitFailure, Text: "a stage failed"},
+	{Code: exitUsage, Text: "bad command line"},
+	{Code: exitDataErr, Text: "the state file to be checked is damaged, newer, or does not balance"},
+	{Code: exitNoInput, Text: "there is no such state file, or it cannot be read, or no\ncopy has the counts that are to be restored"},
+	{Code: exitUnavailable, Text: "no system bus"},
+	{Code: exitCantCreate, Text: "cannot create or write the log or the state file"},
+	{Code: exitTempFail, Text: "another monitor holds the files"},
+	{Code: exitConfig, Text: "bad configuration, or a state file of a newer version"},
+}
+
+// codes are the exit codes of errors. Of an error that is several of these, the first
+// counts.
+var codes = []struct {
+	code int
+	errs []error
+}{
+	{exitUsage, []error{config.ErrUsage}},
+	{exitConfig, []error{config.ErrConfig}},
+	{exitDataErr, []error{errDamaged, errUnbalanced, errNewer}},
+	{exitConfig, []error{statefile.ErrNewer}},
+	{exitNoInput, []error{errNoState, errNoCopy}},
+	{exitTempFail, []error{files.ErrHeld}},
+	{exitCantCreate, []error{errFile, files.ErrOwner}},
+	{exitUnavailable, []error{bus.ErrNoBus}},
+}
+
+func exitCode(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	for _, c := range codes {
+		if slices.ContainsFunc(c.errs, func(kind error) bool { return errors.Is(err, kind) }) {
+			return c.code
+		}
+	}
+	return exitFailure
+}

@@ -1,0 +1,130 @@
+// Package cli reads the command line by a table of commands.
+package cli
+
+import (
+	"io"
+	"slices"
+	"strings"
+
+	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/stages/row"
+)
+
+// A Command is what the first argument asks for. The one without a name is what is done
+// where no command is named.
+type Command struct {
+	Name  string
+	Takes Args
+	Help  string // one line in the list of commands
+	About string // what the help of the command says; lines
+	// Flags are the names of the flags, see flags.go.
+	Flags []string
+	// Old is the flag that asks for the same, from before there were commands, and Letter
+	// its short form; empty if there is none.
+	Old, Letter string
+	// Wins is true if the old flag wins over those of other commands.
+	Wins bool
+	Run  func(Line, io.Writer) error
+}
+
+// Args is what may follow a command besides flags.
+type Args uint8
+
+// A file or the name of a command may be left out, and so may all units.
+const (
+	Nothing Args = iota
+	File
+	Units
+	Name
+)
+
+// String is what the help shows.
+func (a Args) String() string { return [...]string{"", "[FILE]", "[A B C]", "[COMMAND]"}[a] }
+
+// Program is a table of commands.
+type Program struct {
+	Commands []Command
+	Exits    []Exit
+	// DefaultFile is the configuration file if no other is named.
+	DefaultFile string
+}
+
+// An Exit is what an exit code means.
+type Exit struct {
+	Code int
+	Text string // lines
+}
+
+// A Line is a command line that was read.
+type Line struct {
+	Program *Program
+	Command *Command
+	Args    []string
+	// Source is where the configuration comes from; nothing was read of it yet.
+	Source config.Source
+}
+
+// Load reads the configuration.
+func (l Line) Load() (config.Loaded, error) { return config.Load(l.Source) }
+
+// Parse reads a command line, without the program's name. The command is found before
+// the flags are read: each has flags of its own. Errors are config.ErrUsage.
+func (p *Program) Parse(args []string) (Line, error) {
+	c, rest, err := p.dispatch(args)
+	if err != nil {
+		return Line{}, err
+	}
+	f := p.newFlags(c)
+	if err := f.parse(rest); err != nil {
+		return Line{}, config.Misuse("%s", err)
+	}
+	return f.line(), nil
+}
+
+// dispatch returns the command that the first argument names, and the other arguments.
+func (p *Program) dispatch(args []string) (c *Command, rest []string, err error) {
+	if len(args) == 0 || args[0] == "" || args[0][0] == '-' {
+		return p.find(""), args, nil
+	}
+	if c = p.find(args[0]); c == nil {
+		return nil, nil, p.unknown(args[0])
+	}
+	return c, args[1:], nil
+}
+
+// find returns the command of a name; nil if there is none.
+func (p *Program) find(name string) *Command {
+	i := slices.IndexFunc(p.Commands, func(c Command) bool { return c.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &p.Commands[i]
+}
+
+// unknown is the error of a first argument that names no command.
+func (p *Program) unknown(word string) error {
+	if strings.Contains(word, ".service") {
+		return config.Misuse("unexpected argument %s; name services after --services", row.Quote(word))
+	}
+	better := ""
+	if i := slices.IndexFunc(p.Commands, func(c Command) bool { return c.Old == word && c.Old != "" }); i >= 0 {
+		better = p.Commands[i].Name
+	} else {
+		better = config.Nearest(word, p.names())
+	}
+	if better != "" {
+		return config.Misuse("unknown command %s; did you mean %s?", row.Quote(word), better)
+	}
+	return config.Misuse("unknown command %s; service-monitor help lists the commands", row.Quote(word))
+}
+
+// names are those of the commands that have one.
+func (p *Program) names() []string {
+	var names []string
+	for _, c := range p.Commands {
+		if c.Name != "" {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}

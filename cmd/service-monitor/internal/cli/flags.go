@@ -1,0 +1,290 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/pflag"
+
+	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/stages/row"
+)
+
+// Flags of the configuration, of which each command has those that it needs.
+const (
+	LogFile    = "log-file"
+	StateFile  = "persistence-file"
+	ConfigFile = "config"
+	Services   = "services"
+	Debug      = "debug"
+)
+
+// flags are what the command line says.
+type flags struct {
+	program                    *Program
+	command                    *Command
+	set                        *pflag.FlagSet
+	help                       bool
+	args                       []string
+	config, logFile, stateFile filePath
+	services                   unitList
+	debug                      bool
+	old                        []oldFlag
+}
+
+// An oldFlag asks for a command as it was done before there were commands.
+type oldFlag struct {
+	command *Command
+	given   func() bool
+	args    func() []string
+}
+
+func (p *Program) newFlags(c *Command) *flags {
+	f := &flags{
+		program:   p,
+		command:   c,
+		set:       pflag.NewFlagSet("service-monitor", pflag.ContinueOnError),
+		config:    filePath(p.DefaultFile),
+		logFile:   config.DefaultLogFile,
+		stateFile: config.DefaultStateFile,
+	}
+	f.set.SortFlags = false
+	f.set.SetInterspersed(false) // parse takes what is in between
+	f.set.SetOutput(io.Discard)
+	for _, name := range c.Flags {
+		f.add(name)
+	}
+	if c.Name != "" {
+		f.set.BoolVarP(&f.help, "help", "h", false, "show this and exit")
+		return f
+	}
+	for i := range p.Commands {
+		f.addOld(&p.Commands[i])
+	}
+	return f
+}
+
+// add adds a flag of the configuration.
+func (f *flags) add(name string) {
+	switch name {
+	case LogFile:
+		f.set.VarP(&f.logFile, name, "l", "the log, rotated at 1 MB with 3 backups")
+	case StateFile:
+		f.set.VarP(&f.stateFile, name, "p", "counters and last states")
+	case ConfigFile:
+		f.set.Var(&f.config, name, "the configuration")
+	case Services:
+		f.set.Var(&f.services, name, "names or globs, also comma separated;\ndefault: as listed by service-monitor help")
+	case Debug:
+		f.set.BoolVar(&f.debug, name, false, "log debug messages too; default: no")
+	default:
+		panic("a command has the flag " + name + ", which there is not")
+	}
+}
+
+// addOld adds the flag that asks for a command.
+func (f *flags) addOld(c *Command) {
+	if c.Old == "" {
+		return
+	}
+	text := "the same as the command " + c.Name
+	old := oldFlag{command: c, given: func() bool { return f.set.Changed(c.Old) }}
+	switch c.Takes {
+	case File:
+		var file filePath
+		f.set.VarP(&file, c.Old, c.Letter, text)
+		old.args = func() []string { return []string{string(file)} }
+	case Units:
+		var units restoreList
+		f.set.VarP(&units, c.Old, c.Letter, text)
+		f.set.Lookup(c.Old).NoOptDefVal = allUnits
+		old.args = func() []string { return units }
+	default:
+		var given bool
+		f.set.BoolVarP(&given, c.Old, c.Letter, false, text)
+		old.given, old.args = func() bool { return given }, func() []string { return nil }
+	}
+	f.old = append(f.old, old)
+}
+
+func (f *flags) parse(args []string) error {
+	if err := f.checkShort(args); err != nil {
+		return err
+	}
+	list := ""
+	for {
+		if err := f.set.Parse(args); err != nil {
+			return f.explain(err)
+		}
+		rest := f.set.Args()
+		list = f.lastList(list, args[:len(args)-len(rest)])
+		if len(rest) == 0 {
+			return f.check()
+		}
+		if err := f.take(rest[0], list); err != nil {
+			return err
+		}
+		args = rest[1:]
+	}
+}
+
+// lastList is the last flag of these arguments that is followed by units, or else the one
+// before.
+func (f *flags) lastList(before string, args []string) string {
+	for _, arg := range args {
+		name, _, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
+		if flag := f.set.Lookup(name); name != arg && flag != nil && strings.Contains(flag.Value.Type(), "A B C") {
+			before = name
+		}
+	}
+	return before
+}
+
+// take takes an argument that is no flag: one of the list of a flag, or one of the
+// command.
+func (f *flags) take(arg, list string) error {
+	if list != "" {
+		if err := f.set.Lookup(list).Value.Set(arg); err != nil {
+			return fmt.Errorf("--%s %w", list, err)
+		}
+		return nil
+	}
+	switch {
+	case f.command.Takes == Units:
+		f.args = append(f.args, strings.Split(arg, ",")...)
+	case f.command.Takes == File && len(f.args) == 0:
+		full, err := row.Absolute(arg, "")
+		f.args = []string{full}
+		if err != nil {
+			return fmt.Errorf("the file %w", err)
+		}
+	case f.command.Takes == Name && len(f.args) == 0:
+		f.args = []string{arg}
+	case f.command.Name != "":
+		return fmt.Errorf("unexpected argument %s; service-monitor help %s shows what may follow", row.Quote(arg), f.command.Name)
+	case f.program.find(arg) != nil && arg != "":
+		return fmt.Errorf("unexpected argument %s; a command comes first: service-monitor %s …", row.Quote(arg), arg)
+	default:
+		return fmt.Errorf("unexpected argument %s; name services after --services", row.Quote(arg))
+	}
+	return nil
+}
+
+// checkShort refuses short flags that are run together, but for the value of -l
+// and -p: "-clear" would be taken for "-c -l ear", and clear the wrong files.
+func (f *flags) checkShort(args []string) error {
+	for _, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if len(arg) < 3 || arg[0] != '-' || arg[1] == '-' {
+			continue
+		}
+		name, _, _ := strings.Cut(arg[1:], "=")
+		if !strings.ContainsRune("lp", rune(arg[1])) || f.set.Lookup(strings.ReplaceAll(name, "_", "-")) != nil {
+			return f.unknown("-"+name, name)
+		}
+	}
+	return nil
+}
+
+func (f *flags) check() error {
+	var asked []string
+	for _, old := range f.old {
+		if old.given() && !old.command.Wins {
+			asked = append(asked, "--"+old.command.Old)
+		}
+		if old.given() && old.command.Takes == Units {
+			if i, err := config.CheckUnits(old.args()); err != nil {
+				return fmt.Errorf("--%s entry %d: %w", old.command.Old, i+1, err)
+			}
+		}
+	}
+	if len(asked) > 1 {
+		return fmt.Errorf("%s and %s exclude each other; give one of them", asked[0], asked[1])
+	}
+	if i, err := config.CheckUnits(f.services); err != nil {
+		return fmt.Errorf("--services entry %d: %w", i+1, err)
+	}
+	if f.command.Takes == Units {
+		if i, err := config.CheckUnits(f.args); err != nil {
+			return fmt.Errorf("%s entry %d: %w", f.command.Name, i+1, err)
+		}
+	}
+	return nil
+}
+
+// line is the command line that was read.
+func (f *flags) line() Line {
+	l := Line{Program: f.program, Command: f.command, Args: f.args, Source: f.source()}
+	for _, old := range f.old {
+		if old.given() && (l.Command == f.command || old.command.Wins && !l.Command.Wins) {
+			l.Command, l.Args = old.command, old.args()
+		}
+	}
+	if f.help {
+		l.Command, l.Args = f.program.find("help"), []string{f.command.Name}
+	}
+	return l
+}
+
+// source is where the configuration comes from.
+func (f *flags) source() config.Source {
+	s := config.Source{File: string(f.config), Named: f.set.Changed(ConfigFile)}
+	for _, o := range []config.Override{
+		{Flag: Services, Put: func(c *config.Config) { c.Services = slices.Clone(f.services) }},
+		{Flag: LogFile, Put: func(c *config.Config) { c.Log.File = string(f.logFile) }},
+		{Flag: StateFile, Put: func(c *config.Config) { c.State.File = string(f.stateFile) }},
+		{Flag: Debug, Put: func(c *config.Config) { c.Debug = f.debug }},
+	} {
+		if f.set.Changed(o.Flag) {
+			s.Over = append(s.Over, o)
+		}
+	}
+	return s
+}
+
+// explain puts an error of pflag in the words of this package.
+func (f *flags) explain(err error) error {
+	switch e := err.(type) {
+	case *pflag.NotExistError:
+		if e.GetSpecifiedShortnames() != "" {
+			return f.unknown("-"+e.GetSpecifiedName(), e.GetSpecifiedName())
+		}
+		return f.unknown("--"+e.GetSpecifiedName(), e.GetSpecifiedName())
+	case *pflag.ValueRequiredError:
+		return fmt.Errorf("--%s needs a value: --%[1]s %s", e.GetFlag().Name, e.GetFlag().Value.Type())
+	case *pflag.InvalidValueError:
+		if e.GetFlag().Value.Type() == "bool" {
+			return fmt.Errorf("--%s is true, false or without value, found %s", e.GetFlag().Name, row.Quote(e.GetValue()))
+		}
+		return fmt.Errorf("--%s %w", e.GetFlag().Name, e.Unwrap())
+	case *pflag.InvalidSyntaxError:
+		return f.unknown(e.GetSpecifiedFlag(), e.GetSpecifiedFlag())
+	}
+	return fmt.Errorf("%w; %s lists the flags", err, f.helpWith())
+}
+
+func (f *flags) unknown(flag, name string) error {
+	var names []string
+	f.set.VisitAll(func(known *pflag.Flag) { names = append(names, known.Name) })
+	if len(name) == 1 && name[0] < utf8.RuneSelf { // or ShorthandLookup may panic
+		if known := f.set.ShorthandLookup(strings.ToLower(name)); known != nil {
+			return fmt.Errorf("unknown flag %s; did you mean -%s?", row.Quote(flag), known.Shorthand)
+		}
+	} else if known := config.Nearest(name, names); known != "" {
+		return fmt.Errorf("unknown flag %s; did you mean --%s?", row.Quote(flag), known)
+	}
+	return fmt.Errorf("unknown flag %s; %s lists the flags", row.Quote(flag), f.helpWith())
+}
+
+// helpWith is how to get the help of the command.
+func (f *flags) helpWith() string {
+	if f.command.Name == "" {
+		return "--help"
+	}
+	return "service-monitor help " + f.command.Name
+}

@@ -1,0 +1,101 @@
+package config
+
+import "fmt"
+
+// A Source is where a configuration comes from.
+type Source struct {
+	// File is an absolute path.
+	File string
+	// Named is true if somebody asked for this file. Unlike the default one, it has to
+	// be there.
+	Named bool
+	// Over are the values that win over those of the file.
+	Over []Override
+}
+
+// An Override is a value of the command line.
+type Override struct {
+	Flag string // without its dashes
+	Put  func(*Config)
+}
+
+// overrides reports whether a flag was given.
+func (s Source) overrides(flag string) bool {
+	for _, o := range s.Over {
+		if o.Flag == flag {
+			return true
+		}
+	}
+	return false
+}
+
+// Loaded is a configuration that was read. Nothing changes it: a reload makes another.
+type Loaded struct {
+	Config Config
+	Source Source
+	// Found is false if the defaults are used because there is no default file.
+	Found bool
+	// Unused are the keys in the file that are accepted and not used.
+	Unused []string
+
+	values map[string]value // of the file, by key, without comments
+}
+
+// Load reads a configuration. Its errors are ErrUsage or ErrConfig. With an error it
+// returns what could be read, for the help.
+func Load(s Source) (Loaded, error) {
+	l, err := from(s)
+	if err == nil && !l.Found && s.Named {
+		err = problemf(ErrConfig, "the configuration file %s does not exist; create it, or leave out --config for %s", show(s.File), show(DefaultFile))
+	}
+	if err == nil {
+		err = l.checkFiles()
+	}
+	return l, err
+}
+
+// Reload reads the same source again. With an error it returns what was read before.
+// A file that was there has to be there: counters are dropped with their services, and
+// the moment in which an editor replaces the file must not do that.
+func (l Loaded) Reload() (Loaded, error) {
+	next, err := Load(l.Source)
+	if err == nil && l.Found && !next.Found {
+		err = problemf(ErrConfig, "the configuration file %s has gone; put it back, or restart the monitor for the defaults", show(l.Source.File))
+	}
+	if err != nil {
+		return l, err
+	}
+	return next, nil
+}
+
+func from(s Source) (Loaded, error) {
+	c, src, err := read(s.File, Default())
+	for _, o := range s.Over {
+		o.Put(&c)
+	}
+	return Loaded{Config: c, Source: s, Found: src.found, Unused: src.unused(), values: src.values}, err
+}
+
+// checkFiles makes sure that no file is written over, or cleared, as another.
+func (l Loaded) checkFiles() error {
+	kind, where := ErrConfig, show(l.Source.File)+": "
+	if l.Source.overrides("log-file") || l.Source.overrides("persistence-file") {
+		kind, where = ErrUsage, ""
+	}
+	files := []struct{ name, path string }{
+		{"log", l.Config.Log.File}, {"persistence", l.Config.State.File}, {"configuration", l.Source.File},
+	}
+	for i, a := range files {
+		for _, b := range files[i+1:] {
+			if a.path == b.path {
+				return problemf(kind, "%s%s file and %s file are both %s; give each a file of its own", where, a.name, b.name, show(a.path))
+			}
+		}
+	}
+	return nil
+}
+
+// problemf makes an error of one of the two kinds.
+func problemf(kind error, format string, args ...any) error {
+	return problem{kind, fmt.Sprintf(format, args...)}
+}
