@@ -48,7 +48,7 @@ func TestNoSystemd(t *testing.T) {
 	}
 	m.wantRunning(newer)
 	chroot("apt-get purge -qy service-monitor")
-	m.want("find /etc /usr/sbin /usr/lib/systemd /var/lib/service_monitor /var/log/service-monitor -name '*service-monitor*' 2>/dev/null", "")
+	m.want("find /etc /usr/bin /usr/sbin /usr/lib/systemd /var/lib/service_monitor /var/log/service-monitor -name '*service-monitor*' 2>/dev/null", "")
 }
 
 // TestRoot installs into the directory that DPKG_ROOT names, and wants the system

@@ -74,6 +74,8 @@ func (m *machine) watchdog() {
 // upgrade keeps what was counted and configured, and misses nothing in between.
 func (m *machine) upgrade() {
 	m.sh("sed -i 's/\"debug\": false/\"debug\": true/' " + config)
+	m.customize()
+	logged := m.sh("head -n 1 " + logFile)
 	m.publish()
 	m.sh("systemctl start mosquitto edger.endries")
 	before := m.state()["edger.endries.service"].Crashes
@@ -82,6 +84,8 @@ func (m *machine) upgrade() {
 	m.apt("install service-monitor")
 	m.sh("systemctl stop storm; systemctl stop edger.endries")
 	m.wantRunning(newer)
+	m.wantMoved()
+	m.want("cat $(ls -tr "+logFile[:len(logFile)-len(".log")]+"*.log) | head -n 1", logged)
 	if n := m.state()["edger.endries.service"].Crashes; n < before+3 {
 		m.t.Errorf("edger.endries.service crashed %d times while apt was at work, want more for this to tell anything", n-before)
 	}
@@ -124,6 +128,8 @@ func (m *machine) disable() {
 func (m *machine) downgrade() {
 	m.apt("install --allow-downgrades service-monitor=" + older)
 	m.wantRunning(older)
+	m.want("stat -c %F /usr/sbin/service-monitor; ls /usr/bin/service-monitor 2>/dev/null", "regular file")
+	m.sh("rm -r " + dropIn[:len(dropIn)-len("/local.conf")] + "; systemctl daemon-reload; systemctl restart " + unit)
 	m.want("grep -c '\"debug\": true' "+config, "1")
 	m.trouble()
 	m.stopped(m.wantTruth)
@@ -146,7 +152,8 @@ func (m *machine) remove() {
 	m.apt("remove service-monitor")
 	m.want("systemctl show -P ActiveState "+unit, "inactive")
 	m.want("systemctl show -P LoadState "+unit, "not-found")
-	m.sh("test ! -e /usr/sbin/service-monitor; test -s " + logFile)
+	m.want("ls /usr/sbin/service-monitor /usr/bin/service-monitor 2>/dev/null", "")
+	m.sh("test -s " + logFile)
 	m.want("grep -c '\"debug\": true' "+config, "1")
 	m.wantTruth()
 }

@@ -18,7 +18,8 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// The versions that are installed. They differ in nothing else.
+// The versions that are installed. They differ in the place of the program alone, which
+// is in /usr/sbin in the older one.
 const (
 	older = "1.0.0~older"
 	newer = "1.0.0~older+newer"
@@ -69,7 +70,9 @@ func prepare(dir string) error {
 	build, then := filepath.Join(dir, "debs"), filepath.Join(dir, "then")
 	repositories.first, repositories.then = filepath.Join(dir, "first"), then
 	return errors.Join(
-		command("make", "-C", "../..", "repo", "TARGETS="+target, "DEBS="+build, "REPO="+then, "VERSION="+older),
+		command("make", "-C", "../..", "deb", "TARGETS="+target, "DEBS="+build, "VERSION="+older),
+		command("sh", "-euc", intoSbin, "sh", build),
+		command("../../debian/repository", build, then),
 		command("cp", "-a", then, repositories.first),
 		command("make", "-C", "../..", "repo", "TARGETS="+target, "DEBS="+build, "REPO="+then, "VERSION="+newer),
 	)

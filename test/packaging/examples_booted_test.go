@@ -19,7 +19,7 @@ func TestExamples(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
-	unit := strings.ReplaceAll(read(t, "../../systemd/service-monitor.service"), "/usr/sbin/service-monitor", "/opt/service-monitor")
+	unit := strings.ReplaceAll(read(t, "../../systemd/service-monitor.service"), "/usr/bin/service-monitor", "/opt/service-monitor")
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			text := read(t, file)
