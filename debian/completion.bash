@@ -17,7 +17,7 @@ _service_monitor_units() {
 # The flags of each command, and of the monitor itself.
 _service_monitor_flags() {
     case $1 in
-        check-config) echo '-h --help -l --log-file -p --persistence-file --config --services --debug' ;;
+        check-config) echo '-h --help -l --log-file -p --persistence-file --config --services --debug --reload' ;;
         check-state) echo '-h --help -p --persistence-file --config' ;;
         clear) echo '-h --help -l --log-file -p --persistence-file --config' ;;
         restore-counts) echo '-h --help -p --persistence-file --config --services' ;;

@@ -50,7 +50,7 @@ if (( CURRENT > 2 )) && [[ $words[2] != -* ]]; then
   shift words
   (( CURRENT-- ))
   case $words[1] in
-    check-config) _arguments $help $log $store $config $services $debug '*:service:_service_monitor_more' ;;
+    check-config) _arguments $help $log $store $config $services $debug '--reload[check as for a reload]' '*:service:_service_monitor_more' ;;
     check-state) _arguments $help $store $config '1:state file:_files' ;;
     clear) _arguments $help $log $store $config ;;
     restore-counts) _arguments $help $store $config $services '*:service:_service_monitor_units' ;;

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"service-monitor/cmd/service-monitor/internal/cli"
 	"service-monitor/cmd/service-monitor/internal/config"
@@ -17,11 +18,12 @@ var every = []string{cli.LogFile, cli.StateFile, cli.ConfigFile, cli.Services, c
 func table() *cli.Program {
 	return &cli.Program{DefaultFile: config.DefaultFile, Exits: exits, Commands: []cli.Command{
 		{Flags: every, Run: startMonitor},
-		{Name: "check-config", Old: "check", Flags: every, Run: checkConfig,
+		{Name: "check-config", Old: "check", Flags: append(slices.Clone(every), cli.Reload), Run: checkConfig,
 			Help: "check flags, configuration and rights to the files",
 			About: `Checks the flags, the configuration file, and that the monitor may write the
 log and the state file. It ends with the exit code that a start would end with,
-and writes nothing. A monitor may be running.
+and writes nothing. A monitor may be running. With --reload, it ends as a reload
+of one would.
 `},
 		{Name: "check-state", Takes: cli.File, Old: "check-state", Flags: []string{cli.StateFile, cli.ConfigFile}, Run: checkStateFile,
 			Help: "check that the counts in a state file balance",

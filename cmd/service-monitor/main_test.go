@@ -153,7 +153,7 @@ func TestUnitFileAgrees(t *testing.T) {
 		"LogsDirectory=" + filepath.Base(filepath.Dir(config.DefaultLogFile)), "WatchdogSec=30s", "TimeoutStopSec=15s",
 		"StartLimitIntervalSec=0", "User=" + unitUser,
 		// A reload checks what a start would use.
-		"ExecStart=/usr/bin/service-monitor $MONITOR_OPTIONS", "ExecReload=/usr/bin/service-monitor --check $MONITOR_OPTIONS",
+		"ExecStart=/usr/bin/service-monitor $MONITOR_OPTIONS", "ExecReload=/usr/bin/service-monitor check-config --reload $MONITOR_OPTIONS",
 	} {
 		if !strings.Contains(string(text), "\n"+line+"\n") {
 			t.Errorf("the unit file lacks %s", line)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -71,5 +72,49 @@ func TestReload(t *testing.T) {
 	}
 	if _, err := os.Stat(second); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the other log: %v, want none", err)
+	}
+}
+
+// check-config --reload says what a monitor that runs says when it reads the file again.
+func TestCheckReload(t *testing.T) {
+	noUnit(t)
+	file := filepath.Join(t.TempDir(), "c.json")
+	good := []byte(`{"monitored_services": ["a.service"]}`)
+	for _, tt := range []struct {
+		name  string
+		make  func() error
+		start bool // a start has no error
+		want  string
+	}{
+		{"there", func() error { return os.WriteFile(file, good, 0o644) }, true, ""},
+		{"gone", func() error { return nil }, true, "there is no configuration file " + file + " to read again"},
+		{"a link to nothing", func() error { return os.Symlink("nothing", file) }, false, "it is a symbolic link"},
+		{"a directory", func() error { return os.Mkdir(file, 0o755) }, false, "it is a directory"},
+		{"empty", func() error { return os.WriteFile(file, nil, 0o644) }, false, "the file is empty"},
+		{"bad", func() error { return os.WriteFile(file, []byte(`{"debug": 1}`), 0o644) }, false, "debug must be true or false"},
+	} {
+		os.Remove(file)
+		if err := os.WriteFile(file, good, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		running, err := load(nil, file)
+		if err == nil {
+			err = cause(os.Remove(file), tt.make())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, byMonitor := running.Reload()
+		line, err := parse([]string{"check-config", "--reload"}, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		byCheck := line.Command.Run(line, io.Discard)
+		if !strings.Contains(message(byMonitor), tt.want) || message(byMonitor) != message(byCheck) || tt.want == "" && byCheck != nil {
+			t.Errorf("%s: the monitor says %q, the check %q, want %q", tt.name, message(byMonitor), message(byCheck), tt.want)
+		}
+		if _, err := load([]string{"check-config"}, file); (err == nil) != tt.start {
+			t.Errorf("%s: a start: %v", tt.name, err)
+		}
 	}
 }

@@ -72,11 +72,10 @@ func install(t *testing.T, o *gateway.Options, services []string, more ...string
 	if o.Files == nil {
 		o.Files = map[string]string{}
 	}
-	o.Units["service-monitor.service"] = string(unit)
+	// What the unit calls is what is tested.
+	o.Units["service-monitor.service"] = strings.ReplaceAll(string(unit), "/usr/bin/service-monitor", daemonPath)
 	o.Files[dropIns+"order.conf"] = string(order)
-	o.Files[dropIns+"test.conf"] = "[Service]\nExecStart=\nExecStart=" + daemonPath + " $MONITOR_OPTIONS\n" +
-		"ExecReload=\nExecReload=" + daemonPath + " --check $MONITOR_OPTIONS\nExecReload=/bin/sh -c 'kill -HUP $MAINPID'\n" +
-		strings.Join(more, "\n")
+	o.Files[dropIns+"test.conf"] = "[Service]\n" + strings.Join(more, "\n")
 	o.Files["/etc/service-monitor/config.json"] = string(config)
 	o.Files[policyPath] = string(policy)
 	o.Binds = map[string]string{daemonPath: binary}

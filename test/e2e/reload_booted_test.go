@@ -114,6 +114,29 @@ func TestReloadWithOptions(t *testing.T) {
 	b.sh("echo '" + good + "' >" + other + "; systemctl reload service-monitor")
 }
 
+// TestReloadWithoutFile has a reload fail where a monitor that runs would refuse it,
+// however the file has gone, and what is monitored stay as it is.
+func TestReloadWithoutFile(t *testing.T) {
+	b := bootBed(t, map[string]string{"up.service": stays}, []string{"up.service"})
+	b.sh("systemctl start service-monitor; systemctl start up")
+	b.crash("up.service")
+	b.awaitCrashes("up.service", 1)
+	for _, how := range []string{"rm " + configFile, "ln -s nothing " + configFile, "mkdir " + configFile, "rm -r /etc/service-monitor"} {
+		before := b.cursor()
+		b.sh("rm -rf " + configFile + "; " + strings.TrimPrefix(how, "rm "+configFile) + "\n! systemctl reload service-monitor 2>/dev/null")
+		b.awaitLog(before, "service-monitor: ", "configuration file "+configFile)
+		before = b.cursor()
+		b.sh("systemctl kill -s HUP service-monitor") // which nobody checks
+		b.awaitLog(before, "cannot reload the configuration", "configuration file "+configFile)
+		b.awaitShow("StatusText", "watching 1 services")
+	}
+	b.sh("mkdir /etc/service-monitor; echo '{\"monitored_services\": [\"up.service\", \"later.service\"]}' >" + configFile + "; systemctl reload service-monitor")
+	b.awaitShow("StatusText", "watching 2 services")
+	if n := readState(t, b.Machine)["up.service"].Crashes; n != 1 {
+		t.Errorf("%d crashes of up.service, want 1", n)
+	}
+}
+
 // configure replaces the configuration.
 func (b *bed) configure(t *testing.T, config map[string]any) {
 	t.Helper()

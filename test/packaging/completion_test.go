@@ -25,11 +25,15 @@ func TestFlags(t *testing.T) {
 		wantSame(t, name, flags, find(text, long))
 		wantSame(t, name, short, find(text, letter))
 	}
+	all := slices.Clone(flags)
+	for _, command := range find(section(t, help(t), "Commands:", "Flags:"), `(?m)^  ([a-z-]+) `) {
+		all = append(all, find(run(t, binary, "help", command), `(?m)^ +(?:-[a-z], )?(--[a-z-]+) `)...)
+	}
 	// And none elsewhere that there is not; those of others are in their lines.
 	for _, file := range []string{manual, fileManual} {
 		for line := range strings.Lines(plain(read(t, file))) {
 			for _, flag := range find(line, long) {
-				if !slices.Contains(flags, flag) && !strings.HasPrefix(line, "journalctl ") && !strings.HasPrefix(line, "apt-get ") {
+				if !slices.Contains(all, flag) && !strings.HasPrefix(line, "journalctl ") && !strings.HasPrefix(line, "apt-get ") {
 					t.Errorf("%s: there is no %s: %s", file, flag, line)
 				}
 			}

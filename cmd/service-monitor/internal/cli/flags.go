@@ -20,6 +20,7 @@ const (
 	ConfigFile = "config"
 	Services   = "services"
 	Debug      = "debug"
+	Reload     = "reload" // of what a monitor that runs would do
 )
 
 // flags are what the command line says.
@@ -31,7 +32,7 @@ type flags struct {
 	args                       []string
 	config, logFile, stateFile filePath
 	services                   unitList
-	debug                      bool
+	debug, reload              bool
 	old                        []oldFlag
 }
 
@@ -80,6 +81,8 @@ func (f *flags) add(name string) {
 		f.set.Var(&f.services, name, "names or globs, also comma separated;\ndefault: as listed by service-monitor help")
 	case Debug:
 		f.set.BoolVar(&f.debug, name, false, "log debug messages too; default: no")
+	case Reload:
+		f.set.BoolVar(&f.reload, name, false, "check as for a reload: the file has to be there")
 	default:
 		panic("a command has the flag " + name + ", which there is not")
 	}
@@ -233,7 +236,7 @@ func (f *flags) line() Line {
 
 // source is where the configuration comes from.
 func (f *flags) source() config.Source {
-	s := config.Source{File: string(f.config), Named: f.set.Changed(ConfigFile)}
+	s := config.Source{File: string(f.config), Named: f.set.Changed(ConfigFile), Again: f.reload}
 	for _, o := range []config.Override{
 		{Flag: Services, Put: func(c *config.Config) { c.Services = slices.Clone(f.services) }},
 		{Flag: LogFile, Put: func(c *config.Config) { c.Log.File = string(f.logFile) }},

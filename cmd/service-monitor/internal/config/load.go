@@ -9,6 +9,10 @@ type Source struct {
 	// Named is true if somebody asked for this file. Unlike the default one, it has to
 	// be there.
 	Named bool
+	// Again is true if a monitor that runs is to read it. Then it has to be there, too:
+	// counters are dropped with their services, and the moment in which an editor
+	// replaces the file must not do that.
+	Again bool
 	// Over are the values that win over those of the file.
 	Over []Override
 }
@@ -48,6 +52,9 @@ func Load(s Source) (Loaded, error) {
 	if err == nil && !l.Found && s.Named {
 		err = problemf(ErrConfig, "the configuration file %s does not exist; create it, or leave out --config for %s", show(s.File), show(DefaultFile))
 	}
+	if err == nil && !l.Found && s.Again {
+		err = problemf(ErrConfig, "there is no configuration file %s to read again; put it there, or restart the monitor for the defaults", show(s.File))
+	}
 	if err == nil {
 		err = l.checkFiles()
 	}
@@ -55,13 +62,10 @@ func Load(s Source) (Loaded, error) {
 }
 
 // Reload reads the same source again. With an error it returns what was read before.
-// A file that was there has to be there: counters are dropped with their services, and
-// the moment in which an editor replaces the file must not do that.
 func (l Loaded) Reload() (Loaded, error) {
-	next, err := Load(l.Source)
-	if err == nil && l.Found && !next.Found {
-		err = problemf(ErrConfig, "the configuration file %s has gone; put it back, or restart the monitor for the defaults", show(l.Source.File))
-	}
+	again := l.Source
+	again.Again = true
+	next, err := Load(again)
 	if err != nil {
 		return l, err
 	}

@@ -92,7 +92,7 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept, err = after.Reload()
-	want := "the configuration file " + file + " has gone; put it back, or restart the monitor for the defaults"
+	want := "there is no configuration file " + file + " to read again; put it there, or restart the monitor for the defaults"
 	if diff := cmp.Diff(after.Config, kept.Config); diff != "" || !errors.Is(err, ErrConfig) || message(err) != want {
 		t.Errorf("%v, config (-want +got):\n%s", err, diff)
 	}
