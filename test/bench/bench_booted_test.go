@@ -51,13 +51,13 @@ func wantLoads(t *testing.T, figures []result.Figure) {
 	for _, f := range figures {
 		seen[[2]string{f.Load, f.Contestant}] = true
 		// Of what a publisher makes up faster than the daemon reads, no journal tells.
-		real := f.Load == loadReal || f.Load == loadLatency
+		real := f.Load == loadReal || f.Load == loadLatency || f.Load == loadCrowd
 		if f.Name == lost && real && f.Max != 0 && f.Contestant != "subscribe-units" {
 			t.Errorf("%s, %s: %s has lost %v", f.Load, f.Case, f.Contestant, f.Values)
 		}
 	}
 	for _, c := range contestants {
-		for _, load := range []string{loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay, loadLatency, loadUnits, loadRates} {
+		for _, load := range []string{loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay, loadLatency, loadUnits, loadRates, loadCrowd} {
 			if got, want := seen[[2]string{load, c.name}], slices.Contains(c.loads, load); got != want {
 				t.Errorf("%s: figures of %s: %v, want %v", load, c.name, got, want)
 			}

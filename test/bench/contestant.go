@@ -50,7 +50,7 @@ func onUnits(name string, loads ...string) contestant {
 // Where lines are timed, each is wanted. And where units are few, more of their
 // lines would be folded than where they are many: growth would not be told from that.
 var contestants = []contestant{
-	daemon(monitor, loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay),
+	daemon(monitor, loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay, loadCrowd),
 	daemon(everyLine, loadStorm, loadLatency, loadUnits, loadRates),
 	daemon(unwatched, loadIdle),
 	onUnits(floor, loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay, loadLatency, loadUnits, loadRates),

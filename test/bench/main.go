@@ -26,7 +26,7 @@ import (
 	"service-monitor/test/bench/result"
 )
 
-var allLoads = []string{"storm", "start", "latency", "growth", "real", "idle", "single", "day"}
+var allLoads = []string{"storm", "start", "latency", "growth", "real", "crowd", "idle", "single", "day"}
 
 // quiet are loads that hardly use the processor and take minutes: they wait together.
 var quiet = []string{"idle", "single", "day"}
@@ -38,6 +38,7 @@ func main() {
 	only := flag.String("contestants", "", "which programs to run: monitor, floor, godbus, subscribe-units; empty is all")
 	quick := flag.Bool("quick", false, "see that all works; the figures say little")
 	rounds := flag.Int("rounds", 0, "rounds, if not the usual number")
+	crowd := flag.Int("crowd", 0, "past instances of a glob, if not the usual number")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -47,6 +48,9 @@ func main() {
 	}
 	if *rounds > 0 {
 		b.plan.limit(*rounds)
+	}
+	if *crowd > 0 {
+		b.plan.crowd = *crowd
 	}
 	if err := b.run(ctx, *daemon, strings.Split(*loads, ","), *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -87,7 +91,7 @@ func (b *bench) run(ctx context.Context, daemon string, loads []string, only str
 // loads runs them all, also where one has failed; at the end the quiet ones together.
 func (b *bench) loads(ctx context.Context, names []string) error {
 	all := map[string]func(*bench, context.Context) error{
-		"storm": (*bench).storms, "start": (*bench).starts, "latency": (*bench).latency, "growth": (*bench).growth, "real": (*bench).real,
+		"storm": (*bench).storms, "start": (*bench).starts, "latency": (*bench).latency, "growth": (*bench).growth, "real": (*bench).real, "crowd": (*bench).crowds,
 		"idle": (*bench).idles, "single": (*bench).single, "day": (*bench).day, "profile": (*bench).profile,
 	}
 	var errs []error

@@ -36,6 +36,8 @@ type plan struct {
 	growUnits, growRates []int // watched units; events per second
 	grow                 time.Duration
 	still                time.Duration // that memory is to be, to be at rest
+
+	crowd, crowds int // past instances of a glob, and starts with them
 }
 
 var full = plan{
@@ -49,6 +51,7 @@ var full = plan{
 	pulses: rounds{3, 1}, pulse: 15 * time.Second,
 	grows: rounds{2, 1}, growUnits: []int{fixedUnits, 100, 1000, 10_000}, growRates: []int{1, 10, 100, fixedRate}, grow: 5 * time.Second,
 	still: 2 * time.Second,
+	crowd: 20_000, crowds: 10,
 }
 
 // brief shows that each part works.
@@ -63,6 +66,7 @@ var brief = plan{
 	pulses: rounds{1, 1}, pulse: time.Second,
 	grows: rounds{1, 1}, growUnits: []int{fixedUnits, 100}, growRates: []int{slowRate, fixedRate}, grow: time.Second,
 	still: 200 * time.Millisecond,
+	crowd: 600, crowds: 1,
 }
 
 // limit makes that many rounds of everything.
@@ -70,5 +74,5 @@ func (p *plan) limit(n int) {
 	for _, r := range []*rounds{&p.storms, &p.starts, &p.reals, &p.pulses, &p.grows} {
 		r.all, r.others = n, min(n, r.others)
 	}
-	p.idles, p.singles = n, n
+	p.idles, p.singles, p.crowds = n, n, n
 }

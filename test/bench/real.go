@@ -267,14 +267,35 @@ func (r *run) wrong(truth map[string]gateway.Tally, units []string) (off int) {
 	if !r.of.counts {
 		return abs(crashes(truth, units) - strings.Count(r.log(), "-> failed "))
 	}
-	var state map[string]struct{ Starts, Stops, Crashes, Restarts int }
-	text, err := os.ReadFile(r.file(stateName))
-	if err != nil || json.Unmarshal(text, &state) != nil {
+	state, err := r.counts()
+	if err != nil {
 		return len(units)
 	}
 	for _, unit := range units {
-		got, want := state[unit], truth[unit]
-		off += abs(got.Starts-want.Starts) + abs(got.Stops-want.Stops) + abs(got.Crashes-want.Crashes) + abs(got.Restarts-want.Scheduled)
+		want := truth[unit]
+		off += state[unit].differ(counts{want.Starts, want.Stops, want.Crashes, want.Scheduled})
 	}
 	return off
+}
+
+// counts are of one unit, or of several.
+type counts struct{ Starts, Stops, Crashes, Restarts int }
+
+// counts reads what the daemon has saved, by unit.
+func (r *run) counts() (state map[string]counts, err error) {
+	text, err := os.ReadFile(r.file(stateName))
+	if err == nil {
+		err = json.Unmarshal(text, &state)
+	}
+	return state, err
+}
+
+// add adds others.
+func (c *counts) add(more counts) {
+	c.Starts, c.Stops, c.Crashes, c.Restarts = c.Starts+more.Starts, c.Stops+more.Stops, c.Crashes+more.Crashes, c.Restarts+more.Restarts
+}
+
+// differ adds up by how much they differ from others.
+func (c counts) differ(from counts) int {
+	return abs(c.Starts-from.Starts) + abs(c.Stops-from.Stops) + abs(c.Crashes-from.Crashes) + abs(c.Restarts-from.Restarts)
 }

@@ -34,6 +34,10 @@ var targets = []result.Target{
 	{Load: loadGrown, Contestant: everyLine, Figure: cpuGrowth, AtMost: flat, OfFloor: 1, Either: true},
 	{Load: loadGrown, Contestant: everyLine, Figure: latencyGrowth, AtMost: flat, OfFloor: 1, Either: true},
 	{Load: loadGrown, Contestant: everyLine, Figure: rssPerUnit, AtMost: 1024},
+	{Load: loadCrowded, Contestant: monitor, Figure: readyTimes, AtMost: 1.2},
+	{Load: loadCrowded, Contestant: monitor, Figure: peakTimes, AtMost: 1.2},
+	{Load: loadCrowded, Contestant: monitor, Figure: stateTimes, AtMost: 1.2},
+	{Load: loadCrowd, Contestant: monitor, Figure: lost, AtMost: 0, Always: true},
 }
 
 // flat is how many times as much the most units may cost as the fewest.
@@ -45,6 +49,9 @@ const saveFsyncs = 2
 // Names of loads and of figures, with their units.
 const (
 	loadStorm   = "storm on a private bus"
+	loadCrowd   = "a crowd under a glob"
+	loadAfter   = "a start after a crowd"
+	loadCrowded = "a start after a crowd, to one after none"
 	loadStart   = "start"
 	loadIdle    = "idle"
 	loadReal    = "real units"
@@ -98,4 +105,12 @@ const (
 	cpuGrowth           = "CPU / event, times"
 	latencyGrowth       = "latency p50, times"
 	rssPerUnit          = "RSS bytes / unit"
+	passRate            = "instances / s"
+	cpuPerPass          = "CPU ms / instance"
+	stateKB             = "state file kB"
+	largestSave         = "… at its largest"
+	readyTimes          = "ready, times"
+	cpuTimes            = "CPU until ready, times"
+	peakTimes           = "peak RSS, times"
+	stateTimes          = "state file, times"
 )
