@@ -16,51 +16,21 @@ import (
 	logtest "github.com/sirupsen/logrus/hooks/test"
 
 	"service-monitor/pipeline"
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/bus"
 	"service-monitor/test/fakebus"
 )
 
-// collector is a last stage that hands what it receives to a test.
-type collector chan bus.Signal
-
-func (c collector) Run(ctx context.Context, p *pipeline.Port[bus.Signal, pipeline.None]) error {
-	defer close(c)
-	for {
-		select {
-		case signals, ok := <-p.In:
-			if !ok {
-				return nil
-			}
-			for _, s := range signals {
-				select {
-				case c <- s:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			}
-		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{})
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// manager is a service manager that passes on what it is told.
-type manager chan string
-
-func (m manager) Notify(state string)           { m <- state }
-func (m manager) Stalled(string, time.Duration) {}
-func (m manager) Watchdog() time.Duration       { return 0 }
-func (m manager) Reload() string                { return "" }
+// discard is for a test that expects no signal.
+var discard = pipelinetest.Each(func(bus.Signal) {})
 
 // rig is a source that runs against a fake bus.
 type rig struct {
 	t       *testing.T
 	bus     *fakebus.Bus
 	lists   fakebus.Lists
-	signals collector
-	told    manager
+	signals chan bus.Signal
+	systemd *pipelinetest.Notifier
 	log     *logtest.Hook
 	ended   chan error
 	doubt   func()
@@ -83,9 +53,9 @@ func startAudited(t *testing.T, every time.Duration, prepare func(*fakebus.Bus),
 	log, hook := logtest.NewNullLogger()
 	log.SetLevel(logrus.DebugLevel)
 	source := bus.New(log, nil, 0, every)
-	r := &rig{t, b, make(fakebus.Lists), make(collector), make(manager, 1000), hook, make(chan error, 1), source.Doubt}
-	g := pipeline.New(r.told)
-	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", r.lists), source), r.signals)
+	r := &rig{t, b, make(fakebus.Lists), make(chan bus.Signal), pipelinetest.NewNotifier(0), hook, make(chan error, 1), source.Doubt}
+	g := pipeline.New(r.systemd)
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", r.lists), source), pipelinetest.Forward(r.signals))
 	go func() { r.ended <- g.Run(context.Background()) }()
 	r.lists <- bus.List{Services: services}
 	return r
@@ -204,11 +174,7 @@ func TestSubscribesBeforeItAsks(t *testing.T) {
 func TestReadyAfterTheSnapshot(t *testing.T) {
 	r := start(t, snapshots("a.service active"), "a.service")
 	r.want("snapshot a.service active")
-	for told := range r.told {
-		if strings.Contains(told, "READY=1") {
-			break
-		}
-	}
+	r.systemd.Await("READY=1")
 	r.stop()
 }
 
@@ -415,9 +381,8 @@ func TestNoBus(t *testing.T) {
 	log, hook := logtest.NewNullLogger()
 	l := make(fakebus.Lists, 1)
 	l <- bus.List{Services: []string{"a.service"}}
-	signals := make(collector)
 	g := pipeline.New(nil)
-	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, nil, 2, 0)), signals)
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, nil, 2, 0)), discard)
 	err := g.Run(context.Background())
 	if !errors.Is(err, bus.ErrNoBus) || !strings.Contains(err.Error(), "(tried 3 times)") {
 		t.Errorf("Run: %v, want %v after 3 attempts", err, bus.ErrNoBus)
@@ -433,7 +398,7 @@ func TestAddressThatCannotBeUsed(t *testing.T) {
 	l := make(fakebus.Lists, 1)
 	l <- bus.List{Services: []string{"a.service"}}
 	g := pipeline.New(nil)
-	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, nil, 0, 0)), make(collector))
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, nil, 0, 0)), discard)
 	if err := g.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "DBUS_SYSTEM_BUS_ADDRESS") {
 		t.Errorf("Run: %v, want the variable to be named", err)
 	}
@@ -447,7 +412,7 @@ func TestSubscribeRefused(t *testing.T) {
 	l := make(fakebus.Lists, 1)
 	l <- bus.List{Services: []string{"a.service"}}
 	g := pipeline.New(nil)
-	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, nil, 1, 0)), make(collector))
+	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", l), bus.New(log, nil, 1, 0)), discard)
 	err := g.Run(context.Background())
 	if want := "bus: no system bus: cannot call Subscribe: not for you (tried 2 times)"; err == nil || err.Error() != want {
 		t.Errorf("Run: %v, want %s", err, want)

@@ -1,7 +1,6 @@
 package classify
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"service-monitor/pipeline"
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/bus"
 	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
@@ -1244,22 +1244,6 @@ func balance(t *testing.T, updates ...decode.Update) {
 	}
 }
 
-// stages of a test: what is sent, and what comes out.
-type player []decode.Update
-
-func (y player) Run(ctx context.Context, p *pipeline.Port[pipeline.None, decode.Update]) error {
-	return p.Send(ctx, y...)
-}
-
-type collector struct{ facts *[]Transition }
-
-func (c collector) Run(_ context.Context, p *pipeline.Port[Transition, pipeline.None]) error {
-	for facts := range p.In {
-		*c.facts = append(*c.facts, facts...)
-	}
-	return nil
-}
-
 // A start whose change did not come before the stop is told at the end; an
 // earlier process's knowledge is where the first snapshot is compared with.
 func TestRun(t *testing.T) {
@@ -1267,10 +1251,10 @@ func TestRun(t *testing.T) {
 		var facts []Transition
 		known := map[string]*Life{"a.service": {ActiveState: "active", SubState: "running", Invocation: decode.Invocation{1}, Ran: true}}
 		g := pipeline.New(nil)
-		updates := pipeline.Source(g, "player", player{
+		updates := pipeline.Source(g, "player", pipelinetest.Play(
 			at("active/running", 1, snapshot), at("inactive/dead", 1), at("inactive/dead", 2),
-		})
-		pipeline.Sink(g, "collector", pipeline.Add(g, "classify", updates, New(known, func() {})), collector{&facts})
+		))
+		pipeline.Sink(g, "collector", pipeline.Add(g, "classify", updates, New(known, func() {})), pipelinetest.Collect(&facts))
 		if err := g.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -1291,11 +1275,11 @@ func TestDoubt(t *testing.T) {
 		ended := at("failed/failed", 7, result("exit-code", exited, 1))
 		ended.Unit = "b.service"
 		g := pipeline.New(nil)
-		updates := pipeline.Source(g, "player", player{
+		updates := pipeline.Source(g, "player", pipelinetest.Play(
 			at("active/running", 1, snapshot), other, at("failed/failed", 2), at("failed/failed", 2), ended,
 			past(2, run(1, "signal", 0), run(2, "resources", 0)), at("failed/failed", 2, recovered()), at("active/running", 3),
-		})
-		pipeline.Sink(g, "collector", pipeline.Add(g, "classify", updates, New(nil, func() { doubts++ })), collector{&facts})
+		))
+		pipeline.Sink(g, "collector", pipeline.Add(g, "classify", updates, New(nil, func() { doubts++ })), pipelinetest.Collect(&facts))
 		if err := g.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}

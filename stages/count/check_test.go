@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"service-monitor/pipeline"
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/bus/history"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/decode"
@@ -203,10 +204,6 @@ func (w *world) history(unit string) (runs []history.Run) {
 	return runs
 }
 
-func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, decode.Update]) error {
-	return p.Send(ctx, w.said...)
-}
-
 // auditor checks what is counted after each event, and keeps it.
 type auditor struct {
 	imported bool
@@ -214,17 +211,13 @@ type auditor struct {
 	saved    []map[string]*Tally // after each event
 }
 
-func (a *auditor) Run(_ context.Context, p *pipeline.Port[Event, pipeline.None]) error {
-	for events := range p.In {
-		for _, e := range events {
-			if e.Kind == classify.Forgotten {
-				delete(a.known, e.Unit)
-			} else if err := a.audit(e.Tally); err != nil {
-				return fmt.Errorf("event %d: %w", len(a.saved), err)
-			}
-			a.saved = append(a.saved, maps.Clone(a.known))
-		}
+func (a *auditor) check(e Event) error {
+	if e.Kind == classify.Forgotten {
+		delete(a.known, e.Unit)
+	} else if err := a.audit(e.Tally); err != nil {
+		return fmt.Errorf("event %d: %w", len(a.saved), err)
 	}
+	a.saved = append(a.saved, maps.Clone(a.known))
 	return nil
 }
 
@@ -279,7 +272,7 @@ func walk(ctx context.Context, w *world, known map[string]*Tally, a *auditor) er
 		lives[unit] = tally.Life
 	}
 	g := pipeline.New(nil)
-	facts := pipeline.Add(g, "classify", pipeline.Source(g, "world", w), classify.New(lives, func() {}))
-	pipeline.Sink(g, "auditor", pipeline.Add(g, "count", facts, New(quiet, known, Now())), a)
+	facts := pipeline.Add(g, "classify", pipeline.Source(g, "world", pipelinetest.Play(w.said...)), classify.New(lives, func() {}))
+	pipeline.Sink(g, "auditor", pipeline.Add(g, "count", facts, New(quiet, known, Now())), pipelinetest.Check(a.check))
 	return g.Run(ctx)
 }

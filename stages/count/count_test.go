@@ -14,6 +14,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/decode"
 )
@@ -286,65 +287,6 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// player sends its facts a second apart, and then waits for the stop.
-type player []classify.Transition
-
-func (y player) Run(ctx context.Context, p *pipeline.Port[pipeline.None, classify.Transition]) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if len(y) == 0 {
-				continue
-			}
-			if err := p.Send(ctx, y[0]); err != nil {
-				return err
-			}
-			y = y[1:]
-		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{})
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-type collector struct{ events *[]string }
-
-func (c collector) Run(ctx context.Context, p *pipeline.Port[Event, pipeline.None]) error {
-	for {
-		select {
-		case events, ok := <-p.In:
-			if !ok {
-				return nil
-			}
-			for _, e := range events {
-				*c.events = append(*c.events, fmt.Sprintf("%d %s %d %d", e.Kind, e.Unit, e.Tally.Starts, e.Tally.Crashes))
-			}
-		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{})
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// manager is a service manager that remembers each STATUS= and when it came.
-type manager struct {
-	begun time.Time
-	told  []string
-}
-
-func (m *manager) Notify(state string) {
-	if _, status, ok := strings.Cut(state, "STATUS="); ok {
-		m.told = append(m.told, fmt.Sprintf("%v %s", time.Since(m.begun), status))
-	}
-}
-func (m *manager) Stalled(stage string, _ time.Duration) { m.told = append(m.told, "stalled "+stage) }
-func (m *manager) Watchdog() time.Duration               { return 0 }
-func (m *manager) Reload() string                        { return "" }
-
 // Every transition is an event, the counters of a unit that is forgotten begin
 // anew, what an earlier process counted goes on, and the status follows.
 func TestRun(t *testing.T) {
@@ -352,16 +294,19 @@ func TestRun(t *testing.T) {
 		fact := func(k classify.Kind, unit, to string) classify.Transition {
 			return classify.Transition{Kind: k, Unit: unit, To: to, Time: time.Now(), Cause: classify.Cause{Result: "signal"}}
 		}
-		facts := player{
+		facts := pipelinetest.PlayEvery(time.Second,
 			fact(classify.Moved, "a.service", "active"), fact(classify.Started, "a.service", "active"),
 			fact(classify.Crashed, "a.service", "failed"), fact(classify.Forgotten, "a.service", ""),
 			fact(classify.Seen, "a.service", "active"),
-		}
+		)
 		var got []string
-		m := &manager{begun: time.Now()}
-		g := pipeline.New(m)
+		n := pipelinetest.NewNotifier(0)
+		g := pipeline.New(n)
 		known := map[string]*Tally{"a.service": {Unit: "a.service", Starts: 7}, "b.service": {Unit: "b.service", State: "active"}}
-		pipeline.Sink(g, "collector", pipeline.Add(g, "count", pipeline.Source(g, "player", facts), New(quiet, known, Now())), collector{&got})
+		events := pipeline.Add(g, "count", pipeline.Source(g, "player", facts), New(quiet, known, Now()))
+		pipeline.Sink(g, "collector", events, pipelinetest.Each(func(e Event) {
+			got = append(got, fmt.Sprintf("%d %s %d %d", e.Kind, e.Unit, e.Tally.Starts, e.Tally.Crashes))
+		}))
 		stop, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		if err := g.Run(stop); err != nil {
@@ -379,7 +324,7 @@ func TestRun(t *testing.T) {
 			"5s watching 2 services, 2 active",
 			"30s saving and stopping",
 		}
-		if diff := cmp.Diff(status, m.told); diff != "" {
+		if diff := cmp.Diff(status, n.Statuses()); diff != "" {
 			t.Errorf("status (-want +got):\n%s", diff)
 		}
 	})

@@ -2,7 +2,6 @@ package decode
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"testing"
 	"testing/synctest"
@@ -14,6 +13,7 @@ import (
 	logtest "github.com/sirupsen/logrus/hooks/test"
 
 	"service-monitor/pipeline"
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/bus"
 )
 
@@ -211,43 +211,15 @@ func TestRefusedAreReportedOnceAMinute(t *testing.T) {
 	}
 }
 
-// collector is a last stage that hands what it receives to a test.
-type collector func(Update)
-
-func (c collector) Run(ctx context.Context, p *pipeline.Port[Update, pipeline.None]) error {
-	for {
-		select {
-		case updates, ok := <-p.In:
-			if !ok {
-				return nil
-			}
-			for _, u := range updates {
-				c(u)
-			}
-		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{})
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// player is a first stage that sends and ends.
-type player []bus.Signal
-
-func (y player) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.Signal]) error {
-	return p.Send(ctx, y...)
-}
-
 func TestRunDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := logrus.New()
 		var got []string
 		g := pipeline.New(nil)
-		signals := pipeline.Source(g, "player", player{
-			changed(t, serviceInterface, theServiceHalf()), changed(t, unitInterface, theUnitHalf()), {Kind: bus.Missing, Unit: "b.service"},
-		})
-		pipeline.Sink(g, "collector", pipeline.Add(g, "decode", signals, New(log)), collector(func(u Update) {
+		signals := pipeline.Source(g, "player", pipelinetest.Play(
+			changed(t, serviceInterface, theServiceHalf()), changed(t, unitInterface, theUnitHalf()), bus.Signal{Kind: bus.Missing, Unit: "b.service"},
+		))
+		pipeline.Sink(g, "collector", pipeline.Add(g, "decode", signals, New(log)), pipelinetest.Each(func(u Update) {
 			got = append(got, u.Unit+" "+u.ActiveState)
 		}))
 		if err := g.Run(t.Context()); err != nil {

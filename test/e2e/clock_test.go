@@ -16,6 +16,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
@@ -82,7 +83,7 @@ func TestYears(t *testing.T) {
 	}
 
 	g := pipeline.New(nil)
-	updates := pipeline.Add(g, "decode", pipeline.Source(g, "player", player(r.Signals)), decode.New(log))
+	updates := pipeline.Add(g, "decode", pipeline.Source(g, "player", pipelinetest.Play(r.Signals...)), decode.New(log))
 	transitions := pipeline.Add(g, "years", pipeline.Add(g, "classify", updates, classify.New(nil, func() {})), y)
 	events := pipeline.Add(g, "count", transitions, count.New(log, nil, y.begun))
 	tallies := pipeline.Latest(g, events, func(e count.Event) string { return e.Tally.Unit })

@@ -1,7 +1,6 @@
 package packaging
 
 import (
-	"context"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -10,7 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
-	"service-monitor/stages/bus"
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
@@ -50,22 +49,8 @@ func TestCatalog(t *testing.T) {
 	wantSame(t, "MESSAGE_IDs", constants(t, linesSource, "id"), find("-- "+strings.Join(ids, "\n-- ")+"\n", `-- (.+)\n`))
 }
 
-// player is a source that sends what was recorded.
-type player []bus.Signal
-
-func (p player) Run(ctx context.Context, port *pipeline.Port[pipeline.None, bus.Signal]) error {
-	return port.Send(ctx, p...)
-}
-
-// teller is a source that sends events.
-type teller []count.Event
-
-func (e teller) Run(ctx context.Context, port *pipeline.Port[pipeline.None, count.Event]) error {
-	return port.Send(ctx, e...)
-}
-
 // least are events with no more than each kind has at least.
-var least = teller{
+var least = []count.Event{
 	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Seen, Unit: "a.service", To: "unloaded"}},
 	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Restarted, Unit: "a.service", Recovered: true}},
 	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Restarted, Unit: "a.service", Missed: true}}, // tells of a start and a stop, too
@@ -79,7 +64,7 @@ var least = teller{
 // explanation shows: journalctl(1) would show @FIELD@ for one that is not there.
 func TestCatalogFields(t *testing.T) {
 	entries := written(t, func(g *pipeline.Graph, _ logrus.FieldLogger) *pipeline.Stream[count.Event] {
-		return pipeline.Source(g, "teller", least)
+		return pipeline.Source(g, "player", pipelinetest.Play(least...))
 	})
 	files, err := filepath.Glob("../e2e/testdata/recordings/*/*.gz")
 	if err != nil || len(files) == 0 {
@@ -91,7 +76,7 @@ func TestCatalogFields(t *testing.T) {
 			t.Fatal(err)
 		}
 		entries = append(entries, written(t, func(g *pipeline.Graph, log logrus.FieldLogger) *pipeline.Stream[count.Event] {
-			updates := pipeline.Add(g, "decode", pipeline.Source(g, "player", player(r.Signals)), decode.New(log))
+			updates := pipeline.Add(g, "decode", pipeline.Source(g, "player", pipelinetest.Play(r.Signals...)), decode.New(log))
 			transitions := pipeline.Add(g, "classify", updates, classify.New(nil, func() {}))
 			return pipeline.Add(g, "count", transitions, count.New(log, nil, count.Now()))
 		})...)
