@@ -4,13 +4,11 @@ package e2e
 
 import (
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -33,13 +31,23 @@ const (
 	livesPassing = "pass-*.service"
 	// livesAlias is another name of one of the units, and the one by which it is monitored.
 	livesAlias = "alias.service"
-	livesRound = 12 * time.Second // after which the counts are compared
+	// livesNeedy is restarted for ever, but for what it needs: that fails while the file
+	// livesNeeded is there, and the job of the restart with it.
+	livesNeedy  = "needy.service"
+	livesNeeds  = "needs.service"
+	livesNeeded = "/run/needed-fails"
+
+	livesRound = 12 * time.Second
 )
 
 // lives are random units, to which random things happen.
 type lives struct {
 	*bed
+	seed    uint64
 	r       *rand.Rand
+	menu    []happening
+	version int           // of systemd
+	round   time.Duration // after which the counts are compared
 	units   []string
 	texts   map[string]string // of their unit files
 	instead *strings.Replacer // of what this systemd does not bear
@@ -54,50 +62,77 @@ type lives struct {
 // machine, and compares what is counted with the journal, by unit and by
 // invocation.
 func TestLives(t *testing.T) {
-	seed := *livesSeed
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
-	t.Logf("again with: go test -tags booted -run TestLives ./test/e2e -args -lives.seed=%d -lives.for=%v", seed, *livesFor)
-	l := &lives{r: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{}}
-	texts := map[string]string{}
-	l.texts = texts
+	l := newLives(t, "TestLives")
 	for i := range livesUnits {
 		name := fmt.Sprintf("life-%02d.service", i)
 		if i%3 == 0 {
 			name = fmt.Sprintf("glob-%02d.service", i)
 		}
-		texts[name] = l.unit()
-		l.units = append(l.units, name)
+		l.add(name, l.unit())
 	}
+	l.add(livesNeedy, "[Unit]\nStartLimitIntervalSec=0\nRequires="+livesNeeds+"\nAfter="+livesNeeds+
+		"\n[Service]\nRestart=on-failure\nRestartSec=100ms\nExecStart=/bin/sh -c 'sleep 0.1; exit 3'\n")
+	l.add(livesNeeds, "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'test ! -e "+livesNeeded+"'\n")
 	named := slices.DeleteFunc(slices.Clone(l.units), func(unit string) bool { return strings.HasPrefix(unit, "glob-") })
 	l.alias, named[0] = named[0], livesAlias
-	services := append(named, livesGlob, livesPassing)
-	l.bed = bootLives(t, texts, services, l.r)
-	l.avoidSpinning(texts)
+	l.boot(append(named, livesGlob, livesPassing))
+	l.sh("ln -s " + l.alias + " /etc/systemd/system/" + livesAlias + "; systemctl daemon-reload")
+	l.menu = happenings
+	if l.version < 254 {
+		l.menu = slices.DeleteFunc(slices.Clone(happenings), func(what happening) bool { return what.name == "soft reboot" })
+	}
+	l.sh("systemctl start service-monitor")
+	l.live(l.compare)
+}
+
+func newLives(t *testing.T, test string) *lives {
+	seed := *livesSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("again with: go test -tags booted -run '%s$' ./test/e2e -args -lives.seed=%d -lives.for=%v", test, seed, *livesFor)
+	return &lives{seed: seed, round: livesRound, r: rand.New(rand.NewPCG(seed, 0)), texts: map[string]string{}, done: map[string]int{}, bed: &bed{t: t}}
+}
+
+func (l *lives) add(unit, text string) {
+	l.units, l.texts[unit] = append(l.units, unit), text
+}
+
+// boot boots a machine with the units and a monitor that can be kept from reading the
+// journal. The monitor is a copy in the machine: what is mounted goes with a soft reboot.
+func (l *lives) boot(services []string) {
+	t := l.t
+	t.Helper()
+	l.bed = bootLives(t, l.texts, services, l.r)
+	l.avoidSpinning(l.texts)
 	l.put(dropIns+"path.conf", "[Service]\nEnvironment=PATH=/opt/refusing:/usr/bin:/bin\n")
 	if err := l.WriteFile("/opt/refusing/journalctl", refusing, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	l.sh("ln -s " + l.alias + " /etc/systemd/system/" + livesAlias + "; systemctl daemon-reload")
+	l.sh("cp " + daemonPath + " /opt/copy; sed -i s:" + daemonPath + ":/opt/copy: " + dropIns + "test.conf; systemctl daemon-reload")
 	l.configure(t, map[string]any{"monitored_services": services, "audit_interval": 3, "fold_after": 0})
-	l.sh("systemctl start service-monitor")
+}
+
+// live lets things happen, and compares now and then.
+func (l *lives) live(compare func()) {
+	t := l.t
+	t.Helper()
 	for end := time.Now().Add(*livesFor); time.Now().Before(end) && !t.Failed(); {
-		for round := time.Now().Add(livesRound); time.Now().Before(round); {
+		for round := time.Now().Add(l.round); time.Now().Before(round); {
 			l.happen()
 		}
-		l.compare()
+		compare()
 	}
 	gaps := 0
-	for _, what := range happenings {
+	for _, what := range l.menu {
 		if what.gap {
 			gaps += l.done[what.name]
 		}
 	}
-	t.Logf("seed %d: %d starts and ends compared, across %d gaps: %v", seed, l.events, gaps, l.done)
+	t.Logf("seed %d: %d starts and ends compared, across %d gaps: %v", l.seed, l.events, gaps, l.done)
 	if t.Failed() {
 		for _, unit := range l.units {
-			t.Logf("%s:\n%s", unit, texts[unit])
+			t.Logf("%s:\n%s", unit, l.texts[unit])
 		}
 		if *livesKeep != "" {
 			journal := must(t, l.Machine, "journalctl", "-q", "-o", "short-precise")
@@ -109,18 +144,18 @@ func TestLives(t *testing.T) {
 }
 
 // avoidSpinning changes units for systemd 247, on which PID 1 spins for ever where a stop job
-// waits for a unit with RestartSec=0.
+// waits for a unit with RestartSec=0. On a busy machine, one with 1ms does the same.
 func (l *lives) avoidSpinning(texts map[string]string) {
 	l.t.Helper()
-	version, err := l.Version(l.t.Context())
-	if err != nil {
+	var err error
+	if l.version, err = l.Version(l.t.Context()); err != nil {
 		l.t.Fatal(err)
 	}
 	l.instead = strings.NewReplacer()
-	if version >= 252 {
+	if l.version >= 252 {
 		return
 	}
-	l.instead = strings.NewReplacer("RestartSec=0\n", "RestartSec=1ms\n")
+	l.instead = strings.NewReplacer("RestartSec=0\n", "RestartSec=20ms\n")
 	for unit, text := range texts {
 		texts[unit] = l.instead.Replace(text)
 		l.put("/etc/systemd/system/"+unit, texts[unit])
@@ -195,164 +230,11 @@ func (l *lives) unit() string {
 		limit, kind, restart, pick(r, "0", "0", "20ms", "100ms", "500ms"), start, strings.Join(more, "\n"))
 }
 
-// A happening is what may happen.
-type happening struct {
-	name   string
-	weight int
-	gap    bool // nobody watches for a while, or nobody should rely on it
-	do     func(l *lives)
-}
-
-func (l *lives) any() string { return pick(l.r, l.units...) }
-
-// named is one that is monitored by its name. Of a glob's, a unit without a unit file is
-// folded once systemd has unloaded it.
-func (l *lives) named() string {
-	return pick(l.r, slices.DeleteFunc(slices.Clone(l.units), func(unit string) bool { return strings.HasPrefix(unit, "glob-") })...)
-}
-
-// try runs a line that may fail: to start what fails is a failure. It may also
-// take for ever: a systemctl(1) that waits for a job does not hear of its end
-// where PID 1 re-executes itself meanwhile.
-func (l *lives) try(format string, args ...any) {
-	_, err := l.Run(l.t.Context(), "timeout", "10", "sh", "-c", fmt.Sprintf(format, args...)+"; true")
-	if status := new(exec.ExitError); errors.As(err, &status) && status.ExitCode() == 124 {
-		return
-	}
-	if err != nil {
-		l.t.Fatal(err)
-	}
-}
-
-// back brings the monitor back, by hand or as systemd does.
-func (l *lives) back() {
-	if l.r.IntN(2) == 0 {
-		l.try("systemctl start service-monitor")
-	}
-}
-
-// ordinary is what happens to units.
-var ordinary = []happening{
-	{"start", 30, false, func(l *lives) { l.try("systemctl --no-block start %s %s", l.any(), l.any()) }},
-	{"start and wait", 8, false, func(l *lives) { l.try("systemctl start %s", l.any()) }},
-	{"stop", 12, false, func(l *lives) { l.try("systemctl --no-block stop %s", l.any()) }},
-	{"restart", 12, false, func(l *lives) { l.try("systemctl --no-block restart %s", l.any()) }},
-	{"kill", 20, false, func(l *lives) {
-		l.try("systemctl kill -s %s %s", pick(l.r, "KILL", "KILL", "TERM", "SEGV", "HUP", "USR1", "ABRT"), l.any())
-	}},
-	{"reset-failed", 6, false, func(l *lives) { l.try("systemctl reset-failed %s", pick(l.r, l.any(), "")) }},
-	{"clean", 3, false, func(l *lives) { l.try("systemctl stop %[1]s; systemctl clean --what=state %[1]s", l.any()) }},
-	{"freeze", 3, false, func(l *lives) {
-		l.try("systemctl freeze %[1]s; %[2]s systemctl thaw %[1]s", l.any(), pick(l.r, "", "systemctl kill -s KILL "+l.any()+";"))
-	}},
-	{"transient unit", 4, false, func(l *lives) {
-		l.passed++
-		l.try("systemd-run --quiet --collect --unit=pass-%d sh -c '%s'", l.passed, pick(l.r, "exit 0", "exit 3", "sleep .2", "kill -9 $$"))
-	}},
-}
-
-var happenings = append(ordinary, []happening{
-	{"daemon-reload", 3, true, func(l *lives) { l.try("systemctl daemon-reload") }},
-	{"daemon-reexec", 2, true, func(l *lives) { l.try("systemctl daemon-reexec") }},
-	{"dbus restart", 2, true, func(l *lives) { l.try("systemctl restart dbus") }},
-	{"time zone", 1, false, func(l *lives) {
-		l.try("ln -sf /usr/share/zoneinfo/%s /etc/localtime", pick(l.r, "UTC", "Asia/Tokyo", "America/New_York", "Europe/Berlin"))
-	}},
-	{"alias gone", 1, true, func(l *lives) { l.try("rm -f /etc/systemd/system/" + livesAlias + "; systemctl daemon-reload") }},
-	{"alias back", 1, true, func(l *lives) {
-		l.try("ln -sf %s /etc/systemd/system/"+livesAlias+"; systemctl daemon-reload", l.alias)
-	}},
-	{"unit file gone", 3, true, func(l *lives) { l.without(l.named(), "rm -f /etc/systemd/system/%[1]s") }},
-	{"unit file masked", 2, true, func(l *lives) { l.without(l.any(), "ln -sf /dev/null /etc/systemd/system/%[1]s") }},
-	{"unit file bad", 2, true, func(l *lives) { l.without(l.any(), "echo '[Service]' >/etc/systemd/system/%[1]s") }},
-	{"born in a gap", 1, true, func(l *lives) {
-		name := fmt.Sprintf("glob-born-%d.service", l.born)
-		l.born++
-		text := l.instead.Replace(l.unit())
-		l.try("systemctl stop service-monitor")
-		l.put("/etc/systemd/system/"+name, text)
-		l.units, l.texts[name] = append(l.units, name), text
-		l.try("systemctl daemon-reload; systemctl --no-block start %s", name)
-		for range l.r.IntN(6) {
-			pick(l.r, ordinary...).do(l)
-		}
-		l.try("systemctl start service-monitor")
-	}},
-	{"journal unreadable", 2, true, func(l *lives) {
-		l.try("touch /run/refuse; systemctl %s service-monitor", pick(l.r, "restart", "kill -s KILL", "stop"))
-		for range l.r.IntN(12) {
-			pick(l.r, ordinary...).do(l)
-		}
-		l.try("systemctl start service-monitor")
-		for range l.r.IntN(12) {
-			pick(l.r, ordinary...).do(l)
-		}
-		l.try("%s; rm -f /run/refuse", pick(l.r, "true", "true", "systemctl restart service-monitor", "systemctl stop service-monitor"))
-	}},
-	{"journal rotation", 1, false, func(l *lives) { l.try("journalctl --rotate") }},
-	{"monitor reload", 2, false, func(l *lives) { l.try("systemctl reload service-monitor") }},
-	{"monitor SIGKILL", 4, true, func(l *lives) { l.try("systemctl kill -s KILL service-monitor"); l.back() }},
-	{"monitor stop", 2, true, func(l *lives) {
-		l.try("systemctl stop service-monitor")
-		for range l.r.IntN(12) {
-			pick(l.r, ordinary...).do(l)
-		}
-		l.try("systemctl start service-monitor")
-	}},
-	{"reboot", 1, true, func(l *lives) { l.reboot(l.PowerOff) }},
-	{"power cut", 1, true, func(l *lives) {
-		// Unlike a real one, this cut loses what is on its way to journald: nothing
-		// that is lost there may be saved by the monitor.
-		l.try("systemctl kill -s STOP service-monitor; journalctl --sync")
-		l.reboot(l.PowerCut)
-	}},
-}...)
-
-func (l *lives) reboot(off func() error) {
-	if err := off(); err != nil {
-		l.t.Fatal(err)
-	}
-	if err := l.PowerOn(l.t.Context()); err != nil {
-		l.t.Fatal(err)
-	}
-}
-
-// without lets things happen while a unit has no unit file that is any good.
-func (l *lives) without(unit, spoil string) {
-	file := "/etc/systemd/system/" + unit
-	l.try(spoil+"; systemctl daemon-reload", unit)
-	for range l.r.IntN(6) {
-		pick(l.r, ordinary...).do(l)
-	}
-	l.try("rm -f %s", file)
-	l.put(file, l.texts[unit])
-	l.try("systemctl daemon-reload")
-}
-
-// happen does one of the things that may happen.
-func (l *lives) happen() {
-	sum := 0
-	for _, what := range happenings {
-		sum += what.weight
-	}
-	n := l.r.IntN(sum)
-	for _, what := range happenings {
-		if n -= what.weight; n < 0 {
-			l.done[what.name]++
-			what.do(l)
-			return
-		}
-	}
-}
-
 // compare lets all come to rest and compares what is counted with the journal.
 func (l *lives) compare() {
 	t := l.t
 	t.Helper()
-	// What systemd would restart is not, once it is stopped. A start that is still
-	// queued may cancel a stop.
-	stop := "systemctl stop " + strings.Join(l.units, " ") + " 'pass-*.service'"
-	l.sh(stop + " || " + stop + " || " + stop)
+	l.rest()
 	// To start waits until all that was missed is known, and to stop until it is saved.
 	l.sh("systemctl start service-monitor; systemctl restart service-monitor; systemctl stop service-monitor")
 	truth, state := l.truth(), readState(t, l.Machine)

@@ -1,0 +1,221 @@
+//go:build booted
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A happening is what may happen.
+type happening struct {
+	name   string
+	weight int
+	gap    bool // nobody watches for a while, or nobody should rely on it
+	do     func(l *lives)
+}
+
+func (l *lives) any() string { return pick(l.r, l.units...) }
+
+// named is one that is monitored by its name. Of a glob's, a unit without a unit file is
+// folded once systemd has unloaded it.
+func (l *lives) named() string {
+	return pick(l.r, slices.DeleteFunc(slices.Clone(l.units), func(unit string) bool { return strings.HasPrefix(unit, "glob-") })...)
+}
+
+// try runs a line that may fail: to start what fails is a failure. It may also
+// take for ever: a systemctl(1) that waits for a job does not hear of its end
+// where PID 1 re-executes itself meanwhile.
+func (l *lives) try(format string, args ...any) {
+	_, err := l.Run(l.t.Context(), "timeout", "10", "sh", "-c", fmt.Sprintf(format, args...)+"; true")
+	if status := new(exec.ExitError); errors.As(err, &status) && status.ExitCode() == 124 {
+		return
+	}
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// back brings the monitor back, by hand or as systemd does.
+func (l *lives) back() {
+	if l.r.IntN(2) == 0 {
+		l.try("systemctl start service-monitor")
+	}
+}
+
+// ordinary is what happens to units.
+var ordinary = []happening{
+	{"start", 30, false, func(l *lives) { l.try("systemctl --no-block start %s %s", l.any(), l.any()) }},
+	{"start and wait", 8, false, func(l *lives) { l.try("systemctl start %s", l.any()) }},
+	{"stop", 12, false, func(l *lives) { l.try("systemctl --no-block stop %s", l.any()) }},
+	{"restart", 12, false, func(l *lives) { l.try("systemctl --no-block restart %s", l.any()) }},
+	{"kill", 20, false, func(l *lives) {
+		l.try("systemctl kill -s %s %s", pick(l.r, "KILL", "KILL", "TERM", "SEGV", "HUP", "USR1", "ABRT"), l.any())
+	}},
+	{"reset-failed", 6, false, func(l *lives) { l.try("systemctl reset-failed %s", pick(l.r, l.any(), "")) }},
+	{"clean", 3, false, func(l *lives) { l.try("systemctl stop %[1]s; systemctl clean --what=state %[1]s", l.any()) }},
+	{"freeze", 3, false, func(l *lives) {
+		l.try("systemctl freeze %[1]s; %[2]s systemctl thaw %[1]s", l.any(), pick(l.r, "", "systemctl kill -s KILL "+l.any()+";"))
+	}},
+	{"transient unit", 4, false, func(l *lives) {
+		l.passed++
+		l.try("systemd-run --quiet --collect --unit=pass-%d sh -c '%s'", l.passed, pick(l.r, "exit 0", "exit 3", "sleep .2", "kill -9 $$"))
+	}},
+}
+
+var happenings = append(ordinary, []happening{
+	{"daemon-reload", 3, true, func(l *lives) { l.try("systemctl daemon-reload") }},
+	{"daemon-reexec", 2, true, func(l *lives) { l.try("systemctl daemon-reexec") }},
+	{"dbus restart", 2, true, func(l *lives) { l.try("systemctl restart dbus") }},
+	{"time zone", 1, false, func(l *lives) {
+		l.try("ln -sf /usr/share/zoneinfo/%s /etc/localtime", pick(l.r, "UTC", "Asia/Tokyo", "America/New_York", "Europe/Berlin"))
+	}},
+	{"alias gone", 1, true, func(l *lives) { l.try("rm -f /etc/systemd/system/" + livesAlias + "; systemctl daemon-reload") }},
+	{"alias back", 1, true, func(l *lives) {
+		l.try("ln -sf %s /etc/systemd/system/"+livesAlias+"; systemctl daemon-reload", l.alias)
+	}},
+	{"unit file gone", 3, true, func(l *lives) { l.without(l.named(), "rm -f /etc/systemd/system/%[1]s") }},
+	{"unit file masked", 2, true, func(l *lives) { l.without(l.any(), "ln -sf /dev/null /etc/systemd/system/%[1]s") }},
+	{"unit file bad", 2, true, func(l *lives) { l.without(l.any(), "echo '[Service]' >/etc/systemd/system/%[1]s") }},
+	{"born in a gap", 1, true, func(l *lives) {
+		name := fmt.Sprintf("glob-born-%d.service", l.born)
+		l.born++
+		text := l.instead.Replace(l.unit())
+		l.try("systemctl stop service-monitor")
+		l.put("/etc/systemd/system/"+name, text)
+		l.units, l.texts[name] = append(l.units, name), text
+		l.try("systemctl daemon-reload; systemctl --no-block start %s", name)
+		for range l.r.IntN(6) {
+			pick(l.r, ordinary...).do(l)
+		}
+		l.try("systemctl start service-monitor")
+	}},
+	{"journal unreadable", 2, true, func(l *lives) {
+		l.try("touch /run/refuse; systemctl %s service-monitor", pick(l.r, "restart", "kill -s KILL", "stop"))
+		for range l.r.IntN(12) {
+			pick(l.r, ordinary...).do(l)
+		}
+		l.try("systemctl start service-monitor")
+		for range l.r.IntN(12) {
+			pick(l.r, ordinary...).do(l)
+		}
+		l.try("%s; rm -f /run/refuse", pick(l.r, "true", "true", "systemctl restart service-monitor", "systemctl stop service-monitor"))
+	}},
+	{"journald stall", 1, true, func(l *lives) {
+		// Of what PID 1 writes meanwhile, some may be lost. So nothing happens.
+		l.try("systemctl %s service-monitor", pick(l.r, "stop", "kill -s KILL"))
+		for range l.r.IntN(6) {
+			pick(l.r, ordinary...).do(l)
+		}
+		l.rest()
+		l.sh("journalctl --sync; systemctl kill -s STOP systemd-journald")
+		l.try("systemctl start service-monitor; %s", pick(l.r, "true", "systemctl restart service-monitor", "systemctl kill -s KILL service-monitor"))
+		l.sh("systemctl kill -s CONT systemd-journald")
+		l.back()
+	}},
+	{"restart job fails", 3, true, func(l *lives) {
+		l.try("systemctl --no-block start %s; touch %s", livesNeedy, livesNeeded)
+		for range l.r.IntN(6) {
+			pick(l.r, ordinary...).do(l)
+		}
+		l.try("rm -f %s; systemctl --no-block %s %s", livesNeeded, pick(l.r, "start", "stop", "restart"), livesNeedy)
+	}},
+	{"soft reboot", 1, true, func(l *lives) { l.softReboot() }},
+	{"journal rotation", 1, false, func(l *lives) { l.try("journalctl --rotate") }},
+	{"monitor reload", 2, false, func(l *lives) { l.try("systemctl reload service-monitor") }},
+	{"monitor SIGKILL", 4, true, func(l *lives) { l.try("systemctl kill -s KILL service-monitor"); l.back() }},
+	{"monitor stop", 2, true, func(l *lives) {
+		l.try("systemctl stop service-monitor")
+		for range l.r.IntN(12) {
+			pick(l.r, ordinary...).do(l)
+		}
+		l.try("systemctl start service-monitor")
+	}},
+	{"reboot", 1, true, func(l *lives) { l.reboot(l.PowerOff) }},
+	{"power cut", 1, true, func(l *lives) {
+		// Unlike a real one, this cut loses what is on its way to journald: nothing
+		// that is lost there may be saved by the monitor.
+		l.try("systemctl kill -s STOP service-monitor; journalctl --sync")
+		l.reboot(l.PowerCut)
+	}},
+}...)
+
+func (l *lives) reboot(off func() error) {
+	if err := off(); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := l.PowerOn(l.t.Context()); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// softReboot lets systemd begin anew. The kernel and the boot stay as they are, and so does
+// the journal, but what is mounted from the host goes. Nothing of a command is heard when it is
+// ended with the rest, so each has its time.
+func (l *lives) softReboot() {
+	l.t.Helper()
+	ctx, cancel := l.bounded()
+	defer cancel()
+	ask := func(argv ...string) string {
+		brief, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		out, _ := l.Run(brief, argv...) // nobody may be there to answer
+		return strings.TrimSpace(out)
+	}
+	count := func() int {
+		n, _ := strconv.Atoi(ask("systemctl", "show", "-P", "SoftRebootsCount"))
+		return n
+	}
+	before := count()
+	ask("systemctl", "soft-reboot")
+	for count() <= before || !slices.Contains([]string{"running", "degraded"}, ask("systemctl", "is-system-running")) {
+		select {
+		case <-ctx.Done():
+			l.t.Fatal("the machine does not come back from a soft reboot")
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// rest stops all units. What systemd would restart is not, once it is stopped. A start that
+// is still queued may cancel a stop, and from 257 on a unit that is frozen refuses it.
+func (l *lives) rest() {
+	l.t.Helper()
+	all := strings.Join(l.units, " ")
+	stop := "timeout 60 systemctl stop " + all + " 'pass-*.service'"
+	l.sh(stop + " || " + stop + " || { timeout 5 systemctl thaw " + all + " || :; " + stop + "; }")
+}
+
+// without lets things happen while a unit has no unit file that is any good.
+func (l *lives) without(unit, spoil string) {
+	file := "/etc/systemd/system/" + unit
+	l.try(spoil+"; systemctl daemon-reload", unit)
+	for range l.r.IntN(6) {
+		pick(l.r, ordinary...).do(l)
+	}
+	l.try("rm -f %s", file)
+	l.put(file, l.texts[unit])
+	l.try("systemctl daemon-reload")
+}
+
+// happen does one of the things that may happen.
+func (l *lives) happen() {
+	sum := 0
+	for _, what := range l.menu {
+		sum += what.weight
+	}
+	n := l.r.IntN(sum)
+	for _, what := range l.menu {
+		if n -= what.weight; n < 0 {
+			l.done[what.name]++
+			what.do(l)
+			return
+		}
+	}
+}
