@@ -5,11 +5,9 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -22,9 +20,6 @@ import (
 	"service-monitor/stages/zone"
 )
 
-// ErrNoBus ends the source when the bus could not be reached at start.
-var ErrNoBus = errors.New("no system bus")
-
 const (
 	firstRetry     = 250 * time.Millisecond // doubled for each further one
 	lastRetry      = 30 * time.Second
@@ -34,89 +29,6 @@ const (
 	connectingText = "connecting to the system bus"
 )
 
-// Stage is the source of the pipeline.
-type Stage struct {
-	log        logrus.FieldLogger
-	maxRetries int
-
-	watch    atomic.Pointer[watch.Set]
-	refused  atomic.Uint64
-	reported uint64
-	quiet    time.Time // no report of refused signals before
-
-	link    *link.Link   // nil while there is none
-	opened  chan opening // the outcome of the attempt under way
-	retry   *time.Timer  // armed between attempts
-	retries int
-	since   time.Time // when the bus was lost; zero at start
-	met     bool      // connected before
-	ever    bool      // synced before
-
-	rules    []string
-	requests map[uint32]request
-	queue    []string // units whose snapshot is to be asked for
-	asked    int      // snapshots on their way
-	lists    int      // lists of units on their way
-	units    map[string]*unit
-
-	subscribed bool
-
-	out []Signal // what is to be sent
-
-	before  map[string]Known // units that an earlier process monitored, until the first list is there
-	ending  bool             // the machine is going down
-	state   catchup.State
-	gap     gap
-	reports chan report // of what works with the journal
-	outage  outage
-	silence silence
-	said    string // why the journal lacks something, as it was said last
-	audit   audit
-	doubts  chan struct{}            // holds a token while there is a Doubt
-	doubted *time.Timer              // armed while a gap is to begin because of one
-	again   time.Time                // not before
-	cursor  history.Place            // from where the journal is to be read after the next gap
-	cursors map[string]history.Place // of units, at the start of the process, until the first gap is over
-	lost    bool                     // what an earlier process knew is lost; until the first gap is over
-	globs   map[string]history.Place // that were in force when the last gap was over, and up to where their units are known
-	crowd   crowd
-}
-
-// A unit is what the source itself knows of one. There are thousands, so all of it is in
-// one map.
-type unit struct {
-	// entered is when it entered the state in which an audit saw it last, 0 where it
-	// is not loaded.
-	entered uint64
-	quiet   bool // it announced no change since then
-	there   bool // systemd had it when it was heard of last, or has a unit file of it
-	round   int  // of the crowd, in which it was heard of last
-	known   bool // it was ever handed on
-	asked   bool // its snapshot is asked for, in this connection,
-	present bool // and is there
-	fresh   bool // it announces all that ever happens to it, and has not begun
-}
-
-// New returns a source that continues from the units that an earlier process knew. It
-// gives up, with ErrNoBus, when the bus cannot be reached at start and not in
-// maxRetries further attempts either. As often as auditEvery (never if it is 0) it
-// makes sure that systemd still announces what happens.
-func New(log logrus.FieldLogger, known map[string]Known, maxRetries int, auditEvery time.Duration) *Stage {
-	s := &Stage{
-		log: log, before: known, maxRetries: maxRetries, opened: make(chan opening, 1), retry: time.NewTimer(0),
-		units: make(map[string]*unit), reports: make(chan report), outage: outage{retry: time.NewTimer(0)}, audit: newAudit(auditEvery),
-		doubts: make(chan struct{}, 1), doubted: time.NewTimer(0), cursors: make(map[string]history.Place), globs: make(map[string]history.Place),
-	}
-	s.retry.Stop()
-	s.doubted.Stop()
-	s.outage.retry.Stop()
-	return s
-}
-
-// ReadBack says, before Run, that what an earlier process knew is lost. The source then
-// tells what the journal has, as far back as it reaches.
-func (s *Stage) ReadBack() { s.lost, s.cursor = true, history.Beginning }
-
 // Doubt makes the source tell from the journal what happened of late, as after a
 // time when nobody watched. It may be called from any goroutine, and never blocks.
 func (s *Stage) Doubt() {
@@ -125,8 +37,6 @@ func (s *Stage) Doubt() {
 	default:
 	}
 }
-
-type port = pipeline.Port[List, Signal]
 
 // Run connects when the first list is there, and ends when lists do.
 func (s *Stage) Run(ctx context.Context, p *port) error {
@@ -181,21 +91,6 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	}
 }
 
-// send sends a signal on, with others if there are more.
-func (s *Stage) send(ctx context.Context, p *port, signal Signal) error {
-	if s.out = append(s.out, signal); len(s.out) < pipeline.BatchSize {
-		return nil
-	}
-	return s.flush(ctx, p)
-}
-
-func (s *Stage) flush(ctx context.Context, p *port) error {
-	err := p.Send(ctx, s.out...)
-	clear(s.out)
-	s.out = s.out[:0]
-	return err
-}
-
 func (s *Stage) answer() pipeline.Answer {
 	switch {
 	case s.link == nil && s.ever:
@@ -213,11 +108,6 @@ func (s *Stage) openGap() string {
 		return ""
 	}
 	return fmt.Sprintf("gap open %s: %v", zone.Since(s.outage.since), s.outage.why)
-}
-
-// synced reports whether the state of every unit was handed on.
-func (s *Stage) synced() bool {
-	return s.link != nil && s.subscribed && len(s.requests) == 0 && len(s.queue) == 0
 }
 
 // apply makes a list the one that is monitored.
@@ -295,16 +185,6 @@ func (s *Stage) finish(ctx context.Context, p *port) error {
 	return nil
 }
 
-// asking reports whether the reply to a method is awaited.
-func (s *Stage) asking(member string) bool {
-	for _, r := range s.requests {
-		if r.member == member {
-			return true
-		}
-	}
-	return false
-}
-
 // receive hands on what the connection took off the stream.
 func (s *Stage) receive(ctx context.Context, p *port) error {
 	if s.link == nil {
@@ -366,66 +246,6 @@ func (s *Stage) handle(ctx context.Context, p *port, it link.Item) error {
 	}
 	return nil
 }
-
-// handOn sends a change on. Before a unit's first snapshot nothing can be made
-// of its changes, and the snapshot is younger than they are.
-func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
-	if it.Unit == watch.Shutdown {
-		s.ending = hasJob(it, s.ending)
-		return nil
-	}
-	u := s.note(it.Unit)
-	if !u.asked && watch.Match(s.watch.Load().Globs, it.Unit) {
-		s.watch.Store(s.watch.Load().With(it.Unit))
-		switch {
-		case s.watched(it.Unit):
-			u.fresh = true
-		case (s.state.Reads() || s.state.Settles()) && s.came(it.Unit):
-			return s.appearInGap(ctx, p, u, it)
-		default:
-			s.await(it.Unit)
-			return s.failed(p, s.askSnapshots())
-		}
-	}
-	if u.fresh && s.state.Watches() {
-		if err := s.appear(ctx, p, it.Unit); err != nil || s.link == nil {
-			return err
-		}
-	}
-	if !u.present && s.state.Watches() {
-		return nil
-	}
-	if u.present && s.gap.partial {
-		s.await(it.Unit) // it was not asked for, because nothing had happened to it
-	}
-	u.quiet, u.there, u.round = false, true, s.crowd.round
-	return s.emit(ctx, p, s.changed(it))
-}
-
-func (s *Stage) changed(it link.Item) Signal {
-	return Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Ending: s.ending}}
-}
-
-// of is what is known of a unit.
-func (s *Stage) of(name string) unit {
-	if u := s.units[name]; u != nil {
-		return *u
-	}
-	return unit{}
-}
-
-// note is where to note what becomes known of a unit.
-func (s *Stage) note(name string) *unit {
-	u := s.units[name]
-	if u == nil {
-		u = new(unit)
-		s.units[name] = u
-	}
-	return u
-}
-
-// unasked takes back that its snapshot is asked for, or there.
-func (u *unit) unasked() { u.asked, u.present = false, false }
 
 // resolve begins a gap because of a doubt. Where there is one already, or no bus,
 // that resolves it.

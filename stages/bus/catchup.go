@@ -3,13 +3,13 @@ package bus
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/stages/bus/catchup"
 	"service-monitor/stages/bus/history"
-	"service-monitor/stages/bus/link"
-	"service-monitor/stages/bus/watch"
 )
 
 // step takes in what happened, and does what follows from it. What an action brings
@@ -116,27 +116,6 @@ func (s *Stage) advance(ctx context.Context, p *port) error {
 	return s.step(ctx, p, catchup.Synced)
 }
 
-// ping asks PID 1 for a sign of life. Before it, PID 1 has sent the changes of all
-// that it had written into the journal.
-func (s *Stage) ping() error {
-	return s.ask(request{member: pingCall}, link.Systemd, link.ManagerPath, "org.freedesktop.DBus.Peer")
-}
-
-// appeared reports whether all that the journal has of a unit that is not known is to be
-// counted: a glob has named it since the last gap, and it would have been seen; or
-// what was known of it is lost.
-func (s *Stage) appeared(unit string) bool { return s.lost || s.came(unit) }
-
-// came reports whether a glob has named a unit since the last gap.
-func (s *Stage) came(unit string) bool {
-	for glob := range s.globs {
-		if watch.Match([]string{glob}, unit) {
-			return true
-		}
-	}
-	return false
-}
-
 // emit sends a signal on, or holds it back.
 func (s *Stage) emit(ctx context.Context, p *port, signal Signal) error {
 	if s.state.Watches() {
@@ -151,4 +130,80 @@ func (s *Stage) emit(ctx context.Context, p *port, signal Signal) error {
 		s.log.WithFields(logrus.Fields{"signals": len(g.held)}).Warn("fell behind; reading in the journal again")
 	}
 	return s.startOver(ctx, p, nil)
+}
+
+// learn takes in what is reported of the journal.
+func (s *Stage) learn(ctx context.Context, p *port, r report) error {
+	switch r.done {
+	case catchup.Missed:
+		return s.heard(ctx, p, r.past)
+	case catchup.MarkFailed:
+		if !s.met {
+			r.done = catchup.TooEarly
+		}
+	case catchup.Read:
+		s.gap.mark = s.gap.reader.Marked()
+		if s.link == nil && s.state.Phase == catchup.Closing {
+			// Nobody can say that all was announced. The next snapshots can.
+			if err := s.step(ctx, p, catchup.Missed); err != nil {
+				return err
+			}
+		}
+	case catchup.TrySucceeded:
+		if s.link != nil && s.state.Watches() {
+			return s.compare(ctx, p, s.watch.Load().Names())
+		}
+		return nil // a gap is accounted for as soon as there is a bus
+	}
+	if r.err != nil && r.done != catchup.TooEarly {
+		s.fails(r.err)
+	}
+	if err := s.step(ctx, p, r.done); err != nil {
+		return err
+	}
+	return s.advance(ctx, p)
+}
+
+// compare accounts for a gap in which nothing was missed, of units.
+func (s *Stage) compare(ctx context.Context, p *port, units []string) error {
+	if err := s.step(ctx, p, catchup.Compare); err != nil {
+		return err
+	}
+	s.gap.partial, s.gap.continuous = true, true
+	for _, unit := range units {
+		s.await(unit)
+	}
+	return nil
+}
+
+// check audits. It ends when what the units announced is compared with the
+// journal, or at once where that can not be read or none has changed.
+func (s *Stage) check(ctx context.Context, p *port) error {
+	if s.link == nil || !s.state.Watches() {
+		return nil // it begins when what was missed is caught up with
+	}
+	s.audit.again()
+	if s.crowd.came > 0 {
+		if err := s.askLoaded(true); err != nil {
+			return s.failed(p, err)
+		}
+	}
+	for _, unit := range slices.Sorted(maps.Keys(s.units)) {
+		if !s.units[unit].quiet {
+			continue
+		}
+		if err := s.look(request{member: getProperty, unit: unit}); err != nil {
+			return s.failed(p, err)
+		}
+	}
+	var changed []string
+	for _, unit := range s.watch.Load().Names() {
+		if !s.of(unit).quiet {
+			changed = append(changed, unit)
+		}
+	}
+	if len(changed) == 0 || s.state.Open() { // or that is tried anyway
+		return nil
+	}
+	return s.compare(ctx, p, changed)
 }

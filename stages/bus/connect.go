@@ -1,21 +1,14 @@
 package bus
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
-	"service-monitor/stages/bus/catchup"
 	"service-monitor/stages/bus/link"
 )
-
-// An opening is the outcome of an attempt to connect.
-type opening struct {
-	link *link.Link
-	err  error
-}
 
 // connect begins an attempt, in a goroutine of its own because it may block.
 func (s *Stage) connect() {
@@ -24,26 +17,6 @@ func (s *Stage) connect() {
 		l, err := link.Open(units, isWanted, &s.refused)
 		s.opened <- opening{l, err}
 	}()
-}
-
-func (s *Stage) connected(ctx context.Context, p *port, o opening) error {
-	if o.err != nil {
-		return s.failed(p, o.err)
-	}
-	s.link = o.link
-	s.rules, s.requests, s.queue, s.asked, s.lists, s.crowd.lists = nil, make(map[uint32]request), nil, 0, 0, 0
-	for _, u := range s.units {
-		u.unasked()
-	}
-	s.log.Info("connected to the system bus")
-	first := !s.met
-	s.met = true
-	if !first || s.state.Watches() { // or the gap began with the process
-		if err := s.step(ctx, p, catchup.Missed); err != nil {
-			return err
-		}
-	}
-	return s.failed(p, s.subscribe())
 }
 
 // failed treats an error of the connection, or of making one: it is made anew,
@@ -77,3 +50,6 @@ func (s *Stage) disconnect() {
 		s.link = nil
 	}
 }
+
+// ErrNoBus ends the source when the bus could not be reached at start.
+var ErrNoBus = errors.New("no system bus")

@@ -4,65 +4,20 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"path"
 	"slices"
-	"sync/atomic"
+	"strings"
 	"time"
 
 	"service-monitor/stages/bus/history"
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/watch"
+	"service-monitor/stages/bus/wire"
 )
-
-// fewest is how many units may come by a glob before it is looked whether as many have gone.
-const fewest = 128
-
-// A crowd is the units that only globs name. They come and go: each connection to a socket
-// with Accept=yes is one. Those that systemd has unloaded, and that have no unit file, are
-// folded into the sums of their glob. So what the monitor costs follows what is loaded.
-type crowd struct {
-	listing map[string]bool                 // what the lists have shown so far
-	files   map[string]bool                 // units that have a unit file
-	there   atomic.Pointer[map[string]bool] // and what they had shown when all had come
-	came    int                             // units that came since
-	lists   int                             // lists on their way with which it is looked who has gone
-	// round is how often the lists were asked for, and asked the place then. What began
-	// before that, and of which nothing was heard since, can be folded: when the journal is
-	// read again, it is known by the place that it was counted.
-	round int
-	asked history.Place
-	// listed is the same of the lists of a gap: what happened to a unit later is announced.
-	listed history.Place
-}
-
-// grows notes that a unit has come, and reports whether it is time to look who has gone.
-// That costs a list of what is there, so it is done when that many have come.
-func (c *crowd) grows() bool {
-	c.came++
-	size := 0
-	if there := c.there.Load(); there != nil {
-		size = len(*there)
-	}
-	return c.came == max(fewest, size)
-}
 
 // watched reports whether units of this name were watched already, whoever comes by it: then
 // all that happens to one is announced.
 func (s *Stage) watched(unit string) bool { return s.state.Watches() && s.came(unit) }
-
-// appear takes in that a unit announces the first that happens to it.
-func (s *Stage) appear(ctx context.Context, p *port, unit string) error {
-	u := s.note(unit)
-	if s.state.Open() && !u.known {
-		if err := s.send(ctx, p, s.unread(unit)); err != nil {
-			return err
-		}
-	}
-	u.asked, u.known, u.present, u.there, u.fresh = true, true, true, true, false
-	if s.crowd.grows() {
-		return s.failed(p, s.askLoaded(true))
-	}
-	return nil
-}
 
 // absent is a snapshot of a unit that was not loaded when the lists were made.
 func (s *Stage) absent(unit string) Signal {
@@ -77,16 +32,6 @@ func (s *Stage) unread(unit string) Signal {
 	signal.New, signal.Boot, signal.From, signal.Cursor = true, s.crowd.listed.Boot(), s.upTo(unit), s.crowd.listed
 	signal.Unread, signal.Opened = true, s.outage.since.Round(0).UTC()
 	return signal
-}
-
-// appearInGap takes in the same amid a gap, once the journal is being read. The unit was not
-// loaded when the snapshots came, and before that the journal tells of it. Its own
-// snapshot is not asked for: it would be younger than what is read of the journal. That would
-// be read again then, and for ever as long as units come.
-func (s *Stage) appearInGap(ctx context.Context, p *port, u *unit, it link.Item) error {
-	u.asked, u.present, u.there, u.quiet, u.round = true, true, true, false, s.crowd.round
-	s.gap.hold(s.absent(it.Unit))
-	return s.emit(ctx, p, s.changed(it))
 }
 
 // passing reports whether a unit is named by a glob alone, and is not there. It may be
@@ -222,4 +167,55 @@ func (s *Stage) patterns(w *watch.Set, place history.Place) (out []Signal) {
 		out = append(out, Signal{Kind: Pattern, Unit: glob, Time: time.Now(), Account: Account{Cursor: place}})
 	}
 	return out
+}
+
+// listed adds to a list the units of a reply, an array of structs that begin with a name
+// or the path of a unit file, and hold rest after it.
+func (s *Stage) listed(it link.Item, rest string, in map[string]bool) {
+	w := s.watch.Load()
+	var units []string
+	r := wire.NewReader(it.Body, it.Order)
+	for end := r.Array(8); r.More(end); {
+		r.Align(8)
+		name := path.Base(string(r.String()))
+		for i := range len(rest) {
+			r.Skip([]byte{rest[i]})
+		}
+		template := strings.Contains(name, "@.")
+		if r.Err() != nil || template || !watch.Match(w.Globs, name) {
+			continue
+		}
+		if in[name] = true; !s.of(name).asked {
+			units = append(units, name)
+			s.await(name)
+			s.note(name).fresh = s.watched(name)
+		}
+	}
+	s.watch.Store(w.With(units...))
+}
+
+// appeared reports whether all that the journal has of a unit that is not known is to be
+// counted: a glob has named it since the last gap, and it would have been seen; or
+// what was known of it is lost.
+func (s *Stage) appeared(unit string) bool { return s.lost || s.came(unit) }
+
+// came reports whether a glob has named a unit since the last gap.
+func (s *Stage) came(unit string) bool {
+	for glob := range s.globs {
+		if watch.Match([]string{glob}, unit) {
+			return true
+		}
+	}
+	return false
+}
+
+// upTo is up to where a unit is known that is not watched. Any glob may have counted it that
+// names it: the list may have another order now, or names the unit itself.
+func (s *Stage) upTo(unit string) (place history.Place) {
+	for glob, known := range s.globs {
+		if watch.Match([]string{glob}, unit) && (place == "" || place.Before(known)) {
+			place = known
+		}
+	}
+	return place
 }

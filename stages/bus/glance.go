@@ -2,6 +2,7 @@ package bus
 
 import (
 	"service-monitor/stages/bus/history"
+	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/wire"
 )
 
@@ -51,4 +52,36 @@ func oldest(a, b history.Place) history.Place {
 		return b
 	}
 	return a
+}
+
+// wanted are the properties that a Snapshot has.
+var wanted = set("Id", "LoadState", "ActiveState", "SubState", "InvocationID", stateChange, "Job", "InactiveEnterTimestampMonotonic", "InactiveExitTimestampMonotonic",
+
+	"ActiveExitTimestampMonotonic", "LogLevelMax", "Result", "CanClean", "CleanResult", "NRestarts", "ExecMainCode", "ExecMainStatus", "ExecMainExitTimestampMonotonic")
+
+func isWanted(property []byte) bool { return wanted[string(property)] }
+
+func set(keys ...string) map[string]bool {
+	set := make(map[string]bool)
+	for _, key := range keys {
+		set[key] = true
+	}
+	return set
+}
+
+// hasJob reports whether a unit is to be started or stopped, or what was known if
+// a change does not tell.
+func hasJob(it link.Item, known bool) bool {
+	r := wire.NewReader(it.Body, it.Order)
+	r.String() // the interface
+	for end := r.Array(8); r.More(end); {
+		r.Align(8)
+		key, sig := r.String(), r.Variant()
+		if string(key) == "Job" && string(sig) == "(uo)" {
+			r.Align(8)
+			return r.Uint32() != 0
+		}
+		r.Skip(sig)
+	}
+	return known
 }

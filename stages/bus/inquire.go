@@ -1,40 +1,17 @@
 package bus
 
 import (
-	"context"
-	"fmt"
-	"path"
 	"slices"
-	"strings"
 
 	"github.com/sirupsen/logrus"
 
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/watch"
-	"service-monitor/stages/bus/wire"
-)
-
-// Methods of PID 1. Two of them list the units that match a glob.
-const (
-	getAll        = "GetAll"
-	pingCall      = "Ping"
-	listUnits     = "ListUnitsByPatterns"
-	listUnitFiles = "ListUnitFilesByPatterns"
 )
 
 // window is how many snapshots are asked for at once: PID 1 answers them
 // between other work, and the socket never fills.
 const window = 32
-
-// A request is what a reply is awaited for.
-type request struct {
-	member   string
-	unit     string
-	name     string // systemd's own for the unit, where GetAll asks for that
-	property string // of Get, where it is one of PID 1 itself
-	again    bool   // a second look, or another list
-}
 
 // subscribe renews the match rules, and asks PID 1 for everything.
 func (s *Stage) subscribe() error {
@@ -80,27 +57,6 @@ func (s *Stage) inquire() error {
 	return s.askSnapshots()
 }
 
-// await queues the unit for a snapshot, before which it says nothing.
-func (s *Stage) await(unit string) {
-	u := s.note(unit)
-	u.asked, u.present = true, false
-	s.queue = append(s.queue, unit)
-}
-
-func (s *Stage) askBus(member, arg string) error {
-	return s.ask(request{member: member}, link.BusName, link.BusPath, link.BusName, arg)
-}
-
-// ask sends a request and remembers what its reply is to.
-func (s *Stage) ask(r request, destination, path, iface string, args ...any) error {
-	serial, err := s.link.Call(destination, path, iface, r.member, args...)
-	if err != nil {
-		return fmt.Errorf("cannot call %s: %w", r.member, err)
-	}
-	s.requests[serial] = r
-	return nil
-}
-
 // askSnapshots asks for queued snapshots, a window at a time: PID 1 answers
 // them between other work, and the socket never fills.
 func (s *Stage) askSnapshots() error {
@@ -120,133 +76,6 @@ func (s *Stage) askSnapshots() error {
 func (s *Stage) askSnapshot(unit, name string) error {
 	s.asked++
 	return s.ask(request{member: getAll, unit: unit, name: name}, link.Systemd, watch.Escape(name), link.Properties, "")
-}
-
-func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
-	r, ok := s.requests[it.Serial]
-	if !ok {
-		return nil
-	}
-	delete(s.requests, it.Serial)
-	if it.Nobody {
-		// PID 1 is not on the bus (yet, or while it re-executes itself). Its return
-		// is announced, and then everything is asked for again.
-		return nil
-	}
-	switch r.member {
-	case getAll:
-		return s.snapshot(ctx, p, r, it)
-	case getProperty:
-		if r.property != "" {
-			s.silence.learn(r.property, it)
-			return nil
-		}
-		return s.failed(p, s.looked(r, it))
-	case listUnits, listUnitFiles:
-		*s.waiting(r.again)--
-	}
-	if it.Err != nil {
-		return s.failed(p, fmt.Errorf("cannot call %s: %w", r.member, it.Err))
-	}
-	switch r.member {
-	case "Subscribe":
-		s.subscribed = true
-	case listUnits:
-		s.listed(it, "sssssouso", s.crowd.listing)
-	case listUnitFiles:
-		s.listed(it, "s", s.crowd.files)
-	}
-	if (r.member == listUnits || r.member == listUnitFiles) && s.lists+s.crowd.lists == 0 {
-		return s.sweep(ctx, p)
-	}
-	return nil
-}
-
-// wanted are the properties that a Snapshot has.
-var wanted = set("Id", "LoadState", "ActiveState", "SubState", "InvocationID", stateChange, "Job", "InactiveEnterTimestampMonotonic", "InactiveExitTimestampMonotonic",
-	"ActiveExitTimestampMonotonic", "LogLevelMax", "Result", "CanClean", "CleanResult", "NRestarts", "ExecMainCode", "ExecMainStatus", "ExecMainExitTimestampMonotonic")
-
-func isWanted(property []byte) bool { return wanted[string(property)] }
-
-func set(keys ...string) map[string]bool {
-	set := make(map[string]bool)
-	for _, key := range keys {
-		set[key] = true
-	}
-	return set
-}
-
-func (s *Stage) snapshot(ctx context.Context, p *port, r request, it link.Item) error {
-	s.asked--
-	unit := r.unit
-	if _, ok := s.watch.Load().Known(unit); !ok {
-		return nil // removed by a reload meanwhile
-	}
-	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Clock: history.Clock()}}
-	if it.Err == nil {
-		if done, err := s.named(r, glimpse(out)); !done {
-			return s.failed(p, err)
-		}
-	}
-	u := s.note(unit)
-	if u.fresh && s.state.Watches() && glimpse(out).invocation != (history.Invocation{}) {
-		u.unasked() // it runs already, and PID 1 is about to announce how that began
-		return nil
-	}
-	u.asked, u.present = true, true
-	if it.Err != nil {
-		s.log.WithFields(logrus.Fields{"unit": unit, "error": it.Err}).Warn("systemd does not show the unit")
-		out.Kind, out.Body = Missing, nil
-	}
-	if s.state.Watches() {
-		if u.known && out.Kind == Snapshot {
-			out.Kind = Checked // every change of it was handed on
-		}
-		u.known, u.fresh = true, false
-	}
-	return s.emit(ctx, p, out)
-}
-
-// hasJob reports whether a unit is to be started or stopped, or what was known if
-// a change does not tell.
-func hasJob(it link.Item, known bool) bool {
-	r := wire.NewReader(it.Body, it.Order)
-	r.String() // the interface
-	for end := r.Array(8); r.More(end); {
-		r.Align(8)
-		key, sig := r.String(), r.Variant()
-		if string(key) == "Job" && string(sig) == "(uo)" {
-			r.Align(8)
-			return r.Uint32() != 0
-		}
-		r.Skip(sig)
-	}
-	return known
-}
-
-// listed adds to a list the units of a reply, an array of structs that begin with a name
-// or the path of a unit file, and hold rest after it.
-func (s *Stage) listed(it link.Item, rest string, in map[string]bool) {
-	w := s.watch.Load()
-	var units []string
-	r := wire.NewReader(it.Body, it.Order)
-	for end := r.Array(8); r.More(end); {
-		r.Align(8)
-		name := path.Base(string(r.String()))
-		for i := range len(rest) {
-			r.Skip([]byte{rest[i]})
-		}
-		template := strings.Contains(name, "@.")
-		if r.Err() != nil || template || !watch.Match(w.Globs, name) {
-			continue
-		}
-		if in[name] = true; !s.of(name).asked {
-			units = append(units, name)
-			s.await(name)
-			s.note(name).fresh = s.watched(name)
-		}
-	}
-	s.watch.Store(w.With(units...))
 }
 
 // named compares the name by which a snapshot was asked for with the one that it shows, and
@@ -293,4 +122,21 @@ func (s *Stage) alias(unit, name string) (known bool, err error) {
 	s.watch.Store(w.Aliased(unit, name))
 	s.note(unit).unasked() // its snapshot counts when its changes are matched
 	return false, s.subscribe()
+}
+
+// askSilence asks PID 1 what it writes, and where to.
+func (s *Stage) askSilence() error {
+	for _, property := range []string{logLevel, logTarget} {
+		r := request{member: getProperty, property: property}
+		if err := s.ask(r, link.Systemd, link.ManagerPath, link.Properties, link.ManagerInterface, property); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ping asks PID 1 for a sign of life. Before it, PID 1 has sent the changes of all
+// that it had written into the journal.
+func (s *Stage) ping() error {
+	return s.ask(request{member: pingCall}, link.Systemd, link.ManagerPath, "org.freedesktop.DBus.Peer")
 }

@@ -8,23 +8,7 @@ import (
 
 	"service-monitor/stages/bus/catchup"
 	"service-monitor/stages/bus/history"
-	"service-monitor/stages/bus/watch"
 )
-
-// A report is what a goroutine that works with the journal has to say: a Past, or
-// that something is done. An error says why it could not be.
-type report struct {
-	past history.Past
-	done catchup.Input // Missed for a Past
-	err  error
-}
-
-// outage is why the journal cannot be read, and since when.
-type outage struct {
-	since time.Time
-	why   error
-	retry *time.Timer // armed while the journal is left alone
-}
 
 // wanted reports whether the journal is to be read for a unit.
 func (s *Stage) wanted(name string) bool {
@@ -61,38 +45,6 @@ func (s *Stage) read(ctx context.Context) {
 		err := reader.Read(ctx, func() error { return s.post(ctx, report{done: catchup.Reached}) })
 		s.report(ctx, catchup.Read, catchup.ReadFailed, err)
 	}()
-}
-
-// learn takes in what is reported of the journal.
-func (s *Stage) learn(ctx context.Context, p *port, r report) error {
-	switch r.done {
-	case catchup.Missed:
-		return s.heard(ctx, p, r.past)
-	case catchup.MarkFailed:
-		if !s.met {
-			r.done = catchup.TooEarly
-		}
-	case catchup.Read:
-		s.gap.mark = s.gap.reader.Marked()
-		if s.link == nil && s.state.Phase == catchup.Closing {
-			// Nobody can say that all was announced. The next snapshots can.
-			if err := s.step(ctx, p, catchup.Missed); err != nil {
-				return err
-			}
-		}
-	case catchup.TrySucceeded:
-		if s.link != nil && s.state.Watches() {
-			return s.compare(ctx, p, s.watch.Load().Names())
-		}
-		return nil // a gap is accounted for as soon as there is a bus
-	}
-	if r.err != nil && r.done != catchup.TooEarly {
-		s.fails(r.err)
-	}
-	if err := s.step(ctx, p, r.done); err != nil {
-		return err
-	}
-	return s.advance(ctx, p)
 }
 
 // fails notes why the journal cannot be read, and says so once.
@@ -196,17 +148,6 @@ func (s *Stage) concerns(unit string, past *history.Past) bool {
 	}
 	past.Runs, past.Tell = past.Runs[first:], past.Tell-first
 	return true
-}
-
-// upTo is up to where a unit is known that is not watched. Any glob may have counted it that
-// names it: the list may have another order now, or names the unit itself.
-func (s *Stage) upTo(unit string) (place history.Place) {
-	for glob, known := range s.globs {
-		if watch.Match([]string{glob}, unit) && (place == "" || place.Before(known)) {
-			place = known
-		}
-	}
-	return place
 }
 
 // enlist watches a unit of which only the journal has told so far. If it is there, it is

@@ -17,17 +17,6 @@ const (
 	logTarget = "LogTarget"
 )
 
-// askSilence asks PID 1 what it writes, and where to.
-func (s *Stage) askSilence() error {
-	for _, property := range []string{logLevel, logTarget} {
-		r := request{member: getProperty, property: property}
-		if err := s.ask(r, link.Systemd, link.ManagerPath, link.Properties, link.ManagerInterface, property); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // learn takes in the reply to a question of askSilence.
 func (s *silence) learn(property string, it link.Item) {
 	r := wire.NewReader(it.Body, it.Order)

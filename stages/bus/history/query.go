@@ -1,0 +1,79 @@
+package history
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// currentBoot is the boot id, from the journal where a sandbox hides /proc/sys.
+func currentBoot(ctx context.Context) (boot string, err error) {
+	if boot := Boot(); boot != "" {
+		return boot, nil
+	}
+	err = journalctl(ctx, []string{"--lines=1"}, func(r *record) (bool, error) { boot = r.boot; return true, nil })
+	return boot, err
+}
+
+// boots tells how an earlier boot ended: in good order if the last that its
+// journald wrote is that it stops.
+func boots(ctx context.Context, boot string) (how string, at time.Time, err error) {
+	how = Unknown
+	err = journalctl(ctx, []string{"--lines=1", "_BOOT_ID=" + boot}, func(r *record) (bool, error) {
+		how, at = PowerLoss, r.at
+		if r.driver && r.message == journalStopped {
+			how = Shutdown
+		}
+		return true, nil
+	})
+	return how, at, err
+}
+
+// matches are those of every record that tells something, each with also.
+func matches(also ...string) []string {
+	args := append([]string{"_PID=1"}, also...) // anybody may write UNIT= into the journal
+	for _, id := range []string{started, starting, startFailed, stopping, failed, succeeded, skipped, processExited, restartSet} {
+		args = append(args, "MESSAGE_ID="+id)
+	}
+	args = append(append(args, "+", "_PID=1", "CODE_FUNC=manager_override_log_level", "CODE_FUNC=manager_override_log_target"), also...)
+	args = append(append(args, "+", "_TRANSPORT=driver", "MESSAGE_ID="+suppressed), also...)
+	return append(append(args, "+", "MESSAGE_ID="+markID), also...)
+}
+
+// journalctl hands on the records that journalctl(1) finds, until take has
+// enough or fails. That there are none is no error.
+func journalctl(ctx context.Context, args []string, take func(*record) (more bool, err error)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "journalctl", append([]string{"--quiet", "--output=export", "--output-fields=" + fields}, args...)...)
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	more, err := true, error(nil)
+	for in := bufio.NewReader(out); more && err == nil; {
+		var r record
+		if r, err = read(in); err == nil {
+			more, err = take(&r)
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		cancel()
+		_ = cmd.Wait() // it was ended, or err tells more
+		return err
+	}
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(complaint.String()))
+	}
+	return nil
+}
