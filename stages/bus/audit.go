@@ -17,20 +17,20 @@ const (
 
 var errForgotten = errors.New("systemd no longer announces what happens")
 
-// watchOver begins to audit the units of these signals, or more of them.
+// watchOver begins to audit the units of these signals: only these, or also these.
 func (s *Stage) watchOver(signals []Signal, more bool) {
 	if !more {
 		for _, u := range s.units {
-			u.quiet = false
+			u.still = false
 		}
 	}
 	for _, signal := range signals {
 		u := s.note(signal.Unit)
 		switch signal.Kind {
 		case Snapshot, Missing:
-			u.quiet, u.entered = true, glimpse(signal).entered
+			u.still, u.entered = true, glimpse(signal).entered
 		case Changed:
-			u.quiet = false
+			u.still = false
 		}
 	}
 	s.audit.again()
@@ -41,20 +41,20 @@ func (s *Stage) look(r request) error {
 	return s.ask(r, link.Systemd, watch.Escape(r.unit), link.Properties, "org.freedesktop.systemd1.Unit", stateChange)
 }
 
-// looked compares a unit that announced nothing with what it was.
+// looked compares a unit that announced nothing with the state in which it was.
 func (s *Stage) looked(r request, it link.Item) error {
 	was := s.of(r.unit)
 	body := wire.NewReader(it.Body, it.Order)
 	sig := string(body.Variant())
 	now := body.Uint64()
 	switch {
-	case it.Err != nil || sig != "t" || !body.Done() || !was.quiet || now == was.entered:
+	case it.Err != nil || sig != "t" || !body.Done() || !was.still || now == was.entered:
 		return nil
 	case now == 0 || was.entered == 0:
-		s.note(r.unit).entered = now // unloaded meanwhile, or loaded: neither is a change
+		s.note(r.unit).entered = now // it was loaded or unloaded meanwhile: neither is a change
 		return nil
 	case !r.again:
-		// The change may be on its way. It comes before the next answer.
+		// The change may be on its way. If so, it comes before the next answer.
 		r.again = true
 		return s.look(r)
 	}

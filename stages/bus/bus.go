@@ -29,8 +29,9 @@ const (
 	connectingText = "connecting to the system bus"
 )
 
-// Doubt makes the source tell from the journal what happened of late, as after a
-// time when nobody watched. It may be called from any goroutine, and never blocks.
+// Doubt makes the source read the journal, as after a gap. A later stage calls it when it saw
+// something that cannot be all that happened. It may be called from any goroutine, and never
+// blocks.
 func (s *Stage) Doubt() {
 	select {
 	case s.doubts <- struct{}{}:
@@ -38,7 +39,7 @@ func (s *Stage) Doubt() {
 	}
 }
 
-// Run connects when the first list is there, and ends when lists do.
+// Run connects when the first list of services has come, and ends when the lists end.
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	defer s.disconnect()
 	ctx, cancel := context.WithCancel(ctx)
@@ -102,7 +103,7 @@ func (s *Stage) answer() pipeline.Answer {
 	return pipeline.Answer{Owing: !s.synced() || !s.state.Watches(), Status: s.openGap()}
 }
 
-// openGap says that the journal could not be read, and since when.
+// openGap is the part of the status that says since when the journal cannot be read, and why.
 func (s *Stage) openGap() string {
 	if s.outage.why == nil {
 		return ""
@@ -110,7 +111,7 @@ func (s *Stage) openGap() string {
 	return fmt.Sprintf("gap open %s: %v", zone.Since(s.outage.since), s.outage.why)
 }
 
-// apply makes a list the one that is monitored.
+// apply begins to monitor the services of a list, instead of those of the last.
 func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 	old := s.watch.Load()
 	first := old == nil
@@ -160,9 +161,9 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 	return nil
 }
 
-// finish hands on what PID 1 has said before the stop: its answer to a ping
-// comes behind that. What a gap still holds back is not counted and not saved,
-// so the next process reads it in the journal.
+// finish sends on what PID 1 had said before the stop. PID 1 answers in order, so its answer
+// to a ping comes after all of that. What a gap still holds back is neither counted nor saved:
+// the next process reads it in the journal.
 func (s *Stage) finish(ctx context.Context, p *port) error {
 	if s.link == nil || !s.state.Watches() {
 		return nil
@@ -185,7 +186,7 @@ func (s *Stage) finish(ctx context.Context, p *port) error {
 	return nil
 }
 
-// receive hands on what the connection took off the stream.
+// receive works on what the connection has read.
 func (s *Stage) receive(ctx context.Context, p *port) error {
 	if s.link == nil {
 		return nil
@@ -233,8 +234,8 @@ func (s *Stage) handle(ctx context.Context, p *port, it link.Item) error {
 		s.queue = append(s.queue, s.names()...)
 		return s.failed(p, s.askLists(true))
 	case link.NewOwner:
-		// It may have forgotten its subscribers: before systemd 257 it does when it
-		// loses the bus itself. Match rules are the bus's, and stay.
+		// PID 1 may have forgotten its subscribers: before systemd 257 it does so when it
+		// loses the bus itself. The match rules belong to the bus, and stay.
 		s.log.Info("systemd has a new name on the bus; subscribing again")
 		s.lists, s.crowd.lists = 0, 0
 		if err := s.startOver(ctx, p, nil); err != nil {
@@ -247,8 +248,8 @@ func (s *Stage) handle(ctx context.Context, p *port, it link.Item) error {
 	return nil
 }
 
-// resolve begins a gap because of a doubt. Where there is one already, or no bus,
-// that resolves it.
+// resolve begins a gap because of a doubt. A gap that is there already, or the next
+// connection, resolves the doubt as well.
 func (s *Stage) resolve(ctx context.Context, p *port) error {
 	if s.link == nil || !s.state.Watches() {
 		return nil

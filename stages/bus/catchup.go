@@ -12,8 +12,7 @@ import (
 	"service-monitor/stages/bus/history"
 )
 
-// step takes in what happened, and does what follows from it. What an action brings
-// about at once is taken in behind it.
+// step gives the state machine an input, and carries out the actions that it returns.
 func (s *Stage) step(ctx context.Context, p *port, in catchup.Input) error {
 	next, actions := s.state.Step(in)
 	s.state = next
@@ -64,7 +63,8 @@ func (s *Stage) do(ctx context.Context, p *port, action catchup.Action) error {
 	return nil
 }
 
-// ifLinked does what needs the bus. Where it is lost, all is asked for when it is back.
+// ifLinked does something that needs the bus. Without a bus it does nothing: the next connection
+// asks for everything anyway.
 func (s *Stage) ifLinked(p *port, do func() error) error {
 	if s.link == nil {
 		return nil
@@ -82,8 +82,8 @@ func (s *Stage) begin(ctx context.Context) {
 	}
 }
 
-// startOver accounts for a gap while the connection stays, and asks for all units.
-// Changes were dropped of some, or none where PID 1 has come back.
+// startOver begins a gap while the connection stays, and asks for all units. dropped says of
+// which units changes were dropped, and how many.
 func (s *Stage) startOver(ctx context.Context, p *port, dropped map[string]int) error {
 	watched := s.state.Watches()
 	s.queueAll()
@@ -94,8 +94,7 @@ func (s *Stage) startOver(ctx context.Context, p *port, dropped map[string]int) 
 	return nil
 }
 
-// queueAll has the snapshots of all units asked for, and no longer awaits those that
-// were.
+// queueAll queues the snapshots of all units. Replies to earlier requests are then ignored.
 func (s *Stage) queueAll() {
 	for serial, r := range s.requests {
 		if r.unit != "" {
@@ -105,13 +104,13 @@ func (s *Stage) queueAll() {
 	s.queue, s.asked = s.names(), 0
 }
 
-// advance goes on when every snapshot is there.
+// advance goes on with the gap when every snapshot has come.
 func (s *Stage) advance(ctx context.Context, p *port) error {
 	switch {
 	case !s.synced():
 		return nil
 	case s.gap.late && s.state.Settles():
-		return s.step(ctx, p, catchup.Late) // systemd was reloaded meanwhile
+		return s.step(ctx, p, catchup.Late) // a reload of systemd made us ask again
 	}
 	return s.step(ctx, p, catchup.Synced)
 }
@@ -132,7 +131,7 @@ func (s *Stage) emit(ctx context.Context, p *port, signal Signal) error {
 	return s.startOver(ctx, p, nil)
 }
 
-// learn takes in what is reported of the journal.
+// learn works on a report of a goroutine that works with the journal.
 func (s *Stage) learn(ctx context.Context, p *port, r report) error {
 	switch r.done {
 	case catchup.Missed:
@@ -144,7 +143,8 @@ func (s *Stage) learn(ctx context.Context, p *port, r report) error {
 	case catchup.Read:
 		s.gap.mark = s.gap.reader.Marked()
 		if s.link == nil && s.state.Phase == catchup.Closing {
-			// Nobody can say that all was announced. The next snapshots can.
+			// Without a bus, nobody knows whether everything was announced. The next
+			// snapshots will show it.
 			if err := s.step(ctx, p, catchup.Missed); err != nil {
 				return err
 			}
@@ -153,7 +153,7 @@ func (s *Stage) learn(ctx context.Context, p *port, r report) error {
 		if s.link != nil && s.state.Watches() {
 			return s.compare(ctx, p, s.watch.Load().Names())
 		}
-		return nil // a gap is accounted for as soon as there is a bus
+		return nil // the next connection begins a gap
 	}
 	if r.err != nil && r.done != catchup.TooEarly {
 		s.fails(r.err)
@@ -164,7 +164,8 @@ func (s *Stage) learn(ctx context.Context, p *port, r report) error {
 	return s.advance(ctx, p)
 }
 
-// compare accounts for a gap in which nothing was missed, of units.
+// compare begins a gap in which nothing was missed, so that these units are compared with the
+// journal.
 func (s *Stage) compare(ctx context.Context, p *port, units []string) error {
 	if err := s.step(ctx, p, catchup.Compare); err != nil {
 		return err
@@ -176,8 +177,8 @@ func (s *Stage) compare(ctx context.Context, p *port, units []string) error {
 	return nil
 }
 
-// check audits. It ends when what the units announced is compared with the
-// journal, or at once where that can not be read or none has changed.
+// check begins an audit. It asks for the units that announced nothing, and compares those that
+// changed with the journal.
 func (s *Stage) check(ctx context.Context, p *port) error {
 	if s.link == nil || !s.state.Watches() {
 		return nil // it begins when what was missed is caught up with
@@ -189,7 +190,7 @@ func (s *Stage) check(ctx context.Context, p *port) error {
 		}
 	}
 	for _, unit := range slices.Sorted(maps.Keys(s.units)) {
-		if !s.units[unit].quiet {
+		if !s.units[unit].still {
 			continue
 		}
 		if err := s.look(request{member: getProperty, unit: unit}); err != nil {
@@ -198,7 +199,7 @@ func (s *Stage) check(ctx context.Context, p *port) error {
 	}
 	var changed []string
 	for _, unit := range s.watch.Load().Names() {
-		if !s.of(unit).quiet {
+		if !s.of(unit).still {
 			changed = append(changed, unit)
 		}
 	}

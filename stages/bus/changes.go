@@ -7,8 +7,8 @@ import (
 	"service-monitor/stages/bus/watch"
 )
 
-// handOn sends a change on. Before a unit's first snapshot nothing can be made
-// of its changes, and the snapshot is younger than they are.
+// handOn sends a change on. Changes before a unit's first snapshot are dropped: the snapshot is
+// younger than they are.
 func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 	if it.Unit == watch.Shutdown {
 		s.ending = hasJob(it, s.ending)
@@ -36,9 +36,9 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 		return nil
 	}
 	if u.present && s.gap.partial {
-		s.await(it.Unit) // it was not asked for, because nothing had happened to it
+		s.await(it.Unit) // nothing had happened to it, so nobody asked for its snapshot
 	}
-	u.quiet, u.there, u.round = false, true, s.crowd.round
+	u.still, u.there, u.round = false, true, s.crowd.round
 	return s.emit(ctx, p, s.changed(it))
 }
 
@@ -46,7 +46,7 @@ func (s *Stage) changed(it link.Item) Signal {
 	return Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Ending: s.ending}}
 }
 
-// appear takes in that a unit announces the first that happens to it.
+// appear notes that a unit announces the first change that ever happens to it.
 func (s *Stage) appear(ctx context.Context, p *port, unit string) error {
 	u := s.note(unit)
 	if s.state.Open() && !u.known {
@@ -61,12 +61,12 @@ func (s *Stage) appear(ctx context.Context, p *port, unit string) error {
 	return nil
 }
 
-// appearInGap takes in the same amid a gap, once the journal is being read. The unit was not
-// loaded when the snapshots came, and before that the journal tells of it. Its own
-// snapshot is not asked for: it would be younger than what is read of the journal. That would
-// be read again then, and for ever as long as units come.
+// appearInGap does the same in a gap for which the journal is being read already. The unit was
+// not loaded when the snapshots were taken, and what happened to it before is in the journal. Its
+// snapshot is not asked for: that would be younger than what is read, and the journal would have
+// to be read again. This would never end while units come.
 func (s *Stage) appearInGap(ctx context.Context, p *port, u *unit, it link.Item) error {
-	u.asked, u.present, u.there, u.quiet, u.round = true, true, true, false, s.crowd.round
+	u.asked, u.present, u.there, u.still, u.round = true, true, true, false, s.crowd.round
 	s.gap.hold(s.absent(it.Unit))
 	return s.emit(ctx, p, s.changed(it))
 }

@@ -19,8 +19,8 @@ func (s *Stage) connect() {
 	}()
 }
 
-// failed treats an error of the connection, or of making one: it is made anew,
-// for ever if it was good once, and otherwise as often as is allowed.
+// failed deals with an error of the connection, or of an attempt to connect. It arms the next
+// attempt. If there never was a good connection, it gives up after maxRetries.
 func (s *Stage) failed(p *port, err error) error {
 	if err == nil {
 		return nil

@@ -19,14 +19,14 @@ import (
 // all that happens to one is announced.
 func (s *Stage) watched(unit string) bool { return s.state.Watches() && s.came(unit) }
 
-// absent is a snapshot of a unit that was not loaded when the lists were made.
+// absent returns the snapshot of a unit that was not loaded when the lists were made.
 func (s *Stage) absent(unit string) Signal {
 	_, listed := s.crowd.listed.Made()
 	return Signal{Kind: Missing, Unit: unit, Time: time.Now(), Account: Account{Clock: listed}}
 }
 
-// unread is the same of one that has come since, while a gap is open. It may have lived in
-// that gap, too.
+// unread returns the same for a unit that has come since then, while a gap is open. The unit may
+// have run in that gap, too.
 func (s *Stage) unread(unit string) Signal {
 	signal := s.absent(unit)
 	signal.New, signal.Boot, signal.From, signal.Cursor = true, s.crowd.listed.Boot(), s.upTo(unit), s.crowd.listed
@@ -34,25 +34,24 @@ func (s *Stage) unread(unit string) Signal {
 	return signal
 }
 
-// passing reports whether a unit is named by a glob alone, and is not there. It may be
-// called from any goroutine.
+// passing reports whether a unit has gone, and only a glob names it. It may be called from any
+// goroutine.
 func (s *Stage) passing(unit string) bool {
 	there := s.crowd.there.Load()
 	return there != nil && !(*there)[unit] && s.watch.Load().Pattern(unit) != ""
 }
 
-// askLists asks PID 1 which units match a glob: those that have a unit file, and those that
-// it has loaded. It takes PID 1 long to look for unit files, and they differ only after a
-// reload.
+// askLists asks PID 1 which units match a glob: those that have a unit file, and those that it
+// has loaded. PID 1 takes long to look for unit files, and they change only with a reload.
 //
-// again means that the loaded units are known already. So when an unknown unit announces a
-// change, it is new.
+// again is true if the loaded units are known already. Then an unknown unit that announces a
+// change is new.
 func (s *Stage) askLists(again bool) error {
 	s.crowd.files = make(map[string]bool)
 	return errors.Join(s.askLoaded(again), s.askList(listUnitFiles, again))
 }
 
-// askLoaded asks which of them it has loaded.
+// askLoaded asks PID 1 which units that match a glob are loaded.
 func (s *Stage) askLoaded(again bool) error {
 	s.crowd.listing, s.crowd.came, s.crowd.asked = make(map[string]bool), 0, history.Here()
 	if s.crowd.round++; !again {
@@ -70,7 +69,7 @@ func (s *Stage) askList(list string, again bool) error {
 	return s.ask(request{member: list, again: again}, link.Systemd, link.ManagerPath, link.ManagerInterface, []string{}, globs)
 }
 
-// waiting counts the lists that were asked for and have not come yet.
+// waiting is the counter of the lists that have not come yet.
 func (s *Stage) waiting(again bool) *int {
 	if again {
 		return &s.crowd.lists
@@ -78,8 +77,8 @@ func (s *Stage) waiting(again bool) *int {
 	return &s.lists
 }
 
-// sweep takes in that all lists are there. A unit that is on none of them is not loaded. In
-// a gap it is folded when the gap is over.
+// sweep is called when all lists have come. A unit that is on none of them is not loaded, and
+// is folded. In a gap that has to wait until the gap is over.
 func (s *Stage) sweep(ctx context.Context, p *port) error {
 	there := s.crowd.listing
 	maps.Copy(there, s.crowd.files)
@@ -108,7 +107,7 @@ func (s *Stage) knowsGlobs() bool {
 	return !slices.ContainsFunc(s.watch.Load().Globs, func(glob string) bool { _, ok := s.globs[glob]; return !ok })
 }
 
-// fold tells that units are unloaded which only a glob names, and forgets them.
+// fold says that units have gone that only a glob names, and forgets them.
 func (s *Stage) fold(ctx context.Context, p *port, gone ...string) error {
 	w := s.watch.Load()
 	for _, unit := range gone {
@@ -125,7 +124,7 @@ func (s *Stage) unloaded(unit string) Signal {
 	return Signal{Kind: Unloaded, Unit: unit, Time: time.Now(), Account: Account{Glob: s.watch.Load().Pattern(unit)}}
 }
 
-// pass tells of a unit that is not known, and that came and went in the gap.
+// pass sends on the past of a unit that came and went in the gap.
 func (s *Stage) pass(ctx context.Context, p *port, past Signal) error {
 	over := s.unloaded(past.Unit)
 	over.Recovered = true
@@ -135,8 +134,8 @@ func (s *Stage) pass(ctx context.Context, p *port, past Signal) error {
 	return s.send(ctx, p, over)
 }
 
-// gone are the units that only a glob names, that are known, and that were not there when
-// the lists were, nor asked for since.
+// gone returns the known units that only a glob names, and that were neither on the lists nor
+// asked for since.
 func (s *Stage) gone(asked map[string]int) (units []string) {
 	w := s.watch.Load()
 	for _, unit := range w.Names() {
@@ -147,7 +146,7 @@ func (s *Stage) gone(asked map[string]int) (units []string) {
 	return units
 }
 
-// names are the units whose snapshots are worth to be asked for: to ask for one that is not
+// names returns the units whose snapshots are worth asking for. To ask for a unit that is not
 // there would make systemd load it.
 func (s *Stage) names() (units []string) {
 	w := s.watch.Load()
@@ -159,8 +158,7 @@ func (s *Stage) names() (units []string) {
 	return units
 }
 
-// patterns are what there is to say of the globs themselves at the end of a gap: which units
-// they name is known up to a place.
+// patterns returns a signal for each glob, which says up to which place its units are counted.
 func (s *Stage) patterns(w *watch.Set, place history.Place) (out []Signal) {
 	for _, glob := range w.Globs {
 		s.globs[glob] = place
@@ -169,8 +167,8 @@ func (s *Stage) patterns(w *watch.Set, place history.Place) (out []Signal) {
 	return out
 }
 
-// listed adds to a list the units of a reply, an array of structs that begin with a name
-// or the path of a unit file, and hold rest after it.
+// listed adds the units of a reply to a list. The reply is an array of structs. Each begins
+// with a name or with the path of a unit file, and rest is the signature of what follows.
 func (s *Stage) listed(it link.Item, rest string, in map[string]bool) {
 	w := s.watch.Load()
 	var units []string
@@ -194,12 +192,12 @@ func (s *Stage) listed(it link.Item, rest string, in map[string]bool) {
 	s.watch.Store(w.With(units...))
 }
 
-// appeared reports whether all that the journal has of a unit that is not known is to be
-// counted: a glob has named it since the last gap, and it would have been seen; or
-// what was known of it is lost.
+// appeared reports whether everything counts that the journal has of an unknown unit. It does
+// if a glob has named the unit since the last gap: then it would have been seen if it had been
+// there. It also does if the saved state was lost.
 func (s *Stage) appeared(unit string) bool { return s.lost || s.came(unit) }
 
-// came reports whether a glob has named a unit since the last gap.
+// came reports whether a glob that was in force at the last gap names a unit.
 func (s *Stage) came(unit string) bool {
 	for glob := range s.globs {
 		if watch.Match([]string{glob}, unit) {

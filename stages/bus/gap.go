@@ -7,20 +7,20 @@ import (
 	"service-monitor/stages/bus/history"
 )
 
-// heldBytes bounds the changes that are held back until the journal is read.
-// More come only where units change faster than that can be done.
+// heldBytes bounds the changes that are held back until the journal is read. More come only
+// if units change faster than the journal can be read.
 const heldBytes = 4 << 20
 
-// A gap is what is known of a time in which nobody watched, until it is over. The
-// phases of accounting for it are those of package catchup.
+// A gap is a time in which nobody watched. Package catchup says in which phases the source
+// accounts for it.
 type gap struct {
 	reader *history.Reader // nil where the journal cannot be read
 	from   history.Place   // where the reader began
-	here   history.Place   // where the journal was when the gap began, by the clock
-	mark   history.Place   // the mark before the snapshots
+	here   history.Place   // the end of the journal when the gap began, by the clock
+	mark   history.Place   // the mark that was left before the snapshots
 
-	// continuous: every change was announced to us, but for those of the units in
-	// dropped. partial: so only the units that have changed are asked for.
+	// continuous is true if every change reached us, except those counted in dropped. partial
+	// is true if we asked only for the units that have changed.
 	continuous, partial bool
 	dropped             map[string]int
 
@@ -28,39 +28,39 @@ type gap struct {
 	bytes    int
 	late     bool               // a snapshot came that is younger than what was read
 	kept     map[string]*recent // what was read behind the mark
-	restarts map[string]uint32  // scheduled up to the mark
-	spoken   map[string]bool    // units of which the journal told something
+	restarts map[string]uint32  // the restarts that were scheduled up to the mark
+	spoken   map[string]bool    // units of which the journal had something
 }
 
-// recent is what is read of a unit behind the mark.
+// recent is what the journal has of a unit behind the mark.
 type recent struct {
 	runs     []history.Run
-	restarts uint32 // from where the reader began
+	restarts uint32 // scheduled since the place where the reader began
 	place    history.Place
 }
 
-// drop drops what was held back and kept: newer snapshots will be asked for.
+// drop drops what was held back and kept, because newer snapshots will come.
 func (g *gap) drop() {
 	g.held, g.bytes, g.kept = nil, 0, make(map[string]*recent)
 	g.late, g.continuous, g.partial, g.dropped = false, false, false, nil
 }
 
-// dropKept drops what was kept of the journal, once it is told. A snapshot must be
-// younger than that.
+// dropKept drops what was kept of the journal, once it was sent on. A snapshot must be younger
+// than that.
 func (g *gap) dropKept() { g.kept, g.late = make(map[string]*recent), false }
 
-// hold holds a signal back. It reports whether there is still room for more.
+// hold holds a signal back. It reports whether there is room for more.
 func (g *gap) hold(signal Signal) bool {
-	if signal.Kind == Changed { // snapshots are as many as there are units, and were asked for
-		signal.Body = bytes.Clone(signal.Body) // where it lies, much else may
+	if signal.Kind == Changed { // there are no more snapshots than units
+		signal.Body = bytes.Clone(signal.Body) // it lies in a large buffer, which would stay with it
 		g.bytes += len(signal.Body)
 	}
 	g.held = append(g.held, signal)
 	return g.bytes <= heldBytes
 }
 
-// keep keeps runs that were read behind the mark. The first of them may be the last
-// that is kept, and tell more of it.
+// keep keeps runs that were read behind the mark. The first of them may be the last one that
+// is kept already: then it says more about the same run.
 func (g *gap) keep(unit string, past history.Past) {
 	w := g.kept[unit]
 	if w == nil {
@@ -77,13 +77,13 @@ func (g *gap) keep(unit string, past history.Past) {
 	w.restarts, w.place, g.spoken[unit] = past.Restarts, past.Place, true
 }
 
-// missedNothing reports whether every change of a unit is among what was held back.
+// missedNothing reports whether every change of a unit was held back.
 func (g *gap) missedNothing(unit string) bool {
 	return g.continuous && g.dropped[unit] == 0 && !g.spoken[unit]
 }
 
-// lost is why the journal lacks something although nobody says so: of a unit it has a run
-// and the next one, but no end between. A unit's own LogLevelMax= is no reason.
+// lost is the reason why the journal lacks something, which no record says: it has a run of a
+// unit and the next run, but no end between them. A unit with LogLevelMax= does not count.
 func (g *gap) lost() string {
 	muted := make(map[string]bool)
 	for _, signal := range g.held {
@@ -99,8 +99,7 @@ func (g *gap) lost() string {
 	return ""
 }
 
-// muted reports whether the journal lacks what PID 1 says of a unit, by its LogLevelMax=. The
-// snapshots came before the journal was read.
+// muted reports whether LogLevelMax= of a unit keeps what PID 1 says of it out of the journal.
 func (g *gap) muted(unit string) bool {
 	return slices.ContainsFunc(g.held, func(s Signal) bool { return s.Unit == unit && s.Kind == Snapshot && glimpse(s).muted })
 }
@@ -116,7 +115,7 @@ func (g *gap) lastSnapshots() map[string]int {
 	return last
 }
 
-// relate puts to a snapshot what the journal has of it behind the mark.
+// relate adds to a snapshot what the journal has of the unit behind the mark.
 func (g *gap) relate(snapshot *Signal, later []Signal) {
 	before := g.restarts[snapshot.Unit]
 	snapshot.From, snapshot.Restarts = g.from, before
@@ -131,15 +130,15 @@ func (g *gap) relate(snapshot *Signal, later []Signal) {
 	snapshot.Since = snapshot.Restarts - before
 }
 
-// until returns the runs up to a snapshot, the one that it shows included.
+// until returns the runs up to the one that a snapshot shows.
 func until(runs []history.Run, snapshot Signal, later []Signal) []history.Run {
 	at := glimpse(snapshot)
 	if at.invocation != (history.Invocation{}) {
-		// What began since, its changes tell.
+		// The changes after the snapshot show what has begun since.
 		shown := func(r history.Run) bool { return r.Invocation == at.invocation }
 		return runs[:slices.IndexFunc(runs, shown)+1]
 	}
-	// It was not loaded. What has begun since has announced it.
+	// The unit was not loaded. Runs that have begun since were announced.
 	since := make(map[history.Invocation]bool)
 	for _, signal := range later {
 		if signal.Unit == snapshot.Unit {

@@ -6,16 +6,16 @@ import (
 	"service-monitor/stages/bus/wire"
 )
 
-// info is the level (syslog(3)) of what PID 1 writes of starts and stops.
+// info is the level (syslog(3)) of what PID 1 writes about starts and stops.
 const info = 6
 
-// glance is the little that the source reads itself of the properties of a unit.
+// A glance is the few properties of a unit that the source itself reads.
 type glance struct {
-	name       string // Id: its own name, of which the one that was asked for may be an alias
+	name       string // Id: the unit's own name; the one that we asked for may be an alias of it
 	loaded     bool   // LoadState: systemd has a unit of that name
 	invocation history.Invocation
 	entered    uint64 // StateChangeTimestampMonotonic, 0 where it is not loaded
-	muted      bool   // by LogLevelMax=: the journal has not all of what PID 1 writes of it
+	muted      bool   // LogLevelMax= keeps some of what PID 1 writes about it out of the journal
 }
 
 func glimpse(s Signal) (g glance) {
@@ -45,7 +45,7 @@ func glimpse(s Signal) (g glance) {
 	return g
 }
 
-// oldest returns the earlier place of two. What lies between them is read again; no
+// oldest returns the earlier one of two places. What lies between them is read again, and no
 // run is counted twice.
 func oldest(a, b history.Place) history.Place {
 	if a == "" || b != "" && b.Before(a) {
@@ -54,7 +54,7 @@ func oldest(a, b history.Place) history.Place {
 	return a
 }
 
-// wanted are the properties that a Snapshot has.
+// wanted are the properties that are kept of a snapshot.
 var wanted = set("Id", "LoadState", "ActiveState", "SubState", "InvocationID", stateChange, "Job", "InactiveEnterTimestampMonotonic", "InactiveExitTimestampMonotonic",
 
 	"ActiveExitTimestampMonotonic", "LogLevelMax", "Result", "CanClean", "CleanResult", "NRestarts", "ExecMainCode", "ExecMainStatus", "ExecMainExitTimestampMonotonic")
@@ -69,8 +69,8 @@ func set(keys ...string) map[string]bool {
 	return set
 }
 
-// hasJob reports whether a unit is to be started or stopped, or what was known if
-// a change does not tell.
+// hasJob reports whether a unit has a job. If the change does not say, it returns what was
+// known.
 func hasJob(it link.Item, known bool) bool {
 	r := wire.NewReader(it.Body, it.Order)
 	r.String() // the interface

@@ -9,7 +9,7 @@ import (
 	"service-monitor/stages/bus/history"
 )
 
-// handOver hands on what was held back, when the journal was read.
+// handOver ends a gap for which the journal was read.
 func (s *Stage) handOver(ctx context.Context, p *port) error {
 	g := &s.gap
 	loss := s.loss()
@@ -25,7 +25,8 @@ func (s *Stage) handOver(ctx context.Context, p *port) error {
 	return s.finishGap(ctx, p, (g.from != "" || g.partial) && loss == "")
 }
 
-// loss is why the journal lacks something of this gap, empty if it has all.
+// loss is the reason why the journal lacks something of this gap. It is empty if nothing is
+// missing.
 func (s *Stage) loss() string {
 	g := &s.gap
 	lost := ""
@@ -35,8 +36,8 @@ func (s *Stage) loss() string {
 	return cmp.Or(lost, s.silence.why(), g.reader.Loss(), g.lost()) // what lasts is said first
 }
 
-// handOpen hands on what was held back. What happened before the snapshots nobody has
-// told yet.
+// handOpen ends a gap for which the journal could not be read. What happened before the
+// snapshots is still unknown, so the gap stays open.
 func (s *Stage) handOpen(ctx context.Context, p *port) error {
 	if s.cursor == "" {
 		s.cursor = s.gap.here
@@ -44,9 +45,9 @@ func (s *Stage) handOpen(ctx context.Context, p *port) error {
 	return s.finishGap(ctx, p, false)
 }
 
-// finishGap hands on, of each unit, what was kept of the journal, the snapshot, and the
-// changes after it. The changes before it are in the journal or, where that has
-// nothing of the unit, are all there is. told says whether the journal has told all.
+// finishGap sends on, for each unit, what was kept of the journal, the snapshot, and the
+// changes after it. The changes before the snapshot are in the journal, unless it has nothing of
+// the unit and every change was held back. told says whether the journal had everything.
 func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 	g, w := &s.gap, s.watch.Load()
 	last := g.lastSnapshots()
@@ -55,7 +56,7 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 		unit := signal.Unit
 		at, ok := last[unit]
 		_, monitored := w.Known(unit)
-		all := g.missedNothing(unit) && s.of(unit).known // that happened
+		all := g.missedNothing(unit) && s.of(unit).known // we held every change of it
 		switch {
 		case !monitored || !ok || i < at && (signal.Kind != Changed || !all):
 			continue
@@ -96,7 +97,7 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 	s.watchOver(out, g.partial)
 	s.gap = gap{}
 	s.ever, s.retries = true, 0
-	s.cursors = nil // a map that is cleared keeps its room
+	s.cursors = nil // clear would keep the memory
 	for _, signal := range out {
 		if signal.Kind != Pattern {
 			s.note(signal.Unit).known = true
@@ -109,9 +110,9 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 	return s.fold(ctx, p, gone...)
 }
 
-// place puts to a snapshot from where to read the journal after the next gap. Where the
-// journal could not be read, that is where it was to be read from now, and the
-// snapshot says so.
+// place adds to a snapshot where to begin reading the journal after the next gap. Where the
+// journal could not be read, the snapshot says so, and the next reading begins where this one
+// should have begun.
 func (s *Stage) place(snapshot *Signal) {
 	g := &s.gap
 	snapshot.Boot = g.here.Boot()

@@ -9,11 +9,11 @@ import (
 	"service-monitor/stages/bus/watch"
 )
 
-// window is how many snapshots are asked for at once: PID 1 answers them
-// between other work, and the socket never fills.
-const window = 32
+// atOnce is how many snapshots may be on their way. PID 1 answers them between other work,
+// and the socket never fills.
+const atOnce = 32
 
-// subscribe renews the match rules, and asks PID 1 for everything.
+// subscribe changes the match rules to those of the present units, and asks PID 1 for everything.
 func (s *Stage) subscribe() error {
 	rules := s.watch.Load().Rules()
 	for _, rule := range without(rules, s.rules) {
@@ -35,9 +35,9 @@ func without(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(rule string) bool { return slices.Contains(b, rule) })
 }
 
-// inquire asks PID 1 to send signals, for the units that match a glob, and for
-// the snapshot of each unit that has none. Whatever happens after a snapshot
-// is announced, because PID 1 answers in order.
+// inquire asks PID 1 to send signals, for lists of the units that match a glob, and for the
+// snapshot of each unit that has none yet. PID 1 answers in order, so it announces whatever
+// happens after a snapshot.
 func (s *Stage) inquire() error {
 	s.subscribed = false
 	if err := s.ask(request{member: "Subscribe"}, link.Systemd, link.ManagerPath, link.ManagerInterface); err != nil {
@@ -57,10 +57,9 @@ func (s *Stage) inquire() error {
 	return s.askSnapshots()
 }
 
-// askSnapshots asks for queued snapshots, a window at a time: PID 1 answers
-// them between other work, and the socket never fills.
+// askSnapshots asks for queued snapshots, but only for a few at a time.
 func (s *Stage) askSnapshots() error {
-	for s.state.Asks() && s.asked < window && len(s.queue) > 0 {
+	for s.state.Asks() && s.asked < atOnce && len(s.queue) > 0 {
 		unit := s.queue[0]
 		s.queue = s.queue[1:]
 		if err := s.askSnapshot(unit, unit); err != nil {
@@ -70,20 +69,20 @@ func (s *Stage) askSnapshots() error {
 	return nil
 }
 
-// askSnapshot asks for the snapshot of a unit by one of its names. No interface means all
-// of them: one reply, from one moment, with the Unit half and the Service half (this is
-// what systemctl show asks).
+// askSnapshot asks for the snapshot of a unit by one of its names. It names no interface, which
+// means all interfaces: one reply has the Unit half and the Service half of one moment. The
+// command systemctl show asks the same way.
 func (s *Stage) askSnapshot(unit, name string) error {
 	s.asked++
 	return s.ask(request{member: getAll, unit: unit, name: name}, link.Systemd, watch.Escape(name), link.Properties, "")
 }
 
-// named compares the name by which a snapshot was asked for with the one that it shows, and
-// reports whether the snapshot is that of the unit. If not, another one is asked for.
+// named compares the name that we asked for with the name in the snapshot. It reports whether
+// the snapshot belongs to the unit. If it does not, named asks for another one.
 //
-// A unit that is monitored by an alias is followed by its own name, also when the alias is
-// gone: what it names goes on. The alias may become the name of another unit, or of a
-// unit of its own.
+// A unit that is monitored by an alias is followed by its own name. It goes on to be followed
+// when the alias is gone, because the unit is still there. The alias may also become the
+// name of another unit, or of a unit of its own.
 func (s *Stage) named(r request, shown glance) (done bool, err error) {
 	w := s.watch.Load()
 	own := w.Alias(r.unit)
@@ -102,9 +101,9 @@ func (s *Stage) named(r request, shown glance) (done bool, err error) {
 	return s.alias(r.unit, shown.name)
 }
 
-// alias makes the changes of a unit's own name those of the alias by which it
-// is monitored, and reports whether they were already. An alias that only a
-// glob has found is none of ours: the unit matches by its own name, or does not.
+// alias notes that a monitored unit is an alias of another name, so that changes under that
+// name are counted for it. It reports whether this was known. An alias that only a glob
+// matches does not count: the unit matches by its own name, or not at all.
 func (s *Stage) alias(unit, name string) (known bool, err error) {
 	w := s.watch.Load()
 	by, taken := w.Known(name)
@@ -124,7 +123,7 @@ func (s *Stage) alias(unit, name string) (known bool, err error) {
 	return false, s.subscribe()
 }
 
-// askSilence asks PID 1 what it writes, and where to.
+// askSilence asks PID 1 for its log level and its log target.
 func (s *Stage) askSilence() error {
 	for _, property := range []string{logLevel, logTarget} {
 		r := request{member: getProperty, property: property}
@@ -135,8 +134,8 @@ func (s *Stage) askSilence() error {
 	return nil
 }
 
-// ping asks PID 1 for a sign of life. Before it, PID 1 has sent the changes of all
-// that it had written into the journal.
+// ping asks PID 1 for a sign of life. Before that, PID 1 has sent the changes of everything
+// that it wrote into the journal.
 func (s *Stage) ping() error {
 	return s.ask(request{member: pingCall}, link.Systemd, link.ManagerPath, "org.freedesktop.DBus.Peer")
 }

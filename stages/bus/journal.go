@@ -10,13 +10,13 @@ import (
 	"service-monitor/stages/bus/history"
 )
 
-// wanted reports whether the journal is to be read for a unit.
+// wanted reports whether a unit is monitored, by the name that PID 1 writes.
 func (s *Stage) wanted(name string) bool {
 	_, ok := s.watch.Load().Named(name)
 	return ok
 }
 
-// tell hands on what a reader has read.
+// tell returns what a reader calls with all that it has read.
 func (s *Stage) tell(ctx context.Context) func(history.Past) error {
 	return func(past history.Past) error { return s.post(ctx, report{past: past}) }
 }
@@ -37,8 +37,7 @@ func (s *Stage) report(ctx context.Context, done, failed catchup.Input, err erro
 	_ = s.post(ctx, report{done: done, err: err})
 }
 
-// read reads the journal up to now, in a goroutine of its own because that may take
-// long.
+// read reads the journal up to now. It has a goroutine of its own, because that may take long.
 func (s *Stage) read(ctx context.Context) {
 	reader := s.gap.reader
 	go func() {
@@ -47,7 +46,7 @@ func (s *Stage) read(ctx context.Context) {
 	}()
 }
 
-// fails notes why the journal cannot be read, and says so once.
+// fails notes why the journal cannot be read, and logs it once.
 func (s *Stage) fails(why error) {
 	if s.outage.why == nil {
 		s.outage.since = time.Now()
@@ -62,7 +61,8 @@ func (s *Stage) monitored(name string) string {
 	return unit
 }
 
-// heard takes in what the journal tells. What lies before the mark is handed on.
+// heard works on what was read in the journal. What lies before the mark is sent on, what lies
+// behind it is kept.
 func (s *Stage) heard(ctx context.Context, p *port, past history.Past) error {
 	if !s.state.Keeps() || past.Cut != "" {
 		return s.past(ctx, p, past)
@@ -76,7 +76,7 @@ func (s *Stage) heard(ctx context.Context, p *port, past history.Past) error {
 	return nil
 }
 
-// tellKept hands on what was kept of the journal.
+// tellKept sends on what was kept of the journal.
 func (s *Stage) tellKept(ctx context.Context, p *port) error {
 	for unit, w := range s.gap.kept {
 		if err := s.past(ctx, p, history.Past{Unit: unit, Runs: w.runs, Tell: len(w.runs), Restarts: w.restarts, Place: w.place}); err != nil {
@@ -86,8 +86,8 @@ func (s *Stage) tellKept(ctx context.Context, p *port) error {
 	return nil
 }
 
-// past sends on what the journal tells of units that are known, or that a glob
-// names and that appeared in the gap. Others are counted from when they are seen.
+// past sends on what the journal has of units that are known, and of units that appeared in
+// the gap and that a glob names. Other units are counted from their first snapshot on.
 func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 	units := []string{s.monitored(past.Unit)}
 	if past.Cut != "" {
@@ -122,8 +122,8 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 	return nil
 }
 
-// concerns reports whether a unit is to be told of a past. Of one that is not known, what
-// began before the place up to which its glob is known is counted already.
+// concerns reports whether a past is news for a unit. If the unit is not known, all that
+// began before its glob's place is counted already, in the sums of the glob.
 func (s *Stage) concerns(unit string, past *history.Past) bool {
 	known := s.of(unit).known
 	if unit == "" || !known && (past.Cut != "" || !s.appeared(unit)) {
@@ -137,7 +137,7 @@ func (s *Stage) concerns(unit string, past *history.Past) bool {
 	case own == "" || past.Place == "":
 		return true
 	case past.Place.Boot() != own.Boot():
-		return !past.Place.Before(own) // or it is of a boot before the one that is known of the unit
+		return !past.Place.Before(own) // earlier boots than the one of the unit's place are counted
 	case known:
 		return true
 	}
@@ -150,8 +150,8 @@ func (s *Stage) concerns(unit string, past *history.Past) bool {
 	return true
 }
 
-// enlist watches a unit of which only the journal has told so far. If it is there, it is
-// asked for.
+// enlist begins to watch a unit that only the journal has shown so far. If the unit is there,
+// its snapshot is asked for.
 func (s *Stage) enlist(unit string) {
 	w := s.watch.Load()
 	if _, ok := w.Known(unit); ok {

@@ -38,8 +38,8 @@ func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
 	}
 	delete(s.requests, it.Serial)
 	if it.Nobody {
-		// PID 1 is not on the bus (yet, or while it re-executes itself). Its return
-		// is announced, and then everything is asked for again.
+		// PID 1 is not on the bus yet, or re-executes itself. The bus announces when it is
+		// back, and then we ask for everything again.
 		return nil
 	}
 	switch r.member {
@@ -95,7 +95,7 @@ func (s *Stage) snapshot(ctx context.Context, p *port, r request, it link.Item) 
 	}
 	if s.state.Watches() {
 		if u.known && out.Kind == Snapshot {
-			out.Kind = Checked // every change of it was handed on
+			out.Kind = Checked // every change before it was sent
 		}
 		u.known, u.fresh = true, false
 	}

@@ -6,7 +6,7 @@ import (
 	"service-monitor/stages/bus/link"
 )
 
-// ask sends a request and remembers what its reply is to.
+// ask sends a request and remembers what it asked.
 func (s *Stage) ask(r request, destination, path, iface string, args ...any) error {
 	serial, err := s.link.Call(destination, path, iface, r.member, args...)
 	if err != nil {
@@ -20,7 +20,7 @@ func (s *Stage) askBus(member, arg string) error {
 	return s.ask(request{member: member}, link.BusName, link.BusPath, link.BusName, arg)
 }
 
-// asking reports whether the reply to a method is awaited.
+// asking reports whether the reply to a method has not come yet.
 func (s *Stage) asking(member string) bool {
 	for _, r := range s.requests {
 		if r.member == member {
@@ -30,7 +30,7 @@ func (s *Stage) asking(member string) bool {
 	return false
 }
 
-// await queues the unit for a snapshot, before which it says nothing.
+// await queues a unit for its snapshot. Until that has come, its changes are not sent.
 func (s *Stage) await(unit string) {
 	u := s.note(unit)
 	u.asked, u.present = true, false
@@ -45,7 +45,7 @@ const (
 	listUnitFiles = "ListUnitFilesByPatterns"
 )
 
-// synced reports whether the state of every unit was handed on.
+// synced reports whether the state of every unit was sent.
 func (s *Stage) synced() bool {
 	return s.link != nil && s.subscribed && len(s.requests) == 0 && len(s.queue) == 0
 }

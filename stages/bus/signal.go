@@ -13,14 +13,14 @@ type Kind uint8
 // The kinds of Signal.
 const (
 	Changed   Kind = iota // PropertiesChanged: the body is sa{sv}as
-	Snapshot              // those properties of the unit that matter: the body is a{sv}
-	Missing               // systemd refuses to show the unit; no body
+	Snapshot              // the properties of the unit that matter: the body is a{sv}
+	Missing               // systemd does not show the unit; no body
 	Forgotten             // the unit is no longer monitored; no body
-	Past                  // what the journal tells of a time when nobody watched; no body
-	Checked               // a Snapshot, of whose changes all were handed on
-	Unchanged             // nothing happened to the unit, and the journal tells nothing of it; no body
-	Unloaded              // systemd has unloaded a unit that only a glob names and that has no unit file; no body
-	Pattern               // the unit is a glob: all units that it names are known up to Cursor; no body
+	Past                  // what the journal says about a time when nobody watched; no body
+	Checked               // a Snapshot that shows nothing new: every change before it was sent
+	Unchanged             // nothing happened to the unit in the gap, and the journal has nothing of it; no body
+	Unloaded              // a unit that only a glob names has no unit file and was unloaded; no body
+	Pattern               // Unit is a glob: all units that it names are counted up to Cursor; no body
 	kinds
 )
 
@@ -42,43 +42,41 @@ type Signal struct {
 
 // An Account is what is known of a signal beside its body.
 type Account struct {
-	// Glob, of Unloaded, is the glob that names the unit. Recovered is true if only the
-	// journal has told of the unit.
+	// Glob is the glob that names an Unloaded unit. Recovered is true for Unloaded if the unit
+	// came and went in a gap, so that only the journal knows of it.
 	Glob      string
 	Recovered bool
 	// Ending is true while the machine is going down.
 	Ending bool
 	// Clock is when a Snapshot was read, CLOCK_MONOTONIC in µs.
 	Clock uint64
-	// New, of a Snapshot, is true for a unit that was not there before. Of Missing, it is true
-	// for one that comes and goes: it is not loaded, which is no news.
+	// New is true for the Snapshot of a unit that did not exist before the gap. For Missing it
+	// is true if the unit comes and goes: that it is not loaded is no news then.
 	New bool
-	// Runs are what the journal tells, of a Past, and of a Snapshot what was not
-	// told before. Of a Past, the first Tell are to be told; Cut, where it is not
-	// empty, is how the boot ended, at Time, that everything before was of.
+	// Runs are the runs in the journal. A Snapshot carries those that no Past carried. Of a
+	// Past, only the first Tell are news; the others show where these belong. Cut is set for
+	// the end of a boot: how that boot ended, at Time.
 	Runs []history.Run
 	Tell int
 	Cut  string
-	// Boot is the boot that the runs of a Past were in, that a Cut ended, or in which a
-	// Snapshot was taken. Lossy, of a Past, is true if the journal lacks some of what
-	// happened before it.
+	// Boot is the boot of a Past's runs, the boot that a Cut ended, or the boot of a Snapshot.
+	// Lossy is true for a Past if the journal lacks something that happened before it.
 	Boot  string
 	Lossy bool
-	// Unread, of a Snapshot, is true if the journal could not be read: the gap before it
-	// stays open, and is told later. Opened is since when it could not. Muted is true
-	// if the journal lacks what PID 1 says of the unit (LogLevelMax=).
+	// Unread is true for a Snapshot if the journal could not be read. The gap before it then
+	// stays open, since Opened. Muted is true if the unit's LogLevelMax= keeps what PID 1
+	// says of it out of the journal.
 	Unread, Muted bool
 	Opened        time.Time
-	// Lost is, of such a Snapshot, true if what was known of the unit before is lost.
+	// Lost is true for an Unread Snapshot if the saved state of the unit was lost.
 	Lost bool
-	// From is from where the journal was read, and Restarts how many restarts it
-	// has had scheduled since, up to the last run that is told or to the snapshot.
+	// From is the place where reading the journal began. Restarts counts the restarts that
+	// were scheduled from there to the last run in Runs, or to the Snapshot.
 	From     history.Place
 	Restarts uint32
-	// Cursor is from where to read the journal after the next time when nobody
-	// watches, of a Snapshot (empty where it cannot be read) and of Unchanged. Since
-	// is how many of the restarts are behind it. Told, of a Snapshot, is true if the
-	// journal has told all since the last cursor.
+	// Cursor, of Snapshot and Unchanged, is where to begin reading after the next gap. It is
+	// empty where there is no journal. Since counts the restarts that lie behind Cursor
+	// already. Told is true for a Snapshot if the journal had everything since the last cursor.
 	Cursor history.Place
 	Since  uint32
 	Told   bool
@@ -89,6 +87,6 @@ type List struct{ Services []string }
 
 // Known is what an earlier process knew of a unit.
 type Known struct {
-	Name   string        // its own, if that is another one
-	Cursor history.Place // from where to read in the journal what happened since
+	Name   string        // the unit's own name, if it is monitored by an alias
+	Cursor history.Place // where to begin reading the journal
 }

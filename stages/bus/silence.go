@@ -8,8 +8,8 @@ import (
 	"service-monitor/stages/bus/wire"
 )
 
-// A silence is what PID 1 keeps out of the journal: its log level and log target
-// (systemd-system.conf(5)). Both can be changed at any time, and no change is announced.
+// A silence is what PID 1 keeps out of the journal by its log level and its log target
+// (systemd-system.conf(5)). Both can change at any time, and PID 1 does not announce it.
 type silence struct{ level, target string }
 
 const (
@@ -17,11 +17,11 @@ const (
 	logTarget = "LogTarget"
 )
 
-// learn takes in the reply to a question of askSilence.
+// learn keeps the reply to a question of askSilence.
 func (s *silence) learn(property string, it link.Item) {
 	r := wire.NewReader(it.Body, it.Order)
 	if it.Err != nil || string(r.Variant()) != "s" {
-		return // a systemd that does not tell is taken to write all
+		return // a systemd that does not answer is taken to write everything
 	}
 	value := string(r.String())
 	if r.Err() != nil {
@@ -34,19 +34,19 @@ func (s *silence) learn(property string, it link.Item) {
 	}
 }
 
-// telling are the levels and targets with which PID 1 writes of starts and stops into the
-// journal. By syslog or kmsg its records come there, too, but without their fields.
+// With these levels and targets PID 1 writes starts and stops into the journal. With syslog
+// or kmsg its records come there, too, but without their fields.
 var (
-	tellingLevels  = []string{"", "info", "debug"}
-	tellingTargets = []string{"", "journal", "journal-or-kmsg", "auto"}
+	loudLevels  = []string{"", "info", "debug"}
+	loudTargets = []string{"", "journal", "journal-or-kmsg", "auto"}
 )
 
-// why says why PID 1 writes less into the journal than happens; empty if it writes all.
+// why is the reason why PID 1 does not write everything into the journal. It is empty if it does.
 func (s *silence) why() string {
 	switch {
-	case !slices.Contains(tellingLevels, s.level):
+	case !slices.Contains(loudLevels, s.level):
 		return fmt.Sprintf("systemd writes nothing below the level %s: systemctl log-level info", s.level)
-	case !slices.Contains(tellingTargets, s.target):
+	case !slices.Contains(loudTargets, s.target):
 		return fmt.Sprintf("systemd does not write into the journal, but to %s: systemctl log-target journal-or-kmsg", s.target)
 	}
 	return ""

@@ -16,50 +16,62 @@ import (
 
 // Stage is the source of the pipeline.
 type Stage struct {
-	log        logrus.FieldLogger
+	log   logrus.FieldLogger
+	watch atomic.Pointer[watch.Set] // the units that are monitored
+	units map[string]*unit
+	crowd crowd
+	out   []Signal // collected here before it is sent
+
+	connection
+	questions
+	recovery
+
+	refused  atomic.Uint64 // signals; the goroutine of the link counts them
+	reported uint64        // how many of them were logged
+	quiet    time.Time     // the next report of refused signals comes no sooner
+	ending   bool          // the machine is going down
+}
+
+// connection is the connection to the system bus, and the attempts to make one.
+type connection struct {
+	link       *link.Link   // nil while there is none
+	opened     chan opening // receives the outcome of the attempt under way
+	retry      *time.Timer  // runs until the next attempt
+	retries    int
 	maxRetries int
+	since      time.Time // when the bus was lost; zero at start
+	met        bool      // there was a connection before
+	ever       bool      // the state of every unit was sent before
+	rules      []string  // the match rules of this connection
+}
 
-	watch    atomic.Pointer[watch.Set]
-	refused  atomic.Uint64
-	reported uint64
-	quiet    time.Time // no report of refused signals before
+// questions are what PID 1 was asked in this connection and has not answered yet, and
+// what it is to be asked next.
+type questions struct {
+	requests   map[uint32]request
+	queue      []string // units to ask for a snapshot
+	asked      int      // snapshots on their way
+	lists      int      // lists of units on their way
+	subscribed bool     // PID 1 sends signals
+}
 
-	link    *link.Link   // nil while there is none
-	opened  chan opening // the outcome of the attempt under way
-	retry   *time.Timer  // armed between attempts
-	retries int
-	since   time.Time // when the bus was lost; zero at start
-	met     bool      // connected before
-	ever    bool      // synced before
-
-	rules    []string
-	requests map[uint32]request
-	queue    []string // units whose snapshot is to be asked for
-	asked    int      // snapshots on their way
-	lists    int      // lists of units on their way
-	units    map[string]*unit
-
-	subscribed bool
-
-	out []Signal // what is to be sent
-
-	before  map[string]Known // units that an earlier process monitored, until the first list is there
-	ending  bool             // the machine is going down
-	state   catchup.State
-	gap     gap
-	reports chan report // of what works with the journal
+// recovery is how the source learns what happened while nobody watched.
+type recovery struct {
+	before  map[string]Known         // units that an earlier process monitored, until the first list of services is there
+	state   catchup.State            // says what to do next
+	gap     gap                      // the one that is being accounted for
+	cursor  history.Place            // where reading the journal begins after the next gap
+	cursors map[string]history.Place // likewise for single units, from the state file, until the first gap is over
+	globs   map[string]history.Place // the globs that were in force at the last gap, and up to where their units are counted
+	lost    bool                     // the saved state was lost, and the journal was not read back yet
+	reports chan report              // from the goroutines that work with the journal
 	outage  outage
 	silence silence
-	said    string // why the journal lacks something, as it was said last
+	said    string // the last reason that was logged for what the journal lacks
 	audit   audit
-	doubts  chan struct{}            // holds a token while there is a Doubt
-	doubted *time.Timer              // armed while a gap is to begin because of one
-	again   time.Time                // not before
-	cursor  history.Place            // from where the journal is to be read after the next gap
-	cursors map[string]history.Place // of units, at the start of the process, until the first gap is over
-	lost    bool                     // what an earlier process knew is lost; until the first gap is over
-	globs   map[string]history.Place // that were in force when the last gap was over, and up to where their units are known
-	crowd   crowd
+	doubts  chan struct{} // holds a token while there is a Doubt
+	doubted *time.Timer   // runs until a doubt begins a gap
+	again   time.Time     // a doubt begins no gap before
 }
 
 // New returns a source that continues from the units that an earlier process knew. It
@@ -68,9 +80,13 @@ type Stage struct {
 // makes sure that systemd still announces what happens.
 func New(log logrus.FieldLogger, known map[string]Known, maxRetries int, auditEvery time.Duration) *Stage {
 	s := &Stage{
-		log: log, before: known, maxRetries: maxRetries, opened: make(chan opening, 1), retry: time.NewTimer(0),
-		units: make(map[string]*unit), reports: make(chan report), outage: outage{retry: time.NewTimer(0)}, audit: newAudit(auditEvery),
-		doubts: make(chan struct{}, 1), doubted: time.NewTimer(0), cursors: make(map[string]history.Place), globs: make(map[string]history.Place),
+		log: log, units: make(map[string]*unit),
+		connection: connection{opened: make(chan opening, 1), retry: time.NewTimer(0), maxRetries: maxRetries},
+		recovery: recovery{
+			before: known, cursors: make(map[string]history.Place), globs: make(map[string]history.Place),
+			reports: make(chan report), outage: outage{retry: time.NewTimer(0)}, audit: newAudit(auditEvery),
+			doubts: make(chan struct{}, 1), doubted: time.NewTimer(0),
+		},
 	}
 	s.retry.Stop()
 	s.doubted.Stop()
@@ -78,11 +94,11 @@ func New(log logrus.FieldLogger, known map[string]Known, maxRetries int, auditEv
 	return s
 }
 
-// ReadBack says, before Run, that what an earlier process knew is lost. The source then
-// tells what the journal has, as far back as it reaches.
+// ReadBack makes the source recover all that the journal has, as far back as it reaches. It
+// is called before Run, when the saved state was lost.
 func (s *Stage) ReadBack() { s.lost, s.cursor = true, history.Beginning }
 
-// of is what is known of a unit.
+// of returns what is known of a unit.
 func (s *Stage) of(name string) unit {
 	if u := s.units[name]; u != nil {
 		return *u
@@ -90,7 +106,7 @@ func (s *Stage) of(name string) unit {
 	return unit{}
 }
 
-// note is where to note what becomes known of a unit.
+// note returns where to write what becomes known of a unit.
 func (s *Stage) note(name string) *unit {
 	u := s.units[name]
 	if u == nil {
@@ -102,7 +118,7 @@ func (s *Stage) note(name string) *unit {
 
 type port = pipeline.Port[List, Signal]
 
-// send sends a signal on, with others if there are more.
+// send collects a signal. A full batch goes to the next stage at once.
 func (s *Stage) send(ctx context.Context, p *port, signal Signal) error {
 	if s.out = append(s.out, signal); len(s.out) < pipeline.BatchSize {
 		return nil
@@ -117,20 +133,19 @@ func (s *Stage) flush(ctx context.Context, p *port) error {
 	return err
 }
 
-// A request is what a reply is awaited for.
+// A request is a call whose reply has not come yet.
 type request struct {
 	member   string
 	unit     string
-	name     string // systemd's own for the unit, where GetAll asks for that
-	property string // of Get, where it is one of PID 1 itself
-	again    bool   // a second look, or another list
+	name     string // the name that GetAll asks for: the unit, or what the unit is an alias of
+	property string // the property of PID 1 itself that Get asks for
+	again    bool   // this is the second look, or a list of the crowd
 }
 
-// audit makes sure, now and then, that everything is known. The state of a unit
-// that announced no change must be as old as when it was last looked at, or
-// systemd has forgotten who subscribed. Where units did change, what they
-// announced is compared with the journal; that also moves the place from where
-// it would have to be read after a gap, so that this never is much.
+// An audit checks now and then that no change was missed. A unit that announced no change must
+// still be in the state in which the last audit saw it. If it is not, systemd has forgotten
+// that we subscribed. Where units did announce changes, these are compared with the journal.
+// That also moves the cursor on, so that there is never much to read after a gap.
 type audit struct {
 	every time.Duration
 	timer *time.Timer
@@ -150,19 +165,19 @@ func (a *audit) again() {
 
 func (a *audit) stop() { a.timer.Stop() }
 
-// A report is what a goroutine that works with the journal has to say: a Past, or
-// that something is done. An error says why it could not be.
+// A report comes from a goroutine that works with the journal. It carries a Past, or says
+// that something is done, or why that failed.
 type report struct {
 	past history.Past
-	done catchup.Input // Missed for a Past
+	done catchup.Input // Missed where it carries a Past
 	err  error
 }
 
-// outage is why the journal cannot be read, and since when.
+// An outage is a time in which the journal cannot be read.
 type outage struct {
 	since time.Time
 	why   error
-	retry *time.Timer // armed while the journal is left alone
+	retry *time.Timer // runs until the next try
 }
 
 // An opening is the outcome of an attempt to connect.

@@ -6,39 +6,40 @@ import (
 	"service-monitor/stages/bus/history"
 )
 
-// A unit is what the source itself knows of one. There are thousands, so all of it is in
-// one map.
+// A unit is what the source itself knows of one. There may be thousands, so one map holds
+// all of it.
 type unit struct {
-	// entered is when it entered the state in which an audit saw it last, 0 where it
-	// is not loaded.
+	// entered is when the unit entered the state in which the last audit saw it. It is 0 where
+	// systemd had not loaded the unit.
 	entered uint64
-	quiet   bool // it announced no change since then
-	there   bool // systemd had it when it was heard of last, or has a unit file of it
-	round   int  // of the crowd, in which it was heard of last
-	known   bool // it was ever handed on
-	asked   bool // its snapshot is asked for, in this connection,
-	present bool // and is there
-	fresh   bool // it announces all that ever happens to it, and has not begun
+	still   bool // it has announced no change since then
+	there   bool // systemd had it when we last heard of it, or has a unit file for it
+	round   int  // the crowd's round in which we last heard of it
+	known   bool // we have sent something about it before
+	asked   bool // we have asked for its snapshot in this connection
+	present bool // and the snapshot has come
+	fresh   bool // its first change is still to come, and it will announce all that happens to it
 }
 
-// unasked takes back that its snapshot is asked for, or there.
+// unasked forgets that the snapshot was asked for, and that it came.
 func (u *unit) unasked() { u.asked, u.present = false, false }
 
 // A crowd is the units that only globs name. They come and go: each connection to a socket
-// with Accept=yes is one. Those that systemd has unloaded, and that have no unit file, are
-// folded into the sums of their glob. So what the monitor costs follows what is loaded.
+// with Accept=yes is one. When systemd has unloaded such a unit, and it has no unit file, its
+// counts are folded into the sums of its glob. So the monitor costs as much as what is loaded.
 type crowd struct {
-	listing map[string]bool                 // what the lists have shown so far
+	listing map[string]bool                 // loaded units, from the lists that have come so far
 	files   map[string]bool                 // units that have a unit file
-	there   atomic.Pointer[map[string]bool] // and what they had shown when all had come
-	came    int                             // units that came since
-	lists   int                             // lists on their way with which it is looked who has gone
-	// round is how often the lists were asked for, and asked the place then. What began
-	// before that, and of which nothing was heard since, can be folded: when the journal is
-	// read again, it is known by the place that it was counted.
+	there   atomic.Pointer[map[string]bool] // both, once all lists had come
+	came    int                             // units that have come since then
+	lists   int                             // lists on their way that show which units have gone
+	// round counts how often the lists were asked for. asked is the place in the journal at
+	// that time. A unit can be folded if it is not on the lists and was last heard of in an
+	// earlier round: when the journal is read again, the place shows that it was counted.
 	round int
 	asked history.Place
-	// listed is the same of the lists of a gap: what happened to a unit later is announced.
+	// listed is the place at which the lists of the last gap were asked for. What happened to a
+	// unit after that was announced.
 	listed history.Place
 }
 
@@ -53,5 +54,5 @@ func (c *crowd) grows() bool {
 	return c.came == max(fewest, size)
 }
 
-// fewest is how many units may come by a glob before it is looked whether as many have gone.
+// fewest is the least number of units that come before the crowd looks which have gone.
 const fewest = 128

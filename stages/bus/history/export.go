@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// fields are the fields of a record that matter. The place, the times and the
-// boot are given without being asked for.
+// fields are the fields of a record that matter. The place, the times and the boot come without
+// asking.
 const fields = "MESSAGE_ID,UNIT,INVOCATION_ID,UNIT_RESULT,COMMAND,N_RESTARTS,EXIT_CODE,EXIT_STATUS,JOB_ID,MONITOR_MARK,MESSAGE,_PID,_NAMESPACE,_MACHINE_ID,_TRANSPORT,_SOURCE_REALTIME_TIMESTAMP"
 
 // maxField bounds a field that is kept. Those of PID 1 are short.
@@ -35,17 +35,17 @@ type record struct {
 	mark       string
 	namespace  string    // of the journal that has it
 	machine    string    // machine id of that journal
-	pid1       bool      // PID 1 wrote it, as journald knows
-	driver     bool      // journald itself did
-	at         time.Time // by the wall clock of who wrote it
-	received   time.Time // by journald
+	pid1       bool      // PID 1 wrote it; journald makes sure of that
+	driver     bool      // journald itself wrote it
+	at         time.Time // when its writer says that it was written
+	received   time.Time // when journald received it
 	clock      uint64    // when it was sent, CLOCK_MONOTONIC in µs
 }
 
-// An exit is how a main process ended: a CLD_ code of waitid(2), and a status.
+// An exit is how a main process ended: a CLD_ code of waitid(2) and a status.
 type exit struct{ code, status int32 }
 
-// set takes a field in. What is no number is 0, as if it were not there.
+// set sets a field. A value that should be a number and is none counts as 0.
 func (r *record) set(key, value string) {
 	switch key {
 	case "__CURSOR":
@@ -103,7 +103,7 @@ func micros(text string) time.Time {
 	return time.UnixMicro(us)
 }
 
-// errFormat is of what is not in the export format.
+// errFormat means that the input is not in the export format.
 var errFormat = errors.New("not in the journal export format")
 
 // read returns the next record of the journal export format
@@ -118,10 +118,10 @@ func read(in *bufio.Reader) (record, error) {
 		case errors.Is(err, bufio.ErrBufferFull):
 			err = skipLine(in) // no field of ours is that long
 		case err == nil && len(line) == 1 && n == 0:
-			n-- // more than one line may lie between entries
+			n-- // entries may be separated by more than one empty line
 		case err == nil && len(line) == 1:
-			// What journald knows is when it received it. PID 1 writes of a failure
-			// before it enters the state, but journald reads that a little later.
+			// journald knows only when it received the record. That is a little later than
+			// when PID 1 wrote it, and PID 1 writes of a failure before it enters the state.
 			if late := r.received.Sub(r.at).Microseconds(); late > 0 && uint64(late) < r.clock {
 				r.clock -= uint64(late)
 			}
@@ -143,7 +143,7 @@ func skipLine(in *bufio.Reader) error {
 	}
 }
 
-// field takes in a line, and what follows it where the value is not text.
+// field reads a field: a line, and what follows it if the value is not text.
 func field(in *bufio.Reader, r *record, line string) error {
 	if key, value, ok := strings.Cut(line, "="); ok {
 		r.set(key, value)

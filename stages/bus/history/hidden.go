@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// hidden looks into why a mark does not come: for people, and empty where nothing
-// keeps it away for good. journald may only be slow then.
+// hidden finds out why a mark does not come. The reason is for people. It is empty if nothing
+// keeps the mark away for good: then journald may only be slow.
 func hidden(ctx context.Context, mark string) string {
 	for _, look := range []func() string{
 		func() string { return elsewhere(ctx, mark) },
@@ -27,11 +27,11 @@ func hidden(ctx context.Context, mark string) string {
 	return ""
 }
 
-// elsewhere looks for the mark in the journals that are not read: of other namespaces
+// elsewhere looks for the mark in the journals that we do not read: those of other namespaces
 // and of other machine ids.
 func elsewhere(ctx context.Context, mark string) (why string) {
 	args := []string{"--merge", "--namespace=*", "MESSAGE_ID=" + markID, "MONITOR_MARK=" + mark}
-	_ = journalctl(ctx, args, func(r *record) (bool, error) { // what it cannot find is not there
+	_ = journalctl(ctx, args, func(r *record) (bool, error) { // if it cannot search, it has found nothing
 		switch {
 		case r.namespace != "":
 			why = fmt.Sprintf("the monitor writes into the journal namespace %q: take LogNamespace= out of its unit", r.namespace)
@@ -43,13 +43,13 @@ func elsewhere(ctx context.Context, mark string) (why string) {
 	return why
 }
 
-// levels are those of MaxLevelStore= (journald.conf(5)), by name and by number.
+// levels are the values of MaxLevelStore= (journald.conf(5)), by name and by number.
 var levels = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
 
-// info is the level (syslog(3)) of our marks, and of most that PID 1 writes.
+// info is the level (syslog(3)) of our marks and of most records of PID 1.
 const info = 6
 
-// unstored tells from the configuration of journald whether it stores what we read.
+// unstored returns why journald does not store what we read, by its configuration.
 func unstored(root fs.FS) string {
 	conf := journaldConf(root)
 	if strings.EqualFold(conf["Storage"], "none") {
@@ -72,13 +72,13 @@ func unstored(root fs.FS) string {
 // confDirs are where journald looks for its configuration, the most important first.
 var confDirs = []string{"etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd"}
 
-// journaldConf returns what is in journald.conf and its drop-ins (systemd-system.conf(5),
-// "Configuration Directories and Precedence"): of each key the last value.
+// journaldConf returns the settings in journald.conf and its drop-ins. The last value of a key
+// wins (systemd-system.conf(5), "Configuration Directories and Precedence").
 func journaldConf(root fs.FS) map[string]string {
 	conf := make(map[string]string)
 	for _, dir := range confDirs {
 		if readConf(root, dir+"/journald.conf", conf) {
-			break // those below it are not read
+			break // the others are not read then
 		}
 	}
 	dropIns := make(map[string]string) // by name
@@ -94,7 +94,7 @@ func journaldConf(root fs.FS) map[string]string {
 	return conf
 }
 
-// readConf puts the assignments of a file over conf, and reports whether there is one.
+// readConf adds the settings of a file to conf, and reports whether the file is there.
 func readConf(root fs.FS, file string, conf map[string]string) bool {
 	text, err := fs.ReadFile(root, file)
 	if err != nil {
@@ -133,8 +133,8 @@ func silentAt(ctx context.Context, at Place) (silent bool, err error) {
 	return silent, err
 }
 
-// ownLevel tells whether LogLevelMax= of our own unit keeps our marks out of the journal.
-// systemd tells journald so by a symbolic link.
+// ownLevel finds out whether LogLevelMax= of our own unit keeps our marks out of the journal.
+// systemd passes that setting to journald by a symbolic link.
 func ownLevel() string {
 	groups, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {

@@ -18,61 +18,59 @@ type Run struct {
 	Clock      uint64    // of that, CLOCK_MONOTONIC in µs
 	Ended      time.Time // zero while it is running
 	EndClock   uint64    // likewise, of the end; 0 where that was in an earlier boot
-	Result     string    // of its end
-	Code       int32     // of the main process: a CLD_ code of waitid(2), or 0
+	Result     string    // UNIT_RESULT of its end, or one of the constants below
+	Code       int32     // how the main process ended: a CLD_ code of waitid(2), or 0
 	Status     int32
 	Scheduled  uint32    // restarts that systemd scheduled after it
-	NRestarts  uint32    // what the last of them had counted up to
+	NRestarts  uint32    // N_RESTARTS of the last of them
 	Refused    time.Time // when systemd gave up restarting it; zero if it did not
 	Refusal    string    // why: "start-limit-hit", or "resources" where it could not restart it
 
 	stopping uint64 // the job that stops it
-	whole    bool   // the journal has its start: it was not read from its middle on
-	due      bool   // the restart that was scheduled last has begun no other run yet
+	whole    bool   // its start was read, too
+	due      bool   // a restart was scheduled and has not begun the next run yet
 	cleaned  bool   // a process of systemctl clean has failed
 }
 
-// How an invocation ended that no record tells the end of, because its boot
-// ended before it; or that ended by itself, but because of that.
+// These are the results of a run that the end of its boot ended. PID 1 does not write them.
 const (
 	Shutdown  = "shutdown"
 	PowerLoss = "power-loss"
-	// Unknown is for a boot of which the journal has nothing any more.
+	// Unknown is the result if the journal has nothing of that boot any more.
 	Unknown = "unknown"
 )
 
 // A Past is what the journal tells of one unit, or of the end of a boot.
 type Past struct {
 	Unit string // as PID 1 names it; empty for the end of a boot
-	// Runs are in their order, without those of earlier Pasts but the last. The
-	// first Tell of them are to be told; the others are there so that a run that
-	// was told already can be found among them, or before them.
+	// Runs are in their order. The first may be the last one of the Past before. Only the
+	// first Tell of them are news. The others show where a run belongs that is known already.
 	Runs []Run
 	Tell int
-	// Restarts is how many restarts of the unit were scheduled from where the reader
-	// began to the last run that is to be told.
+	// Restarts counts the restarts of the unit that were scheduled from the place where the
+	// reader began up to the last run that is news.
 	Restarts uint32
-	// Place is that of the last record of which this is, empty where it does not matter.
+	// Place is the place of the last record that was read. It is empty where it does not matter.
 	Place Place
-	// Cut is set for the end of a boot: how that boot ended, at At. Everything before it
-	// was of that boot.
+	// Cut is set for the end of a boot: how that boot ended, at At. Every Past before it was of
+	// that boot or of an earlier one.
 	Cut string
 	At  time.Time
-	// Lossy is true if the journal lacks some of what happened before. Over is true if
-	// the unit is passing, and has ended long before what was read last.
+	// Lossy is true if the journal lacks something that happened before. Over is true for a
+	// passing unit whose last record lies far behind.
 	Lossy, Over bool
 }
 
 // A Place is a cursor of the journal (sd_journal_get_cursor(3)).
 type Place string
 
-// Here returns the present place by the clock. It names no entry, but journalctl(1) finds
-// the first one that is younger. It serves where no entry can be read.
+// Here returns the present place by the clock. It names no entry. From it journalctl(1) finds
+// the first entry that is younger. It is for times when no entry can be read.
 func Here() Place {
 	return Place(fmt.Sprintf("b=%s;m=%x;t=%x", Boot(), Clock(), time.Now().UnixMicro()))
 }
 
-// Beginning is before all that a journal has.
+// Beginning is the place before the first entry of a journal.
 const Beginning Place = "t=0"
 
 // entry reports whether the place is that of an entry.
@@ -81,17 +79,17 @@ func (p Place) entry() bool { return p.part('i') != "" }
 // Boot is the boot id, 32 hexadecimal digits.
 func (p Place) Boot() string { return p.part('b') }
 
-// Made is when the place was made, by the wall clock and by CLOCK_MONOTONIC, in µs,
-// of its boot. What is no place was made in 1970.
+// Made returns when the place was made: by the wall clock, and by CLOCK_MONOTONIC of its boot
+// in µs. If the place is not a cursor, both are 0.
 func (p Place) Made() (wall time.Time, clock uint64) {
 	us, _ := strconv.ParseInt(p.part('t'), 16, 64)
 	clock, _ = strconv.ParseUint(p.part('m'), 16, 64)
 	return time.UnixMicro(us), clock
 }
 
-// Before reports whether a place is the earlier one. Places of one journal are
-// numbered. Only where a journal was begun anew is the wall clock, which may
-// have been wrong, all there is.
+// Before reports whether a place is earlier than another. The places of one journal are
+// numbered. Places of two journals can only be compared by the wall clock, which may have been
+// wrong.
 func (p Place) Before(q Place) bool {
 	if p.entry() && p.part('s') == q.part('s') {
 		return less(p.part('i'), q.part('i'))

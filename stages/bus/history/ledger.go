@@ -27,15 +27,13 @@ const (
 // everything else is stopped (systemd.special(7)).
 const shutdownTarget = "shutdown.target"
 
-// hold is how many runs of a unit are known before the first of them is told,
-// and with it that those before are too. journald may record a run later than
-// its unit says that the next one is there, but no later than its socket is
-// long, which is some hundred records.
+// hold is how many runs of a unit the ledger keeps back. journald may record a run after the
+// unit has announced the next one. But it is never later than what fits into journald's
+// socket, which is some hundred records.
 const hold = 512
 
-// Units that come and go may be hundreds of thousands. Of those that are passing, the
-// ledger forgets what has ended and was not heard of for hold records, and looks for them
-// every sweepEvery records.
+// Hundreds of thousands of units may come and go. Every sweepEvery records the ledger looks for
+// passing units that have ended and that the last hold records do not name. It forgets them.
 const sweepEvery = 1024
 
 // A ledger makes runs of records. It is told these in the order of the journal.
@@ -53,18 +51,18 @@ type ledger struct {
 	shutdown uint64 // the job of shutdown.target in this boot
 	units    map[string]*unit
 	restarts map[string]uint32 // scheduled so far, in all boots
-	loss     string            // why the journal lacks something, for people; empty if it has all
-	endless  map[string]bool   // units of which it has a run, the next one, and no end between
+	loss     string            // why the journal lacks something, for people; empty if nothing is missing
+	endless  map[string]bool   // units with a run and a next run, but no end between them
 }
 
-// unit is what is not told yet of a unit, and the last run that is.
+// A unit has the runs that were not told yet, and the last one that was.
 type unit struct {
 	last uint64 // the number of its last record
 	runs []Run
-	news bool // something in runs is not told yet
-	main exit // how the main process ended
+	news bool // something in runs was not told yet
+	main exit // how the main process of the run of ended
 	of   Invocation
-	past bool // of an earlier boot, whose clock is over
+	past bool // the runs are of an earlier boot, so their clock means nothing now
 
 	endless bool // a run had no end when the next began, or was refused
 }
@@ -115,7 +113,7 @@ func (l *ledger) add(r *record) error {
 	return nil
 }
 
-// sweep tells and forgets the passing units that are over.
+// sweep forgets the passing units that are over, and tells what is news of them.
 func (l *ledger) sweep() error {
 	if l.passing == nil {
 		return nil
@@ -129,7 +127,7 @@ func (l *ledger) sweep() error {
 		delete(l.units, name)
 		delete(l.restarts, name)
 		if !u.news {
-			continue // or it is counted again, where it is folded by now
+			continue // to tell it again would count it again, because it may be folded by now
 		}
 		if err := l.tell(past); err != nil {
 			return err
@@ -138,14 +136,14 @@ func (l *ledger) sweep() error {
 	return nil
 }
 
-// lose notes why the journal lacks something. The first reason is the one that is told.
+// lose notes why the journal lacks something. The first reason counts.
 func (l *ledger) lose(why string) {
 	if l.loss == "" {
 		l.loss = why
 	}
 }
 
-// enter goes on to the next boot. The one before has ended everything in it.
+// enter goes on to the next boot. The end of the boot before has ended all its runs.
 func (l *ledger) enter(boot string) error {
 	if l.boot != "" {
 		how, at, err := l.ended(l.boot)
@@ -160,7 +158,7 @@ func (l *ledger) enter(boot string) error {
 	return nil
 }
 
-// end tells the end of the boot, after all that was before.
+// end tells everything of a boot, and then how it ended.
 func (l *ledger) end(how string, at time.Time) error {
 	for _, u := range l.units {
 		if last := &u.runs[len(u.runs)-1]; l.shutdown != 0 && last.stopping > l.shutdown && last.Result == success {
@@ -175,7 +173,7 @@ func (l *ledger) end(how string, at time.Time) error {
 	return l.tell(Past{Cut: how, At: at, Place: l.place, Lossy: l.loss != ""})
 }
 
-// flushAll tells all that is not told yet.
+// flushAll tells everything that was not told yet.
 func (l *ledger) flushAll() error {
 	for name, u := range l.units {
 		if u.news {
@@ -187,18 +185,18 @@ func (l *ledger) flushAll() error {
 	return nil
 }
 
-// flush tells of a unit, but for the last runs that are to be held back.
+// flush tells the runs of a unit, except the last ones, which are held back.
 func (l *ledger) flush(name string, held int) error {
 	u := l.units[name]
 	tell := len(u.runs) - held
 	past := l.past(name, held)
-	// The last one that is told may go on, and it is what the next are known by.
+	// The last run that was told may go on. It also shows where the next ones belong.
 	u.runs = append(u.runs[:0], u.runs[tell-1:]...)
 	u.news = held > 0
 	return l.tell(past)
 }
 
-// past is what is known of a unit, of which the last runs are to be held back.
+// past returns what is known of a unit. The last runs are held back.
 func (l *ledger) past(name string, held int) Past {
 	runs := l.units[name].runs
 	tell := len(runs) - held
@@ -222,7 +220,7 @@ func (u *unit) add(r *record) {
 	case processExited:
 		switch {
 		case !run.Ended.IsZero():
-			run.cleaned = true // nothing else runs then in the name of this run
+			run.cleaned = true // after the end, only a clean runs a process for this run
 		case r.command == "" || r.command == "ExecStart":
 			u.main, u.of = r.exit, r.invocation
 		}
@@ -239,8 +237,8 @@ func (u *unit) add(r *record) {
 			u.end(run, r)
 		}
 	case startFailed:
-		// The start limit refuses a job, which fails with it. A restart that cannot be
-		// scheduled has none. The job also fails with what the unit needs.
+		// A job that the start limit refuses fails. So does one whose dependency fails. A
+		// restart that PID 1 cannot schedule has no job.
 		switch {
 		case !run.Refused.IsZero():
 			run.Refusal = startLimitHit
@@ -255,8 +253,8 @@ const (
 	resources     = "resources"
 )
 
-// refuse takes in that a unit has failed for good: PID 1 then repeats the end of the
-// run before. It also says so of a clean that failed, which ends no run.
+// refuse notes that a unit has failed for good: PID 1 then writes the end of the last run once
+// more. It writes the same about a clean that failed, which ends no run.
 func (run *Run) refuse(r *record) {
 	if run.cleaned {
 		run.cleaned = false
@@ -297,11 +295,11 @@ func (u *unit) end(run *Run, r *record) {
 	}
 }
 
-// lookBack is how many runs may be there that are younger than a record's.
-// None was ever seen.
+// lookBack is how many younger runs may be there when a record comes. More than none was never
+// seen.
 const lookBack = 4
 
-// run returns the run of a record, one of the last or a new one.
+// run returns the run of a record: one of the last, or a new one.
 func (u *unit) run(r *record) *Run {
 	for i := len(u.runs) - 1; i >= max(0, len(u.runs)-lookBack); i-- {
 		if u.runs[i].Invocation == r.invocation {
@@ -311,8 +309,8 @@ func (u *unit) run(r *record) *Run {
 	if n := len(u.runs); n > 0 && u.runs[n-1].whole && u.runs[n-1].Ended.IsZero() {
 		u.endless = true
 	}
-	// A run that fails at once has ended before it is written that it was started. So
-	// where that is the first record of all, its end may lie before what is read.
+	// If a run fails at once, PID 1 writes its end before "Started". So if "Started" is the
+	// unit's first record, the end may lie before the place where we began to read.
 	whole := r.message == starting || r.message == started && len(u.runs) > 0
 	u.runs = append(u.runs, Run{Invocation: r.invocation, Begun: r.at, Clock: r.clock, whole: whole})
 	return &u.runs[len(u.runs)-1]

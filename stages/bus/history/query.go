@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// currentBoot is the boot id, from the journal where a sandbox hides /proc/sys.
+// currentBoot returns the boot id. It comes from the journal if a sandbox hides /proc/sys.
 func currentBoot(ctx context.Context) (boot string, err error) {
 	if boot := Boot(); boot != "" {
 		return boot, nil
@@ -20,8 +20,8 @@ func currentBoot(ctx context.Context) (boot string, err error) {
 	return boot, err
 }
 
-// boots tells how an earlier boot ended: in good order if the last that its
-// journald wrote is that it stops.
+// boots finds out how an earlier boot ended. It was shut down if the last record of its journald
+// says that journald stops.
 func boots(ctx context.Context, boot string) (how string, at time.Time, err error) {
 	how = Unknown
 	err = journalctl(ctx, []string{"--lines=1", "_BOOT_ID=" + boot}, func(r *record) (bool, error) {
@@ -34,7 +34,7 @@ func boots(ctx context.Context, boot string) (how string, at time.Time, err erro
 	return how, at, err
 }
 
-// matches are those of every record that tells something, each with also.
+// matches are the journalctl(1) matches of all records that matter, each together with also.
 func matches(also ...string) []string {
 	args := append([]string{"_PID=1"}, also...) // anybody may write UNIT= into the journal
 	for _, id := range []string{started, starting, startFailed, stopping, failed, succeeded, skipped, processExited, restartSet} {
@@ -45,8 +45,8 @@ func matches(also ...string) []string {
 	return append(append(args, "+", "MESSAGE_ID="+markID), also...)
 }
 
-// journalctl hands on the records that journalctl(1) finds, until take has
-// enough or fails. That there are none is no error.
+// journalctl calls take with the records that journalctl(1) finds, until take has enough or
+// fails. It is no error if there are none.
 func journalctl(ctx context.Context, args []string, take func(*record) (more bool, err error)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -69,7 +69,7 @@ func journalctl(ctx context.Context, args []string, take func(*record) (more boo
 	}
 	if !errors.Is(err, io.EOF) {
 		cancel()
-		_ = cmd.Wait() // it was ended, or err tells more
+		_ = cmd.Wait() // we ended it, or err says more
 		return err
 	}
 	if err := cmd.Wait(); err != nil {

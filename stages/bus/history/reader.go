@@ -22,16 +22,16 @@ const markID = "fbd34845a7fc4586bceb996e68af7052"
 const (
 	socket = "/run/systemd/journal/socket"
 	bootID = "/proc/sys/kernel/random/boot_id"
-	// bootVariable of the environment is the boot id as systemd has it (the %b of
-	// systemd.unit(5)), which is what the journal has, too. With a /proc of its own a
-	// process of a container may see another: that of the machine below.
+	// bootVariable is an environment variable with the boot id (%b in systemd.unit(5)), as the
+	// journal has it. In a container, a process with a /proc of its own may see the boot id of
+	// the machine below.
 	bootVariable = "MONITOR_BOOT_ID"
-	// journald may be a little behind: how long to wait for a mark, doubled each
-	// time, and after how long it is not waited for any more.
+	// journald may be a little behind. The wait for a mark begins with firstWait and doubles
+	// each time. After lastWait we wait no longer.
 	firstWait = 2 * time.Millisecond
 	lastWait  = 2 * time.Second
 	sendLimit = time.Second
-	// suspect is after how long without the mark it is looked into why.
+	// suspect is how long we wait for the mark before we look for a reason.
 	suspect = 250 * time.Millisecond
 )
 
@@ -41,16 +41,16 @@ var ErrStalled = errors.New("journald does not write: systemctl status systemd-j
 // A Reader reads the journal from a place on, a part at a time.
 type Reader struct {
 	ledger ledger
-	place  Place     // up to where everything is read
-	mark   string    // the last that was left
-	marked Place     // where that is
+	place  Place     // everything up to here was read
+	mark   string    // the last mark that was left
+	marked Place     // where that mark is
 	since  time.Time // when it was left, or a little before
 }
 
-// NewReader returns a reader that begins at a place, or, where that is empty, at
-// the end of the journal. It reads of the units that are wanted. Those that are passing
-// come and go, and are not there now; passing may be nil. What the journal tells is
-// handed to tell, in order; an error of tell ends the reading.
+// NewReader returns a reader that begins at a place, or at the end of the journal if the place
+// is empty. It reads the records of units that are wanted. passing reports whether a unit comes
+// and goes, and has gone by now; it may be nil. The reader calls tell with all that it reads, in
+// order. An error of tell ends the reading.
 func NewReader(from Place, wanted, passing func(unit string) bool, tell func(Past) error) *Reader {
 	return &Reader{
 		ledger: ledger{wanted: wanted, passing: passing, tell: tell, boot: from.Boot(), units: make(map[string]*unit), restarts: make(map[string]uint32)},
@@ -58,8 +58,7 @@ func NewReader(from Place, wanted, passing func(unit string) bool, tell func(Pas
 	}
 }
 
-// Mark leaves a mark in the journal. What PID 1 has written before it is
-// before the mark.
+// Mark leaves a mark in the journal. All that PID 1 has written by now stands before the mark.
 func (r *Reader) Mark() error {
 	r.since = time.Now()
 	mark, err := leaveMark()
@@ -73,15 +72,15 @@ func (r *Reader) Mark() error {
 	return nil
 }
 
-// Marked is where the mark is that was read up to.
+// Marked returns the place of the mark up to which everything was read.
 func (r *Reader) Marked() Place { return r.marked }
 
-// Loss is why the journal lacks some of what happened since the place where the reader
-// began, for people. It is empty if the journal has all.
+// Loss returns why the journal lacks something that happened since the place where the reader
+// began. The reason is for people. It is empty if nothing is missing.
 func (r *Reader) Loss() string { return r.ledger.loss }
 
-// Endless are the units of which the journal has a run and the next one, but not how the
-// first ended: so records of PID 1 are missing.
+// Endless returns the units that have a run and a next run in the journal, but no end of the
+// first one. So records of PID 1 are missing.
 func (r *Reader) Endless() map[string]bool { return r.ledger.endless }
 
 // Try tries whether the journal can be read.
@@ -93,9 +92,9 @@ func Try(ctx context.Context) error {
 	return r.Read(ctx, func() error { return nil })
 }
 
-// Read reads up to now. When it comes to the last Mark, and all before it is
-// told, it calls reached. It fails where there is no journal, or none that may be
-// read, or where journald stalls; what was told until then is true all the same.
+// Read reads up to now. When it has told all that stands before the last Mark, it calls reached.
+// It fails if the journal may not be read, or if journald stalls. What it told until then is
+// true all the same.
 func (r *Reader) Read(ctx context.Context, reached func() error) error {
 	r.ledger.ended = func(boot string) (string, time.Time, error) { return boots(ctx, boot) }
 	if err := r.read(ctx, reached); err != nil {
@@ -104,8 +103,8 @@ func (r *Reader) Read(ctx context.Context, reached func() error) error {
 	return nil
 }
 
-// noJournal reports whether an error says that the machine has no journal at all: there
-// never will be anything to read.
+// noJournal reports whether an error means that the machine has no journal at all, so that there
+// will never be anything to read.
 func noJournal(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound)
 }
@@ -140,8 +139,8 @@ func (r *Reader) read(ctx context.Context, reached func() error) error {
 	case r.place == "":
 		return r.awaitFirst(ctx, &a)
 	}
-	// What an earlier boot has left comes first. A boot whose clock is wrong may
-	// stand anywhere in the journal, so this one is then read for itself.
+	// Records of earlier boots come first. A boot with a wrong clock may stand anywhere in the
+	// journal, so the present boot is read by itself afterwards.
 	err = r.scan(ctx, matches(), func(e *record) (bool, error) {
 		if e.boot == now {
 			return true, nil
@@ -158,14 +157,14 @@ func (r *Reader) read(ctx context.Context, reached func() error) error {
 	return r.await(ctx, &a, matches("_BOOT_ID="+now)...)
 }
 
-// awaited are marks that are to come, in their order.
+// awaited are the marks that have yet to come, in their order.
 type awaited struct {
 	marks   []string
-	reached func() error // the first of two
+	reached func() error // called at the first mark of two
 }
 
-// awaitFirst reads from the first mark on. What is before it is not looked for in
-// all of the journal: it came a moment ago, unless the clock was set since.
+// awaitFirst reads from the first mark on. It does not search the whole journal for that mark,
+// because it came a moment ago. Only if the clock was set since, it has to.
 func (r *Reader) awaitFirst(ctx context.Context, a *awaited) error {
 	since := "--since=@" + strconv.FormatInt(r.since.Unix()-1, 10)
 	if err := r.scan(ctx, append(matches(), since), func(e *record) (bool, error) {
@@ -186,9 +185,9 @@ func (r *Reader) awaitFirst(ctx context.Context, a *awaited) error {
 	return r.await(ctx, a, matches()...)
 }
 
-// take takes in a record, behind which more is to come as long as marks are.
+// take works on a record. It reports whether marks have yet to come.
 func (r *Reader) take(a *awaited, e *record) (more bool, err error) {
-	r.place = e.place // what was read need not be read again
+	r.place = e.place // so that a further scan begins here
 	if err := r.ledger.add(e); err != nil || e.mark == "" || e.mark != a.marks[0] {
 		return true, err
 	}
@@ -203,7 +202,7 @@ func (r *Reader) take(a *awaited, e *record) (more bool, err error) {
 	return len(a.marks) > 0, err
 }
 
-// await reads from the place until the marks have come, as often as it takes.
+// await scans again and again, each time from the last place, until all marks have come.
 func (r *Reader) await(ctx context.Context, a *awaited, args ...string) error {
 	waited, suspected := time.Duration(0), false
 	for wait := firstWait; len(a.marks) > 0; wait *= 2 {
@@ -229,10 +228,10 @@ func (r *Reader) await(ctx context.Context, a *awaited, args ...string) error {
 	return nil
 }
 
-// without ends the reading where no mark can come, for a reason. What is there was
-// read, but nobody knows whether it is all.
+// without ends the reading if no mark can come, for the reason why. What is in the journal was
+// read, but nobody knows whether something is missing.
 func (r *Reader) without(a *awaited, why string) error {
-	r.ledger.loss = why // which is also why the place was not found
+	r.ledger.loss = why // it is also the reason why the place was not found
 	if err := r.ledger.flushAll(); err != nil {
 		return err
 	}
@@ -247,8 +246,9 @@ func (r *Reader) without(a *awaited, why string) error {
 	return nil
 }
 
-// scan hands on the records behind the place, or all where there is none. The
-// one at the place must come first, unless it is rotated away, and perhaps more.
+// scan calls take with the records behind the place, or with all records if there is no place.
+// The record at the place must come first. If it does not, the journal was rotated, and more
+// records may be missing.
 func (r *Reader) scan(ctx context.Context, args []string, take func(*record) (bool, error)) error {
 	from := r.place
 	if from == "" {
@@ -267,21 +267,20 @@ func (r *Reader) scan(ctx context.Context, args []string, take func(*record) (bo
 		}
 		return take(e)
 	})
-	// There is nothing behind a place that is gone if the clock was set back.
+	// If the clock was set back, nothing may stand behind a place that is gone.
 	if first && from.entry() {
 		r.ledger.lose(rotated)
 	}
 	return err
 }
 
-// rotated is why the place is gone from which the journal was to be read.
+// rotated is the reason if the place is gone at which reading should begin.
 const rotated = "it no longer reaches back so far"
 
-// leaveMark writes an entry of our own into the journal and returns what names it.
-// journald takes entries in the order in which they were sent to its socket, so
-// once the mark can be read, all that PID 1 wrote before it can be read, too. It has
-// the priority of most of that, and so is stored where that is (journald.conf(5),
-// MaxLevelStore=).
+// leaveMark writes an entry of our own into the journal and returns its name. journald takes
+// entries in the order in which they were sent to its socket. So once the mark can be read, all
+// that PID 1 wrote before can be read, too. The mark has the priority of most records of PID 1,
+// so that MaxLevelStore= (journald.conf(5)) treats both the same.
 func leaveMark() (string, error) {
 	name := rand.Text()
 	journal, err := net.Dial("unixgram", socket)
@@ -297,8 +296,8 @@ func leaveMark() (string, error) {
 	return name, nil
 }
 
-// Boot is the id of this boot, 32 hexadecimal digits, or empty where a sandbox
-// hides it and the service manager does not tell it.
+// Boot returns the id of this boot, 32 hexadecimal digits. It is empty if a sandbox hides the id
+// and the service manager does not pass it.
 func Boot() string {
 	if id := os.Getenv(bootVariable); id != "" {
 		return id
@@ -307,7 +306,7 @@ func Boot() string {
 	return strings.ReplaceAll(strings.TrimSpace(string(id)), "-", "")
 }
 
-// Clock is CLOCK_MONOTONIC in µs, as systemd and journald write it.
+// Clock returns CLOCK_MONOTONIC in µs, as systemd and journald write it.
 func Clock() uint64 {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // every Linux has it

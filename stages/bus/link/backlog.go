@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// backlogBytes bounds what waits between the socket and the source. At about
-// 1.5 KB per signal it holds a burst of a thousand changes, all of which the
-// stages have to fall behind for it to fill.
+// backlogBytes bounds what waits between the socket and the source. A signal takes about
+// 1.5 KB, so the backlog is full when the stages are a burst of a thousand changes behind.
 const backlogBytes = 2 << 20
 
 // itemCost is what an item costs beside what was read, in bytes.
@@ -23,7 +22,7 @@ const (
 	Reply                // to a call
 	Reloaded             // PID 1 has reloaded its configuration
 	NewOwner             // PID 1 has a new unique name, and may have forgotten us
-	Lost                 // the connection is gone; nothing follows
+	Lost                 // the connection is gone; this is the last item
 )
 
 // An Item is what the link took off the stream.
@@ -33,8 +32,8 @@ type Item struct {
 	Body  []byte // of a Signal, sa{sv}as, or a Reply
 	Order binary.ByteOrder
 	Time  time.Time // when it was read from the socket
-	// Serial is that of the call that is replied to. A call to a name without an
-	// owner, or whose owner left before it replied, has Nobody for a reply.
+	// Serial is the serial of the call to which this is the reply. Nobody is true if the name
+	// that was called has no owner, or if the owner left before it replied.
 	Serial uint32
 	Nobody bool
 	Err    error // of a Reply or of Lost
@@ -49,7 +48,7 @@ type backlog struct {
 
 	mu      sync.Mutex
 	items   []Item
-	spare   []Item // the ones before; who got them has done with them
+	free    []Item // handed out by the last get but one, so nobody uses them any more
 	bytes   int
 	dropped map[string]int // signals per unit that did not fit
 }
@@ -58,14 +57,14 @@ func newBacklog() *backlog {
 	return &backlog{ready: make(chan struct{}, 1), dropped: make(map[string]int)}
 }
 
-// put adds items, and reports whether more than half of the bound waits. Signals that
-// would exceed it are dropped, and it is remembered whose they were. Anything but a
-// signal always fits: the source asked for it, or there is one of it.
+// put adds items, and reports whether more than half of the bound is used. A signal that does
+// not fit is dropped, and its unit is remembered. Other items always fit: the source asked
+// for them, or there is only one of them.
 func (b *backlog) put(items []Item) (much bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, it := range items {
-		// Once one signal of a unit is dropped, those after it are no use either.
+		// After a unit has lost one signal, its later signals are of no use either.
 		if it.Kind == Signal && (b.bytes+it.cost > backlogBytes || b.dropped[it.Unit] > 0) {
 			b.dropped[it.Unit]++
 			continue
@@ -80,13 +79,13 @@ func (b *backlog) put(items []Item) (much bool) {
 	return b.bytes > backlogBytes/2
 }
 
-// get takes everything that waits, which is the caller's until it gets more. dropped
-// is what was lost after it.
+// get returns everything that waits. The items belong to the caller until the next get.
+// dropped says what was lost behind them.
 func (b *backlog) get() (items []Item, dropped map[string]int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	items, b.items, b.bytes = b.items, b.spare[:0], 0
-	b.spare = items
+	items, b.items, b.bytes = b.items, b.free[:0], 0
+	b.free = items
 	if len(b.dropped) > 0 {
 		dropped, b.dropped = b.dropped, make(map[string]int)
 	}

@@ -10,24 +10,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readBuffer is how much is read at once. More than one message is there only in a
-// storm; then it takes forty signals.
+// readBuffer is how much is read at once. It has room for some forty signals. Only in a storm
+// there is more than one message to read.
 const readBuffer = 64 << 10
 
-// An inlet is what comes from the socket. It is read into buffers that are not used
-// again, so that bodies need not be copied: they lie where they were read.
+// An inlet reads the socket into buffers. A buffer is not used again, so bodies need not be
+// copied: they lie where they were read.
 type inlet struct {
 	socket syscall.RawConn
-	// handOver is called before more is read, and again before that is waited for. It
-	// reports whether something was kept back because the rest of it comes at once.
+	// handOver is called before each read, and again before waiting for the socket. It reports
+	// whether it kept something back whose rest will come at once.
 	handOver func(all bool) (kept bool)
-	poll     func(file int, limit time.Duration) bool // see poll, but for tests
+	poll     func(file int, limit time.Duration) bool // poll, or what a test puts here
 	pace     pace
 
 	buf  []byte
-	r, w int       // what was read and not taken
-	lent bool      // some of buf was handed out for good
-	at   time.Time // when it was read last
+	r, w int       // buf[r:w] was read and not taken yet
+	lent bool      // a part of buf was handed out for good
+	at   time.Time // of the last read
 }
 
 func newInlet(socket *net.UnixConn, handOver func(all bool) bool) (*inlet, error) {
@@ -45,7 +45,7 @@ func (in *inlet) peek(n int) ([]byte, error) {
 	return in.buf[in.r : in.r+n], nil
 }
 
-// take takes the next n bytes off, for good. They are not to be written to.
+// take returns the next n bytes and removes them. Nobody may write to them.
 func (in *inlet) take(n int) ([]byte, error) {
 	b, err := in.peek(n)
 	if err != nil {
@@ -56,7 +56,7 @@ func (in *inlet) take(n int) ([]byte, error) {
 	return b[:n:n], nil
 }
 
-// skip takes n bytes off that nobody wants, however many they are.
+// skip removes n bytes that nobody wants, however many there are.
 func (in *inlet) skip(n int) error {
 	for n > in.w-in.r {
 		n -= in.w - in.r
@@ -69,7 +69,7 @@ func (in *inlet) skip(n int) error {
 	return nil
 }
 
-// Read takes off up to len(b) bytes, as io.Reader has it.
+// Read removes up to len(b) bytes, as an io.Reader.
 func (in *inlet) Read(b []byte) (int, error) {
 	if _, err := in.peek(1); err != nil {
 		return 0, err
@@ -79,8 +79,8 @@ func (in *inlet) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// fill reads what is there, or waits for it, into a buffer that has room for n bytes
-// from the first one that was not taken.
+// fill reads what is there, or waits for it. It makes room for n bytes, counted from the first
+// one that was not taken.
 func (in *inlet) fill(n int) error {
 	if in.r == in.w && !in.lent {
 		in.r, in.w = 0, 0
@@ -122,9 +122,9 @@ func (in *inlet) fill(n int) error {
 	return nil
 }
 
-// read is read(2) without telling the runtime, which would wake the thread that watches
-// over threads in system calls: it then looks every 20 µs for what runs too long, and
-// that costs more than to read. The socket is one that never blocks.
+// read is read(2), but the Go runtime does not learn of it. If it did, it would wake the thread
+// that watches over system calls. That thread then looks every 20 µs for calls that take too
+// long, and this costs more than the read. The socket never blocks.
 func read(fd uintptr, b []byte) (int, syscall.Errno) {
 	n, _, err := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 	return int(n), err

@@ -1,6 +1,5 @@
-// Package link is the source's connection to the system bus: it takes what
-// matters off the stream, in the order in which the bus sent it, always and at
-// once.
+// Package link is the source's connection to the system bus. It always reads at once, and
+// keeps what matters, in the order in which the bus sent it.
 package link
 
 import (
@@ -34,17 +33,16 @@ const (
 	defaultAddress = "unix:path=/run/dbus/system_bus_socket"
 	openLimit      = 10 * time.Second // for connecting and authenticating
 	writeLimit     = 5 * time.Second  // for a call to fit into the socket
-	// firstSerial is where the serials of our own calls begin. godbus counts up
-	// from 1 and does not get there.
+	// The serials of our own calls begin at firstSerial. godbus counts up from 1 and does not
+	// get that far.
 	firstSerial = 1 << 31
 	ownerSerial = firstSerial + 1 // of GetNameOwner, the second call
 )
 
-// A Link is one connection to the system bus. godbus makes it: it
-// authenticates and says Hello. Then the link, which sits between godbus and
-// the socket, takes signals and the replies to its own calls off the stream
-// and puts them into the backlog. Their order is what makes a snapshot
-// comparable with the signals around it.
+// A Link is one connection to the system bus. godbus makes it: it authenticates and says Hello.
+// The link sits between godbus and the socket. It takes signals, and the replies to its own
+// calls, off the stream, and puts them into the backlog in their order. Because of that order
+// a snapshot can be compared with the signals around it.
 type Link struct {
 	socket  *net.UnixConn
 	writing sync.Mutex
@@ -54,21 +52,20 @@ type Link struct {
 	wanted  func(property []byte) bool
 	refused *atomic.Uint64
 
-	// Known to the reading goroutine, godbus's, alone.
-	begun atomic.Bool // authenticated: messages from here on
+	// Only the reading goroutine, which is godbus's, uses these.
+	begun atomic.Bool // we are authenticated, and messages follow
 	in    *inlet
-	taken []Item // off the stream, and not in the backlog yet
-	past  int    // bytes that came since the last of them
-	pass  int    // bytes that are still godbus's of the message being read
+	taken []Item // taken off the stream, and not in the backlog yet
+	past  int    // bytes that came since the last item
+	pass  int    // bytes of the present message that godbus has yet to read
 	gauge gauge
 	owner []byte // unique name of PID 1
 }
 
-// Open connects and authenticates. It blocks, for some seconds at most. Signals
-// of the units that units knows by their object path are received; what is not
-// from systemd or not well-formed is counted in refused. Of the properties in a reply
-// to GetAll, those are received that are wanted. All three are used by another
-// goroutine until Close.
+// Open connects and authenticates. It blocks for some seconds at most. units names the units
+// whose signals are received, by object path. wanted says which properties are kept of a reply
+// to GetAll. refused counts what is not from systemd or not well-formed. Another goroutine uses
+// all three until Close.
 func Open(units func(objectPath []byte) (unit string, ok bool), wanted func(property []byte) bool, refused *atomic.Uint64) (*Link, error) {
 	l := &Link{serial: firstSerial, backlog: newBacklog(), units: units, wanted: wanted, refused: refused}
 	addr, err := address()
@@ -103,7 +100,7 @@ func (l *Link) greet() error {
 	if err := bus.Hello(); err != nil {
 		return err
 	}
-	// In this order, no change of owner is missed.
+	// In this order no change of the owner is missed.
 	const rule = "type='signal',sender='" + BusName + "',interface='" + BusName + "',member='NameOwnerChanged',arg0='" + Systemd + "'"
 	if _, err := l.Call(BusName, BusPath, BusName, "AddMatch", rule); err != nil {
 		return err
@@ -115,9 +112,8 @@ func (l *Link) greet() error {
 // Ready holds a token while there is something to Get.
 func (l *Link) Ready() <-chan struct{} { return l.backlog.ready }
 
-// Get returns all that was received since the last Get, which is the caller's until
-// the next, and how many signals of which units came behind it but did not fit into
-// the backlog.
+// Get returns what was received since the last Get. It belongs to the caller until the next
+// Get. dropped counts, by unit, the signals behind it that did not fit into the backlog.
 func (l *Link) Get() (items []Item, dropped map[string]int) { return l.backlog.get() }
 
 // Close closes the socket; the reading goroutine then ends.
@@ -143,8 +139,7 @@ func address() (string, error) {
 	return "", fmt.Errorf("cannot use DBUS_SYSTEM_BUS_ADDRESS=%q: it names no unix socket", list)
 }
 
-// Write is godbus's way to the socket, a whole message (or line of the
-// authentication) at a time.
+// Write writes for godbus: a whole message at a time, or a line of the authentication.
 func (l *Link) Write(b []byte) (int, error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -155,8 +150,8 @@ func (l *Link) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Call sends a method call and returns the serial that its reply, an Item, will
-// have. Calls are made by one goroutine at a time.
+// Call sends a method call. The reply will be an Item with the serial that Call returns. Only
+// one goroutine may call at a time.
 func (l *Link) Call(destination string, path string, iface, member string, args ...any) (uint32, error) {
 	serial := l.serial
 	l.serial++

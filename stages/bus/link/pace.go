@@ -8,44 +8,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// It is a storm if so many signals come in a window of time. One unit that is
-// restarted has sixteen.
+// It is a storm if so many signals come in so short a time. A restart of one unit makes
+// sixteen.
 const (
 	window = 50 * time.Millisecond
 	storm  = 40
-	// What comes in a storm is read when about enough of it is there, for which the bus
-	// has room.
+	// In a storm the socket is read when about so much has come. The bus has room for it.
 	enough   = 32
 	shortest = time.Millisecond / 2
 	longest  = 2 * time.Millisecond
 )
 
-// A pace says how to wait for the socket. In a storm, the runtime's way costs more
-// than all that is done with a signal: its thread sleeps in epoll_wait(2), and is woken
-// by each message, whether it is to be read now or not. So the goroutine that reads
-// sleeps instead, and the runtime does not know. There is one thread for all stages,
-// and they have done what they can before. What else wants to run, a timer or a disk
-// that is done, is late by longest at most.
+// A pace says how to wait for the socket. In a storm the Go runtime's way of waiting costs more
+// than all other work on a signal: its thread sleeps in epoll_wait(2), and each message wakes
+// it. So in a storm the reading goroutine sleeps itself, and the runtime does not know. All
+// stages share one thread, and they have done their work before. Anything else that wants to
+// run, such as a timer, is late by longest at most.
 type pace struct {
-	begun       time.Time // when the window did
-	now, before int       // signals in this window, and in the one before
+	begun       time.Time // the present span of time
+	now, before int       // signals in this span, and in the one before
 }
 
-// wait waits a little where there is a storm, and reports whether to try again. If
-// not, it is for the runtime to wait.
+// wait waits a little if there is a storm, and reports whether to try to read again. If not,
+// the runtime has to wait for the socket.
 func (p *pace) wait() bool {
 	d := p.next(time.Now())
 	if d == 0 {
 		return false
 	}
-	// Twice, because the scheduler may run this goroutine before others, to be fair.
+	// Twice, because the scheduler now and then runs this goroutine before others, to be fair.
 	runtime.Gosched()
 	runtime.Gosched()
 	sleep(d)
 	return true
 }
 
-// next says how long to wait: not at all where there is no storm.
+// next returns how long to wait. It is 0 if there is no storm.
 func (p *pace) next(now time.Time) time.Duration {
 	if span := now.Sub(p.begun); span >= window {
 		p.before = p.now
@@ -61,11 +59,11 @@ func (p *pace) next(now time.Time) time.Duration {
 	return min(max(window*enough/time.Duration(level), shortest), longest)
 }
 
-// atOnce is more than it takes until the other half of a change comes.
+// atOnce is longer than it takes until the other half of a change comes.
 const atOnce = time.Millisecond
 
-// poll waits until a file can be read, and reports whether it can. It is ppoll(2)
-// without telling the runtime. A signal may end it before the limit.
+// poll waits until a file can be read, and reports whether it can. It is ppoll(2), but the
+// runtime does not learn of it. A signal may end it before the limit.
 func poll(file int, limit time.Duration) bool {
 	files := [1]unix.PollFd{{Fd: int32(file), Events: unix.POLLIN}}
 	span := unix.NsecToTimespec(limit.Nanoseconds())
@@ -73,8 +71,8 @@ func poll(file int, limit time.Duration) bool {
 	return err == 0 && n > 0
 }
 
-// sleep is nanosleep(2) without telling the runtime, which would have another thread
-// take over, and that one go to epoll_wait(2).
+// sleep is nanosleep(2), but the runtime does not learn of it. If it did, it would let another
+// thread take over, which would then sleep in epoll_wait(2).
 func sleep(d time.Duration) {
 	span := unix.NsecToTimespec(d.Nanoseconds())
 	unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&span)), 0, 0) // a signal may end it

@@ -12,29 +12,29 @@ import (
 
 const (
 	maxHeader = 16 << 10 // a longer header is refused unread
-	maxBody   = 1 << 20  // likewise a longer body of a signal
-	maxReply  = 16 << 20 // and of a reply
+	maxBody   = 1 << 20  // likewise for the body of a signal
+	maxReply  = 16 << 20 // likewise for the body of a reply
 )
 
-// The bus keeps what we have not read yet, up to some limit: dbus-daemon 127 MiB,
-// unless it is told otherwise (dbus-daemon(1), "max_outgoing_bytes"). Beyond it,
-// it drops what comes for us, and tells the sender only: signals of PID 1 are
-// lost unseen. Anybody can bring that about, with a few messages of 32 MiB whose
-// last bytes are sent at the same moment; so can we, by not running for a while.
+// The bus keeps what we have not read yet, up to a limit. With dbus-daemon it is 127 MiB, unless
+// max_outgoing_bytes says otherwise (dbus-daemon(1)). Beyond the limit the bus drops what comes
+// for us, and tells only the sender. So signals of PID 1 get lost and we do not see it. Anybody
+// can make that happen with a few messages of 32 MiB whose last bytes are sent at the same
+// moment. It also happens if we do not run for a while.
 const (
-	// maxQueued is how much may have waited in the bus before it is taken to have
-	// dropped something. What waits at a moment is read in two measurements at most,
-	// so it is less than half of the limit.
+	// If more than maxQueued has waited in the bus, we take it that something was dropped. What
+	// waits at one moment is read within two measurements, so maxQueued is less than half of the
+	// limit.
 	maxQueued    = 48 << 20
 	measureEvery = 1 << 20         // bytes
-	gaugeSerial  = firstSerial - 1 // neither godbus's nor that of a Call
+	gaugeSerial  = firstSerial - 1 // neither godbus nor Call uses it
 )
 
 var errQueued = errors.New("too much waits in the bus, which may have dropped signals")
 
-// Read is godbus's view of the socket: the stream without what is taken off it.
-// godbus reads always and at once, whatever the stages do: a client that reads
-// slowly starves every other client of the bus.
+// Read gives godbus the rest of the stream, without what the link takes off it. godbus always
+// reads at once, whatever the stages do. That matters: a client that reads slowly starves all
+// other clients of the bus.
 func (l *Link) Read(b []byte) (int, error) {
 	if !l.begun.Load() {
 		return l.in.Read(b)
@@ -87,8 +87,8 @@ func (l *Link) next() error {
 		l.pass = p.Header + p.Body
 		return nil
 	}
-	// Nobody has a reason to call us, and nobody else was asked anything. Whether
-	// the bus keeps such replies from us is a matter of its policy.
+	// Nobody has a reason to call us, and we asked nobody else anything. It depends on its
+	// policy whether the bus keeps such messages from us.
 	return l.refuse(p.Header + p.Body)
 }
 
@@ -110,9 +110,9 @@ func (l *Link) takeSignal(p wire.Prefix, h wire.Header) error {
 		}
 		return err
 	case l.owner == nil:
-		return l.skip(size) // older than the snapshot that will be asked for
+		return l.skip(size) // it is older than the snapshot that we will ask for
 	case !l.fromSystemd(h):
-		// A match rule does not keep out what is sent straight to us.
+		// Match rules do not keep out what somebody sends straight to us.
 		return l.refuse(size)
 	case string(h.Interface) == ManagerInterface && string(h.Member) == "Reloading" && string(h.Signature) == "b":
 		body, err := l.body(p)
@@ -199,7 +199,7 @@ func nobody(name []byte) bool {
 	return false
 }
 
-// body consumes the message whose header was peeked at and returns its body.
+// body returns the body of the message whose header was peeked at, and removes the message.
 func (l *Link) body(p wire.Prefix) ([]byte, error) {
 	if err := l.in.skip(p.Header); err != nil {
 		return nil, err
@@ -207,8 +207,8 @@ func (l *Link) body(p wire.Prefix) ([]byte, error) {
 	return l.in.take(p.Body)
 }
 
-// properties consumes a message likewise, and returns of its body what is wanted. Of
-// 14 KB of a unit that is little, so it is worth a copy: the buffer is free for the next.
+// properties also removes the message, and returns the wanted properties in its body. They are a
+// small part of the 14 KB of a unit, so they are copied: then the buffer can be used again.
 func (l *Link) properties(p wire.Prefix) ([]byte, error) {
 	if err := l.in.skip(p.Header); err != nil {
 		return nil, err
@@ -218,23 +218,23 @@ func (l *Link) properties(p wire.Prefix) ([]byte, error) {
 		return nil, err
 	}
 	picked := wire.Pick(body, p.Order, l.wanted)
-	l.past = len(picked) // it keeps no buffer in memory: see add
+	l.past = len(picked) // the copy keeps no buffer in memory, see add
 	return picked, l.in.skip(p.Body)
 }
 
 func (l *Link) skip(size int) error { return l.in.skip(size) }
 
-// add adds what was taken off the stream to what is handed over next.
+// add adds an item to those that are handed over next.
 func (l *Link) add(it Item) {
 	it.cost = itemCost + len(it.Body) + min(l.past-len(it.Body), readBuffer) // a body keeps the buffer in which it lies
 	l.past = 0
 	l.taken = append(l.taken, it)
 }
 
-// handOver puts what was taken off the stream into the backlog. If much waits there,
-// the source has its turn before more is read. Unless all is to go, a change is kept
-// back of which only the Service half has come: the Unit half is right behind it, and
-// without that it says nothing. So the stages are woken once.
+// handOver puts the items into the backlog. If much waits there, the source has its turn before
+// more is read. A change whose Service half has come, but not its Unit half, is kept back unless
+// all has to go: the Unit half is right behind it, and the Service half alone says nothing. So
+// the stages wake up once for both.
 func (l *Link) handOver(all bool) (kept bool) {
 	if len(l.taken) == 0 {
 		return false
@@ -251,7 +251,7 @@ func (l *Link) handOver(all bool) (kept bool) {
 	return false
 }
 
-// serviceHalf is how a body begins that is of the Service interface.
+// serviceHalf is how a body of the Service interface begins.
 var serviceHalf = map[bool][]byte{
 	false: []byte("\x20\x00\x00\x00org.freedesktop.systemd1.Service\x00"),
 	true:  []byte("\x00\x00\x00\x20org.freedesktop.systemd1.Service\x00"),
@@ -262,15 +262,15 @@ func (l *Link) refuse(size int) error {
 	return l.skip(size)
 }
 
-// A gauge measures how much waits for us in the bus. The answer to a question
-// comes behind all that the bus held when it was asked.
+// A gauge measures how much waits for us in the bus. The bus sends the answer to a question
+// behind everything that it held for us when we asked.
 type gauge struct {
 	read  int // bytes since the last answer
 	asked bool
 }
 
-// measure takes in that a message of so many bytes is there. An error means that
-// what comes behind it must not be believed to be all.
+// measure counts a message of so many bytes. An error means that messages behind it may be
+// missing.
 func (l *Link) measure(size int) error {
 	l.past += size
 	l.gauge.read += size

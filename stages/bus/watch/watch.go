@@ -15,16 +15,15 @@ import (
 // (org.freedesktop.systemd1(5), "Unit Objects").
 const unitPath = "/org/freedesktop/systemd1/unit/"
 
-// pathRules is the number of units up to which each has a match rule of its
-// own. Measured: beyond it, the bus daemon spends more on the rules than one
-// rule for all units of the system costs it.
+// pathRules is up to how many units each unit has a match rule of its own. It was measured: with
+// more rules, the bus daemon spends more on them than on one rule for all units of the system.
 const pathRules = 32
 
-// longest is as long as the name of a unit can be (systemd.unit(5)).
+// longest is the length of the longest possible unit name (systemd.unit(5)).
 const longest = 255
 
-// Shutdown is the unit by which everything else is stopped when the machine is to
-// go down (systemd.special(7)). Its changes are always watched.
+// Shutdown is the unit that stops everything else when the machine goes down
+// (systemd.special(7)). Its changes are always watched.
 const Shutdown = "shutdown.target"
 
 // IsGlob reports whether an entry of the list of services is a pattern
@@ -42,13 +41,14 @@ func Match(list []string, unit string) bool {
 	})
 }
 
-// A Set is the units that are monitored. The link reads it from
-// another goroutine, so it is replaced and never changed.
+// A Set is the units that are monitored. The link reads it from another goroutine, so a Set
+// never changes: it is replaced by another one.
 type Set struct {
 	List  []string // names and globs, as configured
 	Globs []string // those of the list
-	// units are by name: object paths of thousands would be as long again. A unit that is
-	// monitored by an alias has two: its changes come from the path of its own name.
+	// units maps a name to the unit that is monitored by it. A unit that is monitored by an
+	// alias has two names here: its changes come from the path of its own name. Names are kept,
+	// and not object paths, because thousands of paths would take as much memory again.
 	units map[string]string
 }
 
@@ -65,7 +65,7 @@ func New(list []string) *Set {
 	return w
 }
 
-// With returns the watch with more units.
+// With returns the set with more units.
 func (w *Set) With(units ...string) *Set {
 	more := &Set{w.List, w.Globs, maps.Clone(w.units)}
 	for _, unit := range units {
@@ -74,8 +74,8 @@ func (w *Set) With(units ...string) *Set {
 	return more
 }
 
-// Aliased returns the watch with changes of name taken for those of unit, and those of no
-// other name but its own.
+// Aliased returns the set in which unit is an alias of name, and of no other name: changes of
+// name are then changes of unit.
 func (w *Set) Aliased(unit, name string) *Set {
 	more := w.With()
 	maps.DeleteFunc(more.units, func(n, u string) bool { return u == unit && n != unit })
@@ -83,8 +83,7 @@ func (w *Set) Aliased(unit, name string) *Set {
 	return more
 }
 
-// Alias returns the name of systemd's by which a unit is watched that is monitored by an
-// alias; empty where it is monitored by its own.
+// Alias returns the unit's own name if the unit is monitored by an alias. Otherwise it is empty.
 func (w *Set) Alias(unit string) string {
 	for name, u := range w.units {
 		if u == unit && name != unit {
@@ -94,7 +93,7 @@ func (w *Set) Alias(unit string) string {
 	return ""
 }
 
-// Without returns the watch without some units.
+// Without returns the set without some units.
 func (w *Set) Without(units ...string) *Set {
 	gone := make(map[string]bool, len(units))
 	for _, unit := range units {
@@ -105,8 +104,7 @@ func (w *Set) Without(units ...string) *Set {
 	return less
 }
 
-// Pattern returns the glob by which alone a unit is monitored; empty where the list names
-// the unit itself.
+// Pattern returns the glob that names a unit. It is empty if the list names the unit itself.
 func (w *Set) Pattern(unit string) string {
 	if slices.Contains(w.List, unit) {
 		return ""
@@ -119,7 +117,7 @@ func (w *Set) Pattern(unit string) string {
 	return ""
 }
 
-// Keeping returns the watch with what another one knows of the units that match it.
+// Keeping returns the set with what another set knows about units that match this one.
 func (w *Set) Keeping(old *Set) *Set {
 	next := w.With()
 	for name, unit := range old.units {
@@ -130,10 +128,10 @@ func (w *Set) Keeping(old *Set) *Set {
 	return next
 }
 
-// Unit returns the monitored unit of an object path. A unit that matches a
-// glob is found here before it is in the set.
+// Unit returns the monitored unit of an object path. It also finds a unit that matches a glob
+// and is not in the set yet.
 func (w *Set) Unit(objectPath []byte) (string, bool) {
-	var room [longest]byte // on the stack: every signal of a storm is looked up
+	var room [longest]byte // on the stack, because every signal of a storm is looked up
 	name, ok := unescape(room[:0], objectPath)
 	if !ok {
 		return "", false
@@ -162,8 +160,8 @@ func (w *Set) Names() []string { return slices.Compact(slices.Sorted(maps.Values
 func (w *Set) Rules() []string {
 	const changes = "type='signal',sender='" + link.Systemd + "',interface='" + link.Properties + "',member='PropertiesChanged',"
 	rules := []string{
-		// After a daemon-reload, units may be there that were not, and the other way
-		// round. UnitNew and UnitRemoved would say so for every unit of the system.
+		// A daemon-reload may add and remove units. UnitNew and UnitRemoved would say so, too,
+		// but for every unit of the system.
 		"type='signal',sender='" + link.Systemd + "',interface='" + link.ManagerInterface + "',member='Reloading',path='" + link.ManagerPath + "'",
 	}
 	if len(w.Globs) > 0 || len(w.units) > pathRules {
@@ -175,14 +173,13 @@ func (w *Set) Rules() []string {
 	return rules
 }
 
-// Known returns the unit whose changes those of a name are taken for, as far as
-// the set already holds it.
+// Known returns the unit that is monitored by a name, if the set has it already.
 func (w *Set) Known(name string) (string, bool) {
 	unit, ok := w.units[name]
 	return unit, ok
 }
 
-// Named returns the unit that is monitored by or as a name of systemd's.
+// Named returns the unit that is monitored by a name, or that a glob of the set matches.
 func (w *Set) Named(name string) (string, bool) {
 	unit, ok := w.named([]byte(name))
 	return unit, ok && unit != Shutdown
@@ -190,8 +187,8 @@ func (w *Set) Named(name string) (string, bool) {
 
 const digits = "0123456789abcdef"
 
-// Escape returns the object path of a unit, as systemd's bus_path_escape makes
-// it: every byte but letters and digits (a leading digit too) becomes _xx.
+// Escape returns the object path of a unit, as bus_path_escape of systemd makes it: every byte
+// that is no letter or digit becomes _xx, and so does a leading digit.
 func Escape(unit string) string {
 	b := []byte(unitPath)
 	for i := range len(unit) {
@@ -204,13 +201,13 @@ func Escape(unit string) string {
 	return string(b)
 }
 
-// plain reports whether the byte at i of a name stands for itself.
+// plain reports whether the byte at i of a name is not escaped.
 func plain(c byte, i int) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || i > 0 && '0' <= c && c <= '9'
 }
 
-// unescape appends the name of which Escape makes the path to b; false where the path
-// is not a unit's. Every other byte of an object path that is valid stands for itself.
+// unescape appends to b the name that Escape turns into the path. It reports false if the path
+// is not that of a unit.
 func unescape(b, objectPath []byte) ([]byte, bool) {
 	name, ok := bytes.CutPrefix(objectPath, []byte(unitPath))
 	if !ok || len(name) == 0 {
@@ -234,7 +231,7 @@ func unescape(b, objectPath []byte) ([]byte, bool) {
 	}
 }
 
-// digit is the value of a hexadecimal digit as systemd writes it, 255 of another byte.
+// digit returns the value of a hexadecimal digit as systemd writes it, and 255 for another byte.
 func digit(c byte) byte {
 	switch {
 	case '0' <= c && c <= '9':
