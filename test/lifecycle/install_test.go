@@ -124,7 +124,7 @@ func TestPythonUnit(t *testing.T) {
 		t.Errorf("dpkg replaced or kept the configuration without a word:\n%s", out)
 	}
 	out := m.apt("-o Dpkg::Options::=--force-confold install service-monitor")
-	_, remedy, ok := strings.Cut(out, "to use that, run: ")
+	_, remedy, ok := strings.Cut(out, "to use the unit of the package, run: ")
 	if !ok {
 		t.Fatalf("nothing is said of the unit that hides the package's:\n%s", out)
 	}
