@@ -1,0 +1,221 @@
+//go:build booted
+
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestMutedLives lets random things happen to random units while PID 1 is kept from writing
+// into the journal, now and then. The journal is not the truth then: each unit writes down
+// its own runs. What is counted may be less than that, if it says so, and is never more.
+// As long as nothing was kept out of the journal, it is the same.
+func TestMutedLives(t *testing.T) {
+	l := newLives(t, "TestMutedLives")
+	for i := range livesUnits {
+		name := fmt.Sprintf("life-%02d.service", i)
+		if i%3 == 0 {
+			name = fmt.Sprintf("glob-%02d.service", i)
+		}
+		text := l.unit()
+		for strings.Contains(text, "Type=forking") { // the result of its main process may come behind ExecStopPost=
+			text = l.unit()
+		}
+		l.add(name, writesDown(text))
+	}
+	named := slices.DeleteFunc(slices.Clone(l.units), func(unit string) bool { return strings.HasPrefix(unit, "glob-") })
+	l.boot(append(named, livesGlob))
+	if l.version < 252 {
+		return // PID 1 spins in such lives ("Looping too fast"), and no stop job ever ends
+	}
+	l.menu, l.round = mutedMenu(), livesRound/3
+	l.sh("mkdir " + diaries + "; systemctl start service-monitor")
+	m := muted{lives: l, before: map[string]unitState{}, wrote: map[string]written{}}
+	l.live(m.compare)
+}
+
+// writesDown makes a unit one that writes down each of its runs, whatever becomes of it. For
+// that it has time.
+func writesDown(text string) string {
+	var lines []string
+	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
+		switch {
+		case strings.HasPrefix(line, "EnvironmentFile="): // nothing of it ever runs
+			continue
+		case strings.HasPrefix(line, "TimeoutStopSec="):
+			line = "TimeoutStopSec=20s"
+		case line == "[Service]":
+			line += "\nExecStartPre=-/bin/sh -c 'echo $$INVOCATION_ID >>" + diaries + "/%n'"
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n") + "\nExecStopPost=-/bin/sh -c 'echo $$INVOCATION_ID $$SERVICE_RESULT >>" + diaries + "/%n'\n"
+}
+
+// written is what a unit has written down of its runs. Those that are open ended with the
+// machine.
+type written struct{ starts, stops, crashes, open int }
+
+func (l *lives) written(unit string) (w written) {
+	l.t.Helper()
+	text, err := l.ReadFile(diaries + "/" + unit)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		l.t.Fatal(err)
+	}
+	results := map[string]string{} // by invocation, empty as long as it has not ended
+	for line := range strings.Lines(text) {
+		id, result, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if results[id] == "" {
+			results[id] = result
+		}
+	}
+	for _, result := range results {
+		w.starts++
+		switch result {
+		case "":
+			w.open++
+		case "success", "exec-condition":
+			w.stops++
+		default:
+			w.crashes++
+		}
+	}
+	return w
+}
+
+// muted are lives of which the journal may lack something.
+type muted struct {
+	*lives
+	before map[string]unitState // at the last comparison
+	wrote  map[string]written
+}
+
+// spoilers are the happenings after which the journal is not the truth.
+var spoilers = []string{"log level", "log target", "journald stall with lives", "rate limit", "reboot"}
+
+// kept tells how often something was kept out of the journal.
+func (m *muted) kept() (n int) {
+	for _, name := range spoilers {
+		n += m.done[name]
+	}
+	return n
+}
+
+func (m *muted) compare() {
+	t := m.t
+	t.Helper()
+	spoiled := m.kept() > m.done["compared, spoiled"]
+	m.done["compared, spoiled"] = m.kept()
+	m.rest()
+	m.sh("systemctl start service-monitor; systemctl restart service-monitor; systemctl stop service-monitor")
+	state := readState(t, m.Machine)
+	for _, unit := range m.units {
+		is, w, was, wrote := state[unit], m.written(unit), m.before[unit], m.wrote[unit]
+		short := is.Starts < w.starts || is.Crashes < w.crashes || is.Stops < w.stops
+		switch {
+		case is.Starts > w.starts || is.Crashes > w.crashes || is.Stops > w.stops+w.open || is.Starts != is.ends():
+			t.Errorf("%s: counted more than there was (-written +counted)\n- %+v\n+ %+v", unit, w, is)
+		case short && !is.AtLeast:
+			t.Errorf("%s: counted less than there was, and does not say so (-written +counted)\n- %+v\n+ %+v", unit, w, is)
+		case !spoiled:
+			got := written{is.Starts - was.Starts, is.Stops - was.Stops, is.Crashes - was.Crashes, 0}
+			want := written{w.starts - wrote.starts, w.stops - wrote.stops, w.crashes - wrote.crashes, 0}
+			if got != want || is.AtLeast != was.AtLeast {
+				t.Errorf("%s: nothing was kept out of the journal (-written +counted)\n- %+v\n+ %+v at least: %v", unit, want, got, is.AtLeast)
+			}
+		}
+		m.events += w.starts - wrote.starts + w.stops - wrote.stops + w.crashes - wrote.crashes
+		m.wrote[unit] = w
+	}
+	m.before = state
+	if spoiled { // or what counts at least would be no news any more
+		m.sh(asMonitor + "/opt/copy --clear; rm -f " + diaries + "/*")
+		m.before, m.wrote = map[string]unitState{}, map[string]written{}
+	}
+	m.sh("systemctl start service-monitor")
+}
+
+// calm is a unit that systemd does not restart.
+func (l *lives) calm() string {
+	calm := slices.DeleteFunc(slices.Clone(l.units), func(unit string) bool { return !strings.Contains(l.texts[unit], "\nRestart=no\n") })
+	if len(calm) == 0 {
+		return l.any()
+	}
+	return pick(l.r, calm...)
+}
+
+// mutedMenu is what may happen there. A unit is killed by its main process, so that what
+// writes is not.
+func mutedMenu() (menu []happening) {
+	ordinary := slices.Clone(ordinary)
+	ordinary = slices.DeleteFunc(ordinary, func(what happening) bool { return what.name == "transient unit" })
+	for i, what := range ordinary {
+		if what.name == "kill" {
+			ordinary[i].do = func(l *lives) {
+				l.try("systemctl kill --kill-who=main -s %s %s", pick(l.r, "KILL", "KILL", "TERM", "SEGV", "HUP", "USR1", "ABRT"), l.any())
+			}
+		}
+		if what.name == "freeze" {
+			ordinary[i].do = func(l *lives) { l.try("systemctl freeze %[1]s; systemctl thaw %[1]s", l.any()) }
+		}
+		if what.name == "reset-failed" {
+			// A run that ends is reset, too: it is a success then, for all but what has written.
+			ordinary[i].do = func(l *lives) { l.try("systemctl is-failed -q %[1]s && systemctl reset-failed %[1]s", l.calm()) }
+		}
+	}
+	menu = ordinary
+	for _, what := range happenings {
+		if slices.Contains([]string{"daemon-reload", "daemon-reexec", "dbus restart", "monitor reload", "monitor SIGKILL", "reboot"}, what.name) {
+			menu = append(menu, what)
+		}
+	}
+	some := func(l *lives) {
+		for range l.r.IntN(10) {
+			pick(l.r, ordinary...).do(l)
+		}
+	}
+	const limits = "/run/systemd/journald.conf.d/zz.conf"
+	// The more room there is on the disk, the more than the burst is let through.
+	limit := "mkdir -p /run/systemd/journald.conf.d; printf '[Journal]\\nRateLimitIntervalSec=5s\\nRateLimitBurst=%d\\n' >" + limits + "; systemctl restart systemd-journald"
+	return append(menu, []happening{
+		{"monitor stop", 3, true, func(l *lives) {
+			l.try("systemctl stop service-monitor")
+			some(l)
+			l.try("systemctl start service-monitor")
+		}},
+		{"log level", 4, true, func(l *lives) {
+			l.mute(some, "systemctl log-level "+pick(l.r, "notice", "warning", "err", "emerg"), "systemctl log-level info")
+		}},
+		{"log target", 4, true, func(l *lives) {
+			l.mute(some, "systemctl log-target "+pick(l.r, "kmsg", "console", "null"), "systemctl log-target "+pick(l.r, "journal", "journal-or-kmsg"))
+		}},
+		{"journald stall with lives", 1, true, func(l *lives) {
+			l.mute(some, "systemctl kill -s STOP systemd-journald", "systemctl kill -s CONT systemd-journald")
+		}},
+		{"rate limit", 2, true, func(l *lives) {
+			begin := fmt.Sprintf(limit, pick(l.r, 1, 5, 20))
+			if l.r.IntN(2) == 0 {
+				begin += "; " + flood
+			}
+			l.mute(some, begin, "rm "+limits+"; systemctl restart systemd-journald")
+		}},
+	}...)
+}
+
+// mute keeps PID 1's records out of the journal for a while, of which a gap may be a part,
+// or all, or which may begin or end in it.
+func (l *lives) mute(some func(l *lives), begin, end string) {
+	stop, start := pick(l.r, "systemctl stop service-monitor", "systemctl kill -s KILL service-monitor"), "systemctl start service-monitor"
+	for _, line := range pick(l.r,
+		[]string{stop, begin, end, start}, []string{stop, begin, start, end}, []string{begin, stop, start, end},
+		[]string{begin, stop, end, start}, []string{begin, end, stop, start}, []string{begin, end},
+	) {
+		l.try("%s", line)
+		some(l)
+	}
+}
