@@ -189,7 +189,10 @@ func (l *lives) rest() {
 	l.t.Helper()
 	all := strings.Join(l.units, " ")
 	stop := "timeout 60 systemctl stop " + all + " 'pass-*.service'"
-	l.sh(stop + " || " + stop + " || { timeout 5 systemctl thaw " + all + " || :; " + stop + "; }")
+	// systemd 257 refuses everything to a unit that died while it was frozen, also to thaw it.
+	// It does not start any more either.
+	each := "for u in " + all + "; do timeout 60 systemctl stop $u || case $(systemctl show -P FreezerState $u) in frozen*) ;; *) exit 1;; esac; done"
+	l.sh(stop + " || " + stop + " || { timeout 5 systemctl thaw " + all + " || :; " + each + "; }")
 }
 
 // without lets things happen while a unit has no unit file that is any good.
@@ -199,9 +202,9 @@ func (l *lives) without(unit, spoil string) {
 	for range l.r.IntN(6) {
 		pick(l.r, ordinary...).do(l)
 	}
-	l.try("rm -f %s", file)
-	l.put(file, l.texts[unit])
-	l.try("systemctl daemon-reload")
+	// Whole at once: a unit of a glob that has no unit file is folded.
+	l.put(file+".new", l.texts[unit])
+	l.try("mv -f %[1]s.new %[1]s; systemctl daemon-reload", file)
 }
 
 // happen does one of the things that may happen.

@@ -109,7 +109,7 @@ func (l *lives) boot(services []string) {
 	if err := l.WriteFile("/opt/refusing/journalctl", refusing, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	l.sh("cp " + daemonPath + " /opt/copy; sed -i s:" + daemonPath + ":/opt/copy: " + dropIns + "test.conf; systemctl daemon-reload")
+	l.sh("cp " + daemonPath + " /opt/copy; sed -i s:" + daemonPath + ":/opt/copy: /etc/systemd/system/service-monitor.service; systemctl daemon-reload")
 	l.configure(t, map[string]any{"monitored_services": services, "audit_interval": 3, "fold_after": 0})
 }
 
