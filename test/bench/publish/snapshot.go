@@ -20,6 +20,11 @@ func newPrefix(snapshot map[string]dbus.Variant) prefix {
 		delete(same, key)
 	}
 	same["LoadState"] = dbus.MakeVariant("loaded")
+	// godbus reads a struct as a list, and would write it as one.
+	same["Job"] = dbus.MakeVariant(struct {
+		ID   uint32
+		Path dbus.ObjectPath
+	}{0, "/"})
 	return fakebus.Body(same)
 }
 
