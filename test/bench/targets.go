@@ -6,7 +6,7 @@ import "service-monitor/test/bench/result"
 var targets = []result.Target{
 	{Load: loadStorm, Figure: cpuPerSignals, OfFloor: 1},
 	{Load: loadStorm, Figure: busPeak, OfFloor: 1.2},
-	{Load: loadStorm, Figure: peakRSS, AtMost: 12},
+	{Load: loadStorm, Figure: peakRSS, AtMost: 14}, // with some 5 MB of the program's file, which is in the page cache anyway
 	{Load: loadStorm, Figure: lost, AtMost: 0, Always: true},
 	{Load: loadReal, Contestant: monitor, Figure: cpuPerCrash, OfFloor: 1.3},
 	{Load: loadReal, Contestant: monitor, Figure: drained, AtMost: 100},
