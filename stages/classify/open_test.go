@@ -2,43 +2,10 @@ package classify
 
 import (
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
 )
-
-// failed is how a run ends in these tests.
-var failed = result("exit-code", exited, 1)
-
-// unread makes an update a snapshot for which the journal could not be read.
-func unread(u *decode.Update) {
-	u.Kind, u.Unread, u.Boot, u.Cursor, u.Opened = decode.Snapshot, true, "b", "here", time.Unix(7, 0)
-}
-
-// lost says that what was known before is lost.
-func lost(u *decode.Update) { u.Lost = true }
-
-// inBoot is what the journal tells of a boot.
-func inBoot(boot string, u decode.Update) decode.Update {
-	u.Boot = boot
-	return u
-}
-
-// walk classifies updates, compares what is told, and returns the life in the end.
-func walk(t *testing.T, updates []decode.Update, want []string) (life Life) {
-	t.Helper()
-	var facts []Transition
-	for _, u := range updates {
-		life, facts = step(facts, life, u)
-	}
-	if diff := cmp.Diff(want, told(facts)); diff != "" {
-		t.Errorf("facts (-want +got):\n%s", diff)
-	}
-	return life
-}
 
 // What happened in a gap is told when the journal is read, and what came after it is not told
 // again.
