@@ -1,0 +1,159 @@
+package count
+
+import (
+	"slices"
+	"time"
+
+	"service-monitor/stages/classify"
+	"service-monitor/stages/decode"
+)
+
+// A Tally is all that is counted of one unit, a state.
+type Tally struct {
+	Unit    string
+	State   string    // active state, or decode.NotLoaded
+	Changed time.Time // when the state was entered, as far as it was observed
+	// Each invocation starts once, and its end is a stop, a crash or, where nothing
+	// tells which, an unknown end. So always
+	// Starts + Before = Stops + Crashes + Unknown + (1 if it is running).
+	Starts, Stops, Crashes, Unknown uint64
+	// Restarts are those that systemd scheduled.
+	Restarts uint64
+	// Before balances what was not counted: 1 if it was running when first seen.
+	Before int64
+	// Causes counts the crashes by result.
+	Causes []CauseCount
+	// LastCrash is nil when there was none. Like Life, which is nil before the unit is
+	// seen, it is shared, and so it is never changed.
+	LastCrash *Crash
+	Life      *classify.Life
+	// ChangedUntrusted is true where Changed is certainly wrong.
+	ChangedUntrusted bool
+	// Told is true once it was logged that systemd has no such unit.
+	Told bool
+	// Folded is, of a glob, how many units are in these counters: all that it named and
+	// that systemd has unloaded.
+	Folded uint64
+	// AtLeast is true once something may have happened that was not seen and that
+	// the journal could not tell: the counts are lower bounds.
+	AtLeast bool
+	// Dropped is true in a copy of the state, of a unit that was then removed from it.
+	// Restored is true once the counts of all such copies are in these counts.
+	Dropped, Restored bool
+}
+
+// A CauseCount is the number of crashes with one result.
+type CauseCount struct {
+	Result  string
+	Crashes uint64
+}
+
+// A Crash is the end of a run that did not end well.
+type Crash struct {
+	Time       time.Time
+	Cause      classify.Cause
+	Invocation string
+	// Untrusted is true where Time is certainly wrong.
+	Untrusted bool
+	// Clock is CLOCK_MONOTONIC then, in µs, of a boot; both are zero where they are
+	// not known.
+	Clock uint64
+	Boot  string
+}
+
+// An Event is a transition and the counters after it, a fact.
+type Event struct {
+	classify.Transition
+	// Untrusted is true where Time is certainly wrong: the wall clock had not been
+	// set yet.
+	Untrusted bool
+	// Tally is shared by all who keep it, and so it is never changed.
+	Tally *Tally
+}
+
+// step counts the transition of an event, in a boot.
+func step(tally Tally, t Event, boot string) Tally {
+	tally.Unit, tally.Life, tally.AtLeast = t.Unit, t.Life, tally.AtLeast || t.AtLeast
+	switch t.Kind {
+	case classify.Seen:
+		tally.enter(t)
+		// An imported state file may hold counters that do not balance.
+		tally.Before = int64(tally.ends()) - int64(tally.Starts)
+		if t.Life.Running() {
+			tally.Before++
+		}
+	case classify.Moved:
+		tally.enter(t)
+	case classify.CaughtUp:
+		if tally.State == "" { // a glob, of which this is the first that is known
+			tally.enter(t)
+		}
+	case classify.Started:
+		tally.Starts++
+	case classify.Stopped:
+		tally.Stops++
+	case classify.Crashed:
+		tally.Crashes++
+		tally.Causes = addCause(tally.Causes, t.Cause.Result, 1)
+		tally.lastCrash(t, boot)
+	case classify.UnknownEnd:
+		tally.Unknown++
+	case classify.Restarted:
+		tally.Restarts++
+		if t.Missed {
+			tally.Starts++
+			tally.Unknown++
+		}
+	}
+	tally.Told = tally.State == decode.NotLoaded
+	return tally
+}
+
+// enter takes the new state in. A unit that is found in the state that an
+// imported file tells of has not changed.
+func (t *Tally) enter(into Event) {
+	if into.To != t.State || t.Changed.IsZero() {
+		t.State, t.Changed, t.ChangedUntrusted = into.To, into.Time, into.Untrusted
+	}
+}
+
+// lastCrash takes a crash in. One that is told of an open gap may be older than the last
+// one that is known.
+func (t *Tally) lastCrash(e Event, boot string) {
+	crash := &Crash{Time: e.Time, Cause: e.Cause, Invocation: e.Invocation.String(), Untrusted: e.Untrusted, Clock: e.Clock}
+	if e.Clock > 0 {
+		crash.Boot = boot
+	}
+	if !e.Recovered || !crash.before(t.LastCrash, boot) {
+		t.LastCrash = crash
+	}
+}
+
+// ends is how many runs have ended, however they did.
+func (t *Tally) ends() uint64 { return t.Stops + t.Crashes + t.Unknown }
+
+// add adds the counters of a unit that is over.
+func (t *Tally) add(unit *Tally, boot string) {
+	t.Folded++
+	t.Starts, t.Stops, t.Crashes, t.Unknown = t.Starts+unit.Starts, t.Stops+unit.Stops, t.Crashes+unit.Crashes, t.Unknown+unit.Unknown
+	t.Restarts, t.Before, t.AtLeast = t.Restarts+unit.Restarts, t.Before+unit.Before, t.AtLeast || unit.AtLeast
+	for _, c := range unit.Causes {
+		t.Causes = addCause(t.Causes, c.Result, c.Crashes)
+	}
+	if t.LastCrash.before(unit.LastCrash, boot) {
+		t.LastCrash = unit.LastCrash
+	}
+}
+
+// addCause returns causes with more crashes. It is a new slice, because
+// tallies that share the old one are on their way.
+func addCause(causes []CauseCount, result string, crashes uint64) []CauseCount {
+	causes = slices.Clone(causes)
+	for i := range causes {
+		if causes[i].Result == result {
+			causes[i].Crashes += crashes
+			return causes
+		}
+	}
+	return append(causes, CauseCount{result, crashes})
+}

@@ -1,0 +1,213 @@
+package count
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"service-monitor/stages/classify"
+)
+
+func TestStep(t *testing.T) {
+	earlier := noon.Add(-time.Hour)
+	of := func(k classify.Kind, to string, l *classify.Life) classify.Transition {
+		return classify.Transition{Kind: k, Unit: "a.service", Time: noon, To: to, Life: l}
+	}
+	for _, tt := range []struct {
+		name string
+		was  Tally
+		told classify.Transition
+		want Tally
+	}{{
+		name: "seen down",
+		told: of(classify.Seen, "inactive", life(0, false)),
+		want: Tally{State: "inactive", Changed: noon},
+	}, {
+		name: "seen running",
+		told: of(classify.Seen, "active", life(1, true)),
+		want: Tally{State: "active", Changed: noon, Before: 1},
+	}, {
+		name: "seen, and systemd does not have it",
+		told: of(classify.Seen, "unloaded", life(0, false)),
+		want: Tally{State: "unloaded", Changed: noon, Told: true},
+	}, {
+		name: "imported, in the state that the file tells of",
+		was:  Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
+		told: of(classify.Seen, "active", life(1, true)),
+		want: Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
+	}, {
+		name: "imported, in another state",
+		was:  Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
+		told: of(classify.Seen, "failed", life(1, false)),
+		want: Tally{State: "failed", Changed: noon, Starts: 5, Stops: 4, Before: -1},
+	}, {
+		name: "imported without a time",
+		was:  Tally{State: "active", Starts: 5, Stops: 4},
+		told: of(classify.Seen, "active", life(1, true)),
+		want: Tally{State: "active", Changed: noon, Starts: 5, Stops: 4},
+	}, {
+		name: "imported, counted more ends than starts",
+		was:  Tally{State: "inactive", Changed: earlier, Starts: 1, Stops: 2, Crashes: 3},
+		told: of(classify.Seen, "active", life(1, true)),
+		want: Tally{State: "active", Changed: noon, Starts: 1, Stops: 2, Crashes: 3, Before: 5},
+	}, {
+		name: "loaded at last",
+		was:  Tally{State: "unloaded", Changed: earlier, Told: true},
+		told: of(classify.Moved, "inactive", life(0, false)),
+		want: Tally{State: "inactive", Changed: noon},
+	}, {
+		name: "moved between sub states",
+		was:  Tally{State: "active", Changed: earlier},
+		told: of(classify.Moved, "active", life(1, true)),
+		want: Tally{State: "active", Changed: earlier},
+	}, {
+		name: "started",
+		was:  Tally{State: "active", Changed: earlier, Starts: 1},
+		told: of(classify.Started, "active", life(2, true)),
+		want: Tally{State: "active", Changed: earlier, Starts: 2},
+	}, {
+		name: "stopped",
+		was:  Tally{State: "active", Changed: earlier, Starts: 1},
+		told: of(classify.Stopped, "inactive", life(1, false)),
+		want: Tally{State: "active", Changed: earlier, Starts: 1, Stops: 1},
+	}, {
+		name: "crashed",
+		was:  Tally{State: "failed", Changed: earlier, Starts: 1},
+		told: crash("exit-code"),
+		want: Tally{
+			State: "failed", Changed: earlier, Starts: 1, Crashes: 1, Causes: []CauseCount{{"exit-code", 1}},
+			LastCrash: &Crash{Time: noon.Add(time.Minute), Cause: classify.Cause{Result: "exit-code", Code: 1, Status: 3}, Invocation: "01" + strings.Repeat("0", 30)},
+		},
+	}, {
+		name: "ended, and nothing tells how",
+		was:  Tally{State: "active", Changed: earlier, Starts: 1},
+		told: of(classify.UnknownEnd, "inactive", life(1, false)),
+		want: Tally{State: "active", Changed: earlier, Starts: 1, Unknown: 1},
+	}, {
+		name: "restarted",
+		was:  Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1},
+		told: of(classify.Restarted, "activating", life(1, false)),
+		want: Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1, Restarts: 1},
+	}, {
+		name: "restarted, and what it began is over",
+		was:  Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1},
+		told: missed(of(classify.Restarted, "activating", life(1, false))),
+		want: Tally{State: "activating", Changed: earlier, Starts: 2, Unknown: 1, Crashes: 1, Restarts: 1},
+	}, {
+		name: "gave up",
+		was:  Tally{State: "failed", Changed: earlier, Starts: 1, Crashes: 1},
+		told: of(classify.GaveUp, "failed", life(1, false)),
+		want: Tally{State: "failed", Changed: earlier, Starts: 1, Crashes: 1},
+	}} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.want.Unit, tt.want.Life = "a.service", tt.told.Life
+			if diff := cmp.Diff(tt.want, step(tt.was, Event{Transition: tt.told}, boot)); diff != "" {
+				t.Errorf("tally (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func missed(t classify.Transition) classify.Transition {
+	t.Missed = true
+	return t
+}
+
+// A crash in a gap that was open is told after the ones that were watched since.
+func TestLastCrashOfAGap(t *testing.T) {
+	s := keeper(nil)
+	counted(s, crash("signal"))
+	old := crash("exit-code")
+	old.Recovered, old.Time, old.Clock = true, noon, hour/2
+	if got := counted(s, old); got.Crashes != 2 || got.LastCrash.Cause.Result != "signal" {
+		t.Errorf("%d crashes, the last %+v", got.Crashes, got.LastCrash)
+	}
+}
+
+// Tallies are on their way to others while the next crash is counted.
+func TestCausesAreNotShared(t *testing.T) {
+	s := keeper(nil)
+	first := counted(s, crash("exit-code"))
+	second := counted(s, crash("signal"))
+	third := counted(s, crash("exit-code"))
+	got := [][]CauseCount{first.Causes, second.Causes, third.Causes}
+	want := [][]CauseCount{{{"exit-code", 1}}, {{"exit-code", 1}, {"signal", 1}}, {{"exit-code", 2}, {"signal", 1}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("causes (-want +got):\n%s", diff)
+	}
+}
+
+// lived is a random unit life as the classifier tells it.
+type lived struct {
+	r       *rand.Rand
+	unit    string
+	state   string
+	nth     byte
+	running bool
+	told    []classify.Transition
+}
+
+func (l *lived) tell(k classify.Kind) {
+	if k == classify.Seen || k == classify.Moved {
+		l.state = []string{"active", "failed", "unloaded"}[l.r.IntN(3)]
+	}
+	now := life(l.nth, l.running)
+	now.ActiveState = l.state
+	l.told = append(l.told, classify.Transition{
+		Kind: k, Unit: l.unit, Time: noon, To: l.state,
+		Cause: classify.Cause{Result: []string{"exit-code", "signal", "watchdog"}[l.r.IntN(3)]}, Life: now,
+	})
+}
+
+func (l *lived) live(facts int) {
+	for range facts {
+		switch k := classify.Kind(l.r.IntN(int(classify.Forgotten))); {
+		case k == classify.Started && !l.running:
+			l.running = true
+			l.nth++
+			l.tell(k)
+		case (k == classify.Stopped || k == classify.Crashed || k == classify.UnknownEnd) && l.running:
+			l.running = false
+			l.tell(k)
+		case k == classify.Moved || k == classify.Restarted || k == classify.GaveUp:
+			l.tell(k)
+		}
+	}
+}
+
+// What starts and what ends balance after every fact, whatever the counters of
+// an imported file; no counter goes down; and every crash has a cause.
+func TestConservation(t *testing.T) {
+	for seed := range uint64(1000) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		imported := Tally{Unit: "a.service", Starts: r.Uint64N(9), Stops: r.Uint64N(9), Crashes: r.Uint64N(9)}
+		if seed%2 == 0 {
+			imported = Tally{}
+		}
+		l := lived{r: r, unit: "a.service", nth: 1, running: r.IntN(2) == 0}
+		l.tell(classify.Seen)
+		l.live(60)
+		s := keeper(map[string]*Tally{"a.service": &imported})
+		was := imported
+		for i, fact := range l.told {
+			got := counted(s, fact)
+			if faults := got.Check(); faults != nil {
+				t.Fatalf("seed %d: %q of %+v after fact %d", seed, faults, got, i)
+			}
+			if got.Starts < was.Starts || got.Stops < was.Stops || got.Crashes < was.Crashes || got.Restarts < was.Restarts {
+				t.Fatalf("seed %d: %+v goes down to %+v", seed, was, got)
+			}
+			was = got
+		}
+		var caused uint64
+		for _, c := range was.Causes {
+			caused += c.Crashes
+		}
+		if caused != was.Crashes-imported.Crashes {
+			t.Fatalf("seed %d: causes %+v of %d crashes, %d of them imported", seed, was.Causes, was.Crashes, imported.Crashes)
+		}
+	}
+}
