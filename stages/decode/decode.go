@@ -132,15 +132,7 @@ func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
 			out.Name = in.Unit // one string is enough
 		}
 	case bus.Changed:
-		half, err := s.walker.changed(in.Body, in.Order, &out.Properties)
-		switch {
-		case err != nil || half == unitHalf && out.ActiveState == "":
-			s.refuse(in)
-			return out, false
-		case half == serviceHalf:
-			s.keep(in.Unit, out.Properties)
-			return out, false
-		case half != unitHalf:
+		if !s.change(in, &out.Properties) {
 			return out, false
 		}
 		if out.Invocation != before {
@@ -149,6 +141,19 @@ func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
 	}
 	s.keep(in.Unit, out.Properties)
 	return out, true
+}
+
+// change takes one half of a change in. It reports whether the state is complete with it.
+func (s *Stage) change(in bus.Signal, p *Properties) (complete bool) {
+	half, err := s.walker.changed(in.Body, in.Order, p)
+	switch {
+	case err != nil || half == unitHalf && p.ActiveState == "":
+		s.refuse(in)
+		return false
+	case half == serviceHalf:
+		s.keep(in.Unit, *p)
+	}
+	return half == unitHalf
 }
 
 func (s *Stage) keep(unit string, p Properties) {

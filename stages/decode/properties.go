@@ -152,70 +152,96 @@ func done(r *wire.Reader) error {
 	return nil
 }
 
-// dict reads an a{sv}. The names that matter are in one of the interfaces of a
-// service only, so a snapshot of all of them is not ambiguous.
+// dict reads an a{sv}. Each name that matters is in only one of the interfaces of a service,
+// so a snapshot of all interfaces is not ambiguous.
 func (w *walker) dict(r *wire.Reader, p *Properties) (t times) {
 	for end := r.Array(8); r.More(end); {
 		r.Align(8)
 		name, sig := r.String(), r.Variant()
-		switch string(name) {
-		case "Id":
-			if expect(r, sig, "s") {
-				p.Name = string(r.String())
-			}
-		case "LoadState":
-			w.text(r, sig, &p.LoadState)
-		case "ActiveState":
-			w.text(r, sig, &p.ActiveState)
-		case "SubState":
-			w.text(r, sig, &p.SubState)
-		case "Result":
-			w.text(r, sig, &p.Result)
-		case "InvocationID":
-			invocation(r, sig, &p.Invocation)
-		case "StateChangeTimestampMonotonic":
-			number(r, sig, &p.Entered)
-		case "Job":
-			if expect(r, sig, "(uo)") {
-				r.Align(8)
-				p.Job = r.Uint32()
-				r.String() // its path
-			}
-		case "InactiveEnterTimestampMonotonic":
-			number(r, sig, &p.Left)
-		case "InactiveExitTimestampMonotonic":
-			number(r, sig, &t.inactiveExit)
-		case "ActiveExitTimestampMonotonic":
-			number(r, sig, &t.activeExit)
-		case "ExecMainExitTimestampMonotonic":
-			number(r, sig, &t.mainExit)
-		case "CanClean":
-			if expect(r, sig, "as") {
-				for end := r.Array(4); r.More(end); r.String() {
-					p.Cleanable = true
-				}
-			}
-		case "CleanResult":
-			if expect(r, sig, "s") {
-				p.CleanFailed = string(r.String()) != "success"
-			}
-		case "NRestarts":
-			if expect(r, sig, "u") {
-				p.NRestarts = r.Uint32()
-			}
-		case "ExecMainCode":
-			if expect(r, sig, "i") {
-				p.MainCode = r.Int32()
-			}
-		case "ExecMainStatus":
-			if expect(r, sig, "i") {
-				p.MainStatus = r.Int32()
-			}
-		default:
+		if !w.ofUnit(r, name, sig, p) && !w.ofService(r, name, sig, p) && !t.read(r, name, sig) {
 			r.Skip(sig)
 		}
 	}
 	return t
+}
+
+// ofUnit reads a value that every unit has. It reports whether it knows the name.
+func (w *walker) ofUnit(r *wire.Reader, name, sig []byte, p *Properties) bool {
+	switch string(name) {
+	case "Id":
+		if expect(r, sig, "s") {
+			p.Name = string(r.String())
+		}
+	case "LoadState":
+		w.text(r, sig, &p.LoadState)
+	case "ActiveState":
+		w.text(r, sig, &p.ActiveState)
+	case "SubState":
+		w.text(r, sig, &p.SubState)
+	case "InvocationID":
+		invocation(r, sig, &p.Invocation)
+	case "StateChangeTimestampMonotonic":
+		number(r, sig, &p.Entered)
+	case "InactiveEnterTimestampMonotonic":
+		number(r, sig, &p.Left)
+	case "Job":
+		if expect(r, sig, "(uo)") {
+			r.Align(8)
+			p.Job = r.Uint32()
+			r.String() // its path
+		}
+	case "CanClean":
+		if expect(r, sig, "as") {
+			for end := r.Array(4); r.More(end); r.String() {
+				p.Cleanable = true
+			}
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// ofService reads a value that only a service has. It reports whether it knows the name.
+func (w *walker) ofService(r *wire.Reader, name, sig []byte, p *Properties) bool {
+	switch string(name) {
+	case "Result":
+		w.text(r, sig, &p.Result)
+	case "CleanResult":
+		if expect(r, sig, "s") {
+			p.CleanFailed = string(r.String()) != "success"
+		}
+	case "NRestarts":
+		if expect(r, sig, "u") {
+			p.NRestarts = r.Uint32()
+		}
+	case "ExecMainCode":
+		if expect(r, sig, "i") {
+			p.MainCode = r.Int32()
+		}
+	case "ExecMainStatus":
+		if expect(r, sig, "i") {
+			p.MainStatus = r.Int32()
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// read reads one of these times. It reports whether it knows the name.
+func (t *times) read(r *wire.Reader, name, sig []byte) bool {
+	switch string(name) {
+	case "InactiveExitTimestampMonotonic":
+		number(r, sig, &t.inactiveExit)
+	case "ActiveExitTimestampMonotonic":
+		number(r, sig, &t.activeExit)
+	case "ExecMainExitTimestampMonotonic":
+		number(r, sig, &t.mainExit)
+	default:
+		return false
+	}
+	return true
 }
 
 // expect reports whether a variant holds the type that the property has. One
