@@ -67,7 +67,7 @@ func (g *gap) keep(unit string, past history.Past) {
 		w = &recent{}
 		g.kept[unit] = w
 	}
-	for _, r := range past.Runs[:past.Tell] {
+	for _, r := range past.Runs[:past.News] {
 		if n := len(w.runs); n > 0 && w.runs[n-1].Invocation == r.Invocation {
 			w.runs[n-1] = r
 		} else {

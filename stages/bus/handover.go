@@ -63,7 +63,7 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 		case i == at:
 			g.relate(&signal, g.held[i+1:])
 			signal.Muted = glimpse(signal).muted
-			signal.Told = all || told && !signal.Muted
+			signal.Complete = all || told && !signal.Muted
 			signal.New = !s.of(unit).known && s.came(unit)
 			s.place(&signal)
 		}
@@ -82,7 +82,7 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 	kept := func(unit string) bool { return g.reader == nil || g.kept[unit] != nil }
 	gone := s.gone(last)
 	for _, unit := range gone {
-		signal := Signal{Kind: Missing, Unit: unit, Time: time.Now(), Account: Account{Clock: history.Clock(), Told: told, New: !kept(unit)}}
+		signal := Signal{Kind: Missing, Unit: unit, Time: time.Now(), Account: Account{Clock: history.Clock(), Complete: told, New: !kept(unit)}}
 		g.relate(&signal, nil)
 		s.place(&signal)
 		out = append(out, signal)

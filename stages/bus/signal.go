@@ -54,10 +54,10 @@ type Account struct {
 	// is true if the unit comes and goes: that it is not loaded is no news then.
 	New bool
 	// Runs are the runs in the journal. A Snapshot carries those that no Past carried. Of a
-	// Past, only the first Tell are news; the others show where these belong. Cut is set for
+	// Past, only the first News are new; the others show where these belong. Cut is set for
 	// the end of a boot: how that boot ended, at Time.
 	Runs []history.Run
-	Tell int
+	News int
 	Cut  string
 	// Boot is the boot of a Past's runs, the boot that a Cut ended, or the boot of a Snapshot.
 	// Lossy is true for a Past if the journal lacks something that happened before it.
@@ -76,10 +76,10 @@ type Account struct {
 	Restarts uint32
 	// Cursor, of Snapshot and Unchanged, is where to begin reading after the next gap. It is
 	// empty where there is no journal. Since counts the restarts that lie behind Cursor
-	// already. Told is true for a Snapshot if the journal had everything since the last cursor.
-	Cursor history.Place
-	Since  uint32
-	Told   bool
+	// already. Complete is true for a Snapshot if the journal had everything since the last cursor.
+	Cursor   history.Place
+	Since    uint32
+	Complete bool
 }
 
 // A List is which services are to be monitored: names and globs.

@@ -129,7 +129,7 @@ func (y *reader) read(to int) []history.Run {
 // snapshot is the one of a moment, with what the journal has up to a later one.
 func (y *reader) snapshot(at, to int, mark history.Place) decode.Update {
 	u := y.d.moments[at].update
-	u.Kind, u.Told, u.Cursor, u.From, u.Restarts = decode.Snapshot, true, mark, y.from, y.restarts
+	u.Kind, u.Complete, u.Cursor, u.From, u.Restarts = decode.Snapshot, true, mark, y.from, y.restarts
 	before := y.restarts
 	if w := y.read(to); len(w) > 0 {
 		u.Runs = w[:slices.IndexFunc(w, func(r history.Run) bool { return r.Invocation == u.Invocation })+1]

@@ -32,7 +32,7 @@ func (t *telling) pattern(u decode.Update) {
 // something is still to be told of it, that is all.
 func (t *telling) unload(u decode.Update) Life {
 	l := t.life
-	if !l.Known() || l.Running() || l.Untold || len(l.open()) > 0 {
+	if !l.Known() || l.Running() || l.StartOwed || len(l.open()) > 0 {
 		return l
 	}
 	t.base.Glob, t.base.Recovered, t.base.To, t.base.SubState = u.Glob, u.Recovered, l.ActiveState, l.SubState

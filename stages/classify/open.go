@@ -65,7 +65,7 @@ func (g *Gap) shows() *Life {
 // it. If it is not, a gap is open, and the life begins anew with the snapshot.
 func (t *telling) unread(u decode.Update) bool {
 	l := &t.life
-	if u.Told || l.unchanged(u) {
+	if u.Complete || l.unchanged(u) {
 		if l.Opened != u.Opened {
 			l.Opened = u.Opened
 			t.tell(CaughtUp, NoRule)
@@ -110,7 +110,7 @@ func begun(u decode.Update) uint64 {
 
 // fill tells of the open gaps what the first of these runs are.
 func (t *telling) fill(u decode.Update) {
-	runs := u.Runs[:u.Tell]
+	runs := u.Runs[:u.News]
 	for len(t.life.open()) > 0 {
 		gap := t.life.open()[0]
 		n, over := gap.share(runs, u.Boot)
@@ -127,7 +127,7 @@ func (t *telling) fill(u decode.Update) {
 func (t *telling) close(told bool, runs []history.Run) {
 	gap := t.life.open()[0]
 	u := decode.Update{Kind: decode.Snapshot, Unit: t.base.Unit, Properties: gap.After}
-	u.Runs, u.Told, u.Clock = runs, told && !gap.Muted, gap.Clock
+	u.Runs, u.Complete, u.Clock = runs, told && !gap.Muted, gap.Clock
 	t.inGap(func(in *telling) {
 		in.base.Source = Snapshot
 		announced := in.announced(u)

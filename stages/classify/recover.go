@@ -22,7 +22,7 @@ func (t *telling) past(u decode.Update) {
 	t.base.To, t.base.SubState, t.base.Recovered = l.ActiveState, l.SubState, true
 	if u.Cut == "" {
 		if t.fill(u); len(l.open()) == 0 {
-			t.relate(u.Runs, u.Tell)
+			t.relate(u.Runs, u.News)
 			t.reconcile(u.Restarts)
 		}
 		return
@@ -39,7 +39,7 @@ func (t *telling) cut(u decode.Update) {
 	if u.Lossy {
 		how = Unknown
 	}
-	if l.Running() || l.Untold {
+	if l.Running() || l.StartOwed {
 		was := t.base
 		t.finish(Cause{Result: how}, BootOver)
 		t.base = was
@@ -54,7 +54,7 @@ func (t *telling) gap(u decode.Update) {
 	was := t.base
 	t.base.To, t.base.SubState = l.ActiveState, l.SubState
 	for len(l.open()) > 0 {
-		t.close(u.Told, nil)
+		t.close(u.Complete, nil)
 	}
 	t.base.Recovered = true
 	runs, later := upTo(u)
@@ -72,13 +72,13 @@ func (t *telling) prove(u decode.Update) {
 	switch {
 	case !u.Invocation.IsZero():
 		// As long as it is the same invocation there was no other.
-		t.recorded = u.Told && !t.lost && u.Invocation == l.Invocation && over
-		t.base.AtLeast = t.lost || u.Invocation != l.Invocation || (l.Relived || l.Filled) && !u.Told
-	case u.Told && !t.lost && !l.Running() && !l.Untold:
+		t.recorded = u.Complete && !t.lost && u.Invocation == l.Invocation && over
+		t.base.AtLeast = t.lost || u.Invocation != l.Invocation || (l.Relived || l.Filled) && !u.Complete
+	case u.Complete && !t.lost && !l.Running() && !l.StartOwed:
 		t.recorded = true
 	default:
 		// Not loaded now; it may have run and been unloaded, if there is such a unit.
-		t.base.AtLeast = l.Running() || l.Untold || u.LoadState != "not-found" || !l.Invocation.IsZero()
+		t.base.AtLeast = l.Running() || l.StartOwed || u.LoadState != "not-found" || !l.Invocation.IsZero()
 	}
 }
 
@@ -141,7 +141,7 @@ func (t *telling) relate(runs []history.Run, tell int) {
 		runs = runs[next:tell]
 	}
 	for _, r := range runs {
-		t.lost = t.lost || l.Running() || l.Untold
+		t.lost = t.lost || l.Running() || l.StartOwed
 		t.miss(r.Invocation) // or the journal lacks the end of the one before
 		unexplained := l.Unexplained
 		if l.Scheduled == 0 {

@@ -148,7 +148,7 @@ func (t *telling) observe(u decode.Update) {
 	if l.Ended && !l.Ran {
 		// It was announced, but not up yet, when the unit was first observed, and
 		// looked like one that had ended.
-		l.Ended, l.Untold, l.GivenUp = false, true, false
+		l.Ended, l.StartOwed, l.GivenUp = false, true, false
 	}
 	l.Ran, l.Retrying = true, false
 }
@@ -236,8 +236,8 @@ func (t *telling) follow(u decode.Update, announced uint64) {
 }
 
 func (t *telling) tellStart() {
-	if t.life.Untold {
-		t.life.Untold = false
+	if t.life.StartOwed {
+		t.life.StartOwed = false
 		t.tell(Started, NewInvocation)
 	}
 }

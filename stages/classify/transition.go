@@ -91,8 +91,8 @@ type Life struct {
 	// Ran: the invocation was seen other than down. Ended: it is over.
 	Ran   bool `json:"ran,omitzero"`
 	Ended bool `json:"ended,omitzero"`
-	// Untold: the invocation is announced, and Started is owed with the next change.
-	Untold bool `json:"untold,omitzero"`
+	// StartOwed: the invocation is announced, and Started is owed with the next change.
+	StartOwed bool `json:"untold,omitzero"`
 	// Retrying: systemd was to restart it after this invocation. GivenUp: and did not.
 	Retrying bool `json:"retrying,omitzero"`
 	GivenUp  bool `json:"given_up,omitzero"`
@@ -125,12 +125,12 @@ func (l *Life) Known() bool { return l != nil && l.ActiveState != "" }
 func (l *Life) next(of decode.Invocation) Life {
 	return Life{
 		Name: l.Name, ActiveState: l.ActiveState, SubState: l.SubState, StateEntered: l.StateEntered, NRestarts: l.NRestarts,
-		Cursor: l.Cursor, Since: l.Since, Opened: l.Opened, Gaps: l.Gaps, Filled: l.Filled, Invocation: of, Untold: true,
+		Cursor: l.Cursor, Since: l.Since, Opened: l.Opened, Gaps: l.Gaps, Filled: l.Filled, Invocation: of, StartOwed: true,
 	}
 }
 
 // Running reports whether an invocation was told of that has not ended.
-func (l *Life) Running() bool { return l != nil && !l.Invocation.IsZero() && !l.Ended && !l.Untold }
+func (l *Life) Running() bool { return l != nil && !l.Invocation.IsZero() && !l.Ended && !l.StartOwed }
 
 // A Cause says how an invocation ended.
 type Cause struct {

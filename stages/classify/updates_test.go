@@ -69,7 +69,7 @@ var (
 
 // recovered makes a snapshot one behind which the journal was read.
 func recovered(runs ...history.Run) func(*decode.Update) {
-	return func(u *decode.Update) { u.Kind, u.Cursor, u.Told, u.Runs = decode.Snapshot, "c", true, runs }
+	return func(u *decode.Update) { u.Kind, u.Cursor, u.Complete, u.Runs = decode.Snapshot, "c", true, runs }
 }
 
 // unread makes an update a snapshot for which the journal could not be read.
@@ -82,7 +82,7 @@ func lost(u *decode.Update) { u.Lost = true }
 
 // past is what the journal tells by itself. Of the runs, the first are to be told.
 func past(tell int, runs ...history.Run) decode.Update {
-	return decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Runs: runs, Tell: tell}}
+	return decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Runs: runs, News: tell}}
 }
 
 // fromCursor makes an update one of what was read from the cursor of the others

@@ -86,9 +86,9 @@ func (f *faults) law(t Tally) {
 func (f *faults) life(t Tally) {
 	l := t.Life
 	f.add(t.State != l.ActiveState, "last_state %q is not life's active_state %q", t.State, l.ActiveState)
-	f.add(t.Told != (t.State == decode.NotLoaded), "logged_unloaded is %t, but last_state is %q", t.Told, t.State)
+	f.add(t.LoggedUnloaded != (t.State == decode.NotLoaded), "logged_unloaded is %t, but last_state is %q", t.LoggedUnloaded, t.State)
 	f.add(l.Invocation.IsZero() && !l.Ended, "life has no invocation, but ended is not true")
-	f.add(l.Untold && l.Ended, "life has both untold and ended")
+	f.add(l.StartOwed && l.Ended, "life has both untold and ended")
 	f.add(l.GivenUp && !l.Ended, "life has given_up, but ended is not true")
 	f.add(uint64(l.Scheduled) > t.Restarts, "restarts %d is less than life's scheduled %d", t.Restarts, l.Scheduled)
 }

@@ -39,11 +39,11 @@ func TestCheck(t *testing.T) {
 	}{
 		{"good", func(*Tally) {}, nil},
 		{"ended", func(u *Tally) { u.Life.Ended = true; u.Stops++ }, nil},
-		{"announced", func(u *Tally) { u.Life.Untold = true; u.Stops++ }, nil},
+		{"announced", func(u *Tally) { u.Life.StartOwed = true; u.Stops++ }, nil},
 		{"given up", func(u *Tally) { u.Life.Ended, u.Life.GivenUp = true, true; u.Stops++ }, nil},
 		{"ended, and nobody knows how", func(u *Tally) { u.Life.Ended = true; u.Unknown++ }, nil},
 		{"unloaded", func(u *Tally) {
-			u.State, u.Told = "unloaded", true
+			u.State, u.LoggedUnloaded = "unloaded", true
 			u.Life = &classify.Life{ActiveState: "unloaded", SubState: "dead", Ended: true}
 			u.Stops++
 		}, nil},
@@ -65,7 +65,7 @@ func TestCheck(t *testing.T) {
 			"starts 3 + running_when_first_seen -1 is not stops 1 + crashes 2 + unknown 0 + 1 running now by life"}},
 		{"an end that is not counted", func(u *Tally) { u.Life.Ended = true }, []string{
 			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 0 running now by life"}},
-		{"a start that is counted before it is told", func(u *Tally) { u.Life.Untold = true }, []string{
+		{"a start that is counted before it is told", func(u *Tally) { u.Life.StartOwed = true }, []string{
 			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 0 running now by life"}},
 
 		{"more starts than there can be", func(u *Tally) { u.Starts = most + 1; u.Before -= most - 2 }, []string{
@@ -93,12 +93,12 @@ func TestCheck(t *testing.T) {
 
 		{"no state", func(u *Tally) { *u = Tally{} }, []string{"last_state is missing"}},
 		{"another state", func(u *Tally) { u.State = "failed" }, []string{`last_state "failed" is not life's active_state "active"`}},
-		{"told of what is loaded", func(u *Tally) { u.Told = true }, []string{`logged_unloaded is true, but last_state is "active"`}},
+		{"told of what is loaded", func(u *Tally) { u.LoggedUnloaded = true }, []string{`logged_unloaded is true, but last_state is "active"`}},
 		{"not told of what is unloaded", func(u *Tally) { u.State, u.Life.ActiveState = "unloaded", "unloaded" }, []string{
 			`logged_unloaded is false, but last_state is "unloaded"`}},
 		{"runs without an invocation", func(u *Tally) { u.Life.Invocation = decode.Invocation{}; u.Stops++ }, []string{
 			"life has no invocation, but ended is not true"}},
-		{"ended before it was told", func(u *Tally) { u.Life.Untold, u.Life.Ended = true, true; u.Stops++ }, []string{
+		{"ended before it was told", func(u *Tally) { u.Life.StartOwed, u.Life.Ended = true, true; u.Stops++ }, []string{
 			"life has both untold and ended"}},
 		{"given up while it runs", func(u *Tally) { u.Life.GivenUp = true }, []string{"life has given_up, but ended is not true"}},
 		{"restarts too few", func(u *Tally) { u.Restarts = 0 }, []string{"restarts 0 is less than life's scheduled 1"}},
@@ -149,7 +149,7 @@ func (w *world) say(unit string) {
 		w.past(unit)
 	}
 	if u.Kind == decode.Snapshot && r.IntN(2) == 0 {
-		u.Cursor, u.Told, u.Runs = history.Place(fmt.Sprint(len(w.said))), r.IntN(2) == 0, w.history(unit)
+		u.Cursor, u.Complete, u.Runs = history.Place(fmt.Sprint(len(w.said))), r.IntN(2) == 0, w.history(unit)
 	}
 	down := slices.Contains([]string{"inactive", "failed", "maintenance"}, u.ActiveState) || strings.HasPrefix(u.SubState, "auto-restart")
 	u.Invocation = w.invocation(one(r, 0, w.runs[unit], w.runs[unit], w.runs[unit]))
@@ -176,7 +176,7 @@ func (w *world) past(unit string) {
 		u.Cut = one(w.r, history.Shutdown, history.PowerLoss, history.Unknown)
 	} else {
 		u.Runs = w.history(unit)
-		u.Tell = w.r.IntN(len(u.Runs) + 1)
+		u.News = w.r.IntN(len(u.Runs) + 1)
 	}
 	w.said = append(w.said, u)
 }

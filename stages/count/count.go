@@ -106,7 +106,7 @@ func (s *Stage) count(events []Event, t classify.Transition, now time.Time) []Ev
 // of the unit, the second of the glob. Both have the tally of the glob: whoever saves
 // the one without the other loses nothing, and counts nothing twice.
 func (s *Stage) fold(e Event) []Event {
-	unit, sum := s.units[e.Unit], Tally{Unit: e.Glob, State: decode.NotLoaded, Changed: e.Time, Told: true}
+	unit, sum := s.units[e.Unit], Tally{Unit: e.Glob, State: decode.NotLoaded, Changed: e.Time, LoggedUnloaded: true}
 	if known := s.units[e.Glob]; known != nil {
 		sum = *known
 	}

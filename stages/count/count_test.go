@@ -116,7 +116,7 @@ func TestFold(t *testing.T) {
 	}
 	got := *events[0].Tally
 	want := Tally{
-		Unit: "run-*.service", State: "unloaded", Changed: noon, Told: true, Starts: 3, Stops: 1, Crashes: 2, Folded: 3,
+		Unit: "run-*.service", State: "unloaded", Changed: noon, LoggedUnloaded: true, Starts: 3, Stops: 1, Crashes: 2, Folded: 3,
 		Causes:    []CauseCount{{"signal", 1}, {"exit-code", 1}},
 		LastCrash: got.LastCrash,
 	}

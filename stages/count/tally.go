@@ -29,8 +29,8 @@ type Tally struct {
 	Life      *classify.Life
 	// ChangedUntrusted is true where Changed is certainly wrong.
 	ChangedUntrusted bool
-	// Told is true once it was logged that systemd has no such unit.
-	Told bool
+	// LoggedUnloaded is true once it was logged that systemd has no such unit.
+	LoggedUnloaded bool
 	// Folded is, of a glob, how many units are in these counters: all that it named and
 	// that systemd has unloaded.
 	Folded uint64
@@ -105,7 +105,7 @@ func step(tally Tally, t Event, boot string) Tally {
 			tally.Unknown++
 		}
 	}
-	tally.Told = tally.State == decode.NotLoaded
+	tally.LoggedUnloaded = tally.State == decode.NotLoaded
 	return tally
 }
 

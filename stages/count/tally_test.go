@@ -32,7 +32,7 @@ func TestStep(t *testing.T) {
 	}, {
 		name: "seen, and systemd does not have it",
 		told: of(classify.Seen, "unloaded", life(0, false)),
-		want: Tally{State: "unloaded", Changed: noon, Told: true},
+		want: Tally{State: "unloaded", Changed: noon, LoggedUnloaded: true},
 	}, {
 		name: "imported, in the state that the file tells of",
 		was:  Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
@@ -55,7 +55,7 @@ func TestStep(t *testing.T) {
 		want: Tally{State: "active", Changed: noon, Starts: 1, Stops: 2, Crashes: 3, Before: 5},
 	}, {
 		name: "loaded at last",
-		was:  Tally{State: "unloaded", Changed: earlier, Told: true},
+		was:  Tally{State: "unloaded", Changed: earlier, LoggedUnloaded: true},
 		told: of(classify.Moved, "inactive", life(0, false)),
 		want: Tally{State: "inactive", Changed: noon},
 	}, {

@@ -217,7 +217,7 @@ func TestLoadPython(t *testing.T) {
 		}},
 		{"no time", `{"a.service": {"last_state": "active", "starts": 5, "stops": 3, "crashes": 1}}`, func(*count.Tally) {}},
 		{"unloaded", `{"a.service": {"last_state": "unloaded", "starts": 5, "stops": 3, "crashes": 1, "logged_unloaded": true}}`, func(u *count.Tally) {
-			u.State, u.Told = "unloaded", true
+			u.State, u.LoggedUnloaded = "unloaded", true
 		}},
 		{"one line, other order, a key of another version", `{"a.service":{"x":[1],"crashes":1,"stops":3,"starts":5,"last_state":"active"}}`, func(*count.Tally) {}},
 		{"saved by an editor on Windows", "\uFEFF" + strings.ReplaceAll(fmt.Sprintf(six, "null"), ",", ",\r\n"), func(*count.Tally) {}},
@@ -234,7 +234,7 @@ func TestLoadPython(t *testing.T) {
 
 func TestRoundTrip(t *testing.T) {
 	f := newFile(t)
-	want := map[string]*count.Tally{formattest.Full().Unit: formattest.Full(), "never.service": {Unit: "never.service", State: "unloaded", Told: true}}
+	want := map[string]*count.Tally{formattest.Full().Unit: formattest.Full(), "never.service": {Unit: "never.service", State: "unloaded", LoggedUnloaded: true}}
 	for range 2 {
 		if err := f.Save(want); err != nil {
 			t.Fatal(err)

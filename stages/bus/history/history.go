@@ -44,9 +44,9 @@ const (
 type Past struct {
 	Unit string // as PID 1 names it; empty for the end of a boot
 	// Runs are in their order. The first may be the last one of the Past before. Only the
-	// first Tell of them are news. The others show where a run belongs that is known already.
+	// first News of them are new. The others show where a run belongs that is known already.
 	Runs []Run
-	Tell int
+	News int
 	// Restarts counts the restarts of the unit that were scheduled from the place where the
 	// reader began up to the last run that is news.
 	Restarts uint32

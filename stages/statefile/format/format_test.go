@@ -61,7 +61,7 @@ func TestFormat(t *testing.T) {
 	changed := time.Date(2025, 7, 7, 10, 15, 23, 999, time.Local)
 	got := written(t,
 		&count.Tally{Unit: "wirepas-gateway.service", State: "active", Changed: changed, Starts: 5, Stops: 4},
-		&count.Tally{Unit: "setup.service", State: "unloaded", Told: true})
+		&count.Tally{Unit: "setup.service", State: "unloaded", LoggedUnloaded: true})
 	want := `{
   "setup.service": {
     "last_state": "unloaded",
@@ -103,7 +103,7 @@ func TestEncode(t *testing.T) {
 	odd.Unit, odd.State = "\"<é&\x01\u2028\xff>.service", "x\ny"
 	for n := range 4 {
 		units := map[string]*count.Tally{}
-		for _, tally := range []*count.Tally{formattest.Full(), odd, {Unit: "never.service", State: "unloaded", Told: true}}[:min(n, 3)] {
+		for _, tally := range []*count.Tally{formattest.Full(), odd, {Unit: "never.service", State: "unloaded", LoggedUnloaded: true}}[:min(n, 3)] {
 			units[tally.Unit] = tally
 		}
 		records := make(map[string]record)
@@ -371,7 +371,7 @@ func TestChecksumOfAnything(t *testing.T) {
 
 // The same content is the same bytes, and what is read is written as it was.
 func TestSameBytes(t *testing.T) {
-	file := written(t, formattest.Full(), formattest.Running("a.service", 12), &count.Tally{Unit: "never.service", State: "unloaded", Told: true})
+	file := written(t, formattest.Full(), formattest.Running("a.service", 12), &count.Tally{Unit: "never.service", State: "unloaded", LoggedUnloaded: true})
 	var units []*count.Tally
 	for _, tally := range Parse([]byte(file)).Units {
 		units = append(units, tally)

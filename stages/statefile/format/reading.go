@@ -248,7 +248,7 @@ func (r *Reading) raise(before *count.Tally) {
 func (r *Reading) balanced() *count.Tally {
 	t := r.tally(r.unit)
 	if t.Life.Known() {
-		t.State, t.Told = t.Life.ActiveState, t.Life.ActiveState == decode.NotLoaded
+		t.State, t.LoggedUnloaded = t.Life.ActiveState, t.Life.ActiveState == decode.NotLoaded
 	}
 	if t.Life != nil && !fits(*t) {
 		t.Life, t.Before = nil, 0

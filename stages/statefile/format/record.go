@@ -153,7 +153,7 @@ func Fell(was, is *count.Tally) bool {
 
 func (r *record) tally(unit string) *count.Tally {
 	t := &count.Tally{
-		Unit: unit, State: r.LastState, ChangedUntrusted: r.Untrusted, Told: r.LoggedUnloaded,
+		Unit: unit, State: r.LastState, ChangedUntrusted: r.Untrusted, LoggedUnloaded: r.LoggedUnloaded,
 		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Unknown: r.Unknown, Restarts: r.Restarts, Before: r.Before, AtLeast: r.AtLeast, Folded: r.Folded,
 		Life: r.Life, Dropped: r.Dropped, Restored: r.Restored,
 	}
@@ -175,7 +175,7 @@ func (r *record) tally(unit string) *count.Tally {
 
 func newRecord(t *count.Tally) record {
 	r := record{
-		LastState: t.State, LastChangeTime: new(string), Untrusted: t.ChangedUntrusted, LoggedUnloaded: t.Told,
+		LastState: t.State, LastChangeTime: new(string), Untrusted: t.ChangedUntrusted, LoggedUnloaded: t.LoggedUnloaded,
 		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Unknown: t.Unknown, Restarts: t.Restarts, Before: t.Before, AtLeast: t.AtLeast, Folded: t.Folded,
 		Schema: Schema, Dropped: t.Dropped, Restored: t.Restored,
 	}
