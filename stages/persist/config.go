@@ -7,10 +7,10 @@ import (
 	"service-monitor/stages/row"
 )
 
-// DefaultFile is the state file if no other is named.
+// DefaultFile is the state file unless the user names another one.
 const DefaultFile = "/var/lib/service_monitor/service_states.json"
 
-// Settings are what can be chosen about saving.
+// Settings are what the user can choose about saving.
 type Settings struct {
 	// File is an absolute path.
 	File string
@@ -21,7 +21,7 @@ type Settings struct {
 	Deadline time.Duration
 }
 
-// Rows are the keys of the settings, which they put here.
+// Rows describe the keys of the configuration file. Each key sets one of the settings.
 func (s *Settings) Rows() []row.Row {
 	ms := func(target *time.Duration, usual time.Duration) row.Duration {
 		return row.Duration{Target: target, Step: time.Millisecond, Usual: usual, Least: time.Millisecond, Most: row.Year}
@@ -33,7 +33,7 @@ func (s *Settings) Rows() []row.Row {
 	}
 }
 
-// Check returns what is wrong with the values taken together.
+// Check returns an error if the values do not fit together.
 func (s *Settings) Check() error {
 	if s.Deadline < s.Quiet {
 		return fmt.Errorf("save_deadline (%d ms) is less than save_quiet (%d ms); raise the one or lower the other",

@@ -2,59 +2,60 @@ package persist
 
 import "time"
 
-// Flash writes are bounded however many changes there are: a burst of saves,
-// and then one per refill. What a save writes grows with the units, and so does
-// the refill, up to a limit: what is not saved is in the journal alone. If that is not
-// enough, as changes have waited for it, the next takes longer.
+// Flash wears out, so the number of saves is bounded, however many changes there are:
+// first a burst of saves, then one save per refill time. A save writes more if there are
+// more units, so the refill time grows with the number of units. It has a limit, because
+// changes that are not saved are in the journal alone. If a save had to wait for the
+// refill, the storm goes on, and the next refill takes longer.
 const (
 	burst     = 10
-	refill    = time.Minute // for each so many units, which are 11 kB
-	perRefill = 16
-	refills   = 10
-	lasting   = 5 // times as long
+	refill    = time.Minute // for each perRefill units
+	perRefill = 16          // units; they are 11 kB in the file
+	refills   = 10          // the longest refill time is refills * refill
+	lasting   = 5           // while a storm lasts, the refill time is this many times as long
 )
 
-// A crash is saved when its unit has come to rest, which is soon: systemd restarts
-// it after 100 ms where RestartSec= says nothing else, and both are one save.
+// After a crash the unit soon comes to rest: systemd restarts it after 100 ms, unless
+// RestartSec= says otherwise. The save waits for that, so that crash and restart are
+// one save.
 const (
-	rest     = 300 * time.Millisecond
-	restless = time.Second // is long enough
+	rest     = 300 * time.Millisecond // without a change means that the unit is at rest
+	restless = time.Second            // is how long a crash waits at most
 )
 
-// Units that are seen for the first time come one right after the other, as at
-// a start, and are saved together: gap is what is longer than between two of
-// them, and gather how long the first may wait for the others.
+// When the monitor starts, it sees many units for the first time, one right after the
+// other. They are saved together.
 const (
-	gap    = time.Millisecond
-	gather = 100 * time.Millisecond
+	gap    = time.Millisecond       // without another unit means that all have come
+	gather = 100 * time.Millisecond // is how long the first unit waits for the others at most
 )
 
 // An urgency says how long a change may wait.
 type urgency int
 
 const (
-	normal urgency = iota // for quiet, or the deadline
-	crash                 // for rest
-	soon                  // for what comes right behind it
-	atOnce
+	normal urgency = iota // until nothing has changed for quiet, or until the deadline
+	crash                 // until the unit is at rest: see rest, restless
+	soon                  // until nothing comes right behind it: see gap, gather
+	atOnce                // not at all
 )
 
 // pace says when to save. It holds no clock.
 type pace struct {
 	quiet, deadline time.Duration
 
-	first, last time.Time // the first and the last change that is not saved; zero for none
-	crashed     time.Time // the first of them that is a crash
-	soon        bool      // one of them hardly waits
-	urgent      bool      // or not at all
-	units       int       // that were saved last
-	took        time.Time // the first change of those that were taken last
-	lasts       bool      // the storm: what was saved last had waited for a refill
-	spent       int       // saves of the burst that are not refilled
-	refilled    time.Time // up to when spent is right
+	first, last time.Time // the first and the last unsaved change; zero if there is none
+	crashed     time.Time // the first unsaved crash
+	soon        bool      // there is an unsaved change of urgency soon
+	urgent      bool      // there is an unsaved change of urgency atOnce
+	units       int       // how many units the last save wrote
+	took        time.Time // the first change in the last save, which may be under way
+	lasts       bool      // the storm lasts: the last save had to wait for the refill
+	spent       int       // saves of the burst that are used up
+	refilled    time.Time // when a save was last given back to the burst
 }
 
-// changed takes a change in.
+// changed notes an unsaved change.
 func (p *pace) changed(now time.Time, u urgency) {
 	if p.first.IsZero() {
 		p.first = now
@@ -66,8 +67,8 @@ func (p *pace) changed(now time.Time, u urgency) {
 	p.soon, p.urgent = p.soon || u == soon, p.urgent || u == atOnce
 }
 
-// due is when to save, zero when there is nothing to save. It is counted from
-// the first change, so that changes that keep coming cannot put it off.
+// due returns when to save; zero if there is nothing to save. Each wait has a limit that
+// runs from the first change, so that later changes cannot put the save off for ever.
 func (p *pace) due() time.Time {
 	if p.first.IsZero() {
 		return time.Time{}
@@ -97,7 +98,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// refill is how long it takes until another save of a storm may be made.
+// refill returns how long it takes until a burst that is used up gets one save back.
 func (p *pace) refill() time.Duration {
 	n := max(p.units+perRefill-1, perRefill) / perRefill
 	if p.lasts {
@@ -106,13 +107,14 @@ func (p *pace) refill() time.Duration {
 	return refill * time.Duration(min(n, refills))
 }
 
-// taken says that what was changed is being saved. If that fails, it is changed.
+// taken notes that a save of all changes begins. If the save fails, the caller calls
+// changed again.
 func (p *pace) taken() {
 	p.took = p.first
 	p.first, p.last, p.crashed, p.soon, p.urgent = time.Time{}, time.Time{}, time.Time{}, false, false
 }
 
-// saved says that what was taken is saved, which is so many units.
+// saved notes that the save has succeeded, and how many units it wrote.
 func (p *pace) saved(now time.Time, units int) {
 	lasts := p.spent >= burst && p.took.Before(p.refilled.Add(p.refill()))
 	p.units = units

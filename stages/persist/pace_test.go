@@ -11,14 +11,14 @@ import (
 
 var zero = time.Date(2025, 7, 7, 0, 0, 0, 0, time.UTC)
 
-// change is a change at a time since zero.
+// A change happens this long after the beginning of the test.
 type change struct {
 	at time.Duration
 	urgency
 }
 
-// play feeds changes to a pace that saves whenever it is due until end, and
-// returns when it saved. check is called before each step.
+// play gives changes to a pace until end, saves whenever a save is due, and returns the
+// times of the saves. It calls check before each step.
 func play(p *pace, units int, changes []change, end time.Duration, check func(now time.Time)) (saves []time.Duration) {
 	now := zero
 	for {
@@ -28,7 +28,7 @@ func play(p *pace, units int, changes []change, end time.Duration, check func(no
 		}
 		switch {
 		case !due.IsZero() && !due.After(next):
-			if due.After(now) { // or it is overdue
+			if due.After(now) { // otherwise the save is overdue, and happens now
 				now = due
 			}
 			check(now)
@@ -106,7 +106,7 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// randomChanges come at all rates, from a storm to hours of nothing.
+// randomChanges returns changes at all rates: from a storm to hours without a change.
 func randomChanges(r *rand.Rand) []change {
 	var changes []change
 	at := time.Duration(0)
@@ -121,8 +121,9 @@ func randomChanges(r *rand.Rand) []change {
 	return changes
 }
 
-// However changes come: saves are bounded in every window, nothing waits longer
-// than it may, and a crash outside of a storm does not wait.
+// TestPaceBounds plays random changes. In every span of time the number of saves is
+// bounded, and no change waits longer than it may. Outside of a storm an urgent change
+// waits only as long as its urgency says.
 func TestPaceBounds(t *testing.T) {
 	may := []time.Duration{crash: restless, soon: gather, atOnce: 0}
 	for seed := range uint64(2000) {
@@ -154,8 +155,8 @@ func TestPaceBounds(t *testing.T) {
 	}
 }
 
-// storm reports whether a burst of saves was made in the time that refills it, and
-// another one in the time that refills one.
+// storm reports whether the burst is used up at a time: there was a burst of saves within
+// the time that refills a burst, and a save within the time that refills one save.
 func storm(saves []time.Duration, at time.Duration) bool {
 	n, last := 0, time.Duration(0)
 	for _, s := range saves {
@@ -166,7 +167,7 @@ func storm(saves []time.Duration, at time.Duration) bool {
 	return n >= burst && at-last < refills*refill
 }
 
-// The more a save writes, and the longer a storm lasts, the fewer saves it has.
+// TestPaceUnits wants fewer saves if a save writes more, and if a storm lasts longer.
 func TestPaceUnits(t *testing.T) {
 	const minutes = time.Minute
 	for _, tt := range []struct {

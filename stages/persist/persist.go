@@ -1,4 +1,4 @@
-// Package persist is the persister: it saves the tallies, soon but not often.
+// Package persist saves the tallies: soon after a change, but not often.
 package persist
 
 import (
@@ -16,30 +16,33 @@ import (
 )
 
 const (
-	// firstRetry and lastRetry bound how long to wait after a save that has failed.
+	// After a failed save the next attempt waits firstRetry, and then longer each time, up
+	// to lastRetry.
 	firstRetry = time.Second
 	lastRetry  = time.Minute
-	// slow is longer than a save should take on any disk: two fsync(2) of five seconds
-	// each are a bad card's everyday life.
-	slow      = 15 * time.Second
-	lookEvery = time.Minute // at most, whether what is saved is still there
-	// starting is how long the saves of what is seen for the first time are not
-	// counted as those of a storm. A start sees all units so, and is not over before
-	// they are saved; if they come one by one, that is more than a burst.
+	// slow is longer than a save should take on any disk. A save has two fsync(2), and
+	// on a bad card each of them often takes five seconds.
+	slow = 15 * time.Second
+	// lookEvery is how often to look whether the saved file is still there.
+	lookEvery = time.Minute
+	// starting is how long after the start the saves of new units do not count for the
+	// burst of the pace. At the start all units are new, and READY=1 waits until they are
+	// saved. If they come one by one, they need more saves than a burst has.
 	starting = time.Minute
 )
 
-// A Store is where tallies are saved; File is one. Its methods are not called at
-// the same time, and may block for as long as they like.
+// A Store keeps the saved tallies; statefile.File is one. One method is called at a
+// time, and each may block for as long as it likes.
 type Store interface {
 	Save(units map[string]*count.Tally) error
-	// KeepRemoved keeps a copy of what is stored, before units are removed.
+	// KeepRemoved keeps a copy of the stored tallies. It is called before units are removed
+	// from them.
 	KeepRemoved() error
-	// Lost returns an error where what was saved is not there any more.
+	// Lost returns an error if the saved tallies are not there any more.
 	Lost() error
 }
 
-// Stage is the persister.
+// Stage saves the tallies to a store.
 type Stage struct {
 	log   logrus.FieldLogger
 	store Store
@@ -47,18 +50,18 @@ type Stage struct {
 	pace  pace
 
 	disk    pipeline.Outlet
-	behind  map[string]*count.Tally // what became of units during a save, which reads s.units; nil where they are forgotten
-	removed map[string]*count.Tally // units that are to be removed, as they were
-	copying map[string]*count.Tally // those of them that the save under way has not kept a copy of
-	seen    bool                    // units for the first time since the last save began
-	owed    bool                    // the save under way has them
-	looking bool                    // the save under way only looks, and saves what is lost
-	next    time.Time               // no look before
-	fresh   time.Time               // until when it is the start
+	behind  map[string]*count.Tally // changes during a save, because the save reads units; nil for a unit that is forgotten
+	removed map[string]*count.Tally // units that are forgotten and will be removed, with their last tally
+	copying map[string]*count.Tally // removed units of which the save under way has to keep a copy first
+	seen    bool                    // new units have come since the last save began
+	owed    bool                    // the save under way has new units, and READY=1 waits for it
+	looking bool                    // the write under way looks whether the file is still there, and saves only if not
+	next    time.Time               // when to look next
+	fresh   time.Time               // when the time of starting is over
 }
 
-// New returns a persister of units, which are saved already, that saves a
-// change when no other has come for quiet, and at the latest after deadline, and a
+// New returns a stage that begins with units that are saved already. It saves a change
+// when no other change has come for quiet, and at the latest after deadline. It saves a
 // crash sooner.
 func New(log logrus.FieldLogger, store Store, units map[string]*count.Tally, quiet, deadline time.Duration) *Stage {
 	s := &Stage{log: log, store: store, units: make(map[string]*count.Tally), removed: make(map[string]*count.Tally), pace: pace{quiet: quiet, deadline: deadline}}
@@ -72,7 +75,7 @@ func New(log logrus.FieldLogger, store Store, units map[string]*count.Tally, qui
 
 type port = pipeline.Port[count.Event, pipeline.None]
 
-// Run saves until the events end, or an abort, and then once more.
+// Run saves until the events end or ctx is cancelled. Then it saves once more what is left.
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	s.disk.Nudge = p.Nudge
 	s.fresh = time.Now().Add(starting)
@@ -123,12 +126,12 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 func (s *Stage) take(e *count.Event, now time.Time) {
 	unit := e.Tally.Unit
 	if e.Recovered {
-		// What is told of a gap is saved when all of it is, with the journal cursor
-		// that belongs to it. Until then the old counters belong to the old cursor.
+		// Counts from a gap are saved when the gap is complete, together with the journal
+		// cursor of its end. Until then the old counters belong to the old cursor.
 		return
 	}
 	if e.Kind == classify.Forgotten {
-		if s.removed[unit] == nil { // or it came back meanwhile, and counted from zero
+		if s.removed[unit] == nil { // otherwise the unit has come back, counted from zero, and is forgotten again
 			s.removed[unit] = e.Tally
 		}
 		s.put(unit, nil)
@@ -141,14 +144,14 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	}
 	saved := s.tally(unit)
 	if e.Tally.Folded < saved.Folded {
-		return // Latest delivers what is older of a glob behind what is newer
+		return // a Latest edge may deliver an older tally of a glob after a newer one
 	}
-	// Latest may have replaced Seen itself by what came behind it.
+	// A Latest edge may have replaced the event Seen by a later event of the same unit.
 	first := e.Kind == classify.Seen || !saved.Life.Known() && e.Tally.Life.Known() || opened(saved.Life) != opened(e.Tally.Life)
 	s.seen = s.seen || first
 	crashed, caughtUp := e.Tally.Crashes > saved.Crashes, e.Kind == classify.CaughtUp
 	switch {
-	case first, caughtUp && crashed: // no restart follows what is past, and its lines are written
+	case first, caughtUp && crashed: // a crash in the past: no restart follows, and its lines are written
 		s.pace.changed(now, soon)
 	case crashed:
 		s.pace.changed(now, crash)
@@ -158,7 +161,8 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	s.put(unit, e.Tally)
 }
 
-// opened is since when a gap is open. People look for that in the file.
+// opened returns when the open gap of a unit began; zero if there is none. People look
+// for it in the file, so it is saved soon.
 func opened(l *classify.Life) time.Time {
 	if l == nil {
 		return time.Time{}
@@ -166,7 +170,7 @@ func opened(l *classify.Life) time.Time {
 	return l.Opened
 }
 
-// tally is what is known of a unit, zero where nothing is.
+// tally returns the last tally of a unit; a zero tally if there is none.
 func (s *Stage) tally(unit string) count.Tally {
 	tally, ok := s.behind[unit]
 	if !ok {
@@ -178,8 +182,8 @@ func (s *Stage) tally(unit string) count.Tally {
 	return *tally
 }
 
-// put changes what is known of a unit, or will once nobody else reads it: nil where it
-// is forgotten.
+// put sets the tally of a unit; nil removes the unit. During a save it only notes the
+// change, because the save reads the units. saved applies it.
 func (s *Stage) put(unit string, tally *count.Tally) {
 	switch {
 	case s.disk.Busy():
@@ -191,15 +195,16 @@ func (s *Stage) put(unit string, tally *count.Tally) {
 	}
 }
 
-// owing reports whether units were seen for the first time and that is about to
-// be saved. Only then the monitor is ready: were it killed before, nobody would
-// know that it had watched them, and what happened meanwhile would not count. A
-// disk that fails is not waited for: systemd would end the start in the end.
+// owing reports whether new units will be saved soon but are not saved yet. READY=1 waits
+// for that: if the monitor were killed before, nobody would know that it had watched
+// them, and what happened to them until the next start would not be counted. READY=1
+// does not wait for a disk that fails, because systemd's start timeout would expire.
 func (s *Stage) owing(now time.Time) bool {
 	return s.disk.Failing().IsZero() && (s.owed || s.seen && !s.disk.Busy() && s.pace.due().Before(now.Add(time.Second)))
 }
 
-// turn saves what is due, if the disk is ready. At the end all is due that is not saved.
+// turn saves if a save is due and the disk is ready. After the last event all that is not
+// saved is due.
 func (s *Stage) turn(now time.Time) {
 	switch due := s.pace.due(); {
 	case !s.disk.Ready():
@@ -211,7 +216,7 @@ func (s *Stage) turn(now time.Time) {
 	}
 }
 
-// saveLeft saves what is not saved, and reports whether there is something.
+// saveLeft begins to save if there are unsaved changes, and reports whether there are.
 func (s *Stage) saveLeft() bool {
 	if s.pace.due().IsZero() {
 		return false
@@ -220,8 +225,8 @@ func (s *Stage) saveLeft() bool {
 	return true
 }
 
-// save begins to save all units. Where some are removed, they are saved once more, with
-// all that is not saved of them yet, for a copy of that.
+// save begins to save all units. If some were removed, it first makes a copy that has
+// them, with their last counts.
 func (s *Stage) save() {
 	s.owed, s.seen = s.seen, false
 	s.pace.taken()
@@ -236,7 +241,7 @@ func (s *Stage) save() {
 	})
 }
 
-// copy saves the removed units once more, and keeps a copy of that.
+// copy saves the state with the removed units, and has the store keep a copy of it.
 func (s *Stage) copy() error {
 	before := maps.Clone(s.units)
 	for unit, tally := range s.copying {
@@ -254,21 +259,20 @@ func (s *Stage) copy() error {
 	return nil
 }
 
-// write begins to write to the store. Until that has ended, the units are the write's.
+// write begins to write to the store. Until the write has ended, only it may use s.units.
 func (s *Stage) write(write func() error) {
 	s.behind = make(map[string]*count.Tally)
 	s.disk.Write(func() (int, error) { return 0, write() })
 }
 
-// mayLook reports whether to look now. It is asked in the rounds of the watchdog, which wake
-// the monitor anyway: a timer of its own would wake an idle machine once more.
+// mayLook reports whether to look now. The watchdog's probes ask it: they wake the monitor
+// anyway, and a timer of its own would wake an idle machine once more.
 func (s *Stage) mayLook(now time.Time) bool {
 	return s.disk.Ready() && !s.disk.Closed() && s.pace.due().IsZero() && !now.Before(s.next)
 }
 
-// look begins to look whether what is saved is still there. Somebody may have
-// removed it, with its directory perhaps, and a unit at rest gives no reason to save
-// it again.
+// look begins to look whether the saved state is still there. Somebody may have removed
+// the file or its directory. A unit that does not change would never cause another save.
 func (s *Stage) look() {
 	s.looking = true
 	s.write(func() error {
@@ -281,8 +285,8 @@ func (s *Stage) look() {
 	})
 }
 
-// saved takes the outcome of a save in. It returns an error when all is lost that is
-// not saved.
+// saved handles the result of a save. It returns an error if the stage is at its end and
+// unsaved changes are lost.
 func (s *Stage) saved(w pipeline.Written) error {
 	now := time.Now()
 	unpaced := s.looking || s.owed && now.Before(s.fresh)

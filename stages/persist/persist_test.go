@@ -23,7 +23,7 @@ import (
 	"service-monitor/stages/statefile"
 )
 
-// generation is a state that tells itself from others.
+// generation returns a state that holds its own number, so that a test recognizes it.
 func generation(n uint64) map[string]*count.Tally {
 	units := make(map[string]*count.Tally)
 	for _, unit := range []string{"a.service", "b.service", `c\x2dd@1.service`} {
@@ -42,7 +42,7 @@ func open(t *testing.T, path string) *statefile.File {
 	return f
 }
 
-// loaded loads what must be there and undamaged.
+// loaded loads a state file that must exist and be undamaged.
 func loaded(t *testing.T, f *statefile.File) map[string]*count.Tally {
 	t.Helper()
 	units, damage, err := f.Load()
@@ -52,15 +52,15 @@ func loaded(t *testing.T, f *statefile.File) map[string]*count.Tally {
 	return units
 }
 
-// world is what a persister of a test meets: events at their times, a store
-// that fails when told to, a log and a service manager; and what came of it.
+// world is the surroundings of a stage under test: a source of events, a store that can
+// fail, a log and a service manager. It records what they receive.
 type world struct {
 	events []timed
 	store  Store
-	broken func(since time.Duration) error // of saving; may be nil
-	noCopy error                           // of keeping a copy
-	lost   error                           // what is missing of what was saved
-	slow   time.Duration                   // how long saving takes
+	broken func(since time.Duration) error // returns the error of a save; may be nil
+	noCopy error                           // the error of KeepRemoved
+	lost   error                           // the error of Lost
+	slow   time.Duration                   // how long a save takes
 	known  map[string]*count.Tally
 	fails  time.Duration // when another sink fails; 0 for never
 
@@ -68,7 +68,7 @@ type world struct {
 
 	begun               time.Time
 	saved, logged, told []string
-	ready               time.Duration // when READY=1 was told
+	ready               time.Duration // when READY=1 was sent
 }
 
 type timed struct {
@@ -78,7 +78,7 @@ type timed struct {
 
 func (w *world) since() time.Duration { return time.Since(w.begun) }
 
-// Save, KeepRemoved: a Store.
+// Save and the methods below make world a Store.
 func (w *world) Save(units map[string]*count.Tally) error {
 	var parts []string
 	for _, unit := range slices.Sorted(maps.Keys(units)) {
@@ -103,14 +103,14 @@ func (w *world) KeepRemoved() error {
 
 func (w *world) Lost() error { return w.lost }
 
-// Levels, Fire: a logrus.Hook.
+// Levels and Fire make world a logrus.Hook.
 func (w *world) Levels() []logrus.Level { return logrus.AllLevels }
 func (w *world) Fire(e *logrus.Entry) error {
 	w.logged = append(w.logged, fmt.Sprintf("%v %v %s %v", w.since(), e.Level, e.Message, e.Data))
 	return nil
 }
 
-// Notify and the others: a pipeline.Notifier.
+// Notify and the methods below make world a pipeline.Notifier.
 func (w *world) Notify(state string) {
 	if strings.Contains(state, "READY=1") {
 		w.ready = w.since()
@@ -123,7 +123,7 @@ func (w *world) Stalled(stage string, _ time.Duration) { w.told = append(w.told,
 func (w *world) Watchdog() time.Duration               { return w.watchdog }
 func (w *world) Reload() string                        { return "" }
 
-// Run is the source: it sends the events, and then waits for the stop.
+// Run makes world the source: it sends the events, and then waits for the stop.
 func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, count.Event]) error {
 	next := time.NewTimer(0)
 	events := w.events
@@ -145,7 +145,7 @@ func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, count.E
 	}
 }
 
-// other is another sink, which fails after some time.
+// other is another sink. It fails after this time.
 type other time.Duration
 
 func (o other) Run(ctx context.Context, p *pipeline.Port[count.Event, pipeline.None]) error {
@@ -166,7 +166,7 @@ func (o other) Run(ctx context.Context, p *pipeline.Port[count.Event, pipeline.N
 	}
 }
 
-// run runs a persister in this world for some time, in a bubble.
+// run runs the stage in this world until stop, in virtual time.
 func (w *world) run(t *testing.T, stop time.Duration) error {
 	t.Helper()
 	w.begun = time.Now()
@@ -187,7 +187,7 @@ func (w *world) run(t *testing.T, stop time.Duration) error {
 	return g.Run(ctx)
 }
 
-// changed is an event after which unit has so many starts and crashes.
+// changed returns an event of a unit that then has these starts and crashes.
 func changed(at time.Duration, unit string, starts, crashes uint64) timed {
 	return timed{at, count.Event{
 		Transition: classify.Transition{Kind: classify.Started, Unit: unit},
@@ -201,7 +201,7 @@ func forgotten(at time.Duration, unit string, starts uint64) timed {
 	return e
 }
 
-// caughtUp is the event with which all is told that was missed of a unit.
+// caughtUp returns the event at the end of a gap, when all that was missed is counted.
 func caughtUp(at time.Duration, unit string, starts, crashes uint64) timed {
 	e := changed(at, unit, starts, crashes)
 	e.event.Kind = classify.CaughtUp
@@ -267,7 +267,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// turns counts how often a loop begins.
+// turns is a context that counts how often the loop of Run goes round.
 type turns struct {
 	context.Context
 	n int
@@ -278,7 +278,7 @@ func (c *turns) Done() <-chan struct{} {
 	return c.Context.Done()
 }
 
-// Nothing wakes an idle persister.
+// TestRunSleeps wants nothing to wake the stage while nothing happens.
 func TestRunSleeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := &turns{Context: t.Context()}
@@ -288,7 +288,7 @@ func TestRunSleeps(t *testing.T) {
 		events <- []count.Event{changed(0, "a", 1, 0).event}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if most := 4; ctx.n > most { // the first, after the event, when a save is due, after it
+		if most := 4; ctx.n > most { // at the start, after the event, when the save is due, after the save
 			t.Errorf("%d turns, want at most %d", ctx.n, most)
 		}
 		close(events)
@@ -298,7 +298,7 @@ func TestRunSleeps(t *testing.T) {
 	})
 }
 
-// Another stage that fails takes nothing with it that is counted.
+// TestAbortSaves wants all counts to be saved when another stage fails.
 func TestAbortSaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{events: []timed{changed(0, "a", 1, 0)}, fails: 500 * time.Millisecond}
@@ -311,8 +311,8 @@ func TestAbortSaves(t *testing.T) {
 	})
 }
 
-// Saving that fails is tried again less and less often, reported at most once a
-// minute and in the status, and does not stop the monitor.
+// TestRunFails has a store that always fails. The stage tries again less and less often,
+// reports it at most once a minute and in the status, and does not stop the monitor.
 func TestRunFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{events: []timed{changed(0, "a", 1, 0), changed(200*time.Second, "a", 2, 1)}}
@@ -350,8 +350,8 @@ func TestRunFails(t *testing.T) {
 	})
 }
 
-// A store that fails every other time is reported no more often than one that
-// always fails, and its recovery only where the failure was.
+// TestRunFailsNowAndThen has a store that fails every other time. It is reported no more
+// often than one that always fails. A recovery is reported only if its failure was.
 func TestRunFailsNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
@@ -378,8 +378,8 @@ func TestRunFailsNowAndThen(t *testing.T) {
 	})
 }
 
-// While the disk takes its time, the persister goes on to take changes and to
-// answer. What came meanwhile is in the next save.
+// TestRunSlowDisk has a slow disk. During a save the stage goes on to receive changes and
+// to answer probes. The next save has the changes.
 func TestRunSlowDisk(t *testing.T) {
 	crash := func(at time.Duration, n uint64) timed { return changed(at, "a", n, n) }
 	const s = time.Second
@@ -422,7 +422,7 @@ func TestRunSlowDisk(t *testing.T) {
 				if err := w.run(t, tt.stop); err != nil {
 					t.Fatal(err)
 				}
-				for i, status := range w.told { // its clock time as the time that has passed
+				for i, status := range w.told { // replace the time of day by the time since the start
 					for n := range time.Duration(60) {
 						status = strings.ReplaceAll(status, w.begun.Add(n*s).Format("15:04:05"), (n * s).String())
 					}
@@ -440,7 +440,7 @@ func TestRunSlowDisk(t *testing.T) {
 	}
 }
 
-// The monitor is ready when what it saw first is saved, unless the disk fails.
+// TestReady wants READY=1 when the new units are saved, or when the disk fails.
 func TestReady(t *testing.T) {
 	seen := changed(0, "a", 0, 0)
 	seen.event.Kind = classify.Seen
@@ -469,8 +469,8 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// All that a start sees for the first time is saved before it is over, also where
-// units come one by one, and each is saved before the next one comes.
+// TestReadyWithAll wants all units of the start to be saved before READY=1, also if each
+// is saved before the next one comes.
 func TestReadyWithAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const units = 3 * burst
@@ -493,7 +493,7 @@ func TestReadyWithAll(t *testing.T) {
 	})
 }
 
-// What is seen for the first time in one go is saved in one.
+// TestFirstsTogether wants one save for units that are first seen together.
 func TestFirstsTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{slow: 5 * time.Millisecond}
@@ -511,7 +511,8 @@ func TestFirstsTogether(t *testing.T) {
 	})
 }
 
-// Latest may have replaced the first that was seen of a unit by what came next.
+// TestFirstIsOwedWhateverItIs lets READY=1 wait for the first event of a unit of any kind:
+// a Latest edge may have replaced Seen by what came next.
 func TestFirstIsOwedWhateverItIs(t *testing.T) {
 	s := New(nil, nil, nil, time.Second, 10*time.Second)
 	now := time.Now()
@@ -524,8 +525,8 @@ func TestFirstIsOwedWhateverItIs(t *testing.T) {
 	}
 }
 
-// A save that fails late has lost nothing, and neither has one that another
-// stage's failure interrupts.
+// TestSlowSaveFails wants no change to be lost by a save that fails late, nor by one
+// during which another stage fails.
 func TestSlowSaveFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{events: []timed{changed(0, "a", 1, 1), changed(time.Second, "b", 1, 0)}, slow: 500 * time.Millisecond, fails: 3400 * time.Millisecond}
@@ -544,7 +545,7 @@ func TestSlowSaveFails(t *testing.T) {
 	})
 }
 
-// What cannot be saved at the stop is lost, and the monitor says so.
+// TestStopFails wants the monitor to report changes that it cannot save at the stop.
 func TestStopFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{events: []timed{changed(0, "a", 1, 0)}}
@@ -572,7 +573,8 @@ func TestNoCopyOfRemovedUnits(t *testing.T) {
 	})
 }
 
-// A copy that could not be kept, because nothing could be saved, is kept when it can.
+// TestCopyOfRemovedUnitsWaits has a store that fails at first. The copy of the removed
+// units is kept as soon as a save succeeds.
 func TestCopyOfRemovedUnitsWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{events: []timed{forgotten(0, "a", 7), forgotten(2500*time.Millisecond, "b", 8)}}
@@ -592,8 +594,8 @@ func TestCopyOfRemovedUnitsWaits(t *testing.T) {
 	})
 }
 
-// What is saved is saved again once it is gone, though nothing happens: once, and
-// said once.
+// TestRunFindsTheStateGone removes the saved state of a stage that has nothing to do. The
+// state is saved again once, and reported once.
 func TestRunFindsTheStateGone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.json")
 	f := open(t, path)
@@ -615,8 +617,8 @@ func TestRunFindsTheStateGone(t *testing.T) {
 	})
 }
 
-// The same with a real file: a directory that is gone for a time takes nothing
-// but the time.
+// TestRunFile does the same with a real file. While its directory is gone, saves fail;
+// when it is back, nothing is lost.
 func TestRunFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	if err := os.Mkdir(dir, 0o755); err != nil {
