@@ -66,9 +66,9 @@ type world struct {
 
 	watchdog time.Duration
 
-	begun               time.Time
-	saved, logged, told []string
-	ready               time.Duration // when READY=1 was sent
+	begun                   time.Time
+	saved, logged, notified []string
+	ready                   time.Duration // when READY=1 was sent
 }
 
 type timed struct {
@@ -116,12 +116,14 @@ func (w *world) Notify(state string) {
 		w.ready = w.since()
 	}
 	if _, status, ok := strings.Cut(state, "STATUS="); ok {
-		w.told = append(w.told, fmt.Sprintf("%v %s", w.since().Truncate(time.Second), status))
+		w.notified = append(w.notified, fmt.Sprintf("%v %s", w.since().Truncate(time.Second), status))
 	}
 }
-func (w *world) Stalled(stage string, _ time.Duration) { w.told = append(w.told, "stalled "+stage) }
-func (w *world) Watchdog() time.Duration               { return w.watchdog }
-func (w *world) Reload() string                        { return "" }
+func (w *world) Stalled(stage string, _ time.Duration) {
+	w.notified = append(w.notified, "stalled "+stage)
+}
+func (w *world) Watchdog() time.Duration { return w.watchdog }
+func (w *world) Reload() string          { return "" }
 
 // Run makes world the source: it sends the events, and then waits for the stop.
 func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, count.Event]) error {
@@ -343,8 +345,8 @@ func TestRunFails(t *testing.T) {
 			t.Errorf("log (-want +got):\n%s", diff)
 		}
 		since := w.begun.Add(time.Second).Format("15:04:05")
-		told := []string{"1s cannot save state since " + since, "4m4s ", "10m0s saving and stopping"}
-		if diff := cmp.Diff(told, w.told); diff != "" {
+		notified := []string{"1s cannot save state since " + since, "4m4s ", "10m0s saving and stopping"}
+		if diff := cmp.Diff(notified, w.notified); diff != "" {
 			t.Errorf("status (-want +got):\n%s", diff)
 		}
 	})
@@ -384,13 +386,13 @@ func TestRunSlowDisk(t *testing.T) {
 	crash := func(at time.Duration, n uint64) timed { return changed(at, "a", n, n) }
 	const s = time.Second
 	for _, tt := range []struct {
-		name   string
-		slow   time.Duration
-		events []timed
-		stop   time.Duration
-		saved  []string
-		logged []string
-		told   []string
+		name     string
+		slow     time.Duration
+		events   []timed
+		stop     time.Duration
+		saved    []string
+		logged   []string
+		notified []string
 	}{
 		{
 			"two fsync(2) of 5 s", 10 * s, []timed{crash(0, 1), crash(s, 2), crash(2*s, 3), crash(11*s, 4)}, 55 * s,
@@ -422,14 +424,14 @@ func TestRunSlowDisk(t *testing.T) {
 				if err := w.run(t, tt.stop); err != nil {
 					t.Fatal(err)
 				}
-				for i, status := range w.told { // replace the time of day by the time since the start
+				for i, status := range w.notified { // replace the time of day by the time since the start
 					for n := range time.Duration(60) {
 						status = strings.ReplaceAll(status, w.begun.Add(n*s).Format("15:04:05"), (n * s).String())
 					}
-					w.told[i] = status
+					w.notified[i] = status
 				}
 				for _, d := range []string{
-					cmp.Diff(tt.saved, w.saved), cmp.Diff(tt.logged, w.logged), cmp.Diff(tt.told, w.told),
+					cmp.Diff(tt.saved, w.saved), cmp.Diff(tt.logged, w.logged), cmp.Diff(tt.notified, w.notified),
 				} {
 					if d != "" {
 						t.Errorf("saves, log or status (-want +got):\n%s", d)

@@ -1,5 +1,6 @@
-// Package statefile is the state file and the files beside it: how it is saved, so that it
-// is whole at any time, and how it is loaded, whatever has become of it.
+// Package statefile saves and loads the state file and the files beside it. The state file
+// is complete at any time, also while it is saved. A damaged file is loaded as far as
+// possible.
 package statefile
 
 import (
@@ -24,24 +25,24 @@ import (
 type File struct {
 	path  string
 	lock  *files.Lock
-	blank bool // nothing was ever saved, or it was cleared
-	gone  bool // something was, and it was not there when it was to be loaded
+	blank bool // no state was saved here yet, or it was cleared
+	gone  bool // a state was saved here, but Load found none
 }
 
-// Suffixes of the files beside the state file.
+// These are the suffixes of the files beside the state file.
 const (
 	tempSuffix     = ".tmp"            // the next generation, while it is written
 	previousSuffix = ".previous"       // the generation before
 	removedSuffix  = ".before-removal" // the last generation with units that are no longer monitored
-	removals       = 5                 // so many of them, the older ones with .1 to .4 at the end
-	corruptSuffix  = ".corrupt-"       // a damaged file, followed by the time it was found
+	removals       = 5                 // how many of those are kept; the older ones have .1 to .4 at the end
+	corruptSuffix  = ".corrupt-"       // a damaged file; the time when it was found follows
 )
 
-// ErrGone is what is said where a monitor has saved its state and nothing of it is
-// there any more. Clearing it is no damage.
+// ErrGone means that a monitor has saved its state here, but neither the state file nor
+// the generation before is there any more. A state that was cleared is not gone.
 var ErrGone = errors.New("the state file is gone")
 
-// A lostError is that of a file that is missing or cannot be understood.
+// A lostError means that a state file is missing or damaged.
 type lostError struct {
 	path string
 	err  error
@@ -56,19 +57,19 @@ func (e *lostError) Error() string {
 
 func (e *lostError) Unwrap() error { return e.err }
 
-// ErrDamaged is what Read returns of a file that is there, but no state file.
+// ErrDamaged is returned by Read for a file that exists but is not a state file.
 var ErrDamaged = errors.New("damaged")
 
 func (e *lostError) Is(target error) bool {
 	return target == ErrDamaged && !errors.Is(e.err, fs.ErrNotExist)
 }
 
-// unreadable are the errors of a file whose blocks went bad: that is damage,
-// unlike a lack of permission or of memory.
+// unreadable lists the errors of a file with bad blocks. They mean that the file is
+// damaged. A lack of permission or memory does not.
 var unreadable = []error{unix.EIO, unix.EUCLEAN, unix.EBADMSG}
 
-// readContent reads a state file, which may be another monitor's: it is whole at any
-// time, so this needs no lock.
+// readContent reads a state file. It needs no lock, not even if another monitor uses the
+// file, because the file is complete at any time.
 func readContent(path string) (*format.Content, error) {
 	most := largest()
 	b, err := files.Read(path, most)
@@ -89,8 +90,8 @@ func readContent(path string) (*format.Content, error) {
 	return c, nil
 }
 
-// Save makes units the content of the state file, so that after a crash or a
-// power cut at any moment either the old or the new content is there, complete.
+// Save makes units the content of the state file. After a crash or a power cut at any
+// moment, the file has either all of the old or all of the new content.
 func (f *File) Save(units map[string]*count.Tally) error {
 	err := f.stay()
 	if err == nil {
@@ -103,15 +104,16 @@ func (f *File) Save(units map[string]*count.Tally) error {
 	return nil
 }
 
-// filled notes that there is a state. Were that to fail, nobody would be told when
-// the state is gone, which is no reason not to save.
+// filled notes that a state was saved here. If it fails, a state that is gone later is not
+// reported. That is no reason to stop saving, so the error is ignored.
 func (f *File) filled() {
 	if f.blank {
 		f.blank = setBlank(f.lock.File, false) != nil
 	}
 }
 
-// stay holds the lock. One that was lost before anything was saved has its mark again.
+// stay takes the lock again if the lock file was removed. If no state was saved yet, the
+// new lock file gets the blank mark again.
 func (f *File) stay() error {
 	was := f.lock.File
 	err := f.lock.Stay()
@@ -121,9 +123,9 @@ func (f *File) stay() error {
 	return err
 }
 
-// Lost reports whether what was saved is not there any more: an error that says
-// what is missing. It takes the lock again where that is gone. Where another monitor
-// was first, the next save says so.
+// Lost returns an error if a state was saved and the file is not there any more. It also
+// takes the lock again if the lock file is gone. If another monitor has taken it
+// meanwhile, the next save returns that error.
 func (f *File) Lost() error {
 	_ = f.stay()
 	if f.blank {
@@ -133,7 +135,7 @@ func (f *File) Lost() error {
 	return err
 }
 
-// replace writes the file. The old one becomes the generation before, if it is to.
+// replace writes the file. If keep is true, the old file becomes the generation before.
 func (f *File) replace(units map[string]*count.Tally, keep bool) error {
 	r := revision{temp: f.path + tempSuffix}
 	r.old, _ = files.Open(f.path, os.O_RDONLY, 0)
@@ -147,24 +149,24 @@ func (f *File) replace(units map[string]*count.Tally, keep bool) error {
 	}
 	if r.new != nil {
 		if keep && r.old != nil {
-			alias(f.path, f.path+previousSuffix) // if it can: the file itself is what must be safe
+			alias(f.path, f.path+previousSuffix) // an error does not matter: only the file itself must be safe
 		}
 		if err := os.Rename(r.temp, f.path); err != nil {
 			return err
 		}
 	}
-	// Without this the rename may not survive a power cut: measured, 29 of 120.
+	// Without this the rename may not survive a power cut. It was lost in 29 of 120 cuts.
 	return syncDir(f.path)
 }
 
-// A revision is the content of the state file, as it is written. Flash wears: as
-// long as it is what the old file has, there is no new one.
+// A revision receives the new content of the state file. Flash wears out, so it creates
+// the new file only when the content begins to differ from that of the old file.
 type revision struct {
-	old  *os.File // nil where there is none
-	read []byte   // of it
-	same int64    // how much is the same
+	old  *os.File // nil if there is no old file
+	read []byte   // buffer for what is read from the old file
+	same int64    // how many bytes are the same in both, from the beginning
 	temp string   // name of the new file
-	new  *os.File // nil where there is none yet
+	new  *os.File // nil as long as there is no difference
 }
 
 func (r *revision) Write(b []byte) (int, error) {
@@ -186,7 +188,7 @@ func (r *revision) oldHas(b []byte) bool {
 	return n == len(b) && bytes.Equal(r.read, b)
 }
 
-// begin begins the new file, with what it has in common with the old one.
+// begin creates the new file and copies what is the same from the old one.
 func (r *revision) begin() (err error) {
 	if r.new, err = create(r.temp); err == nil && r.same > 0 {
 		err = copyTo(r.new, io.NewSectionReader(r.old, 0, r.same))
@@ -194,7 +196,7 @@ func (r *revision) begin() (err error) {
 	return err
 }
 
-// end ends the content, on the disk.
+// end is called after the last write. If there is a new file, it is on the disk then.
 func (r *revision) end() error {
 	if r.new == nil {
 		var more [1]byte
@@ -208,8 +210,7 @@ func (r *revision) end() error {
 	return r.new.Sync()
 }
 
-// close closes the files, and removes the new one where it has not become the
-// state file.
+// close closes the files. It removes the new file unless that has become the state file.
 func (r *revision) close() {
 	r.old.Close()
 	if r.new != nil {
@@ -218,23 +219,23 @@ func (r *revision) close() {
 	}
 }
 
-// create makes a new file. What is left of an earlier attempt may be somebody
-// else's, such as that of a monitor that root ran.
+// create makes a new file. It removes the file of an earlier attempt first: that may belong
+// to another user, for example if root ran the monitor once.
 func create(path string) (*os.File, error) {
 	os.Remove(path)
 	return files.Open(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 }
 
-// copyTo copies by read(2) and write(2): os.File would use copy_file_range(2),
-// which some sandboxes and file systems refuse.
+// copyTo copies with read(2) and write(2). By itself os.File would use
+// copy_file_range(2), which some sandboxes and file systems refuse.
 func copyTo(w io.Writer, r io.Reader) error {
 	_, err := io.Copy(struct{ io.Writer }{w}, r)
 	return err
 }
 
-// alias makes to the same file as from, at once: another name for it, or a copy
-// where there can be none (FAT, or a file of another user: proc_sys_fs(5),
-// "protected_hardlinks").
+// alias makes the file from available under the name to as well, atomically. It makes a
+// hard link, or a copy if there can be no link: on FAT, or to a file of another user
+// (proc_sys_fs(5), "protected_hardlinks").
 func alias(from, to string) error {
 	temp := to + tempSuffix
 	defer os.Remove(temp)
@@ -247,7 +248,7 @@ func alias(from, to string) error {
 	return os.Rename(temp, to)
 }
 
-// copyFile makes a new file, on the disk.
+// copyFile copies a file, and returns when the copy is on the disk.
 func copyFile(from, to string) error {
 	old, err := files.Open(from, os.O_RDONLY, 0)
 	if err != nil {
@@ -265,7 +266,7 @@ func copyFile(from, to string) error {
 	return errors.Join(err, f.Close())
 }
 
-// syncDir makes the names in a file's directory durable.
+// syncDir writes the directory of a file to the disk, so that a rename survives a power cut.
 func syncDir(path string) error {
 	d, err := os.Open(filepath.Dir(path))
 	if err != nil {
@@ -275,7 +276,7 @@ func syncDir(path string) error {
 	return d.Sync()
 }
 
-// Open takes the state file at path, which need not be there yet.
+// Open locks the state file at path. The file need not exist yet.
 func Open(path string) (*File, error) {
 	lock, err := files.Hold(path)
 	if err != nil {
@@ -288,20 +289,21 @@ func Open(path string) (*File, error) {
 	return f, err
 }
 
-// Close lets another monitor have the file.
+// Close releases the lock, so that another monitor can have the file.
 func (f *File) Close() error { return f.lock.Close() }
 
-// blankMark is in the lock file until a state is saved. Later the file is empty, so
-// that a state which is missing then is known to be lost.
+// blankMark is the content of the lock file until a state is saved. After that the lock
+// file is empty: if there is no state file then, the state is lost.
 const blankMark = "no state was saved here yet\n"
 
-// isBlank reports whether the lock file has the mark.
+// isBlank reports whether the lock file has the blank mark.
 func isBlank(lock *os.File) bool {
 	info, err := lock.Stat()
 	return err == nil && info.Size() > 0
 }
 
-// setBlank sets the mark, or removes it. It is on the disk before a later save is.
+// setBlank writes or removes the blank mark. It syncs the lock file, so the mark is on the
+// disk before any later save.
 func setBlank(lock *os.File, blank bool) error {
 	err := lock.Truncate(0)
 	if err == nil && blank {
@@ -310,8 +312,9 @@ func setBlank(lock *os.File, blank bool) error {
 	return errors.Join(err, lock.Sync())
 }
 
-// Remove removes the state file and what Save keeps beside it. Damaged files
-// that were kept aside stay: they are somebody's to look at.
+// Remove removes the state file, the generation before, and the copies from before
+// removals. It leaves damaged files that were kept aside, because people may want to look
+// at them.
 func (f *File) Remove() error {
 	var errs []error
 	for _, path := range append(f.removed(), f.path, f.path+previousSuffix) {
@@ -328,9 +331,9 @@ func (f *File) Remove() error {
 	return setBlank(f.lock.File, true)
 }
 
-// KeepRemoved keeps a copy of the state file from before units are removed, and
-// the copies from before earlier removals: whoever corrects a typo in the list of
-// services removes what the typo put there, and wants what was there before it.
+// KeepRemoved keeps a copy of the state file before units are removed from it. Older copies
+// stay as well: whoever corrects a typo in the list of services removes units once more,
+// and the counts that are wanted back are in the copy from before the typo.
 func (f *File) KeepRemoved() error {
 	copies := f.removed()
 	for i := len(copies) - 1; i > 0; i-- {
@@ -344,7 +347,7 @@ func (f *File) KeepRemoved() error {
 	return nil
 }
 
-// removed are the names of the copies from before removals, the newest first.
+// removed returns the names of the copies from before removals, the newest first.
 func (f *File) removed() []string {
 	names := make([]string, removals)
 	for i := range names {

@@ -25,7 +25,7 @@ import (
 	"service-monitor/stages/statefile/format/formattest"
 )
 
-// writerEnv makes the test binary a monitor that saves until it is killed.
+// writerEnv is set for a process of this test binary that saves until it is killed.
 const writerEnv = "PERSIST_TEST_WRITER"
 
 func TestMain(m *testing.M) {
@@ -51,7 +51,7 @@ func newFile(t *testing.T) *File {
 	return open(t, filepath.Join(t.TempDir(), "service_states.json"))
 }
 
-// generation is a state that tells itself from others.
+// generation returns a state that holds its own number, so that a test recognizes it.
 func generation(n uint64) map[string]*count.Tally {
 	units := make(map[string]*count.Tally)
 	for _, unit := range []string{"a.service", "b.service", `c\x2dd@1.service`} {
@@ -60,7 +60,7 @@ func generation(n uint64) map[string]*count.Tally {
 	return units
 }
 
-// last is which generation it is, 0 where there is none.
+// last returns the number of a generation; 0 if there are no units.
 func last(units map[string]*count.Tally) uint64 {
 	if tally := units["a.service"]; tally != nil {
 		return tally.Starts
@@ -68,7 +68,7 @@ func last(units map[string]*count.Tally) uint64 {
 	return 0
 }
 
-// text is what generation(n) is in the file.
+// text returns the content of the state file with generation(n).
 func text(t *testing.T, n uint64) string {
 	t.Helper()
 	f := newFile(t)
@@ -99,7 +99,7 @@ func read(t *testing.T, path string) string {
 	return string(b)
 }
 
-// loaded loads what must be there and undamaged.
+// loaded loads a state file that must exist and be undamaged.
 func loaded(t *testing.T, f *File) map[string]*count.Tally {
 	t.Helper()
 	units, damage, err := f.Load()
@@ -116,7 +116,7 @@ func same(t *testing.T, want, got map[string]*count.Tally) {
 	}
 }
 
-// beside lists what is in the directory of path, but for the lock.
+// beside lists the directory of path without the lock file.
 func beside(t *testing.T, path string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Dir(path))
@@ -141,9 +141,10 @@ func TestSaveMode(t *testing.T) {
 	}
 }
 
-// What is there already is not written again; anything else is.
+// TestSaveWritesNothingTwice wants a save to write nothing if the file has that content
+// already, and to write any other content.
 func TestSaveWritesNothingTwice(t *testing.T) {
-	units := formattest.Many(100) // more than is compared at a time
+	units := formattest.Many(100) // larger than the part that is compared at once
 	for _, tt := range []struct {
 		name string
 		edit func(text string) string
@@ -243,15 +244,15 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// A time that is not trusted is marked beside it, one that is has no mark; and by
-// which clock a crash was is there where it is known of which boot.
+// TestClockInTheFile wants a mark beside a time only if that is untrusted. The monotonic
+// clock of a crash is in the file only if its boot is known.
 func TestClockInTheFile(t *testing.T) {
 	crashed := time.Date(1970, 1, 1, 0, 1, 10, 0, time.UTC)
 	last := &count.Crash{Time: crashed, Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: "01"}
 	for _, tt := range []struct {
 		name   string
 		tally  count.Tally
-		keys   []string // of these, those that are in the file
+		keys   []string // which of the keys above the file has
 		loaded func(*count.Tally)
 	}{
 		{"trusted", count.Tally{LastCrash: last}, nil, nil},
@@ -293,8 +294,8 @@ func with(c *count.Crash, change func(*count.Crash)) *count.Crash {
 	return &changed
 }
 
-// A file of an earlier version has neither marks nor clocks; a clock whose boot
-// somebody has removed could be of any.
+// TestLoadWithoutClock loads a file of an earlier version, which has neither marks nor
+// clocks, and a clock without a boot ID: it could belong to any boot, so it is dropped.
 func TestLoadWithoutClock(t *testing.T) {
 	crash := &count.Crash{Time: time.Date(2025, 7, 7, 10, 15, 22, 0, time.UTC), Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: "01"}
 	for _, more := range []string{"", `, "monotonic_usec": 5`} {
@@ -306,8 +307,8 @@ func TestLoadWithoutClock(t *testing.T) {
 	}
 }
 
-// Flash wears: what is there already is not written again, and the generation
-// before stays another one.
+// TestSaveTheSame saves the same state again. Nothing is written, because flash wears out,
+// and the generation before stays the one before.
 func TestSaveTheSame(t *testing.T) {
 	f := newFile(t)
 	save(t, f, 1)
@@ -339,7 +340,7 @@ func TestLoadNothing(t *testing.T) {
 	}
 }
 
-// Only where something was saved is a state that is not there one that is gone.
+// TestLoadGone wants a missing state file to be reported only if a state was ever saved.
 func TestLoadGone(t *testing.T) {
 	gone := func(t *testing.T, f *File) {
 		for _, path := range []string{f.path, f.path + previousSuffix} {
@@ -402,12 +403,13 @@ func TestLoadGone(t *testing.T) {
 	}
 }
 
-// A file that is too large is not read, and is kept aside like a damaged one.
+// TestLoadTooLarge wants a file that is too large to be kept aside like a damaged one, and
+// not to be read.
 func TestLoadTooLarge(t *testing.T) {
 	f := newFile(t)
 	save(t, f, 1)
 	save(t, f, 2)
-	if err := os.Truncate(f.path, largestEver+1); err != nil { // a hole: it takes no room
+	if err := os.Truncate(f.path, largestEver+1); err != nil { // a sparse file takes no room
 		t.Fatal(err)
 	}
 	var before, after runtime.MemStats
@@ -423,8 +425,8 @@ func TestLoadTooLarge(t *testing.T) {
 	}
 }
 
-// What is no regular file is refused at once, as the state and as the generation
-// before, and is left as it is.
+// TestLoadKinds puts something else than a regular file in the place of the state file or
+// of the generation before. Load refuses it at once and leaves it as it is.
 func TestLoadKinds(t *testing.T) {
 	kinds := map[string]func(path string) error{
 		"a directory":     func(path string) error { return os.Mkdir(path, 0o755) },
@@ -451,7 +453,7 @@ func TestLoadKinds(t *testing.T) {
 	}
 }
 
-// damaged are texts that no state file has.
+// damaged are texts that are no state file.
 var damaged = map[string]string{
 	"empty":                    "",
 	"null":                     "null",
@@ -467,7 +469,7 @@ var damaged = map[string]string{
 	"UTF-16":                   "\xff\xfe{\x00}\x00",
 }
 
-// What is wrong with a file that somebody edited is said where it is.
+// TestDamageIsNamed wants the error to say where a file that somebody edited is wrong.
 func TestDamageIsNamed(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"empty", "", "line 1: unexpected end of JSON input"},
@@ -487,15 +489,15 @@ func TestDamageIsNamed(t *testing.T) {
 	}
 }
 
-// A damaged file is kept as it is, the generation before goes on in its place,
-// also after a kill, and the report names both.
+// TestLoadDamaged loads damaged files. Each is kept as it is, the generation before takes its
+// place, and the note names both files. A kill before the next save changes nothing.
 func TestLoadDamaged(t *testing.T) {
 	f := newFile(t)
 	if err := f.Save(map[string]*count.Tally{"a.service": {Unit: "a.service", Starts: 7, Before: 1}}); err != nil {
 		t.Fatal(err)
 	}
 	whole := read(t, f.path)
-	end := strings.Index(whole, "\n  }") + 1 // of the last value; with that the record is certain
+	end := strings.Index(whole, "\n  }") + 1 // the end of the last value; a record that reaches there is certain
 	for name, damage := range damaged {
 		t.Run(name, func(t *testing.T) { loadDamaged(t, damage) })
 	}
@@ -539,10 +541,10 @@ func TestLoadGenerations(t *testing.T) {
 	one := text(t, 1)
 	for _, tt := range []struct {
 		name     string
-		file     string // "-" for none
+		file     string // "-" if there is no file
 		previous string
-		want     uint64 // generation; 0 for none
-		aside    int    // files that are kept aside
+		want     uint64 // the generation that is loaded; 0 for none
+		aside    int    // how many files are kept aside
 		report   string
 	}{
 		{"missing", "-", one, 1, 0, "there is no state file DIR/s.json; continuing from the generation before, DIR/s.json.previous, with 3 services"},
@@ -581,7 +583,7 @@ func TestLoadGenerations(t *testing.T) {
 	}
 }
 
-// mask hides the directory and the times of corrupt files.
+// mask replaces the directory, and the times in the names of corrupt files.
 func mask(s, dir string) string {
 	parts := strings.Split(strings.ReplaceAll(s, dir, "DIR"), corruptSuffix)
 	for i := range parts[1:] {
@@ -590,7 +592,8 @@ func mask(s, dir string) string {
 	return strings.Join(parts, corruptSuffix)
 }
 
-// A file that may not be read is not damaged: somebody must set it right.
+// TestLoadForbidden wants an error if the monitor may not read the file: it is not damaged,
+// and somebody must correct its permissions.
 func TestLoadForbidden(t *testing.T) {
 	f := newFile(t)
 	if err := os.WriteFile(f.path, []byte("{}"), 0); err != nil {
@@ -613,16 +616,15 @@ func TestLoadDirectory(t *testing.T) {
 	}
 }
 
-// Blocks that went bad are damage, as /proc/self/mem shows: its first page is
-// never mapped, and reading it is an input/output error.
+// TestLoadBadBlocks reads /proc/self/mem, whose first page is never mapped. That gives the
+// same input/output error as a bad block, which is damage.
 func TestLoadBadBlocks(t *testing.T) {
 	if _, _, err := Read("/proc/self/mem"); !errors.Is(err, ErrDamaged) {
 		t.Errorf("Read: %v, want it to be damage", err)
 	}
 }
 
-// unprivileged calls f as a user who may read what all may, and write nothing
-// in the directory of path.
+// unprivileged calls f as another user, who may not write in the directory of path.
 func unprivileged(t *testing.T, path string, f func()) {
 	t.Helper()
 	dir := filepath.Dir(path)
@@ -632,16 +634,16 @@ func unprivileged(t *testing.T, path string, f func()) {
 		f()
 		return
 	}
-	os.Chmod(filepath.Dir(dir), 0o755) // of all tests
-	runtime.LockOSThread()             // the file system's user is the thread's
+	os.Chmod(filepath.Dir(dir), 0o755) // the directory of all tests
+	runtime.LockOSThread()             // setfsuid(2) changes only this thread
 	defer runtime.UnlockOSThread()
 	unix.Setfsuid(65534)
 	defer unix.Setfsuid(0)
 	f()
 }
 
-// Where the state cannot be saved, what was saved stays, nothing is left behind
-// that would fill the disk, and a later save works.
+// TestSaveFails lets saves fail. The saved state stays, no file is left behind that would
+// fill the disk, and a later save succeeds.
 func TestSaveFails(t *testing.T) {
 	if !alone(t) {
 		return
@@ -676,9 +678,9 @@ func TestSaveFails(t *testing.T) {
 	}
 }
 
-// alone runs the rest of a test in a process of its own, and reports whether
-// this is it. A limit is the whole process's, and go test makes a test write
-// down which files it opens: that file would be cut as well.
+// alone runs the rest of a test in a process of its own, and reports whether this is that
+// process. A resource limit holds for the whole process, and go test makes a test write a
+// list of the files it opens: the limit would cut that file, too.
 func alone(t *testing.T) bool {
 	t.Helper()
 	const mark = "SERVICE_MONITOR_TEST_ALONE"
@@ -697,8 +699,8 @@ func alone(t *testing.T) bool {
 	return false
 }
 
-// fullDisk calls f while a file may have 100 bytes: a write takes a part, and
-// then fails.
+// fullDisk calls f while files are limited to 100 bytes. A longer write writes a part, and
+// the next write fails.
 func fullDisk(t *testing.T, _ string, f func()) {
 	t.Helper()
 	signal.Ignore(unix.SIGXFSZ)
@@ -714,7 +716,7 @@ func fullDisk(t *testing.T, _ string, f func()) {
 	f()
 }
 
-// without calls f while the directory of path is elsewhere.
+// without calls f while the directory of path is moved away.
 func without(t *testing.T, path string, f func()) {
 	t.Helper()
 	dir := filepath.Dir(path)
@@ -727,8 +729,8 @@ func without(t *testing.T, path string, f func()) {
 	}
 }
 
-// People link the state file to a disk that keeps it: the link stays, and what
-// it leads to is replaced, there or not yet.
+// TestSymbolicLink makes the state file a link, as people do to keep it on another disk. A
+// save leaves the link and replaces the file that the link leads to, or creates it.
 func TestSymbolicLink(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -794,7 +796,8 @@ func TestHold(t *testing.T) {
 	open(t, path)
 }
 
-// Nobody but the monitor's user may hold the file, and so keep it from starting.
+// TestHoldMode wants nobody but the monitor's user to be able to lock the file: another
+// user could keep the monitor from starting.
 func TestHoldMode(t *testing.T) {
 	f := newFile(t)
 	if info, err := os.Stat(f.path + files.LockSuffix); err != nil || info.Mode() != 0o600 {
@@ -811,12 +814,12 @@ func TestHoldUnwritable(t *testing.T) {
 	})
 }
 
-// What a kill leaves behind at any step of a save does no harm.
+// TestLeftovers wants no harm from files that a kill during a save leaves behind.
 func TestLeftovers(t *testing.T) {
 	two, three := text(t, 2), text(t, 3)
 	for _, tt := range []struct {
 		name string
-		left map[string]string // by suffix
+		left map[string]string // contents by suffix
 	}{
 		{"killed while writing", map[string]string{tempSuffix: three[:50]}},
 		{"killed before writing", map[string]string{tempSuffix: ""}},
@@ -830,7 +833,7 @@ func TestLeftovers(t *testing.T) {
 			save(t, f, 2)
 			for suffix, text := range tt.left {
 				os.Remove(f.path + suffix)
-				// Of root, say: it can be replaced, not written.
+				// As if root owned it: the monitor can replace the file but not write it.
 				if err := os.WriteFile(f.path+suffix, []byte(text), 0o400); err != nil {
 					t.Fatal(err)
 				}
@@ -852,8 +855,8 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
-// FAT has no hard links, and protected_hardlinks refuses those to files of
-// others: then there is a copy.
+// TestAliasCopies wants a copy if there can be no hard link: on FAT, or because of
+// protected_hardlinks.
 func TestAliasCopies(t *testing.T) {
 	to := filepath.Join(t.TempDir(), "copy")
 	if err := alias("/proc/version", to); err != nil {
@@ -864,7 +867,7 @@ func TestAliasCopies(t *testing.T) {
 	}
 }
 
-// A generation that is good is not given up for one that is not there.
+// TestAliasOfNothing wants the generation before to stay if there is no file to replace it.
 func TestAliasOfNothing(t *testing.T) {
 	f := newFile(t)
 	put(t, f.path+previousSuffix, "good")
@@ -874,8 +877,8 @@ func TestAliasOfNothing(t *testing.T) {
 	}
 }
 
-// Whoever corrects a typo removes once more, and does not lose the copy from before
-// the typo.
+// TestKeepRemovedBefore removes units again and again. The copy from before the first
+// removal stays: whoever corrects a typo removes units once more.
 func TestKeepRemovedBefore(t *testing.T) {
 	f := newFile(t)
 	for n := range uint64(removals + 2) {
@@ -936,7 +939,7 @@ func TestRemove(t *testing.T) {
 	for _, name := range append([]string{"service_states.json.tmp", "service_states.json.previous.tmp"}, others...) {
 		put(t, filepath.Join(filepath.Dir(f.path), name), "x")
 	}
-	for range 2 { // the second time there is nothing
+	for range 2 { // the second time there is nothing to remove
 		if err := f.Remove(); err != nil {
 			t.Fatal(err)
 		}
@@ -946,7 +949,7 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// saveForever saves generation after generation and acknowledges each.
+// saveForever saves generation after generation and prints the number of each.
 func saveForever(path string) error {
 	f, err := Open(path)
 	if err != nil {
@@ -964,8 +967,8 @@ func saveForever(path string) error {
 	}
 }
 
-// A monitor that is killed at any moment leaves a complete file: that of the
-// last save which it acknowledged, or of the one under way.
+// TestKill kills a monitor at any moment. The file is complete: it has the last generation
+// that the monitor has acknowledged, or the one it was saving.
 func TestKill(t *testing.T) {
 	kills := 50
 	if testing.Short() {
@@ -975,7 +978,7 @@ func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.json")
 	for i := range kills {
 		acknowledged := killed(t, path, time.Duration(r.IntN(10_000))*time.Microsecond)
-		f, err := Open(path) // its lock has died with it
+		f, err := Open(path) // the lock ended with the process
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -992,8 +995,8 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// killed lets a monitor save, kills it some time after its first save, and
-// returns what it acknowledged last.
+// killed starts a monitor that saves, kills it some time after its first save, and returns
+// the last generation that it has acknowledged.
 func killed(t *testing.T, path string, after time.Duration) (acknowledged uint64) {
 	t.Helper()
 	self, err := os.Executable()
@@ -1025,8 +1028,7 @@ func killed(t *testing.T, path string, after time.Duration) (acknowledged uint64
 	return acknowledged
 }
 
-// The lock of a state is taken again when it is looked whether the state is there, though
-// nothing is to be saved.
+// TestLostHolds wants Lost to take the lock again if the lock file was removed.
 func TestLostHolds(t *testing.T) {
 	f := newFile(t)
 	save(t, f, 1)

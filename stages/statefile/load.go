@@ -16,7 +16,7 @@ import (
 	"service-monitor/stages/statefile/format"
 )
 
-// ErrNewer is returned where a newer monitor wrote the state file.
+// ErrNewer is returned if a newer version of the monitor wrote the state file.
 var ErrNewer = errors.New("a newer version of the monitor wrote it")
 
 type newerError struct {
@@ -31,8 +31,8 @@ func (e *newerError) Error() string {
 
 func (e *newerError) Is(target error) bool { return target == ErrNewer }
 
-// Read reads a state file and returns what is not as the monitor would write it. The
-// units are those that can be read, also where the error is ErrDamaged.
+// Read reads a state file without a lock. The findings say what is not as the monitor would
+// write it. If the error is ErrDamaged, Read still returns the units that it could read.
 func Read(path string) (map[string]*count.Tally, []format.Finding, error) {
 	real, err := files.Follow(path)
 	if err != nil {
@@ -48,17 +48,17 @@ func Read(path string) (map[string]*count.Tally, []format.Finding, error) {
 	return c.Known(), c.Findings, err
 }
 
-// Notes are what people must know of a state file that was loaded, a line each.
+// Notes are what people must know about a state file that was loaded, one line each.
 type Notes []string
 
 func (n Notes) Error() string { return strings.Join(n, "\n") }
 
-// mostNotes bounds the lines about single units.
+// mostNotes is the largest number of lines about single units.
 const mostNotes = 20
 
-// Load reads the state file. Whatever of it cannot be read is taken from the generation
-// before; the file as it was is kept aside, and written anew. The notes say what
-// happened. Where nothing was ever saved, the state is empty.
+// Load reads the state file. What it cannot read it takes from the generation before. It
+// then keeps the damaged file aside and writes the state file anew. The notes say what
+// happened. If no state was ever saved, the state is empty.
 func (f *File) Load() (map[string]*count.Tally, Notes, error) {
 	units, notes, err := f.load()
 	if err == nil && len(units) > 0 {
@@ -67,8 +67,7 @@ func (f *File) Load() (map[string]*count.Tally, Notes, error) {
 	return units, notes, err
 }
 
-// Gone reports whether the monitor has saved its state here, and nothing of it was
-// there when it was loaded.
+// Gone reports whether a monitor has saved its state here but Load found nothing of it.
 func (f *File) Gone() bool { return f.gone }
 
 func (f *File) load() (map[string]*count.Tally, Notes, error) {
@@ -84,12 +83,12 @@ func (f *File) load() (map[string]*count.Tally, Notes, error) {
 	return l.load()
 }
 
-// loading is one that is not over with reading the file.
+// loading loads a state file that is missing or damaged, or in which some unit is in doubt.
 type loading struct {
 	file     *File
-	content  *format.Content // nil where there is none
-	damage   error           // why there is none
-	previous *format.Content
+	content  *format.Content // nil if the file could not be read at all
+	damage   error           // why content is nil
+	previous *format.Content // the generation before
 	units    map[string]*count.Tally
 	notes    Notes
 	findings []format.Finding
@@ -106,9 +105,9 @@ func (l *loading) load() (map[string]*count.Tally, Notes, error) {
 	case err == nil:
 		l.previous = previous
 	case errors.Is(l.damage, fs.ErrNotExist) && errors.Is(err, fs.ErrNotExist):
-		return l.units, l.file.nothing(path), nil
+		return l.units, l.file.stateGone(path), nil
 	}
-	told, failure := l.keepAside()
+	note, failure := l.keepAside()
 	if failure != nil {
 		return nil, nil, failure
 	}
@@ -120,23 +119,23 @@ func (l *loading) load() (map[string]*count.Tally, Notes, error) {
 	taken += l.add()
 	switch {
 	case l.whole():
-		l.notes = append(l.notes, told)
+		l.notes = append(l.notes, note)
 	case taken > 0:
-		l.notes = append(l.notes, fmt.Sprintf("%s%s; continuing from the generation before, %s, with %s", told, read, path, services(taken)))
+		l.notes = append(l.notes, fmt.Sprintf("%s%s; continuing from the generation before, %s, with %s", note, read, path, services(taken)))
 	case len(l.units) > 0:
-		l.notes = append(l.notes, told+read)
+		l.notes = append(l.notes, note+read)
 	default:
-		l.notes = append(l.notes, fmt.Sprintf("%s; %s; counting from zero", told, l.nothing(path, err)))
+		l.notes = append(l.notes, fmt.Sprintf("%s; %s; counting from zero", note, l.noPrevious(path, err)))
 	}
-	l.tell()
+	l.noteUnits()
 	if err := l.file.replace(l.units, false); err != nil {
 		l.notes = append(l.notes, fmt.Sprintf("cannot write state file %s anew: %v", l.file.path, err))
 	}
 	return live(l.units), l.notes, nil
 }
 
-// nothing says that no state is left, where there was one.
-func (f *File) nothing(previous string) Notes {
+// stateGone returns a note that the state is gone, unless no state was ever saved here.
+func (f *File) stateGone(previous string) Notes {
 	if f.gone = !f.blank; !f.gone {
 		return nil
 	}
@@ -144,10 +143,10 @@ func (f *File) nothing(previous string) Notes {
 		"back as far as it reaches; if there is a copy, stop the monitor and put it back", ErrGone, f.path, previous, f.path+files.LockSuffix)}
 }
 
-// whole reports whether the file is a JSON object, in which single units are wrong.
+// whole reports whether the file is a JSON object, so that only single units are damaged.
 func (l *loading) whole() bool { return l.content != nil && l.content.Broken == nil }
 
-// why is what is wrong with the file.
+// why returns what is wrong with the file.
 func (l *loading) why() error {
 	switch {
 	case l.whole():
@@ -158,13 +157,14 @@ func (l *loading) why() error {
 	return l.damage
 }
 
-// keepAside keeps the file for people to look at, and says what is wrong with it.
-func (l *loading) keepAside() (told string, err error) {
+// keepAside keeps the damaged file for people to look at. It returns what is wrong with the
+// file and where it is kept.
+func (l *loading) keepAside() (note string, err error) {
 	return setAside(l.file.path, l.why())
 }
 
-// settle takes the units of the file, and returns of how many the generation before has
-// taken the place.
+// settle takes the units of the file. It returns how many of them come from the generation
+// before instead, because their records are in doubt.
 func (l *loading) settle() (taken int) {
 	if l.content == nil {
 		return 0
@@ -190,7 +190,8 @@ func (l *loading) settle() (taken int) {
 	return taken
 }
 
-// certain is what the generation before has of a unit, nil where that is not certain.
+// certain returns the tally of a unit in the generation before; nil if it has none or that
+// is in doubt, too.
 func (l *loading) certain(unit string) *count.Tally {
 	if l.previous.Doubts[unit] != nil {
 		return nil
@@ -198,8 +199,9 @@ func (l *loading) certain(unit string) *count.Tally {
 	return l.previous.Units[unit]
 }
 
-// add takes the units that only the generation before has, if some may be missing, and
-// returns how many. Those that were removed since are not monitored, and are removed again.
+// add takes the units that only the generation before has, and returns how many. It does so
+// only if units may be missing in the file. If a unit was removed from the file on purpose,
+// it is not monitored, and the monitor removes it again.
 func (l *loading) add() (taken int) {
 	if l.whole() && !l.content.Unnamed {
 		return 0
@@ -222,23 +224,23 @@ func (l *loading) add() (taken int) {
 	return taken
 }
 
-// nothing says why there is no generation before.
-func (l *loading) nothing(path string, err error) string {
+// noPrevious says why nothing could be taken from the generation before.
+func (l *loading) noPrevious(path string, err error) string {
 	if err == nil {
 		err = &lostError{path, l.previous.Broken}
 		if l.previous.Broken == nil {
 			return "there are no services in " + path
 		}
 	}
-	told, failure := setAside(path, err)
+	note, failure := setAside(path, err)
 	if failure != nil {
 		return failure.Error()
 	}
-	return told
+	return note
 }
 
-// tell adds a line for each unit of which something was lost.
-func (l *loading) tell() {
+// noteUnits adds a note for each unit that has lost something.
+func (l *loading) noteUnits() {
 	var units []string
 	texts := make(map[string][]string)
 	lost := make(map[string]bool)
@@ -266,8 +268,9 @@ func services(n int) string {
 	return fmt.Sprintf("%d services", n)
 }
 
-// live are units that go on to be counted. One that is marked as dropped was in a copy
-// that somebody put back by hand, or its removal was cut short: its counts are here.
+// live returns the units, none of them marked as dropped. A unit of the state file has that
+// mark if somebody has put a copy from before a removal back by hand, or if the monitor
+// was killed during the removal. Its counts are in the state, so the unit is restored.
 func live(units map[string]*count.Tally) map[string]*count.Tally {
 	for unit, tally := range units {
 		if tally.Dropped {
@@ -279,8 +282,8 @@ func live(units map[string]*count.Tally) map[string]*count.Tally {
 	return units
 }
 
-// setAside keeps a damaged file for people to look at, and says where.
-func setAside(path string, damage error) (told string, err error) {
+// setAside keeps a damaged file for people to look at, and says where it is kept.
+func setAside(path string, damage error) (note string, err error) {
 	if errors.Is(damage, fs.ErrNotExist) {
 		return damage.Error(), nil
 	}
@@ -294,7 +297,8 @@ func setAside(path string, damage error) (told string, err error) {
 	return fmt.Sprintf("%v; kept as %s", damage, aside), nil
 }
 
-// keptAs is where the very file is kept already, because it could not be replaced.
+// keptAs returns the name under which this very file is already kept, because the state
+// file could not be replaced the last time; empty if there is none.
 func keptAs(path string) string {
 	is, err := os.Stat(path)
 	if err != nil {

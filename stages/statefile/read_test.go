@@ -15,7 +15,7 @@ import (
 	"service-monitor/stages/statefile/format/formattest"
 )
 
-// written is what the monitor writes of units.
+// written returns the text that the monitor writes for these units.
 func written(t *testing.T, units ...*count.Tally) string {
 	t.Helper()
 	all := make(map[string]*count.Tally)
@@ -29,8 +29,8 @@ func written(t *testing.T, units ...*count.Tally) string {
 	return text.String()
 }
 
-// loadedOf loads a file and the generation before it, "-" for none, and returns the
-// units and what was said, with short names.
+// loadedOf loads a file with a generation before it; "-" means that there is no such file.
+// It returns the units and the notes, with short file names.
 func loadedOf(t *testing.T, text, previous string) (map[string]*count.Tally, []string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -60,8 +60,8 @@ func loadedOf(t *testing.T, text, previous string) (map[string]*count.Tally, []s
 	return units, notes
 }
 
-// TestLoadRepairs loads files that cannot be read as a whole. What is certain stays, and
-// for the rest there is the generation before.
+// TestLoadRepairs loads damaged files. Certain records stay, and the rest comes from the
+// generation before.
 func TestLoadRepairs(t *testing.T) {
 	a, b := formattest.Running("a.service", 12), formattest.Running("b.service", 7)
 	old := formattest.Running("a.service", 10)
@@ -84,7 +84,7 @@ func TestLoadRepairs(t *testing.T) {
 	for _, tt := range []struct {
 		name, file, previous string
 		want                 string
-		unseen               string // units that have no life any more
+		unseen               string // units that have lost their life
 		notes                []string
 	}{
 		{"good", file, "-", "a active 12/9/2, b active 7/4/2", "", nil},
@@ -163,8 +163,8 @@ func TestLoadRepairs(t *testing.T) {
 	}
 }
 
-// TestNewer loads what a newer version wrote: it is refused, whatever else is in the file.
-// A bit that flips makes no newer version.
+// TestNewer wants a file of a newer version to be refused, whatever else is in it. A flipped
+// bit in the schema does not make a newer version.
 func TestNewer(t *testing.T) {
 	file := written(t, formattest.Running("a.service", 12), formattest.Running("b.service", 7))
 	newer := strings.Replace(file, `"schema": 1`, `"schema": 12`, 1)
@@ -210,8 +210,8 @@ func TestNewer(t *testing.T) {
 	}
 }
 
-// Many wrong records are many edits: the start does not look for bits all day, and does
-// not say it all.
+// TestManyWrong loads a file with many wrong records, as somebody has edited them. The start
+// looks for flipped bits only in a few, and limits the number of notes.
 func TestManyWrong(t *testing.T) {
 	var units []*count.Tally
 	for i := range 300 {

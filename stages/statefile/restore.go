@@ -11,21 +11,20 @@ import (
 	"service-monitor/stages/statefile/format"
 )
 
-// A Return is what became of the counts of a unit that was dropped from the state, when
-// they were to be put back.
+// A Return is the result of Restore for one unit that was removed from the state.
 type Return struct {
 	Unit string
-	From []string    // the copies that had them; none where they are there already
+	From []string    // the copies from which counts were put back; none if that was done before
 	Back count.Tally // what was put back
-	Now  count.Tally // what is there now
-	// Added is true where the unit was monitored again, and has counted since.
+	Now  count.Tally // what the state has now
+	// Added is true if the unit is monitored again, and the counts were added to new ones.
 	Added bool
 }
 
-// Restore puts back the counts of units that were removed from the state because they
-// were no longer monitored, from the copies that were kept. No counter goes down, and
-// nothing is put back twice: the state says of each unit whether it has the counts of all
-// its copies.
+// Restore puts back the counts of units that were removed from the state because they were
+// no longer monitored. It takes them from the copies that were kept. No counter goes down.
+// Nothing is put back twice, because the state notes for each unit whether it has the
+// counts of all copies.
 func (f *File) Restore(wanted func(unit string) bool) ([]Return, Notes, error) {
 	units, notes, err := f.Load()
 	if err != nil {
@@ -33,8 +32,8 @@ func (f *File) Restore(wanted func(unit string) bool) ([]Return, Notes, error) {
 	}
 	g := generations{names: []string{f.path}, units: []map[string]*count.Tally{units}}
 	for _, path := range f.removed() {
-		told, err := g.read(path)
-		notes = append(notes, told...)
+		more, err := g.read(path)
+		notes = append(notes, more...)
 		if err != nil {
 			return nil, notes, err
 		}
@@ -58,14 +57,14 @@ func (f *File) Restore(wanted func(unit string) bool) ([]Return, Notes, error) {
 	return returns, notes, f.Save(units)
 }
 
-// generations are the state and the copies from before removals, the newest first.
+// generations holds the state and then the copies from before removals, the newest first.
 type generations struct {
 	names []string
 	units []map[string]*count.Tally
 }
 
-// read reads a copy, as far as that can be done. One of a newer version is left out.
-func (g *generations) read(path string) (told Notes, err error) {
+// read reads as much of a copy as it can. It leaves out a copy of a newer version.
+func (g *generations) read(path string) (more Notes, err error) {
 	c, err := readContent(path)
 	switch {
 	case errors.Is(err, ErrNewer):
@@ -85,13 +84,13 @@ func (g *generations) read(path string) (told Notes, err error) {
 		}
 	}
 	if c.Lost() {
-		told = Notes{fmt.Sprintf("not all of %s could be read; --check-state says what", path)}
+		more = Notes{fmt.Sprintf("not all of %s could be read; --check-state says what", path)}
 	}
 	g.names, g.units = append(g.names, path), append(g.units, c.Units)
-	return told, nil
+	return more, nil
 }
 
-// all are the units of all copies.
+// all returns the units of all copies.
 func (g *generations) all() []string {
 	units := make(map[string]bool)
 	for _, copied := range g.units[1:] {
@@ -102,8 +101,8 @@ func (g *generations) all() []string {
 	return slices.Sorted(maps.Keys(units))
 }
 
-// restore returns the counts of a unit with those that were dropped, from the newest copy
-// to the oldest. It goes no further than to counts that have the older ones already.
+// restore adds the counts that were dropped to those of a unit, from the newest copy to the
+// oldest. It stops at counts that include the older ones already.
 func (g *generations) restore(unit string) (r Return, ok bool) {
 	now := g.units[0][unit]
 	r = Return{Unit: unit, Back: count.Tally{Unit: unit}, Added: now != nil}
@@ -127,7 +126,7 @@ func (g *generations) restore(unit string) (r Return, ok bool) {
 	return r, ok
 }
 
-// joined is what is known of a unit with what was known of it before.
+// joined returns the counts of a unit together with its older ones.
 func joined(now, old *count.Tally) *count.Tally {
 	if now == nil {
 		return old
@@ -137,9 +136,9 @@ func joined(now, old *count.Tally) *count.Tally {
 	return &t
 }
 
-// dropped reports whether a unit of a copy was removed from the state then, and not
-// another one. A copy of an earlier version does not say; but counters never go down,
-// so where they are lower in the next generation, or not there, they have begun anew.
+// dropped reports whether copy i was made because this unit was removed, and not another
+// one. Copies of earlier versions do not mark the removed units. But counters never go
+// down: if they are lower or missing in the next generation, the unit was removed.
 func (g *generations) dropped(i int, unit string) bool {
 	old, next := g.units[i][unit], g.units[i-1][unit]
 	switch {
@@ -153,7 +152,7 @@ func (g *generations) dropped(i int, unit string) bool {
 	return format.Fell(old, next)
 }
 
-// marks reports whether a copy says which of its units were dropped.
+// marks reports whether a copy marks the units that were dropped.
 func (g *generations) marks(i int) bool {
 	for _, tally := range g.units[i] {
 		if tally.Dropped {

@@ -18,7 +18,7 @@ import (
 	"service-monitor/stages/statefile/format/formattest"
 )
 
-// A gateway is a state file in the course of time.
+// A gateway is a monitor with its state file, over several lists of services.
 type gateway struct {
 	t     *testing.T
 	f     *File
@@ -31,7 +31,7 @@ func newGateway(t *testing.T, units ...*count.Tally) *gateway {
 	return g
 }
 
-// count counts units: they have been started so often.
+// count saves these units.
 func (g *gateway) count(units ...*count.Tally) {
 	g.t.Helper()
 	g.units = maps.Clone(g.units)
@@ -43,7 +43,7 @@ func (g *gateway) count(units ...*count.Tally) {
 	}
 }
 
-// drop removes units from the list, as the persister sees it.
+// drop removes units from the state, as persist does after they were removed from the list.
 func (g *gateway) drop(units ...string) {
 	g.t.Helper()
 	var gone []count.Event
@@ -63,7 +63,7 @@ func (g *gateway) drop(units ...string) {
 	}
 }
 
-// old makes the copies what an earlier version wrote.
+// old makes the copies look as an earlier version wrote them, without marks.
 func (g *gateway) old() {
 	g.t.Helper()
 	for _, path := range g.f.removed() {
@@ -88,7 +88,7 @@ func (g *gateway) byHand(path string) {
 	g.units = loaded(g.t, g.f)
 }
 
-// restore puts back, and returns what was said, short.
+// restore calls Restore, and returns the results in short lines.
 func (g *gateway) restore(unit ...string) (lines []string) {
 	g.t.Helper()
 	returns, notes, err := g.f.Restore(func(name string) bool { return len(unit) == 0 || name == unit[0] })
@@ -114,14 +114,14 @@ func (g *gateway) restore(unit ...string) (lines []string) {
 	return lines
 }
 
-// TestRestore drops units, counts on, and puts back what was dropped, once.
+// TestRestore drops units, goes on counting, and restores what was dropped exactly once.
 func TestRestore(t *testing.T) {
 	const a, b, c = "a.service", "b.service", "c.service"
 	for _, tt := range []struct {
 		name string
 		live func(g *gateway)
 		want []string
-		file string // starts, stops and crashes, of each
+		file string // starts, stops and crashes of each unit
 	}{
 		{"nothing was dropped", func(g *gateway) {}, nil, "a active 12/9/2, b active 20/17/2"},
 		{"dropped", func(g *gateway) { g.drop(a) }, []string{"a: 12 from copy: 12"}, "a active 12/9/2, b active 20/17/2"},
@@ -168,7 +168,7 @@ func TestRestore(t *testing.T) {
 			if got := formattest.Counts(g.units); got != tt.file {
 				t.Errorf("state %q, want %q", got, tt.file)
 			}
-			// Twice is once, also after a monitor has saved, and after other removals.
+			// To restore again changes nothing, also after another save and another removal.
 			text := read(t, g.f.path)
 			for range 2 {
 				for _, line := range append(g.restore(a), g.restore(b)...) {
@@ -191,15 +191,15 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// counted is a tally after some starts and stops more.
+// counted returns a tally after n more starts and stops.
 func counted(t *count.Tally, n uint64) *count.Tally {
 	more := *t
 	more.Starts, more.Stops = more.Starts+n, more.Stops+n
 	return &more
 }
 
-// What was put back of a unit that is not monitored is all that was known of it: the
-// next start reads in the journal what came since.
+// TestRestoreKeepsTheLife restores a unit that is not monitored, with all that was known of
+// it. From there the next start can read the journal.
 func TestRestoreKeepsTheLife(t *testing.T) {
 	g := newGateway(t, formattest.Running("a.service", 12))
 	want := *g.units["a.service"]
@@ -209,7 +209,7 @@ func TestRestoreKeepsTheLife(t *testing.T) {
 	same(t, map[string]*count.Tally{"a.service": &want}, g.units)
 }
 
-// Only what was asked for is put back.
+// TestRestoreSome restores only the units that were asked for.
 func TestRestoreSome(t *testing.T) {
 	g := newGateway(t, formattest.Running("a.service", 12), formattest.Running("b.service", 20))
 	g.drop("a.service", "b.service")
@@ -221,7 +221,8 @@ func TestRestoreSome(t *testing.T) {
 	}
 }
 
-// A copy that is damaged, or of a newer version, does not keep others from being read.
+// TestRestoreFromWhatIsThere has a damaged copy and one of a newer version. The other copies
+// are read all the same.
 func TestRestoreFromWhatIsThere(t *testing.T) {
 	g := newGateway(t, formattest.Running("a.service", 12), formattest.Running("b.service", 20), formattest.Running("c.service", 30))
 	g.drop("a.service")
@@ -240,8 +241,9 @@ func TestRestoreFromWhatIsThere(t *testing.T) {
 	}
 }
 
-// Between the copy and the removal a monitor may be killed: what is marked as dropped goes
-// on to be counted, and is not put back into itself.
+// TestKilledBetweenCopyAndRemoval kills a monitor between the copy and the removal. A unit
+// that is marked as dropped is then still in the state. Its counts go on, and restoring does
+// not add them to themselves.
 func TestKilledBetweenCopyAndRemoval(t *testing.T) {
 	g := newGateway(t, formattest.Running("a.service", 12))
 	g.drop("a.service")

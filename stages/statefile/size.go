@@ -12,29 +12,29 @@ import (
 	"service-monitor/stages/files"
 )
 
-// A unit is 0.7 to 1.1 kB of the state file. To load the file takes 2.2 times its
-// size, so a fifth of the memory leaves room for the rest. With MemoryMax=64M that is
-// 13 MB, or 12,000 units at least; 10,000 are what those 64M are made for.
+// A unit takes 0.7 to 1.1 kB of the state file. Loading takes 2.2 times the size of the
+// file, so a file of a fifth of the memory leaves enough room for the rest. With
+// MemoryMax=64M that is a file of 13 MB, which has 12,000 units or more. MemoryMax=64M is
+// made for 10,000 units.
 const (
-	// shareOfMemory is the part of the memory limit that a state file may have.
+	// A state file may have the size of the memory limit divided by shareOfMemory.
 	shareOfMemory = 5
-	// largestEver is for all units that systemd can have, 131,072.
+	// largestEver is enough for the 131,072 units that systemd can have.
 	largestEver = 128 << 20
-	// plainShare is how much less a file may have whose records have no checksum. Of
-	// those more is kept until all is read: 8.3 times their size. They are the Python
-	// monitor's, and 0.2 kB each.
+	// plainShare divides the size once more for a file without checksums, as the Python
+	// monitor writes it: loading takes 8.3 times its size. Its records have 0.2 kB each.
 	plainShare = 2
-	// mostOfRecord is more than a record has.
+	// mostOfRecord is larger than any record.
 	mostOfRecord = 4 << 10
 )
 
-// largest is how large a state file may be. To read a larger one would get the
-// monitor killed, at each start again.
+// largest returns how large a state file may be. A larger one would use up the memory, and
+// the monitor would be killed at each start.
 func largest() int64 {
 	return min(largestEver, memoryLimit("/proc/self/cgroup", "/sys/fs/cgroup")/shareOfMemory)
 }
 
-// loadable returns files.ErrTooLarge for a text that takes too much memory to load.
+// loadable returns files.ErrTooLarge if it takes too much memory to load the text.
 func loadable(text []byte, most int64) error {
 	plain := bytes.Count(text, []byte(`"checksum":`)) < len(text)/mostOfRecord
 	if most /= plainShare; plain && int64(len(text)) > most {
@@ -43,8 +43,8 @@ func loadable(text []byte, most int64) error {
 	return nil
 }
 
-// memoryLimit is the memory.max of a process's control group and those above it
-// (MemoryMax= in systemd.resource-control(5)).
+// memoryLimit returns the lowest memory.max of a process's control group and the groups
+// above it (MemoryMax= in systemd.resource-control(5)).
 func memoryLimit(groups, root string) int64 {
 	least := int64(math.MaxInt64)
 	text, _ := os.ReadFile(groups)
@@ -58,7 +58,7 @@ func memoryLimit(groups, root string) int64 {
 			if n, err := strconv.ParseInt(strings.TrimSpace(string(limit)), 10, 64); err == nil {
 				least = min(least, n)
 			}
-			if group == "/" { // which has a limit where that of a container is shown so
+			if group == "/" { // in a container the root group may have a limit, too
 				break
 			}
 		}

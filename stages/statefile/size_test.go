@@ -42,7 +42,7 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
-// What is loaded with checksums may be larger than what is not.
+// TestLoadable wants a file with checksums to be allowed more bytes than one without.
 func TestLoadable(t *testing.T) {
 	text := []byte(text(t, 1))
 	plain := bytes.ReplaceAll(text, []byte("checksum"), []byte("checksun"))

@@ -9,7 +9,7 @@ import (
 	"service-monitor/stages/statefile/format/formattest"
 )
 
-// What the content of the state file costs, without the disk under it.
+// These benchmarks measure encoding and parsing, without a disk.
 
 func BenchmarkEncode(b *testing.B) {
 	for _, n := range []int{12, 10_000} {

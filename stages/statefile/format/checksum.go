@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// The checksum of a record is the CRC-32C of its unit's name and its values, in eight
-// hexadecimal digits. It is taken of the record as JSON without white space, in the
-// order of the fields here, with zeros in place of the checksum itself. So white
-// space, the order of keys, and keys of others do not matter. A CRC finds every
-// single bit that flips.
+// The checksum of a record is the CRC-32C of the unit's name and the record's values, as
+// eight hexadecimal digits. To compute it, the record is written as JSON without white
+// space, with the keys in the order of struct record, and with zeros in place of the
+// checksum. So white space, the order of the keys, and keys that the monitor does not know
+// do not matter. A CRC detects every single flipped bit.
 const (
 	checksumKey = `"checksum":"`
 	noChecksum  = "00000000"
@@ -21,12 +21,12 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checksum is that of a record as JSON without white space, which has zeros in its
-// place.
+// checksum computes the checksum of a record. text is JSON without white space, with zeros
+// in place of the checksum.
 func checksum(unit string, text []byte) (sum [len(noChecksum)]byte) {
 	if bytes.Contains(text, []byte(`\ufffd`)) {
-		// This is how bytes are written that are not UTF-8. Once they are read, they
-		// are a character like any other, and are written as such.
+		// Bytes that are not UTF-8 are written as this escape. After reading they are the
+		// character U+FFFD, which is written as such. Both must have the same checksum.
 		text = bytes.ReplaceAll(text, []byte(`\ufffd`), []byte("\uFFFD"))
 	}
 	crc := crc32.Update(0, castagnoli, []byte(strings.ToValidUTF8(unit, "\uFFFD")))
@@ -36,7 +36,7 @@ func checksum(unit string, text []byte) (sum [len(noChecksum)]byte) {
 	return sum
 }
 
-// A sealer writes records with their checksums.
+// A sealer encodes records with their checksums.
 type sealer struct {
 	text bytes.Buffer
 	json *json.Encoder
@@ -62,9 +62,9 @@ func (s *sealer) seal(unit string, r *record) ([]byte, error) {
 	return text, nil
 }
 
-// checksumIn is the part of a record without white space that is its checksum, nil
-// where it has none. What is before it has no such text: inside of a JSON string
-// there is a backslash before each quote.
+// checksumIn returns the part of a record that is its checksum; nil if it has none. The
+// record is JSON without white space. The key cannot occur inside of a JSON string, because
+// there each quote has a backslash before it.
 func checksumIn(text []byte) []byte {
 	i := bytes.Index(text, []byte(checksumKey))
 	if i < 0 {
@@ -77,8 +77,8 @@ func checksumIn(text []byte) []byte {
 	return sum[:len(noChecksum)]
 }
 
-// sealed reports whether the text of a record without white space is just what was
-// written of a unit. It puts zeros in place of the checksum.
+// sealed reports whether the text of a record has the right checksum as it is. The text has
+// no white space. sealed overwrites its checksum with zeros.
 func sealed(unit string, text []byte) bool {
 	sum := checksumIn(text)
 	if sum == nil {
@@ -89,16 +89,16 @@ func sealed(unit string, text []byte) bool {
 	return checksum(unit, text) == want
 }
 
-// holds reports whether the values of a record are those that its checksum is of,
-// however they are written.
+// holds reports whether the checksum of a record is right for its values, in whatever form
+// they were written.
 func (r record) holds(unit string) bool {
 	had := r.Checksum
 	text, err := newSealer().seal(unit, &r)
 	return err == nil && had == string(checksumIn(text))
 }
 
-// mend looks for the one bit that has flipped in a member of the file: a unit's name
-// and its record. It returns the text as it was written.
+// mend looks for a single flipped bit in a member of the file, which is a unit's name and
+// its record. It tries each bit, and returns the text with the right checksum.
 func mend(member []byte) (text []byte, ok bool) {
 	text = bytes.Clone(member)
 	var compact bytes.Buffer

@@ -14,7 +14,7 @@ import (
 	"service-monitor/stages/statefile/format/formattest"
 )
 
-// inZone makes a zone the local one.
+// inZone makes zone the local time zone during a test.
 func inZone(t *testing.T, zone *time.Location) {
 	t.Helper()
 	was := location
@@ -22,7 +22,7 @@ func inZone(t *testing.T, zone *time.Location) {
 	t.Cleanup(func() { location = was })
 }
 
-// checksumOf is that which a record gets.
+// checksumOf returns the checksum that the monitor writes into a record.
 func checksumOf(t *testing.T, unit string, r record) string {
 	t.Helper()
 	text, err := newSealer().seal(unit, &r)
@@ -32,7 +32,7 @@ func checksumOf(t *testing.T, unit string, r record) string {
 	return string(checksumIn(text))
 }
 
-// written is what the monitor writes of units.
+// written returns the text that the monitor writes for these units.
 func written(t *testing.T, units ...*count.Tally) string {
 	t.Helper()
 	all := make(map[string]*count.Tally)
@@ -46,8 +46,8 @@ func written(t *testing.T, units ...*count.Tally) string {
 	return text.String()
 }
 
-// told are the findings that matter, or all, as lines.
-func told(findings []Finding, all bool) (lines []string) {
+// linesOf returns findings as lines: all of them, or only those with a loss.
+func linesOf(findings []Finding, all bool) (lines []string) {
 	for _, f := range findings {
 		if f.Lost || all {
 			lines = append(lines, f.String())
@@ -97,7 +97,7 @@ func TestFormat(t *testing.T) {
 	}
 }
 
-// The content is what encoding/json makes of all units together.
+// TestEncode wants the same text as encoding/json writes for a map of all units.
 func TestEncode(t *testing.T) {
 	odd := formattest.Full()
 	odd.Unit, odd.State = "\"<é&\x01\u2028\xff>.service", "x\ny"
@@ -130,8 +130,8 @@ func TestEncode(t *testing.T) {
 	}
 }
 
-// TestForms reads what people and other programs write for a value: what means one
-// thing without doubt is that, and a counter that cannot be read takes nothing with it.
+// TestForms reads values in the forms that people and other programs use. A value that can
+// mean only one thing is accepted. A counter that cannot be read does not spoil the others.
 func TestForms(t *testing.T) {
 	unit := func(starts string) string {
 		return "{" + formattest.Python("a.service", `"active"`, `"2025-07-07 10:15:23"`, starts, "9", "3", "false") + "}"
@@ -139,7 +139,7 @@ func TestForms(t *testing.T) {
 	for _, tt := range []struct {
 		starts string
 		want   uint64
-		odd    bool // it is said by --check-state
+		odd    bool // --check-state reports it
 		bad    bool
 	}{
 		{"12", 12, false, false},
@@ -188,15 +188,16 @@ func TestForms(t *testing.T) {
 			t.Errorf("%s: %+v, want %d", tt.starts, a, tt.want)
 		}
 		if c.Broken != nil || c.Lost() != tt.bad || (c.Doubts["a.service"] != nil) != tt.bad {
-			t.Errorf("%s: broken %v, findings %q, want it to be bad %v", tt.starts, c.Broken, told(c.Findings, true), tt.bad)
+			t.Errorf("%s: broken %v, findings %q, want it to be bad %v", tt.starts, c.Broken, linesOf(c.Findings, true), tt.bad)
 		}
-		if lines := strings.Join(told(c.Findings, true), "\n"); (tt.odd || tt.bad) && !strings.HasPrefix(lines, `"a.service": starts `) {
+		if lines := strings.Join(linesOf(c.Findings, true), "\n"); (tt.odd || tt.bad) && !strings.HasPrefix(lines, `"a.service": starts `) {
 			t.Errorf("%s: it is not said: %q", tt.starts, lines)
 		}
 	}
 }
 
-// TestTolerance reads what people wrote, unit by unit and value by value.
+// TestTolerance reads files that people have edited. As many units and values as possible
+// are read.
 func TestTolerance(t *testing.T) {
 	a := formattest.Python("a.service", `"active"`, `"2025-07-07 10:15:23"`, "12", "9", "3", "false")
 	b := formattest.Python("b.service", `"active"`, `"2025-07-07 10:15:23"`, "12", "9", "3", "false")
@@ -208,7 +209,7 @@ func TestTolerance(t *testing.T) {
 		name     string
 		text     string
 		want     string
-		findings []string // all of them; those that are no loss begin with a blank
+		findings []string // all findings; one without a loss begins with a blank
 	}{
 		{"as it was", "{" + a + ", " + b + "}", both, nil},
 		{"BOM, CRLF", "\uFEFF{" + a + ",\r\n" + b + "}\r\n", both, nil},
@@ -293,7 +294,7 @@ func TestTolerance(t *testing.T) {
 	}
 }
 
-// counters are all that is counted of a unit, as text.
+// counters returns all counters of a unit as text.
 func counters(u *count.Tally) string {
 	r := newRecord(u)
 	var b strings.Builder
@@ -304,14 +305,14 @@ func counters(u *count.Tally) string {
 	return b.String()
 }
 
-// TestEveryBit flips bits of a file. Each flip is found, and what was counted is read all
-// the same; or it is one that changes nothing that is counted.
+// TestEveryBit flips single bits of a file. Each flip is found and the counters are read all
+// the same, or the flip does not change a counter.
 func TestEveryBit(t *testing.T) {
 	small := &count.Tally{Unit: "b.service", State: "failed", Starts: 12, Crashes: 12, Causes: []count.CauseCount{{Result: "signal", Crashes: 12}}}
 	for _, tt := range []struct {
 		name  string
 		units []*count.Tally
-		every int // for each mend takes a while; of 8 bits it takes all in turn
+		every int // flip only every so many bits, because mend is slow; odd, so that each bit of a byte has its turn
 	}{
 		{"small", []*count.Tally{{Unit: "a.service", State: "active", Starts: 7}, small}, 31},
 		{"large", []*count.Tally{formattest.Running("a.service", 12), formattest.Running("c.service", 7), formattest.Running("d.service", 7)}, 1201},
@@ -324,7 +325,7 @@ func TestEveryBit(t *testing.T) {
 				c := Parse(flipped)
 				for _, want := range tt.units {
 					if got := c.Units[want.Unit]; got == nil || counters(got) != counters(want) {
-						t.Errorf("bit %d (%s): %s: %+v (%q)", i, around(flipped, file), want.Unit, got, told(c.Findings, true))
+						t.Errorf("bit %d (%s): %s: %+v (%q)", i, around(flipped, file), want.Unit, got, linesOf(c.Findings, true))
 					}
 				}
 				if len(c.Units) != len(tt.units) {
@@ -335,8 +336,8 @@ func TestEveryBit(t *testing.T) {
 	}
 }
 
-// TestEveryBitIsFound flips every bit where too many records are wrong to mend them. A flip
-// that is not found changes nothing that is counted.
+// TestEveryBitIsFound flips every bit of a file with so many wrong records that none is
+// mended. A flip that is not found does not change a counter.
 func TestEveryBitIsFound(t *testing.T) {
 	a := formattest.Running("a.service", 12)
 	file := []byte(written(t, a))
@@ -351,25 +352,25 @@ func TestEveryBitIsFound(t *testing.T) {
 				continue
 			}
 			if got := p.Units[a.Unit]; len(p.Units) != 1 || got == nil || counters(got) != counters(a) {
-				t.Errorf("byte %d (%q), bit %d: %+v (%q)", i, around(file, flipped), bit, got, told(p.Findings, true))
+				t.Errorf("byte %d (%q), bit %d: %+v (%q)", i, around(file, flipped), bit, got, linesOf(p.Findings, true))
 			}
 		}
 	}
 }
 
-// The checksum is over the values as they are read back: of any tally.
+// TestChecksumOfAnything wants the checksum to be right after any tally was written and read.
 func TestChecksumOfAnything(t *testing.T) {
 	odd := formattest.Full()
 	odd.Unit, odd.State = "\"<é&\x01\u2028\xff>.service", "x\ny\xff"
 	for _, tally := range []*count.Tally{formattest.Full(), odd, formattest.Running("a.service", 3), {Unit: "never.service"}, {Unit: "x.service", Dropped: true, Restored: true}} {
 		c := Parse([]byte(written(t, tally)))
 		if len(c.Units) != 1 || c.Lost() || len(c.Findings) > 0 {
-			t.Errorf("%q: %q, %v", tally.Unit, told(c.Findings, true), c.Broken)
+			t.Errorf("%q: %q, %v", tally.Unit, linesOf(c.Findings, true), c.Broken)
 		}
 	}
 }
 
-// The same content is the same bytes, and what is read is written as it was.
+// TestSameBytes wants equal states to give equal bytes, also after they were read.
 func TestSameBytes(t *testing.T) {
 	file := written(t, formattest.Full(), formattest.Running("a.service", 12), &count.Tally{Unit: "never.service", State: "unloaded", LoggedUnloaded: true})
 	var units []*count.Tally
@@ -381,9 +382,9 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
-// TestZone reads times in another zone than that in which they were written.
+// TestZone reads times in another time zone than they were written in.
 func TestZone(t *testing.T) {
-	changed := time.Date(2025, 10, 26, 2, 30, 0, 0, time.FixedZone("CEST", 2*3600)) // it is 2:30 twice in that night
+	changed := time.Date(2025, 10, 26, 2, 30, 0, 0, time.FixedZone("CEST", 2*3600)) // in that night 2:30 came twice
 	zone, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		t.Fatal(err)
@@ -403,7 +404,7 @@ func TestZone(t *testing.T) {
 		inZone(t, zone)
 		c := Parse([]byte(file))
 		if got := c.Units["a.service"].Changed; !got.Equal(changed) || c.Findings != nil {
-			t.Errorf("%s: %v, want %v (%q)", name, got, changed, told(c.Findings, true))
+			t.Errorf("%s: %v, want %v (%q)", name, got, changed, linesOf(c.Findings, true))
 		}
 	}
 	python := Parse([]byte(strings.NewReplacer(`"last_change_offset": "+02:00",`, "", `"checksum"`, `"x"`).Replace(file)))
@@ -412,7 +413,8 @@ func TestZone(t *testing.T) {
 	}
 }
 
-// The Python monitor reads the file: a JSON object by unit, with its six keys in each.
+// TestPythonReads wants what the Python monitor needs to read the file: a JSON object by
+// unit, in which each record has the six keys of that monitor.
 func TestPythonReads(t *testing.T) {
 	var units map[string]struct {
 		State    *string `json:"last_state"`
@@ -432,8 +434,8 @@ func TestPythonReads(t *testing.T) {
 	}
 }
 
-// FuzzParse reads anything, and never fails by more than a finding. What it reads it can
-// write and read again.
+// FuzzParse parses any text: at worst there are findings. The units that it reads can be
+// written and read again.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"a.service": {"last_state": "active", "starts": 1e3, "stops": "2", "crashes": null}}`))
 	f.Add([]byte(`{"a.service": {"life": {"active_state": "active"}, "crash_causes": {"signal": 2.0}}, "_c": 1,`))
@@ -449,7 +451,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		if second := Parse(again.Bytes()); second.Lost() || len(second.Units) > len(c.Units) {
-			t.Errorf("%q becomes %q: %q", text, again.Bytes(), told(second.Findings, true))
+			t.Errorf("%q becomes %q: %q", text, again.Bytes(), linesOf(second.Findings, true))
 		}
 	})
 }

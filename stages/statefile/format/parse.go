@@ -11,16 +11,15 @@ import (
 	"service-monitor/stages/count"
 )
 
-// A Finding is something in a state file that is not as the monitor would write it.
+// A Finding describes something in a state file that is not as the monitor would write it.
 type Finding struct {
-	Unit string // may be empty
+	Unit string // empty if it concerns no single unit
 	Text string
-	// Lost is true where something of value could not be read. Otherwise it is certain
-	// what was meant.
+	// Lost is true if a value could not be read. Otherwise it is certain what was meant.
 	Lost bool
 }
 
-// String is a line for people.
+// String returns the finding as a line for people.
 func (f Finding) String() string {
 	if f.Unit == "" {
 		return f.Text
@@ -28,22 +27,22 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%q: %s", f.Unit, f.Text)
 }
 
-// Content is what is in a state file.
+// Content is what Parse has read from a state file.
 type Content struct {
 	Units    map[string]*count.Tally
-	Doubts   map[string]*Reading // what could be read of units, where that is not certain
+	Doubts   map[string]*Reading // the units whose record is not certain
 	Findings []Finding
-	Broken   error  // why the text is no JSON object
-	Unnamed  bool   // something may be the record of a unit, whose name cannot be read
-	Newer    uint64 // the schema of a newer monitor, 0 for none
+	Broken   error  // why the text is no JSON object; nil if it is one
+	Unnamed  bool   // something may be the record of a unit, but its name cannot be read
+	Newer    uint64 // the schema of a newer monitor; 0 if none was found
 }
 
-// Lost reports whether anything of value could not be read.
+// Lost reports whether any value could not be read.
 func (c *Content) Lost() bool {
 	return c.Broken != nil || slices.ContainsFunc(c.Findings, func(f Finding) bool { return f.Lost })
 }
 
-// Known are the units of which there is a record.
+// Known returns the units that have a record. It removes the others from Units.
 func (c *Content) Known() map[string]*count.Tally {
 	for unit, r := range c.Doubts {
 		if r.none {
@@ -53,22 +52,22 @@ func (c *Content) Known() map[string]*count.Tally {
 	return c.Units
 }
 
-// parser reads a content.
+// parser builds a Content.
 type parser struct {
 	Content
 	words   words
 	compact bytes.Buffer
-	plain   map[string]*Reading // what has no checksum that is right
+	plain   map[string]*Reading // units whose record has no right checksum
 	mends   int
 }
 
-// mostMends bounds how often the bit is looked for that has flipped, which takes some
-// 50 ms. More are no bits, but somebody's edits.
+// mostMends is how often a parser looks for a flipped bit, which takes about 50 ms each
+// time. If more records are wrong, somebody has edited the file.
 const mostMends = 8
 
-// Parse reads the text of a state file: every unit and every value that can be read.
+// Parse reads the text of a state file. It reads every unit and every value that it can.
 func Parse(b []byte) *Content {
-	b = bytes.TrimPrefix(b, []byte("\uFEFF")) // an editor's
+	b = bytes.TrimPrefix(b, []byte("\uFEFF")) // the byte order mark, which some editors write
 	p := newParser()
 	if rest, ok := members(b, p.unit); ok && blankEnd(rest) {
 		p.commas(b)
@@ -92,8 +91,8 @@ func newParser() *parser {
 
 func blankEnd(rest []byte) bool { return len(bytes.TrimSpace(rest)) == 0 }
 
-// commas adds what a strict reader would say of a text that could be read: the Python
-// monitor is one.
+// commas adds a finding for wrong commas. Parse accepts them, but a strict JSON reader such
+// as the Python monitor does not.
 func (p *parser) commas(b []byte) {
 	if len(p.plain) == 0 && len(p.Findings) == 0 {
 		return
@@ -107,14 +106,14 @@ func (p *parser) find(unit string, lost bool, format string, args ...any) {
 	p.Findings = append(p.Findings, Finding{unit, fmt.Sprintf(format, args...), lost})
 }
 
-// part takes a part of a text that is no JSON object, which begins with a member.
+// part reads a part of a damaged file. The part begins with the member of a unit.
 func (p *parser) part(text []byte) {
 	m, rest := (&scanner{text: text}).member()
 	if (!m.whole || !blank(rest)) && p.mended(text) {
 		return
 	}
 	if blank(rest) {
-		m.text = text // it may end too soon
+		m.text = text // all of it, because a damaged member may seem to end too soon
 	}
 	p.unit(m)
 	if r := p.last(m); r != nil {
@@ -126,27 +125,27 @@ func (p *parser) part(text []byte) {
 	}
 }
 
-// last is what was read of a member without a checksum that is right.
+// last returns the reading of this member if its record has no right checksum.
 func (p *parser) last(m member) *Reading {
 	name, _ := m.name()
 	return p.plain[name]
 }
 
-// head takes what is before the first unit.
+// head reads the text before the first unit of a damaged file.
 func (p *parser) head(text []byte) {
 	if text = bytes.TrimPrefix(bytes.TrimSpace(text), []byte("{")); !blank(text) {
 		p.scrap(text)
 	}
 }
 
-// scrap takes what is between units.
+// scrap reads text between the units of a damaged file.
 func (p *parser) scrap(text []byte) {
 	if !p.mended(text) {
 		p.Unnamed = true
 	}
 }
 
-// unit takes a member of the file.
+// unit reads a member of the file, which should be a unit.
 func (p *parser) unit(m member) {
 	name, err := m.name()
 	if err == nil && (p.intact(name, m.value) || comment(name, m.value)) {
@@ -166,7 +165,7 @@ func (p *parser) unit(m member) {
 	p.take(r)
 }
 
-// take takes what was read of a unit.
+// take adds the reading of a unit.
 func (p *parser) take(r *Reading) {
 	if r.Schema > Schema {
 		p.Newer = max(p.Newer, r.Schema)
@@ -176,14 +175,15 @@ func (p *parser) take(r *Reading) {
 	p.put(r.unit, r.tally(r.unit), r)
 }
 
-// comment reports whether a member is for people, and no unit. Names of units may
-// begin with an underscore, too; and where there is a checksum, it was one.
+// comment reports whether a member is a comment that somebody wrote, and not a unit. A
+// unit's name may begin with an underscore, too. A member with a checksum was a unit.
 func comment(name string, value []byte) bool {
 	return (strings.HasPrefix(name, "_") || strings.HasPrefix(name, "//")) &&
 		!strings.HasSuffix(name, ".service") && !bytes.Contains(value, []byte(`"checksum"`))
 }
 
-// intact takes a unit whose record is what was written, but for white space.
+// intact adds a unit if its record has the right checksum. Only white space may differ from
+// what the monitor wrote.
 func (p *parser) intact(unit string, value []byte) bool {
 	p.compact.Reset()
 	if json.Compact(&p.compact, value) != nil || !sealed(unit, p.compact.Bytes()) {
@@ -201,7 +201,7 @@ func (p *parser) intact(unit string, value []byte) bool {
 	return true
 }
 
-// mended takes a unit of whose text one bit has flipped.
+// mended adds a unit if a single flipped bit is all that is wrong with its text.
 func (p *parser) mended(text []byte) bool {
 	if p.mends == mostMends {
 		return false
@@ -217,7 +217,7 @@ func (p *parser) mended(text []byte) bool {
 	return p.intact(unit, m.value)
 }
 
-// around is the word of a text in which it differs from another.
+// around returns the first word of text that differs from the other text.
 func around(text, other []byte) string {
 	i := 0
 	for i < len(text)-1 && text[i] == other[i] {
@@ -231,8 +231,9 @@ func around(text, other []byte) string {
 	return fmt.Sprintf("%+q", text[from:max(to, i+1)])
 }
 
-// put adds a unit. Where it is there already, the record counts that has a checksum,
-// or else the one that has counted more: counters never go down.
+// put adds a unit. If the file has the unit twice, the record with the right checksum is
+// taken. If that does not decide, the one that has counted more is taken, because counters
+// never go down.
 func (p *parser) put(unit string, tally *count.Tally, r *Reading) {
 	was, twice := p.Units[unit]
 	if twice {
@@ -261,8 +262,8 @@ func runs(t *count.Tally) (n uint64) {
 	return n
 }
 
-// words are strings that many records have in common. Each is kept once: a place
-// in the journal alone is 130 bytes, and mostly the same for all units.
+// words holds strings that many records have in common, each once. A journal cursor alone
+// has 130 bytes, and mostly all units have the same one.
 type words map[string]string
 
 func (w words) share(r *record) {
@@ -286,7 +287,7 @@ func (w words) one(s *string) {
 	}
 }
 
-// unmarshal reads an object. Its errors are for people, who may have edited it.
+// unmarshal decodes an object. Its errors are for people, who may have edited the file.
 func unmarshal(b []byte, object any) error {
 	err := json.Unmarshal(b, object)
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {

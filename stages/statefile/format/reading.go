@@ -10,29 +10,29 @@ import (
 	"service-monitor/stages/decode"
 )
 
-// A Reading is what could be read of a record that is not just as it was written: by
-// the Python monitor, by people, or on a disk that forgets.
+// A Reading is the result of reading a record without a right checksum: the Python monitor
+// wrote it, somebody edited it, or the disk damaged it.
 type Reading struct {
 	unit string
 	record
-	Findings []Finding // what was found in it so far
-	seen     map[string][]byte
-	lacks    []string // the keys of the sum and of counters whose value is not known
-	crashBad bool     // what is told of crashes besides their number
-	wrong    bool     // it has a checksum of other values
-	cut      bool     // it has no end
-	none     bool     // it is no record
-	// uncertain is true where the file is damaged, and no checksum proves that the
-	// record is not.
+	Findings []Finding         // what was found in it so far
+	seen     map[string][]byte // the values as they are written, by key
+	lacks    []string          // the keys of counters, and of Before, whose value is not known
+	crashBad bool              // crash_causes or last_crash could not be read
+	wrong    bool              // its checksum is wrong
+	cut      bool              // its end is missing
+	none     bool              // it is not a record at all
+	// uncertain is true if the file is no JSON object, and no checksum proves that this
+	// record is undamaged.
 	uncertain bool
 }
 
-// A reader reads the value of a key. See value.go.
+// A reader reads the value of a key. odd means that it has an unusual form. See value.go.
 type reader func(value []byte) (odd bool, err error)
 
 const beforeKey = "running_when_first_seen"
 
-// readers are by key. Those of counters are in counters.
+// readers returns the readers of all keys.
 func (r *record) readers() map[string]reader {
 	readers := map[string]reader{
 		"last_state":            str(&r.LastState),
@@ -56,7 +56,7 @@ func (r *record) readers() map[string]reader {
 	return readers
 }
 
-// readRecord reads a record as far as that can be done.
+// readRecord reads as much of a record as it can.
 func readRecord(unit string, m member) *Reading {
 	r := &Reading{unit: unit, seen: make(map[string][]byte)}
 	if len(m.value) == 0 || m.value[0] != '{' {
@@ -82,8 +82,8 @@ func (r *Reading) find(lost bool, format string, args ...any) {
 	r.Findings = append(r.Findings, Finding{r.unit, fmt.Sprintf(format, args...), lost})
 }
 
-// key reads a key. One that is there twice has its last value, as Python and others
-// read it; a counter the higher one, because it never goes down.
+// key reads the value of a key. If the key is there twice, the last value is taken, as
+// Python and others do. Of a counter the higher value is taken, because it never goes down.
 func (r *Reading) key(key string, value []byte, read reader) {
 	c := r.counter(key)
 	var had uint64
@@ -107,7 +107,7 @@ func (r *Reading) key(key string, value []byte, read reader) {
 	}
 }
 
-// miss takes in that the value of a key is not known.
+// miss notes that the value of a key is not known.
 func (r *Reading) miss(key string) {
 	switch {
 	case key == beforeKey || r.counter(key) != nil:
@@ -126,8 +126,8 @@ func (r *Reading) counter(key string) *uint64 {
 	return nil
 }
 
-// complete takes in what is missing. The Python monitor has always written the three
-// counters, and earlier versions had no others.
+// complete notes which of the three counters are missing that the Python monitor has always
+// written. The other counters may be missing, because earlier versions had none of them.
 func (r *Reading) complete() {
 	for _, key := range always {
 		if r.seen[key] == nil {
@@ -135,13 +135,13 @@ func (r *Reading) complete() {
 			r.miss(key)
 		}
 	}
-	if r.crashBad { // neither goes without the other
+	if r.crashBad { // the two fit together, so drop both
 		r.CrashCauses, r.LastCrash = nil, nil
 	}
 }
 
-// prove holds the values against the checksum, if there is one. If it is theirs, nothing
-// is lost, however they are written.
+// prove compares the values with the checksum, if there is one. If the checksum is right,
+// nothing is lost, in whatever form the values are written.
 func (r *Reading) prove() {
 	if r.Checksum == "" {
 		return
@@ -157,18 +157,18 @@ func (r *Reading) prove() {
 	}
 }
 
-// doubtful reports whether the generation before is to be asked.
+// doubtful reports whether to compare the record with the generation before.
 func (r *Reading) doubtful() bool {
 	return r.wrong || r.cut || r.none || r.uncertain || len(r.lacks) > 0
 }
 
-// Settle decides what goes on to be counted of a unit whose record is not certain, nil
-// if nothing, and says why. before is what the generation before has of it, nil if that
-// is nothing certain.
+// Settle decides with which tally a unit goes on whose record is not certain, and says why.
+// The tally is nil if the record is useless. before is the tally of the unit in the
+// generation before; nil if there is none or that is not certain either.
 //
-// What the generation before knows of the unit's life, it knows up to a place in the
-// journal, which tells what came then: that is exact. Where it knows none, the record is
-// better than nothing, but no counter goes down.
+// If the generation before knows the unit's life, it also knows a journal cursor, and the
+// journal has what happened after it: that tally is exact. Otherwise the record is better
+// than nothing, but no counter goes down.
 func (r *Reading) Settle(before *count.Tally) (*count.Tally, []Finding) {
 	known := len(r.Findings)
 	tally := r.settle(before)
@@ -196,7 +196,8 @@ func (r *Reading) settle(before *count.Tally) *count.Tally {
 	return r.balanced()
 }
 
-// solve finds the value that is missing by the sum of a tally, if it is the only one.
+// solve computes a missing counter from the others, if it is the only one that is missing:
+// the starts and the ends of runs must balance.
 func (r *Reading) solve() {
 	if len(r.lacks) != 1 || !r.inSum(r.lacks[0]) || r.wrong || r.cut || !r.Life.Known() {
 		return
@@ -220,13 +221,13 @@ func (r *Reading) solve() {
 	}
 }
 
-// inSum reports whether a key is in the sum of a tally.
+// inSum reports whether a key takes part in that balance.
 func (r *Reading) inSum(key string) bool {
 	return key == beforeKey || slices.ContainsFunc(r.counters(), func(c counter) bool { return c.key == key && c.end != 0 })
 }
 
-// raise takes the counters of the generation before that are higher: all of them where
-// nothing in the record is certain, or else those that are missing.
+// raise takes counters from the generation before if they are higher there. It takes any
+// counter if the whole record is in doubt, and otherwise only those that are missing.
 func (r *Reading) raise(before *count.Tally) {
 	b := newRecord(before)
 	if r.LastState == "" {
@@ -243,8 +244,8 @@ func (r *Reading) raise(before *count.Tally) {
 	}
 }
 
-// balanced is the tally, without what does not fit to the counters: the unit then is as
-// one of the Python monitor.
+// balanced returns the tally. It leaves out the life and the crashes if they do not fit the
+// counters. The unit then is like one from a file of the Python monitor.
 func (r *Reading) balanced() *count.Tally {
 	t := r.tally(r.unit)
 	if t.Life.Known() {
@@ -261,15 +262,15 @@ func (r *Reading) balanced() *count.Tally {
 	return t
 }
 
-// fits reports whether all that is known of a tally fits together.
+// fits reports whether the parts of a tally fit together.
 func fits(t count.Tally) bool {
 	if t.State == "" {
-		t.State = "inactive" // it is not known before the unit is seen, and that is all right
+		t.State = "inactive" // the state is not known before the unit is seen, so any will do
 	}
 	return len(t.Check()) == 0
 }
 
-// unlike says in which counters the record is unlike another one.
+// unlike says which counters of the record differ from those of the generation before.
 func (r *Reading) unlike(before *count.Tally) string {
 	var parts []string
 	b := newRecord(before)

@@ -1,5 +1,5 @@
-// Package format is what is in the state file: how it is written, and how a file is read
-// that people or other programs wrote, or a disk has damaged.
+// Package format writes and reads the content of the state file. It also reads files that
+// people or other programs wrote, or that a disk has damaged.
 package format
 
 import (
@@ -18,20 +18,18 @@ import (
 	"service-monitor/stages/zone"
 )
 
-// timeFormat is that of last_change_time, in local time, and offsetFormat that of
-// last_change_offset.
 const (
-	timeFormat   = "2006-01-02 15:04:05"
-	offsetFormat = "-07:00"
+	timeFormat   = "2006-01-02 15:04:05" // of last_change_time, in local time
+	offsetFormat = "-07:00"              // of last_change_offset
 )
 
-// Schema is the version of what is in a record. A monitor does not touch a file with
-// a record of a higher version: it would lose what it does not know.
+// Schema is the version of the record format. A monitor does not touch a file that has a
+// record of a higher version, because it would lose values that it does not know.
 const Schema = 1
 
-// record is a unit in the state file. The first six keys are those of the
-// Python monitor, which can load the file; it ignores the others. The checksum is not
-// the last, so that whoever edits a record removes its line, and what is left is JSON.
+// record is a unit in the state file. The first six keys are those of the Python monitor. It
+// can load the file, because it ignores the others. Whoever edits a record by hand removes
+// the line of the checksum. That line is not the last, so the rest is still JSON.
 type record struct {
 	LastState      string            `json:"last_state"`
 	LastChangeTime *string           `json:"last_change_time"`
@@ -42,7 +40,7 @@ type record struct {
 	Offset         string            `json:"last_change_offset,omitempty"` // of last_change_time from UTC, such as +02:00
 	Schema         uint64            `json:"schema,omitzero"`
 	Checksum       string            `json:"checksum,omitempty"`
-	Untrusted      bool              `json:"last_change_untrusted,omitempty"` // the time is certainly wrong
+	Untrusted      bool              `json:"last_change_untrusted,omitempty"` // last_change_time is certainly wrong
 	Unknown        uint64            `json:"unknown"`
 	Restarts       uint64            `json:"restarts"`
 	Before         int64             `json:"running_when_first_seen"`
@@ -59,16 +57,16 @@ type crashRecord struct {
 	Time time.Time `json:"time"`
 	classify.Cause
 	Invocation string `json:"invocation"`
-	// Untrusted is true where time is certainly wrong.
+	// Untrusted is true if Time is certainly wrong.
 	Untrusted bool `json:"untrusted,omitempty"`
-	// Clock is CLOCK_MONOTONIC in µs, of the boot: how long ago it was can be told
-	// by it whatever becomes of the wall clock.
+	// Clock is CLOCK_MONOTONIC of that boot, in µs. It shows how long ago the crash was,
+	// even if the wall clock is set.
 	Boot  string `json:"boot_id,omitempty"`
 	Clock uint64 `json:"monotonic_usec,omitempty"`
 }
 
-// Encode writes the content of a state file, unit by unit: with thousands of them,
-// no copy of it all is in memory.
+// Encode writes the content of a state file, unit by unit. With thousands of units, the
+// whole text would take too much memory.
 func Encode(to io.Writer, units map[string]*count.Tally) error {
 	w := bufio.NewWriterSize(to, 16<<10)
 	var text bytes.Buffer
@@ -104,15 +102,15 @@ func Encode(to io.Writer, units map[string]*count.Tally) error {
 	return w.Flush()
 }
 
-// A counter is a key of a record that counts runs. end is 1 for how runs end, -1 for
-// how they begin, and 0 for what is not in the sum of a tally.
+// A counter is one of the counters of a record. end is 1 if it counts ends of runs, -1 if it
+// counts starts, and 0 if it takes no part in the balance of starts and ends.
 type counter struct {
 	key   string
 	value *uint64
 	end   int64
 }
 
-// counters are all of a record.
+// counters returns all counters of a record.
 func (r *record) counters() []counter {
 	return []counter{
 		{"starts", &r.Starts, -1},
@@ -124,10 +122,10 @@ func (r *record) counters() []counter {
 	}
 }
 
-// always are the counters that the Python monitor has always written.
+// always lists the counters that the Python monitor has always written.
 var always = []string{"starts", "stops", "crashes"}
 
-// Counts are the counters of a tally, for people.
+// Counts returns the counters of a tally as text for people.
 func Counts(t *count.Tally) string {
 	r := newRecord(t)
 	var parts []string
@@ -139,8 +137,8 @@ func Counts(t *count.Tally) string {
 	return strings.Join(parts, ", ")
 }
 
-// Fell reports whether a counter is lower than it was. Counters never go down, so where
-// one is, they have begun anew.
+// Fell reports whether a counter is lower than it was. Counters never go down, so a lower
+// one means that counting has begun anew.
 func Fell(was, is *count.Tally) bool {
 	before, after := newRecord(was), newRecord(is)
 	for i, c := range after.counters() {
@@ -166,7 +164,7 @@ func (r *record) tally(unit string) *count.Tally {
 	}
 	if c := r.LastCrash; c != nil && !c.Time.IsZero() {
 		t.LastCrash = &count.Crash{Time: c.Time, Cause: c.Cause, Invocation: c.Invocation, Untrusted: c.Untrusted}
-		if c.Boot != "" { // or the clock could be of any boot
+		if c.Boot != "" { // without it the clock could belong to any boot
 			t.LastCrash.Clock, t.LastCrash.Boot = c.Clock, c.Boot
 		}
 	}
@@ -201,11 +199,11 @@ func newRecord(t *count.Tally) record {
 	return r
 }
 
-// location is the zone that is in force. Tests have others.
+// location returns the local time zone. Tests replace it.
 var location = zone.Location
 
-// parseTime reads last_change_time. Without an offset, as the Python monitor wrote it,
-// the time is one of the zone of today. People also write RFC 3339.
+// parseTime reads last_change_time. The Python monitor wrote no offset: such a time is taken
+// as local time. People also write RFC 3339.
 func parseTime(text, offset string) (time.Time, error) {
 	if t, err := time.Parse(timeFormat+offsetFormat, text+offset); err == nil {
 		return t.In(location()), nil

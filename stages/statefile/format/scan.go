@@ -9,14 +9,14 @@ import (
 	"unicode/utf8"
 )
 
-// A scanner walks through JSON that may be damaged or written by hand. It looks only
-// at what ends what; whether a value is one, encoding/json has to say.
+// A scanner walks through JSON that may be damaged or written by hand. It only finds out
+// where strings and values end. encoding/json decides whether they are valid.
 type scanner struct {
 	text []byte
 	at   int
 }
 
-// A member is one of an object, as it is written. It is whole where its end was found.
+// A member is a member of a JSON object, as it is written. It is whole if its end was found.
 type member struct {
 	text, key, value []byte
 	whole            bool
@@ -24,7 +24,7 @@ type member struct {
 
 var errNotUTF8 = errors.New("not UTF-8")
 
-// name is the key as it is meant.
+// name returns the key as a Go string.
 func (m member) name() (name string, err error) {
 	if !utf8.Valid(m.key) {
 		return "", errNotUTF8
@@ -33,8 +33,8 @@ func (m member) name() (name string, err error) {
 	return name, err
 }
 
-// members calls f with the members of the object that text is, with too many commas or
-// too few. It returns what is behind the object, and whether its end was found.
+// members calls f with each member of the object in text. There may be too many commas or
+// too few. It returns the rest after the object, and whether the object's end was found.
 func members(text []byte, f func(member)) (rest []byte, ok bool) {
 	s := &scanner{text: text}
 	if !s.skip("{") {
@@ -55,7 +55,7 @@ func members(text []byte, f func(member)) (rest []byte, ok bool) {
 	}
 }
 
-// member takes a key and its value, and returns what is behind them.
+// member reads a key and its value, and returns the rest after them.
 func (s *scanner) member() (m member, rest []byte) {
 	s.blanks(",")
 	from := s.at
@@ -70,7 +70,7 @@ func (s *scanner) member() (m member, rest []byte) {
 
 func (s *scanner) rest() []byte { return s.text[s.at:] }
 
-// next is the next byte, 0 at the end.
+// next returns the next byte; 0 at the end.
 func (s *scanner) next() byte {
 	if s.at == len(s.text) {
 		return 0
@@ -78,14 +78,14 @@ func (s *scanner) next() byte {
 	return s.text[s.at]
 }
 
-// blanks skips white space, and other bytes that do not matter.
+// blanks skips white space and the bytes in others.
 func (s *scanner) blanks(others string) {
 	for s.at < len(s.text) && bytes.IndexByte([]byte(" \t\r\n"+others), s.text[s.at]) >= 0 {
 		s.at++
 	}
 }
 
-// skip skips white space and then one byte, if it is that.
+// skip skips white space, and then b if that is the next byte.
 func (s *scanner) skip(b string) bool {
 	s.blanks("")
 	if s.next() != b[0] {
@@ -95,8 +95,8 @@ func (s *scanner) skip(b string) bool {
 	return true
 }
 
-// str takes a string with its quotes. JSON has no control characters in strings, so
-// a string whose end is lost does not reach far.
+// str reads a string with its quotes. JSON has no control characters inside of strings, so
+// a string without its closing quote ends with the line.
 func (s *scanner) str() (text []byte, ok bool) {
 	from := s.at
 	if s.next() != '"' {
@@ -116,7 +116,7 @@ func (s *scanner) str() (text []byte, ok bool) {
 	return s.text[from:], false
 }
 
-// value takes a value. A number at the end of the text may have been longer.
+// value reads a value. A number at the end of the text may have been longer, so it is not ok.
 func (s *scanner) value() (text []byte, ok bool) {
 	switch s.next() {
 	case '"':
@@ -131,7 +131,7 @@ func (s *scanner) value() (text []byte, ok bool) {
 	return s.text[from:s.at], from < s.at && s.at < len(s.text)
 }
 
-// nested takes an object or a list, with all that is in it.
+// nested reads an object or a list with all that is in it.
 func (s *scanner) nested() (text []byte, ok bool) {
 	from, depth := s.at, 0
 	for s.at < len(s.text) {
@@ -154,12 +154,12 @@ func (s *scanner) nested() (text []byte, ok bool) {
 	return s.text[from:], false
 }
 
-// unitKey is where a unit's record begins. Inside of records no key is the name of a
-// service.
+// unitKey matches the beginning of a unit's record. No key inside of a record is the name of
+// a service.
 var unitKey = regexp.MustCompile(`"(?:[^"\\\x00-\x1f]|\\.)*\.service"\s*:\s*\{`)
 
-// salvage calls first with what is before the first unit in a text that is no JSON
-// object, and unit with the text of each unit, up to where the next one begins.
+// salvage splits a text that is no JSON object. It calls first with the text before the
+// first unit. Then it calls unit for each unit, with the text up to the next unit.
 func salvage(text []byte, first, unit func([]byte)) {
 	starts := unitKey.FindAllIndex(text, -1)
 	parts, to := [][]byte(nil), len(text)
@@ -173,5 +173,5 @@ func salvage(text []byte, first, unit func([]byte)) {
 	}
 }
 
-// blank reports whether nothing is in a text but what may be between members.
+// blank reports whether a text has only characters that may stand between members.
 func blank(text []byte) bool { return len(bytes.Trim(text, " \t\r\n,}")) == 0 }

@@ -11,16 +11,16 @@ import (
 	"unicode/utf8"
 )
 
-// How values are read that people and other programs wrote. Each function reports
-// whether the value is another form of what this monitor would write; its errors go on
-// from the name of a key.
+// The functions of this file read values that people and other programs wrote. odd means
+// that the value is clear but has another form than the monitor writes. The text of an error
+// continues after the name of the key.
 
 var numberForm = regexp.MustCompile(`^([+-]?)(\d+)(?:\.(\d*))?(?:[eE]([+-]?\d{1,3}))?$`)
 
-// longest is how long a number may be, so that a foolish one costs nothing.
+// longest is how many characters a number may have, so that a huge one takes no time.
 const longest = 64
 
-// whole reads a number that is whole without doubt: 12, 12.0, 1.2e1, "12".
+// whole reads a number that is certainly whole: 12, 12.0, 1.2e1, "12".
 func whole(value []byte) (negative bool, n uint64, odd bool, err error) {
 	text := string(value)
 	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
@@ -42,8 +42,8 @@ func whole(value []byte) (negative bool, n uint64, odd bool, err error) {
 	return form[1] == "-" && n > 0, n, true, nil
 }
 
-// shift reads digits with a point behind so many of them. All behind the point must be
-// zeros.
+// shift reads digits of which the first point digits stand before the decimal point. All
+// digits after it must be zeros.
 func shift(digits string, point int) (uint64, error) {
 	if point < 0 {
 		digits, point = strings.Repeat("0", -point)+digits, 0
@@ -94,7 +94,7 @@ func integer(to *int64) reader {
 	}
 }
 
-// null is what may be left out as well.
+// null reports whether the value is null, which means the same as a missing key.
 func null(value []byte) bool { return string(value) == "null" }
 
 func str(to *string) reader {
@@ -126,7 +126,7 @@ func flag(to *bool) reader {
 func changeTime(r *record) reader {
 	return func(value []byte) (odd bool, err error) {
 		var text string
-		if odd, err := str(&text)(value); err != nil || odd { // null is never, as ""
+		if odd, err := str(&text)(value); err != nil || odd { // null and "" mean never
 			return false, err
 		}
 		if _, err := parseTime(text, ""); err != nil && text != "" {
@@ -158,12 +158,12 @@ func causes(to *map[string]uint64) reader {
 	}
 }
 
-// object reads an object of which each number may be written in another form.
+// object reads a JSON object. Its numbers may have odd forms.
 func object[T any](to **T) reader {
 	return func(value []byte) (odd bool, err error) {
 		read := new(T)
 		if utf8.Valid(value) && json.Unmarshal(value, &read) == nil {
-			*to = read // nil for null
+			*to = read // nil if the value is null
 			return false, nil
 		}
 		read = new(T)
@@ -176,7 +176,7 @@ func object[T any](to **T) reader {
 	}
 }
 
-// plainNumbers writes 12 for 12.0.
+// plainNumbers rewrites the whole numbers in JSON text: 12.0 becomes 12.
 func plainNumbers(value []byte) ([]byte, error) {
 	var all any
 	d := json.NewDecoder(bytes.NewReader(value))
@@ -207,7 +207,7 @@ func plain(value any) any {
 
 func cannotBe(value []byte) error { return errors.New("cannot be " + shown(value)) }
 
-// shown is a value for people, on one line.
+// shown returns a value as one line for people.
 func shown(value []byte) string {
 	const most = 40
 	switch {

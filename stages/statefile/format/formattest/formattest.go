@@ -1,4 +1,4 @@
-// Package formattest has units for tests of the state file.
+// Package formattest makes tallies and records for tests of the state file.
 package formattest
 
 import (
@@ -13,7 +13,7 @@ import (
 	"service-monitor/stages/decode"
 )
 
-// Running is a unit that this monitor has seen: its counts balance.
+// Running returns a running unit that this monitor has seen. Its counts balance.
 func Running(unit string, starts uint64) *count.Tally {
 	return &count.Tally{
 		Unit: unit, State: "active", Changed: time.Date(2025, 7, 7, 10, 15, 23, 0, time.Local), Starts: starts, Stops: starts - 3, Crashes: 2, Restarts: 1,
@@ -23,13 +23,13 @@ func Running(unit string, starts uint64) *count.Tally {
 	}
 }
 
-// Python is a unit in a file of the Python monitor.
+// Python returns a unit as the Python monitor writes it into its file.
 func Python(name, state, time, starts, stops, crashes, unloaded string) string {
 	return fmt.Sprintf(`%q: {"last_state": %s, "last_change_time": %s, "starts": %s, "stops": %s, "crashes": %s, "logged_unloaded": %s}`,
 		name, state, time, starts, stops, crashes, unloaded)
 }
 
-// Counts are those of a file, short.
+// Counts returns the counts of all units in a short form.
 func Counts(units map[string]*count.Tally) string {
 	var parts []string
 	for _, unit := range slices.Sorted(maps.Keys(units)) {
@@ -39,7 +39,7 @@ func Counts(units map[string]*count.Tally) string {
 	return strings.Join(parts, ", ")
 }
 
-// Full is a unit of which everything is known.
+// Full returns a tally in which every field is set.
 func Full() *count.Tally {
 	invocation := decode.Invocation{1, 2, 0xff}
 	return &count.Tally{
@@ -57,7 +57,7 @@ func Full() *count.Tally {
 	}
 }
 
-// Many are units that have crashed.
+// Many returns n units that have crashed.
 func Many(n int) map[string]*count.Tally {
 	units := make(map[string]*count.Tally)
 	for i := range n {
