@@ -11,14 +11,14 @@ import (
 	"service-monitor/stages/logsink/journal"
 )
 
-// appendEntry appends a line as an entry of the journal.
+// appendEntry appends the fields that every line has in the journal.
 func appendEntry(b []byte, l line) []byte {
 	b = journal.AppendField(b, "MESSAGE", l.text)
 	b = journal.AppendField(b, "PRIORITY", priority(l.level))
 	return journal.AppendField(b, "MESSAGE_ID", l.id)
 }
 
-// appendFields appends what the journal has of the event of a line.
+// appendFields appends the fields that describe the event of a line.
 func appendFields(b []byte, e *count.Event) []byte {
 	b = journal.AppendField(b, "MONITOR_UNIT", e.Unit)
 	b = journal.AppendField(b, "MONITOR_FROM", e.From)
@@ -60,7 +60,7 @@ func appendNumber(b []byte, key string, n uint64) []byte {
 	return strconv.AppendUint(append(b, key...), n, 10)
 }
 
-// priority is that of syslog(3), as the journal wants it.
+// priority returns the level of syslog(3), as journald expects it in PRIORITY.
 func priority(l logrus.Level) string {
 	switch l {
 	case logrus.PanicLevel, logrus.FatalLevel:

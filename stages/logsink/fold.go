@@ -12,19 +12,19 @@ import (
 )
 
 const (
-	// foldEvery is how long lines that repeat themselves are kept back, at most.
+	// foldEvery is how long repeated lines are kept back at most.
 	foldEvery = time.Minute
-	// apart is how far from the summary the end of their minute may be, for both to be
-	// written together: to write twice costs the disk twice. The summary is due a minute
-	// after the first change, so in a storm it comes a little later than the one before.
+	// The folded lines and the summary are written together if they are due within apart:
+	// one write wears the flash less than two. In a storm their times drift, because the
+	// summary is due a minute after the first change since the last summary.
 	apart = 10 * time.Second
-	// foldKinds is how many kinds of line are looked after at a time. What is beyond
-	// is written line by line, as if it was no repetition.
+	// foldKinds is how many kinds of line are remembered at a time. Lines of any further
+	// kind are all written.
 	foldKinds = 1024
 )
 
-// A kind is what lines of a unit have in common that are one line to a reader, but for its
-// time and for the count in it.
+// A kind is what repeated lines of a unit have in common. They differ only in their time and
+// in the count at their end.
 type kind struct {
 	id                            string
 	from, to, subState            string         // of a state change
@@ -43,27 +43,28 @@ func kindOf(e *count.Event, id string) kind {
 	return k
 }
 
-// folds keeps the lines of a storm from the disk: of each kind the first ones of a
-// minute are written, and the others at its end, as one. A kind of which there were
-// more than that has no first ones in the next minute.
+// folds keeps the lines of a storm from the disk. In each minute the first lines of a kind
+// are written. The others are kept back, and at the end of the minute one line is written
+// for all of them. After a minute with lines that were kept back, the next minute writes no
+// first lines of that kind.
 type folds struct {
-	first int                // how many are the first ones; 0 for all
-	units map[string][]*fold // the kinds of each unit: few, which a glance finds faster than a hash
-	kinds int                // how many there are
-	order []*fold            // those of which something is kept back
+	first int                // how many lines of a kind are written first; 0 for all
+	units map[string][]*fold // the kinds of each unit: so few that a slice is faster than a map
+	kinds int                // how many kinds there are in all units
+	order []*fold            // the kinds with lines that are kept back, in the order of their first one
 }
 
-// A fold is what came of one kind of line in this minute.
+// A fold counts the lines of one kind in this minute.
 type fold struct {
 	kind   kind
-	lines  int
-	free   int       // lines that may still be written
-	shown  time.Time // when that happened which the last line tells
-	kept   int
-	latest *count.Event // of those that are kept
+	lines  int          // all lines of this minute
+	free   int          // how many lines may still be written
+	shown  time.Time    // when the event of the last written line happened
+	kept   int          // how many lines are kept back
+	latest *count.Event // the event of the last line that is kept back
 }
 
-// keep takes in a line of an event, and reports whether it is kept back.
+// keep counts a line of an event, and reports whether the line is kept back.
 func (f *folds) keep(e *count.Event, id string) bool {
 	if f.first == 0 {
 		return false
@@ -87,7 +88,7 @@ func (f *folds) keep(e *count.Event, id string) bool {
 	return true
 }
 
-// find returns what came of a kind, nil where there are too many.
+// find returns the fold of a line's kind; nil if there are too many kinds.
 func (f *folds) find(e *count.Event, id string) *fold {
 	k := kindOf(e, id)
 	for _, o := range f.units[e.Unit] {
@@ -107,10 +108,10 @@ func (f *folds) find(e *count.Event, id string) *fold {
 	return o
 }
 
-// any reports whether there is something to do at the end of the minute.
+// any reports whether any kind is remembered, so that the end of the minute matters.
 func (f *folds) any() bool { return f.kinds > 0 }
 
-// take ends the minute, with one line for each kind of which some were kept back.
+// take ends the minute: it writes one line for each kind with lines that were kept back.
 func (f *folds) take(write func(*count.Event, line, ...journal.Field)) {
 	for _, o := range f.order {
 		id := o.kind.id

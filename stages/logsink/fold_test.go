@@ -15,16 +15,16 @@ import (
 	"service-monitor/stages/logsink/journal/journaltest"
 )
 
-// after is an event some time after the others.
+// after returns the event, but later by d.
 func after(d time.Duration, e count.Event) count.Event {
 	e.Time = e.Time.Add(d)
 	return e
 }
 
-// A minute is what happens in it.
+// A minute is the events of one minute.
 type minute []count.Event
 
-// crashes are n crashes of a unit within the m-th minute.
+// crashes returns n crashes of a unit within minute m.
 func crashes(unit string, m, n int, more ...func(*count.Event)) (all minute) {
 	for i := range n {
 		e := event(classify.Crashed, unit, append([]func(*count.Event){cause("exit-code", 1, 7), counts(0, 0, uint64(i+1), 0)}, more...)...)
@@ -33,8 +33,8 @@ func crashes(unit string, m, n int, more ...func(*count.Event)) (all minute) {
 	return all
 }
 
-// told are the lines that the sink writes of minutes, each after the events of it.
-func told(first int, minutes ...minute) (lines []string) {
+// linesOf returns the lines that folds leave of these minutes.
+func linesOf(first int, minutes ...minute) (lines []string) {
 	f := folds{first: first}
 	say := func(_ *count.Event, l line, more ...journal.Field) {
 		text := string(l.text)
@@ -91,14 +91,15 @@ func TestFolds(t *testing.T) {
 			[]string{crash, counter + "1", crash, counter + "2", crash, counter + "3"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, told(tt.first, tt.minutes...)); diff != "" {
+			if diff := cmp.Diff(tt.want, linesOf(tt.first, tt.minutes...)); diff != "" {
 				t.Errorf("lines (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// What is remembered of kinds of line has a bound, and ends with the storm.
+// TestFoldsBounded wants the number of remembered kinds to be bounded, and to be 0 after the
+// storm.
 func TestFoldsBounded(t *testing.T) {
 	f := folds{first: 1}
 	kept := 0
@@ -121,7 +122,8 @@ func TestFoldsBounded(t *testing.T) {
 	}
 }
 
-// The sink tells what it kept back at the end of the minute, and before it ends.
+// TestRunFolds wants the sink to write the folded lines at the end of each minute, and at the
+// stop.
 func TestRunFolds(t *testing.T) {
 	d := journaltest.Start(t)
 	j := journalOf(t, d)
@@ -130,7 +132,7 @@ func TestRunFolds(t *testing.T) {
 		err := w.run(t, func() {
 			for n := range uint64(120) {
 				w.events <- after(time.Duration(n)*time.Second, started("a.service", n+1))
-				time.Sleep(time.Second + time.Millisecond) // none at the very end of a minute
+				time.Sleep(time.Second + time.Millisecond) // so that no event is at the very end of a minute
 			}
 			w.events <- after(2*time.Minute, started("a.service", 121))
 			w.events <- after(2*time.Minute, started("a.service", 122))
@@ -147,7 +149,8 @@ func TestRunFolds(t *testing.T) {
 	}
 }
 
-// In a storm the folded lines and the summary are one write, and each minute has one.
+// TestRunFoldsWithSummary wants one write a minute in a storm, with the folded lines and the
+// summary.
 func TestRunFoldsWithSummary(t *testing.T) {
 	for _, gap := range []time.Duration{100 * time.Millisecond, 5 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -170,7 +173,7 @@ func TestRunFoldsWithSummary(t *testing.T) {
 				t.Fatal(err)
 			}
 			if text := strings.Join(w.file(), ""); strings.Count(text, "summary of the last") < 60 || strings.Count(text, "(repeated") < 60 {
-				t.Errorf("every %v: something is not told: %s", gap, text)
+				t.Errorf("every %v: a line is missing: %s", gap, text)
 			}
 		})
 	}

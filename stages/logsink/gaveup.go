@@ -11,7 +11,7 @@ import (
 	"service-monitor/stages/logsink/journal"
 )
 
-// noRestart is why a restart could not be scheduled, and what to do; %s is the unit.
+// noRestart says why systemd could not restart a unit, and what to do. %s is the unit.
 func noRestart(result string) string {
 	switch result {
 	case classify.NotFound:
@@ -24,19 +24,19 @@ func noRestart(result string) string {
 	return "the journal says why (journalctl _PID=1 UNIT=%[1]s; mend that, systemctl daemon-reload, systemctl start %[1]s)"
 }
 
-// A line about a restart that failed quotes what systemd says of it. That is in the journal,
-// which may be slow, so the line waits for it and nothing else does. A line that has
-// waited for too long is written without a quotation, as is one that too many wait before.
+// A line about a failed restart quotes the message of systemd. To find that message in the
+// journal may take time. The line waits for it, but nothing else does. A line is written
+// without a quotation if it has waited too long, or if too many lines wait before it.
 const (
 	quoteLimit = 2 * time.Second
 	quoteSize  = 256 // bytes
 	quotesMost = 64
 )
 
-// quotes are the events that wait for what systemd says of them, in their order.
+// quotes are the events that wait for the message of systemd, in their order.
 type quotes struct {
 	waiting []unquoted
-	said    <-chan string // of the first of them; nil while nobody is asked
+	said    <-chan string // receives the message for the first event; nil if none is being looked for
 }
 
 type unquoted struct {
@@ -44,7 +44,7 @@ type unquoted struct {
 	since time.Time
 }
 
-// await takes in an event that is to wait, and reports whether it does.
+// await lets an event wait for its quotation. It returns false if the event cannot wait.
 func (s *Stage) await(e *count.Event, now time.Time) bool {
 	q := &s.quotes
 	if s.Quote == nil || len(q.waiting) == quotesMost {
@@ -55,7 +55,7 @@ func (s *Stage) await(e *count.Event, now time.Time) bool {
 	return true
 }
 
-// askQuote asks for what systemd says of the first event that waits.
+// askQuote begins to look for the message about the first event that waits.
 func (s *Stage) askQuote() {
 	q := &s.quotes
 	if q.said != nil || len(q.waiting) == 0 {
@@ -65,7 +65,7 @@ func (s *Stage) askQuote() {
 	q.said = pipeline.Aside(func() string { return bounded(s.Quote, &event) })
 }
 
-// bounded asks for no longer than the limit, even where a disk does not answer.
+// bounded calls quote, but returns after quoteLimit even if the disk does not answer.
 func bounded(quote func(context.Context, *count.Event) string, e *count.Event) string {
 	ctx, cancel := context.WithTimeout(context.Background(), quoteLimit)
 	defer cancel()
@@ -77,8 +77,8 @@ func bounded(quote func(context.Context, *count.Event) string, e *count.Event) s
 	}
 }
 
-// quoted writes the first event that waits, with what systemd says of it, and those behind
-// it that have waited for too long.
+// quoted writes the first event that waits, with the message of systemd. It also writes the
+// next events if they have waited too long, without a message.
 func (s *Stage) quoted(said string, now time.Time) {
 	q := &s.quotes
 	q.said = nil
@@ -91,7 +91,7 @@ func (s *Stage) quoted(said string, now time.Time) {
 	s.askQuote()
 }
 
-// unquote writes all that waits.
+// unquote writes all events that wait, without a message.
 func (s *Stage) unquote() {
 	for i := range s.quotes.waiting {
 		s.putQuoted(&s.quotes.waiting[i].event, "")
@@ -99,8 +99,9 @@ func (s *Stage) unquote() {
 	s.quotes = quotes{}
 }
 
-// refine makes the reason of an event that of systemd's words. systemd does not announce
-// that a unit file is gone, bad or masked, so only these tell it of a unit that was watched.
+// refine reads the reason of a failed restart from the message of systemd. For a unit that
+// was watched there is no other source: systemd sends no signal when a unit file is gone,
+// bad or masked.
 func refine(e *count.Event, said string) {
 	unit := e.Unit
 	if e.Life != nil && e.Life.Name != "" {
@@ -132,7 +133,7 @@ func (s *Stage) putQuoted(e *count.Event, said string) {
 	s.put(e, l, journal.Field{Key: "MONITOR_QUOTE", Value: said})
 }
 
-// shortened returns no more than so much as fits into a line, with whole characters.
+// shortened cuts a text to quoteSize, between two characters.
 func shortened(text string) string {
 	if len(text) <= quoteSize {
 		return text

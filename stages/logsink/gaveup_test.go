@@ -14,8 +14,8 @@ import (
 	"service-monitor/stages/logsink/journal/journaltest"
 )
 
-// A line about a restart that failed waits for what systemd says, for a bounded time. It
-// quotes that on one line, bounded. Nothing else waits for it.
+// TestRunQuotes wants a line about a failed restart to wait a bounded time for the message of
+// systemd, and to quote a bounded part of it. Other lines do not wait.
 func TestRunQuotes(t *testing.T) {
 	const advice = "[ERROR] %s:  systemd could not restart it, and gave up: it is masked (systemctl unmask '%[1]s', systemctl start '%[1]s')"
 	line := func(unit, quote string) string { return fmt.Sprintf(advice, unit) + quote + "\n" }
@@ -24,7 +24,7 @@ func TestRunQuotes(t *testing.T) {
 		takes time.Duration
 		said  string
 		quote string
-		after time.Duration // when the line is there
+		after time.Duration // when the line is in the file
 	}{
 		{"said", 30 * time.Millisecond, "Unit a.service is masked.", `; systemd says: "Unit a.service is masked."`, 30 * time.Millisecond},
 		{"nothing is said", time.Second, "", "", time.Second},
@@ -55,14 +55,14 @@ func TestRunQuotes(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(time.Hour) // until nobody is asked any more
+				time.Sleep(time.Hour) // until no quotation is looked for any more
 			})
 		})
 	}
 }
 
-// However many restarts fail at once, and however slow the journal is: each has its line
-// soon, also when the monitor stops or is cut.
+// TestRunQuotesMany lets many restarts fail at once, with a slow journal. Each has its line
+// soon, also if the monitor stops or is aborted.
 func TestRunQuotesMany(t *testing.T) {
 	const units = 3 * quotesMost
 	for _, tt := range []struct {
@@ -81,7 +81,7 @@ func TestRunQuotesMany(t *testing.T) {
 					for i := range units {
 						w.events <- event(classify.GaveUp, fmt.Sprintf("%d.service", i))
 					}
-					synctest.Wait() // an abort loses what has not come to the sink
+					synctest.Wait() // an abort loses events that have not reached the sink
 					tt.end(w)
 				})
 				if took := time.Since(w.begun); took > tt.most {
@@ -96,7 +96,7 @@ func TestRunQuotesMany(t *testing.T) {
 	}
 }
 
-// The journal has the quotation as a field of its own.
+// TestQuoteField wants the quotation in a field of its own in the journal.
 func TestQuoteField(t *testing.T) {
 	d := journaltest.Start(t)
 	s := New(Config{Journal: journalOf(t, d), Notes: NewNotes(nil)})
@@ -110,7 +110,8 @@ func TestQuoteField(t *testing.T) {
 	}
 }
 
-// What systemd says is also what to do, if it is about the unit itself.
+// TestRefine wants the line to say what to do according to the message of systemd, if that
+// is about this unit.
 func TestRefine(t *testing.T) {
 	const failed = "Failed to schedule restart job: Unit "
 	for said, want := range map[string]string{

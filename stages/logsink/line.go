@@ -18,7 +18,8 @@ import (
 	"service-monitor/stages/zone"
 )
 
-// MESSAGE_ID of each kind of line. They never change: people filter by them.
+// These are the MESSAGE_ID of each kind of line. They never change, because people filter by
+// them.
 const (
 	idSeen      = "0aa918fea24b430f802d308296670d0b"
 	idMoved     = "2386ae31e1ea49ba8783ae172779299a"
@@ -32,7 +33,7 @@ const (
 	idNoRestart = "693f2736314f45debef3547a6918d841"
 	idForgotten = "f2b34856c07c41eb9ab4c0e6961c88d0"
 	idSummary   = "89829bf77f324bf68076edaca0968f38"
-	idFile      = "d4025484f2d24561b105c5c536879fb0" // the log file takes no lines
+	idFile      = "d4025484f2d24561b105c5c536879fb0" // the log file cannot be written
 )
 
 // Formatter writes an entry as a line of the log file:
@@ -50,7 +51,7 @@ func (Formatter) Format(e *logrus.Entry) ([]byte, error) {
 	return format(e.Time, e.Level, message(e)), nil
 }
 
-// format is for text that is printable.
+// format returns a line of the log file. The text must be printable.
 func format(at time.Time, level logrus.Level, text string) []byte {
 	s := stamp{local: zone.Location}
 	return appendLine(nil, s.at(at), level, text)
@@ -62,10 +63,10 @@ func appendLine[T string | []byte](b, stamp []byte, level logrus.Level, text T) 
 	return append(b, '\n')
 }
 
-// A stamp is how lines of one second begin.
+// A stamp makes the beginning of lines, and keeps it for the other lines of the same second.
 type stamp struct {
-	local  func() *time.Location // the zone as it is now
-	asked  bool                  // since the sink waited last; the zone may change meanwhile
+	local  func() *time.Location // returns the zone as it is now
+	asked  bool                  // zone is current; false after each wait, because it may have changed
 	zone   *time.Location
 	second int64
 	text   []byte
@@ -83,7 +84,7 @@ func (s *stamp) at(at time.Time) []byte {
 	return s.text
 }
 
-// message is an entry's text with its fields, printable whatever they hold.
+// message returns an entry's text with its fields. All of it is printable.
 func message(e *logrus.Entry) string {
 	var b bytes.Buffer
 	b.WriteString(printable(e.Message))
@@ -97,17 +98,17 @@ func message(e *logrus.Entry) string {
 	return b.String()
 }
 
-// printableFrom returns text whose end, behind kept, is printable.
+// printableFrom makes the part of text after the first kept bytes printable.
 func printableFrom(text []byte, kept int) []byte {
 	for _, c := range text[kept:] {
-		if c < ' ' || c > '~' { // or it is ASCII, as nearly always
+		if c < ' ' || c > '~' { // rare: nearly all texts are printable ASCII
 			return append(text[:kept], printable(string(text[kept:]))...)
 		}
 	}
 	return text
 }
 
-// printable keeps what comes from outside from breaking a line or a terminal.
+// printable escapes whatever could break a line or a terminal in a text from outside.
 func printable(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return s
@@ -123,7 +124,8 @@ type line struct {
 	text  []byte // printable
 }
 
-// ids are the kinds of line that an event has, in their order; the rest is empty.
+// ids returns the message IDs of the lines of an event, in their order. Unused elements are
+// empty.
 func ids(e *count.Event) (ids [3]string) {
 	switch e.Kind {
 	case classify.Seen:
@@ -153,7 +155,7 @@ func ids(e *count.Event) (ids [3]string) {
 	return ids
 }
 
-// level is that of a line of an event.
+// level returns the level of a line about an event.
 func level(e *count.Event, id string) logrus.Level {
 	switch {
 	case id == idCrashed, id == idGaveUp, id == idNoRestart:
@@ -166,8 +168,8 @@ func level(e *count.Event, id string) logrus.Level {
 	return logrus.InfoLevel
 }
 
-// appendText appends what a line of an event says to people. With debug it also says by which
-// rule the event was counted.
+// appendText appends the text of a line about an event. With debug the text also says by
+// which rule the event was counted.
 func appendText(b []byte, e *count.Event, id string, debug bool) []byte {
 	kept := len(b)
 	b = appendWords(append(b, e.Unit...), e, id)
@@ -236,7 +238,7 @@ func appendCounter(b []byte, e *count.Event, name string, n uint64) []byte {
 	return appendProvenance(b, e)
 }
 
-// appendProvenance says of what was not seen how it is known.
+// appendProvenance says where the knowledge comes from if the monitor did not see the event.
 func appendProvenance(b []byte, e *count.Event) []byte {
 	if e.AtLeast {
 		b = append(b, " (at least: it was not watched)"...)

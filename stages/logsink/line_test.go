@@ -19,7 +19,7 @@ import (
 	"service-monitor/stages/logsink/journal/journaltest"
 )
 
-// event is one at 10:15:23 on the seventh of July 2025.
+// event returns an event at 2025-07-07 10:15:23.
 func event(k classify.Kind, unit string, more ...func(*count.Event)) count.Event {
 	e := count.Event{Transition: classify.Transition{
 		Kind: k, Unit: unit, Time: time.Date(2025, 7, 7, 10, 15, 23, 987654321, time.Local),
@@ -44,7 +44,7 @@ func counts(starts, stops, crashes, restarts uint64) func(*count.Event) {
 	}
 }
 
-// unknown goes behind counts.
+// unknown sets the counter of unknown ends. It must come after counts.
 func unknown(ends uint64) func(*count.Event) {
 	return func(e *count.Event) { e.Tally.Unknown = ends }
 }
@@ -56,8 +56,8 @@ func recovered(e *count.Event) { e.Recovered = true }
 
 func untrusted(e *count.Event) { e.Untrusted = true }
 
-// The lines that programs of users read are those of the Python monitor, to the
-// last space.
+// TestLines wants exactly the lines of the Python monitor, because programs of users read
+// them.
 func TestLines(t *testing.T) {
 	const at = "2025-07-07 10:15:23 - "
 	for _, tt := range []struct {
@@ -150,7 +150,7 @@ func TestPrintable(t *testing.T) {
 		{"a\nb\r\tc", `a\nb\r\tc`},
 		{"\x00\x1b[31m\x7f", `\x00\x1b[31m\x7f`},
 		{"\u0085\u009b\u2028\u202e", `\u0085\u009b\u2028\u202e`},
-		{"\x9b2J", `\x9b2J`}, // a terminal may take it for an escape sequence
+		{"\x9b2J", `\x9b2J`}, // some terminals take this byte for the begin of an escape sequence
 		{"caf\xe9", `caf\xe9`},
 	} {
 		got := printable(tt.text)
@@ -163,7 +163,7 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-// The daemon's own words look like the lines of events.
+// TestFormatter wants the daemon's own messages to look like the lines about events.
 func TestFormatter(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -191,7 +191,7 @@ func TestFormatter(t *testing.T) {
 	}
 }
 
-// Every kind of line has an id of its own in the journal.
+// TestFields wants the right fields in the journal for each kind of line.
 func TestFields(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -240,8 +240,8 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// BenchmarkLines is a crash and its restart, as the file and the journal have them,
-// and folded.
+// BenchmarkLines measures the lines of a crash and its restart in the file and in the
+// journal, and when they are folded.
 func BenchmarkLines(b *testing.B) {
 	var events []count.Event
 	for _, e := range []count.Event{
@@ -271,7 +271,7 @@ func BenchmarkLines(b *testing.B) {
 				for i := range events {
 					s.write(&events[i])
 				}
-				if n%100 == 0 { // before the backlog is full
+				if n%100 == 0 { // so that the backlog does not fill up
 					s.lines.Finish()
 				}
 			}
@@ -279,7 +279,7 @@ func BenchmarkLines(b *testing.B) {
 	}
 }
 
-// People filter by these: they never change.
+// TestMessageIDs wants the message IDs never to change, because people filter by them.
 func TestMessageIDs(t *testing.T) {
 	want := map[classify.Kind][]string{
 		classify.Seen:       {"0aa918fea24b430f802d308296670d0b"},
@@ -314,7 +314,7 @@ func TestSummary(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		events []count.Event
-		want   string // empty for none
+		want   string // empty if there is no summary
 	}{
 		{"nothing", nil, ""},
 		{"nothing that counts", []count.Event{
@@ -331,7 +331,7 @@ func TestSummary(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var s summary
-			for range 2 { // it begins anew
+			for range 2 { // the second summary does not count the first events
 				begun := 0
 				for _, e := range tt.events {
 					if s.add(&e) {

@@ -1,5 +1,4 @@
-// Package logsink is the log sink: it writes each event as lines of the rotated
-// file and as entries of the journal.
+// Package logsink writes each event as lines of the log file and as entries of the journal.
 package logsink
 
 import (
@@ -17,53 +16,52 @@ import (
 	"service-monitor/stages/zone"
 )
 
-// noteBacklog is how many notes may wait for the sink. When it is full they are
-// missing from the file, which then says so; the journal has them.
+// noteBacklog is how many notes may wait for the sink. Any more are missing in the file,
+// which says so. The journal has them.
 const noteBacklog = 64
 
-// Config is what the sink writes to, and how.
+// Config says where the sink writes to, and how.
 type Config struct {
 	// File is the rotated log file. It may block for as long as it likes.
 	File io.Writer
 	// Journal may be nil.
 	Journal *journal.Journal
-	// Console, where not nil, gets every line of the file too.
+	// Console gets every line of the file, too. It may be nil.
 	Console io.Writer
-	// Notes are the daemon's own words, for the file.
+	// Notes passes the daemon's own log messages to the file.
 	Notes *Notes
 	// Debug reports whether lines of level debug are wanted.
 	Debug func() bool
-	// First is how many lines of one kind are written in a minute before the others
-	// are folded into one; 0 to write each.
+	// First is how many lines of one kind are written in a minute. Any more are folded
+	// into one line. 0 means that each line is written.
 	First int
-	// Quote, where not nil, returns what systemd says of an event, or nothing. It may
-	// block for as long as it likes.
+	// Quote returns the message of systemd about an event, or nothing. It may block for
+	// as long as it likes. It may be nil.
 	Quote func(ctx context.Context, e *count.Event) string
-	// Summary is how long after the first change a summary of all is written; 0 for
-	// never.
+	// Summary is how long after the first change a summary is written; 0 means never.
 	Summary time.Duration
 }
 
 // Stage is the log sink.
 type Stage struct {
 	Config
-	lines   pipeline.Queue[byte] // to the file
-	entries pipeline.Outlet      // to the journal
-	unread  bool                 // the journal has taken no more, at the end
-	due     time.Time            // when the journal is told; zero if nothing waits for it
-	sum     summary
-	summing time.Time // when the summary is due; in the past where nothing has happened since
-	folds   folds
-	ends    time.Time // when their minute is over
-	quotes  quotes
+	lines     pipeline.Queue[byte] // to the file
+	entries   pipeline.Outlet      // to the journal
+	abandoned bool                 // at the stop, journald did not take all entries in time
+	due       time.Time            // when to send the entries that wait; zero if none wait
+	sum       summary
+	summing   time.Time // when the summary is due; in the past if nothing has happened since the last one
+	folds     folds
+	ends      time.Time // when the minute of the folds is over
+	quotes    quotes
 
-	collecting, summary, minute *time.Timer // until due, summing and ends
+	collecting, summary, minute *time.Timer // run until due, summing and ends
 
 	stamp             stamp
-	text, file, entry []byte // a line in the making, over and over
+	text, file, entry []byte // buffers for a line, used again and again
 }
 
-// New returns a sink.
+// New returns a log sink.
 func New(c Config) *Stage {
 	s := &Stage{Config: c, folds: folds{first: c.First}, stamp: stamp{local: zone.Location}}
 	s.lines, s.entries = newLines(c.File), newEntries()
@@ -73,7 +71,7 @@ func New(c Config) *Stage {
 
 type port = pipeline.Port[count.Event, pipeline.None]
 
-// Run writes events until they end, or until an abort, and then what is owed.
+// Run writes events until they end or ctx is cancelled. Then it writes what still waits.
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	s.lines.Nudge = p.Nudge
 	s.collecting, s.summary, s.minute = stopped(), stopped(), stopped()
@@ -101,7 +99,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 				return fileError(err)
 			}
 		case w := <-s.entries.Done():
-			s.unread = s.entries.Ended(w) != nil
+			s.abandoned = s.entries.Ended(w) != nil
 		case <-s.lines.Timer():
 			s.lines.Turn()
 		case <-s.entries.Timer():
@@ -113,7 +111,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 				s.endMinute()
 			}
 		case q := <-p.Probes:
-			s.tell(true) // who waits for READY=1 finds it in the journal
+			s.sendIfDue(true) // so that the journal has these lines before READY=1
 			q.Answer(pipeline.Answer{Status: s.lines.Status(), Owing: s.lines.Owing() || s.entries.Owing()})
 			continue
 		case <-ctx.Done():
@@ -123,21 +121,21 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			s.takeNotes()
 		}
 		s.lines.Begin()
-		s.tell(events == nil)
-		if events == nil && s.lines.Drained() && s.told() {
+		s.sendIfDue(events == nil)
+		if events == nil && s.lines.Drained() && s.journalDone() {
 			return nil
 		}
 	}
 }
 
-// stopped returns a timer that does not run yet.
+// stopped returns a timer that does not run.
 func stopped() *time.Timer {
 	t := time.NewTimer(0)
 	t.Stop()
 	return t
 }
 
-// take takes events in.
+// take writes events, and counts them for the summary.
 func (s *Stage) take(events []count.Event) {
 	calm := !s.folds.any()
 	for i := range events {
@@ -164,7 +162,8 @@ func (s *Stage) endMinute() {
 	}
 }
 
-// endSummary writes the summary, and what is kept back if its minute is nearly over.
+// endSummary writes the summary. It also writes the folded lines if their minute is nearly
+// over.
 func (s *Stage) endSummary(now time.Time) {
 	s.summarize(now)
 	if s.folds.any() && s.ends.Sub(now) <= apart {
@@ -172,7 +171,7 @@ func (s *Stage) endSummary(now time.Time) {
 	}
 }
 
-// close says that no more events come.
+// close is called after the last event. It writes all lines that were kept back.
 func (s *Stage) close() {
 	s.lines.Close()
 	s.entries.Close()
@@ -180,7 +179,7 @@ func (s *Stage) close() {
 	s.unquote()
 }
 
-// write writes the lines of an event, after what was noted before it.
+// write writes the lines of an event. Notes from before the event come first.
 func (s *Stage) write(e *count.Event) {
 	s.takeNotes()
 	for _, id := range ids(e) {
@@ -199,7 +198,7 @@ func (s *Stage) write(e *count.Event) {
 	}
 }
 
-// put writes a line about an event, with more fields for the journal.
+// put writes a line about an event. The journal also gets the fields in more.
 func (s *Stage) put(e *count.Event, l line, more ...journal.Field) {
 	s.line(e.Time, l.level, l.text)
 	if s.Journal == nil {
@@ -213,12 +212,12 @@ func (s *Stage) put(e *count.Event, l line, more ...journal.Field) {
 }
 
 func (s *Stage) takeNotes() {
-	for len(s.Notes.entries) > 0 { // the sink alone takes them
+	for len(s.Notes.entries) > 0 { // nobody else receives from it
 		s.note(<-s.Notes.entries)
 	}
 }
 
-// note writes an entry of the daemon's own log. The journal has it already.
+// note writes a log message of the daemon to the file. The journal has it already.
 func (s *Stage) note(n note) {
 	s.line(n.time, n.level, []byte(n.text))
 	select {
@@ -228,7 +227,7 @@ func (s *Stage) note(n note) {
 	}
 }
 
-// summarize writes what was counted since the summary before.
+// summarize writes a summary of the events since the last summary.
 func (s *Stage) summarize(now time.Time) {
 	l := line{logrus.InfoLevel, idSummary, []byte(s.sum.take(s.Summary))}
 	s.line(now, l.level, l.text)
@@ -243,17 +242,17 @@ func (s *Stage) line(at time.Time, level logrus.Level, text []byte) {
 	s.lines.Add(s.file...)
 }
 
-// fails tells the journal, because the file cannot be told.
+// fails reports to the journal alone, because the file cannot be written.
 func (s *Stage) fails(err error, _ time.Duration) {
 	text := printable(fmt.Sprintf("cannot write the log file; monitoring goes on (error: %v)", err))
 	s.Journal.Add(appendEntry(nil, line{logrus.ErrorLevel, idFile, []byte(text)}))
 }
 
-// finish writes what is owed, as far as it can be, and waits for that.
+// finish writes as much as it can of what still waits, and returns when that is done.
 func (s *Stage) finish() error {
 	s.takeNotes()
 	s.close()
-	s.unread = s.entries.Finish(s.send, s.entries.Ended) != nil
+	s.abandoned = s.entries.Finish(s.send, s.entries.Ended) != nil
 	if err := s.lines.Finish(); err != nil {
 		return fileError(err)
 	}

@@ -22,8 +22,8 @@ import (
 	"service-monitor/stages/logsink/journal/journaltest"
 )
 
-// world is what a sink of a test meets: things that happen at their times, a
-// disk, a log and a service manager; and what came of it.
+// world is the surroundings of a sink under test: a source of events, a disk, a journald, a
+// log and a service manager. It records what they receive.
 type world struct {
 	disk
 	events chan count.Event
@@ -31,17 +31,17 @@ type world struct {
 	log    *logrus.Logger
 	config Config
 
-	zone     func() *time.Location // nil for that of this machine
-	slow     time.Duration         // how long a write to the disk takes
+	zone     func() *time.Location // nil for the zone of this machine
+	slow     time.Duration         // how long a write takes
 	watchdog time.Duration
 
-	begun  time.Time
-	told   []string
-	writes atomic.Int64
+	begun    time.Time
+	notified []string
+	writes   atomic.Int64
 }
 
-// newWorld returns one with an empty disk. What happens in a bubble needs a
-// world that was made in it.
+// newWorld returns a world with an empty disk. A test in virtual time must call it inside of
+// the synctest bubble.
 func newWorld(c Config) *world {
 	w := &world{disk: disk{space: -1}, events: make(chan count.Event), other: make(other), log: logrus.New(), config: c, begun: time.Now()}
 	w.config.File = w
@@ -54,24 +54,26 @@ func newWorld(c Config) *world {
 	return w
 }
 
-// Notify and the others: a pipeline.Notifier.
+// Notify and the methods below make world a pipeline.Notifier.
 func (w *world) Notify(state string) {
 	if _, status, ok := strings.Cut(state, "STATUS="); ok {
-		w.told = append(w.told, fmt.Sprintf("%v %s", time.Since(w.begun), status))
+		w.notified = append(w.notified, fmt.Sprintf("%v %s", time.Since(w.begun), status))
 	}
 }
-func (w *world) Stalled(stage string, _ time.Duration) { w.told = append(w.told, "stalled "+stage) }
-func (w *world) Watchdog() time.Duration               { return w.watchdog }
-func (w *world) Reload() string                        { return "" }
+func (w *world) Stalled(stage string, _ time.Duration) {
+	w.notified = append(w.notified, "stalled "+stage)
+}
+func (w *world) Watchdog() time.Duration { return w.watchdog }
+func (w *world) Reload() string          { return "" }
 
-// Write is the log file.
+// Write makes world the log file.
 func (w *world) Write(b []byte) (int, error) {
 	time.Sleep(w.slow)
 	w.writes.Add(1)
 	return w.disk.Write(b)
 }
 
-// Run is the source: it passes the events on until they end.
+// Run makes world the source: it passes the events on until they end.
 func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, count.Event]) error {
 	for {
 		select {
@@ -90,7 +92,7 @@ func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, count.E
 	}
 }
 
-// other is another sink, which fails when it is told to.
+// other is another sink. It fails with the error that it receives.
 type other chan error
 
 func (o other) Run(ctx context.Context, p *pipeline.Port[count.Event, pipeline.None]) error {
@@ -110,7 +112,7 @@ func (o other) Run(ctx context.Context, p *pipeline.Port[count.Event, pipeline.N
 	}
 }
 
-// run runs a sink in this world while happen happens.
+// run runs a sink in this world while happen runs.
 func (w *world) run(t *testing.T, happen func()) error {
 	t.Helper()
 	g := pipeline.New(w)
@@ -130,7 +132,7 @@ func (w *world) run(t *testing.T, happen func()) error {
 	return g.Run(stop)
 }
 
-// file is what is in the file, without the time of each line.
+// file returns the lines of the file without their times.
 func (w *world) file() (lines []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -164,9 +166,9 @@ func journalOf(t *testing.T, d *journaltest.Journald) *journal.Journal {
 	return j
 }
 
-// Each line has the time of the zone as it is when the line is written, also in the
-// second in which the zone changes, whatever the line is about. Who writes a thousand
-// lines at once asks for the zone once.
+// TestRunZoneChanges changes the time zone. Each line has the time in the zone of the moment
+// when it is written, also within the second of the change. For a thousand lines at once the
+// sink asks for the zone once.
 func TestRunZoneChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hour atomic.Int64
@@ -184,7 +186,7 @@ func TestRunZoneChanges(t *testing.T) {
 				synctest.Wait()
 			}
 			hour.Add(1)
-			time.Sleep(time.Minute + time.Second) // past the summary
+			time.Sleep(time.Minute + time.Second) // until after the summary
 			hour.Add(1)
 			w.log.WithTime(at).Warn("a note")
 		})
@@ -205,7 +207,8 @@ func TestRunZoneChanges(t *testing.T) {
 	})
 }
 
-// Each event is in the file, on the console and in the journal, at once.
+// TestRunWritesEverywhere wants each event at once in the file, on the console and in the
+// journal.
 func TestRunWritesEverywhere(t *testing.T) {
 	d := journaltest.Start(t)
 	j := journalOf(t, d)
@@ -252,7 +255,7 @@ func TestRunDebug(t *testing.T) {
 		err := w.run(t, func() {
 			w.events <- sub("exited")
 			synctest.Wait()
-			debug = true // as a reload may say
+			debug = true // as a reload may change it
 			w.events <- sub("running")
 		})
 		if err != nil {
@@ -265,7 +268,7 @@ func TestRunDebug(t *testing.T) {
 	}
 }
 
-// The daemon's own words are lines like any other, and in the journal too.
+// TestRunNotes wants the daemon's own messages in the file and in the journal.
 func TestRunNotes(t *testing.T) {
 	d := journaltest.Start(t)
 	j := journalOf(t, d)
@@ -297,11 +300,12 @@ func TestRunNotes(t *testing.T) {
 	}
 }
 
-// Who logs never waits for the sink; what it could not take is told of.
+// TestNotesNeverWait wants a caller who logs never to wait for the sink. The file says that
+// notes are missing.
 func TestNotesNeverWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(Config{})
-		for i := range noteBacklog + 3 { // nobody takes them: waiting would be a deadlock
+		for i := range noteBacklog + 3 { // the sink does not run, so waiting would be a deadlock
 			w.log.Info(i)
 		}
 		if err := w.run(t, func() {}); err != nil {
@@ -312,12 +316,12 @@ func TestNotesNeverWait(t *testing.T) {
 			t.Errorf("%d lines: %q", len(got), got)
 		}
 		if got[1] != "[WARNING] lines of the monitor itself are missing here\n" {
-			t.Errorf("the loss is told of as %q", got[1])
+			t.Errorf("the loss is reported as %q", got[1])
 		}
 	})
 }
 
-// A summary follows a change, and nothing else does.
+// TestRunSummary wants a summary after a change, and none otherwise.
 func TestRunSummary(t *testing.T) {
 	d := journaltest.Start(t)
 	j := journalOf(t, d)
@@ -362,7 +366,7 @@ func TestRunNoSummary(t *testing.T) {
 	})
 }
 
-// turns counts how often a loop begins.
+// turns is a context that counts how often the loop of Run goes round.
 type turns struct {
 	context.Context
 	n int
@@ -373,7 +377,7 @@ func (c *turns) Done() <-chan struct{} {
 	return c.Context.Done()
 }
 
-// Nothing wakes an idle sink.
+// TestRunSleeps wants nothing to wake the sink while nothing happens.
 func TestRunSleeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(Config{Summary: time.Minute})
@@ -383,7 +387,7 @@ func TestRunSleeps(t *testing.T) {
 		events <- []count.Event{started("a.service", 1)}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if ctx.n != 5 { // the first, after the event, after the summary, and after each was written
+		if ctx.n != 5 { // at the start, after the event, after the summary, and after the write of each
 			t.Errorf("%d turns", ctx.n)
 		}
 		close(events)
@@ -393,8 +397,8 @@ func TestRunSleeps(t *testing.T) {
 	})
 }
 
-// A disk that is full tears a line. When it takes lines again they are complete,
-// none is missing, and the journal and the status said so.
+// TestRunFullDisk fills the disk within a line. When there is room again, all lines are
+// complete in the file. The journal and the status have reported the error.
 func TestRunFullDisk(t *testing.T) {
 	d := journaltest.Start(t)
 	j := journalOf(t, d)
@@ -415,7 +419,7 @@ func TestRunFullDisk(t *testing.T) {
 		}
 		since := w.begun.Add(time.Second).Format("15:04:05")
 		want := []string{"1s cannot write the log file since " + since, "2m31s ", "2m32.5s saving and stopping"}
-		if diff := cmp.Diff(want, w.told); diff != "" {
+		if diff := cmp.Diff(want, w.notified); diff != "" {
 			t.Errorf("status (-want +got):\n%s", diff)
 		}
 	})
@@ -431,20 +435,20 @@ func TestRunFullDisk(t *testing.T) {
 	}
 }
 
-// While the disk takes its time, the sink goes on to take events, to tell the
-// journal and to answer. The lines come to the file late and in order.
+// TestRunSlowDisk has a slow disk. The sink goes on to take events, to write to the journal
+// and to answer probes. The lines reach the file late and in order.
 func TestRunSlowDisk(t *testing.T) {
-	const s, events = time.Second, 3 // so many go to a journald at a time that does not read
+	const s, events = time.Second, 3 // as many as fit into the socket of a journald that does not read
 	var lines []string
 	for i := range events {
 		lines = append(lines, fmt.Sprintf("[INFO] a.service:  Incrementing start counter -> %d\n", i+1))
 	}
 	for _, tt := range []struct {
-		name  string
-		slow  time.Duration
-		stop  time.Duration
-		told  []string
-		entry string // in the journal, beside the lines
+		name     string
+		slow     time.Duration
+		stop     time.Duration
+		notified []string
+		entry    string // an entry that only the journal has
 	}{
 		{"5 s", 5 * s, 55 * s, []string{"55s saving and stopping"}, ""},
 		{"longer than the watchdog waits", 39 * s, 115 * s,
@@ -471,13 +475,13 @@ func TestRunSlowDisk(t *testing.T) {
 					t.Fatal(err)
 				}
 				w.wantFile(t, lines...)
-				for i, status := range w.told { // its clock time as the time that has passed
+				for i, status := range w.notified { // replace the time of day by the time since the start
 					for n := range time.Duration(60) {
 						status = strings.ReplaceAll(status, w.begun.Add(n*s).Format("15:04:05"), (n * s).String())
 					}
-					w.told[i] = status
+					w.notified[i] = status
 				}
-				if diff := cmp.Diff(tt.told, w.told); diff != "" {
+				if diff := cmp.Diff(tt.notified, w.notified); diff != "" {
 					t.Errorf("status (-want +got):\n%s", diff)
 				}
 			})
@@ -492,14 +496,14 @@ func TestRunSlowDisk(t *testing.T) {
 	}
 }
 
-// A burst costs no line where the disk is only busy, and hardly a moment where it
-// stalls.
+// TestRunBurst wants no line to be lost in a burst if the disk is only busy, and events to be
+// held up only for a moment if it stalls.
 func TestRunBurst(t *testing.T) {
 	const burst = 10000
 	for _, tt := range []struct {
 		name string
 		slow time.Duration
-		wait time.Duration // of the events
+		wait time.Duration // how long the events are held up
 		cut  bool
 	}{
 		{"busy", 150 * time.Millisecond, time.Second, false},
@@ -531,8 +535,8 @@ func TestRunBurst(t *testing.T) {
 	}
 }
 
-// What exceeds the backlog is told of as soon as the disk takes it, though
-// nothing else happens.
+// TestRunCut writes more than the backlog. The file says how many lines are missing as soon
+// as the disk works again, even if no other event comes.
 func TestRunCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var console strings.Builder
@@ -562,7 +566,8 @@ func TestRunCut(t *testing.T) {
 	})
 }
 
-// A journald that does not read holds nothing up, and gets all once it reads.
+// TestRunStalledJournal wants a journald that does not read to hold nothing up, and to get all
+// entries when it reads again.
 func TestRunStalledJournal(t *testing.T) {
 	d := journaltest.Start(t)
 	j := journalOf(t, d)
@@ -578,7 +583,7 @@ func TestRunStalledJournal(t *testing.T) {
 			if got := len(w.file()); got != events {
 				t.Errorf("%d lines are in the file, want %d", got, events)
 			}
-			for range events { // each second, what the socket holds
+			for range events { // each second as many as the socket holds
 				read = append(read, d.Read()...)
 				time.Sleep(retryEvery)
 				synctest.Wait()
@@ -598,8 +603,8 @@ func TestRunStalledJournal(t *testing.T) {
 	}
 }
 
-// What happens together comes to the journal together, and soon; not even that is
-// waited for where it is much, or at the end.
+// TestRunCollects wants entries to wait a moment for others, so that they reach the journal
+// together. If there are many, or at the stop, they do not wait.
 func TestRunCollects(t *testing.T) {
 	d := journaltest.Start(t)
 	j := journalOf(t, d)
@@ -613,7 +618,7 @@ func TestRunCollects(t *testing.T) {
 			synctest.Wait()
 		}
 		err := w.run(t, func() {
-			time.Sleep(time.Second) // virtual: READY=1 is told, before which nothing is collected
+			time.Sleep(time.Second) // until READY=1 is sent; before it entries do not wait
 			send(1)
 			lone = len(d.Read())
 			time.Sleep(collect - 1)
@@ -624,7 +629,7 @@ func TestRunCollects(t *testing.T) {
 			after = len(d.Read())
 			send(many)
 			much = len(d.Read())
-			for range many { // a few go at a time
+			for range many { // the socket holds a few at a time
 				time.Sleep(retryEvery)
 				synctest.Wait()
 				d.Read()
@@ -641,8 +646,8 @@ func TestRunCollects(t *testing.T) {
 	}
 }
 
-// At the end the journal gets all that it takes, and a journald that takes nothing
-// holds the end up for a moment only.
+// TestRunTellsAll wants the journal to get all entries at the stop. A journald that does not
+// read delays the stop only for a moment.
 func TestRunTellsAll(t *testing.T) {
 	const events = 50
 	for _, reads := range []bool{true, false} {
@@ -682,7 +687,8 @@ func TestRunTellsAll(t *testing.T) {
 	}
 }
 
-// A note that journald did not take at first is not left until the next event.
+// TestRunRetriesNotes wants a note that journald did not take to be sent again soon, and not
+// only with the next event.
 func TestRunRetriesNotes(t *testing.T) {
 	d := journaltest.Start(t)
 	j := journalOf(t, d)
@@ -704,8 +710,8 @@ func TestRunRetriesNotes(t *testing.T) {
 	}
 }
 
-// What the file did not take is written at the end, also where another stage has
-// failed.
+// TestRunFinishes wants lines that the file did not take to be written at the stop, also if
+// another stage has failed.
 func TestRunFinishes(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

@@ -8,23 +8,22 @@ import (
 	"service-monitor/stages/logsink/journal"
 )
 
-// Notes passes the daemon's own log entries to the journal and to the sink, as a
-// logrus hook. It never makes the one who logs wait.
+// Notes is a logrus hook that passes the daemon's own log messages to the journal and to the
+// sink. The caller who logs never waits for it.
 type Notes struct {
 	journal *journal.Journal
 	entries chan note
-	lost    chan struct{} // holds a token while entries were lost
+	lost    chan struct{} // holds a token if notes were lost and the file does not say so yet
 }
 
-// A note is an entry in the form in which it is written, so that nothing of the
-// one who logs is shared.
+// A note is a log message as text, so that it shares no data with the caller who logs.
 type note struct {
 	time  time.Time
 	level logrus.Level
 	text  string
 }
 
-// NewNotes returns a hook without entries. The journal may be nil.
+// NewNotes returns a hook. The journal may be nil.
 func NewNotes(j *journal.Journal) *Notes {
 	return &Notes{j, make(chan note, noteBacklog), make(chan struct{}, 1)}
 }
@@ -32,8 +31,8 @@ func NewNotes(j *journal.Journal) *Notes {
 // Levels implements logrus.Hook.
 func (n *Notes) Levels() []logrus.Level { return logrus.AllLevels }
 
-// Fire implements logrus.Hook. The journal comes first: the sink tries again
-// what waits for the journal when it has taken the note.
+// Fire implements logrus.Hook. It writes to the journal first. If the entry has to wait
+// there, the note wakes the sink, and the sink tries again to send what waits.
 func (n *Notes) Fire(e *logrus.Entry) error {
 	text := message(e)
 	n.journal.Write(journal.Field{Key: "MESSAGE", Value: text}, journal.Field{Key: "PRIORITY", Value: priority(e.Level)})

@@ -14,29 +14,29 @@ import (
 )
 
 const (
-	// fileBacklog bounds the lines, in bytes, that wait for a disk that takes none,
-	// beside those that it was given: three thousand, or what a service writes in
-	// three seconds that crashes and is restarted as fast as systemd can. When it is
-	// full, lines are counted instead, and the file says so in their place.
+	// fileBacklog is how many bytes of lines may wait while the disk is slow, besides the
+	// lines that are being written. They are about 3,000 lines: what a service causes in
+	// three seconds if it crashes and is restarted as fast as systemd can. If the backlog
+	// is full, further lines are dropped and counted, and the file says so in their place.
 	fileBacklog = 256 << 10
-	retryEvery  = time.Second // of what the file or the journal did not take
-	// patience is how long a write may hold events up when many lines wait for it.
-	// A disk that is well takes them by then, and no burst costs a line. Of one that
-	// is not, the source's backlog has room for this time of the worst storm.
+	retryEvery  = time.Second // how often to try again what the file or the journal did not take
+	// patience is how long the sink takes no more events while many lines wait for a
+	// write. A healthy disk has written them by then, so no burst costs a line. If the disk
+	// is not healthy, the backlog of the source has room for this long of the worst storm.
 	patience = 200 * time.Millisecond
-	slow     = 15 * time.Second // for a write is too long; some seconds are a bad card's everyday life
+	slow     = 15 * time.Second // a write that takes longer is reported; a bad card often takes some seconds
 )
 
-// Entries for the journal are collected for a moment, or until they are many.
-// journald wakes for each that comes alone, and would run beside what people wait
-// for: the lines of the file, and the services that are being restarted.
+// Entries for the journal are collected for a moment, and then sent together. journald would
+// wake up for each entry that comes alone, and take processor time from more urgent work:
+// the lines of the file, and the services that are being restarted.
 const (
-	collect = 20 * time.Millisecond
-	follow  = 2 * time.Millisecond // until more are sent than go at a time; longer where none were read
-	many    = 128
+	collect = 20 * time.Millisecond // how long an entry waits for others
+	follow  = 2 * time.Millisecond  // until the next attempt if journald had no room for all; longer if it took none
+	many    = 128                   // so many entries are sent at once
 )
 
-// errUnread is that of entries that journald has no room for now.
+// errUnread means that journald has no room for more entries now.
 var errUnread = errors.New("journald does not read")
 
 // newLines returns the outlet of the log file.
@@ -54,14 +54,15 @@ func newLines(file io.Writer) pipeline.Queue[byte] {
 	}
 }
 
-// A lineWriter writes lines. A full disk may take a part of one. Then the line is
-// written again, on a line of its own, unless nothing but its end is missing.
+// A lineWriter writes lines. A full disk may take only a part of a line. The next attempt
+// ends the torn line and writes the whole line again. If only the newline was missing, it
+// writes just that.
 type lineWriter struct {
 	file io.Writer
 	torn bool // the file ends within a line
 }
 
-// Write returns how much of b need not be written again.
+// Write returns how many bytes of b need not be written again.
 func (l *lineWriter) Write(b []byte) (int, error) {
 	added := 0
 	if l.torn && b[0] != '\n' {
@@ -78,17 +79,17 @@ func (l *lineWriter) Write(b []byte) (int, error) {
 	return max(done-added, 0), err
 }
 
-// newEntries returns the outlet of the journal. journald has its own pace, which is
-// nobody's trouble: what it does not take waits in the Journal. At the stop it has a
-// moment.
+// newEntries returns the outlet of the journal. If journald is slow, that is not reported:
+// entries wait in the Journal. At the stop journald has a moment to take them.
 func newEntries() pipeline.Outlet {
 	return pipeline.Outlet{Retry: follow, RetryMax: retryEvery, Drain: patience}
 }
 
-// tell tells the journal what has waited for long enough, or everything.
-func (s *Stage) tell(all bool) {
+// sendIfDue sends the entries to the journal if they have waited long enough, or if there are
+// many, or if all is true.
+func (s *Stage) sendIfDue(all bool) {
 	waiting := s.Journal.Waiting()
-	if waiting == 0 || s.unread || !s.entries.Ready() {
+	if waiting == 0 || s.abandoned || !s.entries.Ready() {
 		return
 	}
 	if s.due.IsZero() {
@@ -103,7 +104,7 @@ func (s *Stage) tell(all bool) {
 	}
 }
 
-// send begins to tell the journal all that waits, and reports whether something does.
+// send begins to send all entries that wait, and reports whether there are any.
 func (s *Stage) send() bool {
 	if s.Journal.Waiting() == 0 {
 		return false
@@ -118,7 +119,7 @@ func (s *Stage) send() bool {
 	return true
 }
 
-// told reports whether the journal has all, or takes no more.
-func (s *Stage) told() bool {
-	return !s.entries.Busy() && (s.unread || s.Journal.Waiting() == 0)
+// journalDone reports whether the journal has all entries, or the rest was abandoned.
+func (s *Stage) journalDone() bool {
+	return !s.entries.Busy() && (s.abandoned || s.Journal.Waiting() == 0)
 }

@@ -17,7 +17,8 @@ import (
 
 var errFull = errors.New("no space")
 
-// disk is a file that takes as many bytes more as it is given; -1 for all.
+// disk is a file on a disk with little space. It takes as many bytes as give allows; -1 means
+// all.
 type disk struct {
 	mu    sync.Mutex
 	text  strings.Builder
@@ -43,11 +44,11 @@ func (d *disk) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// A full disk tears a line; it is written again, on a line of its own.
+// TestLinesTorn fills the disk within a line. The line is written again on a line of its own.
 func TestLinesTorn(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		spaces []int // at each attempt to write
+		spaces []int // the free space at each attempt to write
 		want   string
 	}{
 		{"all", []int{-1}, "one\ntwo\n"},
@@ -82,8 +83,8 @@ func TestLinesTorn(t *testing.T) {
 	}
 }
 
-// However a disk takes parts: each line is there once, complete and in order,
-// and what was torn is the beginning of the line after it.
+// TestLinesRandom lets a disk take random parts. Each line is in the file once, complete and
+// in order. A torn line is a beginning of the line after it.
 func TestLinesRandom(t *testing.T) {
 	for seed := range uint64(500) {
 		r := rand.New(rand.NewPCG(seed, 5))
@@ -121,7 +122,8 @@ func TestLinesRandom(t *testing.T) {
 	}
 }
 
-// What exceeds the backlog is counted, and told of where it is missing.
+// TestLinesCut writes more than the backlog. A line says how many lines are missing, in their
+// place.
 func TestLinesCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &disk{}
@@ -131,12 +133,12 @@ func TestLinesCut(t *testing.T) {
 		for range kept + 5 {
 			lines.Add([]byte(line)...)
 		}
-		lines.Add([]byte("short\n")...) // it would fit, but not behind the others
+		lines.Add([]byte("short\n")...) // it would fit by itself, but must not come before the lines that are missing
 		if err := lines.Finish(); !errors.Is(err, errFull) {
 			t.Fatalf("Finish: %v, want %v", err, errFull)
 		}
 		now := time.Now().In(zone.Location()).Format("2006-01-02 15:04:05")
-		d.give(kept*len(line) + 10) // the lines that were kept, and a part of the notice
+		d.give(kept*len(line) + 10) // room for the lines in the backlog and a part of the line about the missing ones
 		if err := lines.Finish(); !errors.Is(err, errFull) {
 			t.Fatalf("Finish: %v, want %v", err, errFull)
 		}

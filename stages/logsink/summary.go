@@ -9,7 +9,7 @@ import (
 	"service-monitor/stages/count"
 )
 
-// summed are the kinds of event that a summary counts.
+// summed lists the kinds of event that a summary counts.
 var summed = []struct {
 	kind      classify.Kind
 	one, many string
@@ -22,13 +22,13 @@ var summed = []struct {
 	{classify.Moved, "state change", "state changes"},
 }
 
-// summary counts the events since the last one that was written.
+// summary counts the events since the last summary line.
 type summary struct {
 	events int
 	counts [classify.Folded + 1]int
 }
 
-// add takes an event in, and reports whether it is the first that counts.
+// add counts an event, and reports whether it is the first since the last summary line.
 func (s *summary) add(e *count.Event) bool {
 	switch e.Kind {
 	case classify.Seen, classify.GaveUp, classify.Forgotten, classify.CaughtUp, classify.Folded:
@@ -43,7 +43,7 @@ func (s *summary) add(e *count.Event) bool {
 	return s.events == 1
 }
 
-// take returns the text, and begins anew.
+// take returns the text of the summary line, and begins to count anew.
 func (s *summary) take(span time.Duration) string {
 	var parts []string
 	for _, k := range summed {

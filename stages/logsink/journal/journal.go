@@ -17,35 +17,37 @@ const Socket = "/run/systemd/journal/socket"
 // identifier is SYSLOG_IDENTIFIER of every entry (systemd.journal-fields(7)).
 const identifier = "service-monitor"
 
-// backlog bounds the entries that wait while journald does not read. At about
-// 500 bytes each they cost 500 KB, and half of that until what is sent is forgotten.
+// backlog is how many entries may wait while journald does not read. An entry has about 500
+// bytes, so they take 500 KB. Entries that were sent may take half as much again, until
+// compact removes them.
 const backlog = 1000
 
-// share is what may be on the way to journald, in bytes of SO_SNDBUF, of which a
-// usual entry costs 1,300 of the 2 * share that the kernel makes of it. The socket of
-// journald holds as little as ten entries of all who write to it, and where it is
-// full for 10 ms PID 1 gives up: what it has to say of services would be lost.
+// share limits how much is on the way to journald at a time, as SO_SNDBUF in bytes. The
+// kernel doubles it, and a usual entry takes 1,300 bytes of that. The limit is low because
+// the socket of journald may hold as few as ten entries from all programs together. If it
+// is full for 10 ms, PID 1 gives up, and its messages about services would be lost.
 const share = 4096
 
-// spare is how large the memory for what waits stays when nothing does.
-const spare = 16 << 10
+// keepSize is how many bytes of the buffer are kept when no entries wait. A larger buffer is
+// freed.
+const keepSize = 16 << 10
 
-// A Journal writes entries to journald. What journald does not take waits here,
-// and what exceeds the backlog is dropped, counted and told of in the journal
-// once it reads again. A nil Journal takes nothing.
+// A Journal writes entries to journald. Entries that journald does not take wait here. If
+// the backlog is full, further entries are dropped and counted. When journald reads again,
+// an entry says how many were dropped. A nil Journal does nothing.
 type Journal struct {
 	mu      sync.Mutex
 	socket  int
 	to      unix.RawSockaddrUnix
-	waiting []byte // entries, one behind the other
-	ends    []int  // where each of them ends
-	sent    int    // how many of them are sent already
-	stalled bool   // journald took no more when it was tried last
+	waiting []byte // entries, one after the other
+	ends    []int  // where each entry in waiting ends
+	sent    int    // how many entries in waiting were sent already
+	stalled bool   // journald had no room at the last attempt
 	dropped int
 }
 
-// Open returns a journal whose entries go to a socket, or an error where there
-// is none.
+// Open returns a journal that sends its entries to a socket. It returns an error if there is
+// no socket.
 func Open(path string) (*Journal, error) {
 	if err := unix.Access(path, unix.W_OK); err != nil {
 		return nil, fmt.Errorf("cannot reach the journal: %s: %w", path, err)
@@ -54,7 +56,7 @@ func Open(path string) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the journal: %w", err)
 	}
-	unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_SNDBUF, share) // or it is the usual
+	unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_SNDBUF, share) // an error does not matter: the usual size works, too
 	j := &Journal{socket: socket, to: unix.RawSockaddrUnix{Family: unix.AF_UNIX}}
 	for i := range min(len(path), len(j.to.Path)-1) {
 		j.to.Path[i] = int8(path[i])
@@ -65,8 +67,8 @@ func Open(path string) (*Journal, error) {
 // A Field is one field of an entry. Keys are constants of this program.
 type Field struct{ Key, Value string }
 
-// AppendField appends a field of an entry as the native protocol wants it: a value
-// with a newline has its length before it.
+// AppendField appends a field of an entry in the native protocol. If the value has a newline,
+// its length is written before it.
 func AppendField[T string | []byte](b []byte, key string, value T) []byte {
 	b = append(b, key...)
 	if hasNewline(value) {
@@ -88,7 +90,7 @@ func hasNewline[T string | []byte](value T) bool {
 	return false
 }
 
-// Write writes one entry, or keeps it for a later Write or Retry.
+// Write sends one entry, or keeps it for a later Write or Retry.
 func (j *Journal) Write(fields ...Field) {
 	if j == nil {
 		return
@@ -101,7 +103,7 @@ func (j *Journal) Write(fields ...Field) {
 	j.Retry()
 }
 
-// Add takes an entry, of what AppendField has made, for the next Write or Retry.
+// Add keeps an entry for the next Write or Retry. AppendField makes the fields.
 func (j *Journal) Add(fields []byte) {
 	if j == nil {
 		return
@@ -125,7 +127,7 @@ func (j *Journal) append(fields []byte) {
 	j.ends = append(j.ends, len(j.waiting))
 }
 
-// Waiting is how many entries wait.
+// Waiting returns how many entries wait.
 func (j *Journal) Waiting() int {
 	if j == nil {
 		return 0
@@ -135,7 +137,7 @@ func (j *Journal) Waiting() int {
 	return len(j.ends) - j.sent
 }
 
-// Retry writes what waits, and reports whether nothing waits any more.
+// Retry sends the entries that wait, and reports whether none waits any more.
 func (j *Journal) Retry() bool {
 	if j == nil {
 		return true
@@ -145,7 +147,7 @@ func (j *Journal) Retry() bool {
 	return j.flush()
 }
 
-// flush sends what waits, and behind it how much was dropped since.
+// flush sends the entries that wait, and then an entry that says how many were dropped.
 func (j *Journal) flush() bool {
 	for {
 		if !j.drain() {
@@ -160,7 +162,7 @@ func (j *Journal) flush() bool {
 	}
 }
 
-// drain sends what waits as far as journald takes it.
+// drain sends entries until none waits or journald has no more room.
 func (j *Journal) drain() bool {
 	for begin := j.begin(); j.sent < len(j.ends); j.sent++ {
 		end := j.ends[j.sent]
@@ -171,13 +173,13 @@ func (j *Journal) drain() bool {
 		begin = end
 	}
 	j.ends, j.sent = j.ends[:0], 0
-	if j.waiting = j.waiting[:0]; cap(j.waiting) > spare {
+	if j.waiting = j.waiting[:0]; cap(j.waiting) > keepSize {
 		j.waiting, j.ends = nil, nil
 	}
 	return true
 }
 
-// begin is where the first entry begins that is not sent.
+// begin returns where the first entry begins that was not sent yet.
 func (j *Journal) begin() int {
 	if j.sent == 0 {
 		return 0
@@ -185,8 +187,8 @@ func (j *Journal) begin() int {
 	return j.ends[j.sent-1]
 }
 
-// compact forgets what is sent, where it is much: a journald that is always behind
-// must not make what waits grow.
+// compact removes entries that were sent from the buffer, if they are many. Otherwise the
+// buffer would grow without end while journald is always a little behind.
 func (j *Journal) compact(begin int) {
 	if j.sent < backlog/2 {
 		return
@@ -199,10 +201,10 @@ func (j *Journal) compact(begin int) {
 	j.sent = 0
 }
 
-// send sends one datagram, and reports whether it is done with.
+// send sends one entry as a datagram. It returns false if the entry has to be sent again.
 func (j *Journal) send(entry []byte) bool {
 	err := j.sendTo(entry)
-	if err == unix.EMSGSIZE { // it is larger than our share
+	if err == unix.EMSGSIZE { // the entry is larger than share
 		unix.SetsockoptInt(j.socket, unix.SOL_SOCKET, unix.SO_SNDBUF, 2*len(entry))
 		err = j.sendTo(entry)
 		unix.SetsockoptInt(j.socket, unix.SOL_SOCKET, unix.SO_SNDBUF, share)
@@ -210,20 +212,20 @@ func (j *Journal) send(entry []byte) bool {
 	switch err {
 	case 0:
 	case unix.EMSGSIZE:
-		j.dropped++ // it will never fit
+		j.dropped++ // it is too large for any datagram
 	default:
-		return false // full, or journald is being restarted
+		return false // the socket is full, or journald is being restarted
 	}
 	return true
 }
 
-// sendTo is sendto(2) without telling the runtime, which would wake the thread that
-// watches over threads in system calls. It does not wait, so there is nothing to watch.
+// sendTo calls sendto(2) without the Go runtime knowing. The runtime would wake the thread
+// that watches threads in system calls. This call does not wait, so nobody has to watch it.
 func (j *Journal) sendTo(entry []byte) unix.Errno {
 	_, _, err := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(j.socket), uintptr(unsafe.Pointer(unsafe.SliceData(entry))), uintptr(len(entry)),
 		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, uintptr(unsafe.Pointer(&j.to)), unsafe.Sizeof(j.to))
 	return err
 }
 
-// Close closes the socket. What still waits is lost to the journal.
+// Close closes the socket. Entries that still wait are lost.
 func (j *Journal) Close() error { return unix.Close(j.socket) }

@@ -25,7 +25,7 @@ func start(t *testing.T) (*Journal, *journaltest.Journald) {
 	return j, d
 }
 
-// messages are the messages of entries, told apart from the warning of a gap.
+// messages returns the messages of entries. It marks the warning about missing ones.
 func messages(entries []map[string]string) (got []string) {
 	for _, e := range entries {
 		if e["PRIORITY"] == "4" {
@@ -36,7 +36,7 @@ func messages(entries []map[string]string) (got []string) {
 	return got
 }
 
-// drain reads and retries until nothing waits.
+// drain reads and retries until no entry waits.
 func drain(j *Journal, d *journaltest.Journald) (got []string) {
 	for done := false; !done; {
 		got = append(got, messages(d.Read())...)
@@ -69,9 +69,9 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// A journald that does not read makes nobody wait: were it otherwise, this test
-// would not end. What was written comes in order once it reads, and what
-// exceeds the backlog is counted where it is missing.
+// TestNeverWaits writes to a journald that does not read. If a write waited, this test would
+// never end. When journald reads again, the entries come in order, and an entry says how
+// many are missing, in their place.
 func TestNeverWaits(t *testing.T) {
 	j, d := start(t)
 	const written = 3 * backlog
@@ -99,7 +99,7 @@ func TestNeverWaits(t *testing.T) {
 	}
 }
 
-// The count of what is missing waits too.
+// TestGapWaits wants the entry about missing ones to wait as well.
 func TestGapWaits(t *testing.T) {
 	j, d := start(t)
 	for len(j.ends) == 0 {
@@ -115,7 +115,7 @@ func TestGapWaits(t *testing.T) {
 	}
 }
 
-// While it waits, a later entry does not overtake an earlier one.
+// TestKeepsOrder wants a later entry not to overtake an earlier one that waits.
 func TestKeepsOrder(t *testing.T) {
 	j, d := start(t)
 	var want, got []string
@@ -131,14 +131,14 @@ func TestKeepsOrder(t *testing.T) {
 	}
 }
 
-// A journald that is always behind makes what waits no larger than the backlog is.
+// TestAlwaysBehind wants the buffer not to outgrow the backlog if journald is always behind.
 func TestAlwaysBehind(t *testing.T) {
 	j, d := start(t)
 	var want, got []string
 	for i := range 20 * backlog {
 		j.Write(Field{"MESSAGE", fmt.Sprint(i)})
 		want = append(want, fmt.Sprint(i))
-		if len(j.ends)-j.sent > backlog-100 { // it reads some
+		if len(j.ends)-j.sent > backlog-100 { // journald reads some
 			got = append(got, messages(d.Read())...)
 			j.Retry()
 		}
@@ -149,12 +149,12 @@ func TestAlwaysBehind(t *testing.T) {
 	if diff := cmp.Diff(want, append(got, drain(j, d)...)); diff != "" {
 		t.Errorf("messages (-want +got):\n%s", diff)
 	}
-	if cap(j.waiting) > spare {
+	if cap(j.waiting) > keepSize {
 		t.Errorf("%d bytes are kept for what waits, though nothing does", cap(j.waiting))
 	}
 }
 
-// What is added comes with what is written next.
+// TestAdd wants entries of Add to be sent with the next Write.
 func TestAdd(t *testing.T) {
 	j, d := start(t)
 	j.Add(AppendField(nil, "MESSAGE", "a"))
@@ -185,7 +185,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// What is on the way to journald leaves room for others: PID 1 does not wait for long.
+// TestLeavesRoom wants the entries on the way to journald to leave room for other programs,
+// so that PID 1 never waits for long.
 func TestLeavesRoom(t *testing.T) {
 	j, d := start(t)
 	usual := Field{"MESSAGE", strings.Repeat("x", 450)}
@@ -197,7 +198,7 @@ func TestLeavesRoom(t *testing.T) {
 	}
 }
 
-// What is larger than the share goes all the same.
+// TestLarge sends an entry larger than share.
 func TestLarge(t *testing.T) {
 	j, d := start(t)
 	want := []string{strings.Repeat("x", 50_000), "next"}
@@ -209,7 +210,7 @@ func TestLarge(t *testing.T) {
 	}
 }
 
-// What never fits into a datagram does not hold up what follows.
+// TestTooLarge wants an entry that fits into no datagram not to hold up the next ones.
 func TestTooLarge(t *testing.T) {
 	j, d := start(t)
 	j.Write(Field{"MESSAGE", strings.Repeat("x", 1<<24)})
@@ -220,7 +221,7 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// The sink and everybody who logs write at the same time.
+// TestManyWriters writes from several goroutines, as the sink and other stages do.
 func TestManyWriters(t *testing.T) {
 	j, d := start(t)
 	var writers sync.WaitGroup

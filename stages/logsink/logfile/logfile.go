@@ -1,4 +1,4 @@
-// Package logfile is the rotated log file.
+// Package logfile writes and rotates the log file.
 package logfile
 
 import (
@@ -17,34 +17,38 @@ import (
 	"service-monitor/stages/files"
 )
 
-// Rotation of the log file, and the mode of one that is made. lumberjack keeps the
-// backups whose names have the newest times. While the clock is behind those that are
-// there, as after a boot in 1970, each new backup is removed at once. Then the log is
-// what is in the file itself, with older ones beside it. It never grows by that.
+// The log file is rotated at this size. lumberjack keeps the backups whose names have the
+// newest times. If the clock is behind these times, as after a boot in 1970, lumberjack
+// removes each new backup at once. The log is then the file itself and the older backups. It
+// never takes more space for that.
 const (
 	megabytes = 1
 	backups   = 3
 	newMode   = 0o644
 )
 
-// A File is the rotated log file. lumberjack appends to it and removes old
-// backups. It would write on into nothing when its file is deleted or moved away, so
-// the file is opened again when it is not the one that was written last. Nor does
-// it rotate: it would open the new file without O_APPEND, which leaves a hole where
-// somebody truncates it, and follow a link that somebody put there just then.
+// A File is the rotated log file. lumberjack appends to it and removes old backups. Two
+// things are done here instead:
+//
+// If somebody has deleted or moved the file, it is opened again. lumberjack would go on
+// writing to the file that is gone.
+//
+// The file is rotated here. lumberjack would open the new file without O_APPEND, so there
+// would be a hole in it after somebody truncates it. It would also follow a symbolic link
+// that somebody puts there at that moment.
 type File struct {
 	path   string
 	lock   *files.Lock
 	rotate *lumberjack.Logger
-	last   fileID // of the file that was written last; zero before the first
-	room   int64  // what it has room for before it is rotated
+	last   fileID // the file that was written last; zero before the first write
+	room   int64  // how many bytes fit before it is rotated
 }
 
-// A fileID tells files apart (inode(7)); no file has the zero one. One that is
-// open keeps its own, deleted or not.
+// A fileID identifies a file (inode(7)), even if it was deleted while it is open. No file has
+// the zero fileID.
 type fileID struct{ dev, ino uint64 }
 
-// idOf also returns the file's size.
+// idOf returns the ID and the size of a file; zero if there is none.
 func idOf(path string) (fileID, int64) {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil {
@@ -53,11 +57,12 @@ func idOf(path string) (fileID, int64) {
 	return fileID{uint64(st.Dev), uint64(st.Ino)}, st.Size
 }
 
-// New returns a log file that is opened with the first write. Where lock is not nil, it is
-// that of the file.
+// New returns a log file. The first write opens it. lock is the lock of the file; nil for
+// none.
 func New(path string, lock *files.Lock) *File { return &File{path: path, lock: lock} }
 
-// Write appends whole lines, and takes a line back that a full disk has torn.
+// Write appends whole lines. If a full disk takes only a part of a line, Write removes that
+// part again.
 func (l *File) Write(b []byte) (int, error) {
 	if err := l.ready(len(b)); err != nil {
 		return 0, files.Explain(err, filepath.Dir(l.path))
@@ -67,13 +72,13 @@ func (l *File) Write(b []byte) (int, error) {
 		n = l.untear(b[:n])
 	}
 	if l.room -= int64(n); err != nil {
-		l.last = fileID{} // whatever happened, look again
+		l.last = fileID{} // look at the file again before the next write
 	}
 	return n, err
 }
 
-// ready opens the file that a write of so many bytes goes to. The lock may have gone with its
-// directory. Then another monitor may hold the file that is there now, and rotate it.
+// ready makes sure that the right file is open and has room for n bytes. It takes the lock
+// again if the lock file is gone: another monitor could hold the file and rotate it.
 func (l *File) ready(n int) error {
 	if l.lock != nil {
 		if err := l.lock.Stay(); err != nil {
@@ -91,7 +96,7 @@ func (l *File) ready(n int) error {
 	return nil
 }
 
-// turn makes the file a backup, and begins a new one with the same mode.
+// turn renames the file to a backup, and begins a new file with the same mode.
 func (l *File) turn() error {
 	path := l.rotate.Filename
 	info, err := os.Lstat(path)
@@ -104,8 +109,8 @@ func (l *File) turn() error {
 	return l.open(info.Mode().Perm())
 }
 
-// untear cuts what was written back to its last whole line, and returns how much
-// of it is left.
+// untear cuts the file after its last whole line, and returns how many of the written bytes
+// are left.
 func (l *File) untear(written []byte) int {
 	whole := bytes.LastIndexByte(written, '\n') + 1
 	torn := int64(len(written) - whole)
@@ -121,7 +126,7 @@ func (l *File) untear(written []byte) int {
 	return whole
 }
 
-// open makes lumberjack open the file with its next write.
+// open makes lumberjack open the file at its next write.
 func (l *File) open(mode fs.FileMode) error {
 	l.last = fileID{}
 	path, err := prepare(l.path, mode)
@@ -131,8 +136,8 @@ func (l *File) open(mode fs.FileMode) error {
 	if l.rotate != nil {
 		l.rotate.Close()
 	}
-	if l.rotate == nil || l.rotate.Filename != path { // a Logger costs a goroutine for good
-		// With twice the size, it does not rotate.
+	if l.rotate == nil || l.rotate.Filename != path { // each Logger starts a goroutine that never ends
+		// With twice the size, lumberjack never rotates.
 		l.rotate = &lumberjack.Logger{Filename: path, MaxSize: 2 * megabytes, MaxBackups: backups, LocalTime: true}
 	}
 	id, size := idOf(l.path)
@@ -140,8 +145,8 @@ func (l *File) open(mode fs.FileMode) error {
 	return nil
 }
 
-// openFile opens the log file, where a symbolic link leads. Rotation renames the
-// file, and must not rename the link.
+// openFile opens the log file. If path is a symbolic link, it opens the target under its own
+// name: rotation renames the file, and must not rename the link.
 func openFile(path string, mode fs.FileMode) (*os.File, error) {
 	real, err := files.Follow(path)
 	if err != nil {
@@ -156,7 +161,8 @@ func Prepare(path string) error {
 	return err
 }
 
-// prepare also returns where the file is. lumberjack would create it for its owner alone.
+// prepare does the same and also returns the real path. lumberjack would create the file with
+// read permission for its owner alone.
 func prepare(path string, mode fs.FileMode) (string, error) {
 	f, err := openFile(path, mode)
 	if err != nil {
@@ -166,22 +172,22 @@ func prepare(path string, mode fs.FileMode) (string, error) {
 	return f.Name(), f.Close()
 }
 
-// endLine ends a line that a power cut or a full disk has torn.
+// endLine adds a newline if a power cut or a full disk has torn the last line.
 func endLine(f *os.File) {
 	var last [1]byte
 	if _, err := f.Seek(-1, io.SeekEnd); err != nil {
-		return // empty
+		return // the file is empty
 	}
 	if _, err := f.Read(last[:]); err == nil && last[0] != '\n' {
 		f.WriteString("\n")
 	}
 }
 
-// backupTime is the layout of the time in the names of the backups, by which
-// lumberjack knows them.
+// backupTime is the layout of the time in the names of the backups. lumberjack recognizes
+// them by it.
 const backupTime = "2006-01-02T15-04-05.000"
 
-// backupName is the name of a backup that there is not yet.
+// backupName returns a name for a new backup that no file has yet.
 func backupName(path string) string {
 	ext := filepath.Ext(path)
 	for now := time.Now(); ; now = now.Add(time.Millisecond) {
@@ -192,7 +198,7 @@ func backupName(path string) string {
 	}
 }
 
-// Remove removes the log file and the backups that were made of it.
+// Remove removes the log file and its backups.
 func Remove(path string) error {
 	path, err := files.Follow(path)
 	if err != nil {
@@ -211,7 +217,7 @@ func Remove(path string) error {
 	return errors.Join(errs...)
 }
 
-// isBackup reports whether name is that of a backup of log, "stem-<time>.ext".
+// isBackup reports whether name is the name of a backup of log: "stem-<time>.ext".
 func isBackup(name, log string) bool {
 	ext := filepath.Ext(log)
 	stamp, isOurs := strings.CutPrefix(name, strings.TrimSuffix(log, ext)+"-")

@@ -20,7 +20,7 @@ import (
 	"service-monitor/stages/files"
 )
 
-// newLog returns a log file that is prepared as at the start.
+// newLog returns a log file, prepared as at the start of the monitor.
 func newLog(t *testing.T, path string) *File {
 	t.Helper()
 	if _, err := prepare(path, newMode); err != nil {
@@ -67,10 +67,10 @@ func backupsOf(t *testing.T, path string) []string {
 	return all
 }
 
-// Every line of five megabytes is in one file, whole; the log file has at most a
-// megabyte, the newest three backups stay, and people may read them all. Two
-// rotations within a millisecond would overwrite a backup: not even a loop that
-// does nothing else writes a megabyte of lines so fast.
+// TestLogRotates writes five megabytes of lines. Each line is complete in one file, no file
+// has more than a megabyte, the newest three backups stay, and everybody may read them. Two
+// rotations within a millisecond would overwrite a backup, but not even this loop writes a
+// megabyte so fast.
 func TestLogRotates(t *testing.T) {
 	path := logPath(t)
 	l := newLog(t, path)
@@ -105,7 +105,7 @@ func TestLogRotates(t *testing.T) {
 	}
 }
 
-// BenchmarkLog writes what a service that crashes has to say.
+// BenchmarkLog writes the lines of a service that crashes.
 func BenchmarkLog(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "service-monitor.log")
 	l := New(path, nil)
@@ -117,8 +117,8 @@ func BenchmarkLog(b *testing.B) {
 	}
 }
 
-// A clock that is behind makes the backup of now look like the oldest. It goes,
-// and neither the file nor the older ones with it.
+// TestLogRotatesWhileTheClockIsBehind has a clock that is behind, so a new backup looks like
+// the oldest. It is removed, but the file and the other backups stay.
 func TestLogRotatesWhileTheClockIsBehind(t *testing.T) {
 	path := logPath(t)
 	for day := range backups {
@@ -140,14 +140,15 @@ func TestLogRotatesWhileTheClockIsBehind(t *testing.T) {
 	wantText(t, path, "new\n")
 }
 
-// await waits for what lumberjack's goroutine does, which tells nobody.
+// await waits until lumberjack's goroutine has done its work, which it does not report.
 func await(done func() bool) {
 	for !done() {
 		runtime.Gosched()
 	}
 }
 
-// The log goes on in a file at its path, whatever people do with the one before.
+// TestLogIsFoundAgain wants the log to go on in a file at its path, whatever people do with
+// the file.
 func TestLogIsFoundAgain(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -174,7 +175,7 @@ func TestLogIsFoundAgain(t *testing.T) {
 			return err
 		}, "one\nmine\ntwo\n"},
 	} {
-		for _, rotated := range []bool{false, true} { // lumberjack opens a new file otherwise
+		for _, rotated := range []bool{false, true} { // after a rotation lumberjack opens the file in another way
 			t.Run(fmt.Sprint(tt.name, ", rotated ", rotated), func(t *testing.T) {
 				path := logPath(t)
 				if rotated {
@@ -197,7 +198,7 @@ func TestLogIsFoundAgain(t *testing.T) {
 	}
 }
 
-// A link to another disk stays one, over a rotation too.
+// TestLogLink wants a link to another disk to stay a link, also after a rotation.
 func TestLogLink(t *testing.T) {
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
@@ -209,7 +210,7 @@ func TestLogLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := newLog(t, path)
-	most := strings.Repeat("x", 1<<19) + "\n" // no two fit into a file
+	most := strings.Repeat("x", 1<<19) + "\n" // two of them do not fit into a file
 	for range 2 {
 		l.put(t, most)
 	}
@@ -226,14 +227,15 @@ func TestLogLink(t *testing.T) {
 	if left, err := os.ReadDir(data); err != nil || len(left) > 0 {
 		t.Errorf("what Remove leaves: %v (%v)", left, err)
 	}
-	if err := os.Remove(path); err != nil { // and no link any more
+	if err := os.Remove(path); err != nil { // from now on it is not a link any more
 		t.Fatal(err)
 	}
 	l.put(t, "here\n")
 	wantText(t, path, "here\n")
 }
 
-// What a power cut has torn does not swallow the next line.
+// TestLogEndsTornLine wants the next line not to be appended to a line that a power cut has
+// torn.
 func TestLogEndsTornLine(t *testing.T) {
 	path := logPath(t)
 	if err := os.WriteFile(path, []byte("one\ntw"), 0o644); err != nil {
@@ -243,15 +245,15 @@ func TestLogEndsTornLine(t *testing.T) {
 	wantText(t, path, "one\ntw\nthree\n")
 }
 
-// A full disk takes a part of a write: whole lines stay, and the caller learns
-// how much that is.
+// TestLogFullDisk has a disk that takes only a part of a write. The whole lines stay, and
+// Write returns how many bytes they have.
 func TestLogFullDisk(t *testing.T) {
 	if !alone(t) {
 		return
 	}
 	for _, tt := range []struct {
 		name  string
-		limit uint64 // bytes that a file may have
+		limit uint64 // how many bytes a file may have
 		want  int
 		text  string
 	}{
@@ -276,9 +278,9 @@ func TestLogFullDisk(t *testing.T) {
 	}
 }
 
-// alone runs the rest of a test in a process of its own, and reports whether
-// this is it. A limit is the whole process's, and go test makes a test write
-// down which files it opens: that file would be cut as well.
+// alone runs the rest of a test in a process of its own, and reports whether this is that
+// process. A resource limit holds for the whole process, and go test makes a test write a
+// list of the files it opens: the limit would cut that file, too.
 func alone(t *testing.T) bool {
 	t.Helper()
 	const mark = "SERVICE_MONITOR_TEST_ALONE"
@@ -297,7 +299,7 @@ func alone(t *testing.T) bool {
 	return false
 }
 
-// limited calls write while a file may have so many bytes.
+// limited calls write while files are limited to this many bytes.
 func limited(t *testing.T, bytes uint64, write func() (int, error)) (int, error) {
 	t.Helper()
 	signal.Ignore(unix.SIGXFSZ)
@@ -333,7 +335,7 @@ func TestLogRefuses(t *testing.T) {
 			if _, err := prepare(path, newMode); err == nil || err.Error() != want {
 				t.Errorf("at the start: %v, want %s", err, want)
 			}
-			// The same when it takes the place of the log file later.
+			// The same if it takes the place of the log file later.
 			os.Remove(path)
 			l := newLog(t, path)
 			l.put(t, "one\n")
@@ -351,7 +353,7 @@ func TestLogRefuses(t *testing.T) {
 	}
 }
 
-// touchAll makes files, and directories where a name ends in a slash.
+// touchAll makes files. A name that ends in a slash makes a directory.
 func touchAll(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -368,7 +370,7 @@ func touchAll(t *testing.T, dir string, names ...string) {
 	}
 }
 
-// Of what is beside the log file only its backups are removed with it.
+// TestRemoveLog wants the log file and its backups to be removed, and no other files.
 func TestRemoveLog(t *testing.T) {
 	const stamp = "2025-07-07T10-15-23.000"
 	for _, tt := range []struct {
@@ -418,11 +420,11 @@ func TestRemoveLog(t *testing.T) {
 	}
 }
 
-// What the rotation makes is what Remove removes.
+// TestRemoveLogAfterRotation wants Remove to remove what a rotation has made.
 func TestRemoveLogAfterRotation(t *testing.T) {
 	path := logPath(t)
 	l := newLog(t, path)
-	most := strings.Repeat("x", 1<<19) + "\n" // no two fit into a file
+	most := strings.Repeat("x", 1<<19) + "\n" // two of them do not fit into a file
 	for range 2 {
 		l.put(t, most)
 	}
@@ -443,8 +445,8 @@ func TestRemoveLogNowhere(t *testing.T) {
 	}
 }
 
-// Two monitors never write one file. A lock that is gone, with its directory perhaps, is
-// taken again before the next line, unless another monitor was first.
+// TestWriteHolds wants two monitors never to write one file. If the lock file is gone, or its
+// directory, a write takes the lock again first. It fails if another monitor has taken it.
 func TestWriteHolds(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
 	path := filepath.Join(dir, "a.log")

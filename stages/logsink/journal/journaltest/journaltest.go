@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Journald receives entries in the native protocol, and reads when it is told.
+// A Journald receives entries in the native protocol. It reads only when Read is called.
 type Journald struct {
-	// Path is that of its socket.
+	// Path is the path of its socket.
 	Path string
 
 	t      testing.TB
@@ -23,7 +23,7 @@ type Journald struct {
 // Start returns a journald that runs until the test ends.
 func Start(t testing.TB) *Journald {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "") // short: a socket's path has at most 107 bytes
+	dir, err := os.MkdirTemp("", "") // a short name: the path of a socket has at most 107 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,19 +47,19 @@ func (j *Journald) listen() {
 	}
 }
 
-// Stop ends it; what it has not read is lost.
+// Stop closes the socket. Entries that were not read are lost.
 func (j *Journald) Stop() {
 	unix.Close(j.socket)
 	os.Remove(j.Path)
 }
 
-// Restart begins anew after a Stop.
+// Restart opens the socket again after Stop.
 func (j *Journald) Restart() {
 	j.t.Helper()
 	j.listen()
 }
 
-// Read returns what has come: the fields of each entry.
+// Read returns the fields of each entry that has come.
 func (j *Journald) Read() (entries []map[string]string) {
 	j.t.Helper()
 	b := make([]byte, 1<<20)
@@ -76,7 +76,7 @@ func (j *Journald) Read() (entries []map[string]string) {
 	}
 }
 
-// parse reads an entry as systemd.io/JOURNAL_NATIVE_PROTOCOL says.
+// parse decodes an entry (systemd.io/JOURNAL_NATIVE_PROTOCOL).
 func (j *Journald) parse(b []byte) map[string]string {
 	j.t.Helper()
 	entry := make(map[string]string)
@@ -99,7 +99,7 @@ func (j *Journald) parse(b []byte) map[string]string {
 	return entry
 }
 
-// validKey reports whether journald takes a field of this name from a client.
+// validKey reports whether journald accepts a field of this name from a client.
 func validKey(key []byte) bool {
 	if len(key) == 0 || len(key) > 64 || key[0] < 'A' || key[0] > 'Z' {
 		return false
