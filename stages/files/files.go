@@ -17,22 +17,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrKind is returned for what is there but is not a regular file.
+// ErrKind is returned for a path that exists but is not a regular file.
 var ErrKind = errors.New("not a regular file")
 
-// ErrTooLarge is returned by Read.
+// ErrTooLarge is returned by Read for a file that has too many bytes.
 var ErrTooLarge = errors.New("it is too large")
 
 // Open opens a regular file as os.OpenFile does. It never waits for another
 // process, and it does not follow a symbolic link at the end of path: call Follow
 // first where links are wanted.
 func Open(path string, flag int, perm fs.FileMode) (*os.File, error) {
-	// To open a device can have an effect, so look before.
+	// Opening a device can have an effect, so look before opening.
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, kindError(path, info.Mode())
 	}
-	// By now it may be something else. O_NONBLOCK does not wait for the other end
-	// of a named pipe, and means nothing for a regular file.
+	// Meanwhile it may have become something else. With O_NONBLOCK, opening a named pipe
+	// does not wait for the other end. For a regular file the flag means nothing.
 	f, err := os.OpenFile(path, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK, perm)
 	if err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func Open(path string, flag int, perm fs.FileMode) (*os.File, error) {
 	return f, nil
 }
 
-// check refuses what Open must not have opened.
+// check returns an error for an open file that Open must refuse.
 func check(f *os.File, flag int) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
@@ -59,11 +59,11 @@ func check(f *os.File, flag int) error {
 	return nil
 }
 
-// planted refuses a file that root is to write to and that another user may have
-// put there. Where only root may make files, root has made them. In a directory such
-// as /tmp a file of another user is that user's. A file of root with a second name
-// may be any file of root: link(2) asks for no permission for the file unless
-// fs.protected_hardlinks is on.
+// planted refuses a file to which root is to write if another user may have put it there. In
+// a directory where only root may make files, root made the file. In a directory such as
+// /tmp, a file that belongs to another user was made by that user. A file of root with a
+// second name may be any file of root: unless fs.protected_hardlinks is on, link(2) needs
+// no permission for the file.
 func planted(path string, st *unix.Stat_t) error {
 	dir := filepath.Dir(path)
 	var above unix.Stat_t
@@ -80,7 +80,7 @@ func planted(path string, st *unix.Stat_t) error {
 	return nil
 }
 
-// kinds are what a file can be that is not a regular one.
+// kinds lists what a file can be other than a regular file.
 var kinds = []struct {
 	mode fs.FileMode
 	name string
@@ -103,7 +103,7 @@ func kindError(path string, mode fs.FileMode) error {
 	return &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("it is %s, %w", name, ErrKind)}
 }
 
-// kindOf is the kind that st_mode tells (inode(7)).
+// kindOf returns the kind of file that st_mode contains (inode(7)).
 func kindOf(mode uint32) fs.FileMode {
 	return map[uint32]fs.FileMode{
 		unix.S_IFDIR: fs.ModeDir, unix.S_IFLNK: fs.ModeSymlink, unix.S_IFIFO: fs.ModeNamedPipe,
@@ -111,8 +111,8 @@ func kindOf(mode uint32) fs.FileMode {
 	}[mode&unix.S_IFMT]
 }
 
-// Read reads a regular file that has at most so many bytes. It takes no memory
-// for a larger one.
+// Read reads a regular file of at most this many bytes. It does not read a larger one, so
+// that takes no memory.
 func Read(path string, most int64) ([]byte, error) {
 	f, err := Open(path, os.O_RDONLY, 0)
 	if err != nil {
@@ -125,7 +125,7 @@ func Read(path string, most int64) ([]byte, error) {
 	}
 	var b bytes.Buffer
 	if info.Size() <= most {
-		b.Grow(int(info.Size()) + bytes.MinRead) // or it would grow to twice of it
+		b.Grow(int(info.Size()) + bytes.MinRead) // without this, the buffer would grow to twice the size
 		_, err = b.ReadFrom(io.LimitReader(f, most+1))
 	}
 	if err == nil && max(info.Size(), int64(b.Len())) > most {
@@ -134,10 +134,10 @@ func Read(path string, most int64) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Explain adds to the error of a write what to do where the directory has been
-// removed. Nobody makes it again by itself: it may be where a disk belongs that is
-// not mounted. In the sandbox of a unit, a directory that was made again is read-only
-// until it is bound into the sandbox.
+// Explain adds to the error of a write what to do if the directory was removed. The monitor
+// does not make it again, because it may be the mount point of a disk that is not mounted.
+// In the sandbox of a unit, a directory that was made again is read-only until it is bound
+// into the sandbox.
 func Explain(err error, dir string) error {
 	bind := "systemctl bind service-monitor " + dir + " (see service-monitor(8)); a restart would lose what is not saved"
 	switch _, missing := os.Stat(dir); {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is not a regular file is not opened, whatever it is to be opened for, and
-// nothing waits: a named pipe has no other end here.
+// TestOpenKinds wants Open to refuse anything but a regular file, with any flags, and never to
+// wait: the named pipe here has no other end.
 func TestOpenKinds(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -42,7 +42,8 @@ func TestOpenKinds(t *testing.T) {
 	}
 }
 
-// It is the file that is opened that is checked, not what was there before.
+// TestOpenChecksWhatItOpened wants Open to check the file that it has opened, not only what
+// was at the path before.
 func TestOpenChecksWhatItOpened(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x")
 	if err := unix.Mkfifo(path, 0o666); err != nil {
@@ -68,7 +69,7 @@ func TestRead(t *testing.T) {
 			t.Errorf("Read of at most %d: %q, %v, want %v", most, b, err, want)
 		}
 	}
-	// A file of /proc has no size.
+	// A file of /proc has the size 0.
 	if b, err := Read("/proc/self/status", 1<<20); err != nil || len(b) == 0 {
 		t.Errorf("Read: %q, %v", b, err)
 	}

@@ -11,17 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxLinks bounds the symbolic links of a path as the kernel bounds them
+// maxLinks is how many symbolic links a path may have, as in the kernel
 // (path_resolution(7)).
 const maxLinks = 40
 
-// Follow returns the file that a symbolic link leads to, there or not yet. Files
-// are replaced by renaming. To rename over the link would leave the data on the
-// disk that people linked away from, and the next boot would find the old data
-// where they linked to.
+// Follow returns the file that a symbolic link leads to, even if the file does not exist
+// yet. Files are replaced by renaming. If a rename replaced the link, the new data would be
+// on the disk that people wanted to avoid, and the old data would stay on the other one.
 //
-// Root follows only links that no other user can have made. Any other is an error:
-// Become comes first.
+// Root follows only links that no other user can have made. Any other link is an error,
+// so call Become first.
 func Follow(path string) (string, error) {
 	if os.Geteuid() != 0 {
 		return followLast(path), nil
@@ -33,7 +32,7 @@ func Follow(path string) (string, error) {
 	return w.path, err
 }
 
-// followLast follows the links that the last name of path is.
+// followLast follows path while its last name is a symbolic link.
 func followLast(path string) string {
 	for range maxLinks {
 		target, err := os.Readlink(path)
@@ -54,13 +53,12 @@ func followLast(path string) string {
 
 // A way is where a path leads.
 type way struct {
-	path  string // has no symbolic links in it, unless there is an owner
-	owner Owner  // who can change where it leads; zero where only root can
+	path  string // without symbolic links, unless there is an owner
+	owner Owner  // who else than root can change where it leads; zero for nobody
 }
 
-// walk follows a path name by name, for root. It stops at the first name that
-// belongs to another user. Up to there only root can change the way, so what was
-// looked at stays as it was.
+// walk follows a path name by name, for root. It stops at the first name that belongs to
+// another user. Only root can change the way up to there, so it stays as walk has seen it.
 func walk(path string) (way, error) {
 	if !filepath.IsAbs(path) {
 		here, err := os.Getwd()
@@ -85,16 +83,16 @@ func names(path string) []string {
 	return slices.DeleteFunc(strings.Split(path, "/"), func(name string) bool { return name == "" || name == "." })
 }
 
-// A walker is on its way.
+// A walker walks along a path.
 type walker struct {
 	way
-	st    unix.Stat_t // of what is at path
-	rest  []string    // the names to go
-	links int         // so many were followed
+	st    unix.Stat_t // the status of the file at path
+	rest  []string    // the names that remain
+	links int         // how many links were followed
 	loose string      // a directory of root in which others can replace anything
 }
 
-// look looks at what is at path.
+// look reads the status of the file at path.
 func (w *walker) look() error {
 	if err := unix.Lstat(w.path, &w.st); err != nil {
 		return &fs.PathError{Op: "stat", Path: w.path, Err: err}
@@ -102,7 +100,7 @@ func (w *walker) look() error {
 	return nil
 }
 
-// step takes the next name.
+// step goes to the next name.
 func (w *walker) step() error {
 	w.owner = ownerOf(w.path, &w.st)
 	if w.owner.uid != 0 {
@@ -115,11 +113,11 @@ func (w *walker) step() error {
 		w.loose = dir
 	}
 	if err := w.look(); err != nil {
-		// Who opens it says what is wrong. Of what is missing nothing can be a link.
+		// Opening it will fail with a better error. What is missing contains no links.
 		w.path, w.rest = filepath.Join(w.path, filepath.Join(w.rest...)), nil
 		return nil
 	}
-	if shared && sticky { // then nobody but root and its owner can replace it
+	if shared && sticky { // then only root and the owner of the file can replace it
 		w.owner = ownerOf(w.path, &w.st)
 	}
 	if w.st.Mode&unix.S_IFMT == unix.S_IFLNK && w.owner.uid == 0 {
@@ -147,7 +145,7 @@ func (w *walker) follow(dir string) error {
 	return w.look()
 }
 
-// ownerOf is the user that something belongs to.
+// ownerOf returns the user to whom a file belongs; zero for root.
 func ownerOf(path string, st *unix.Stat_t) Owner {
 	if st.Uid == 0 || !mapped(st.Uid) {
 		return Owner{}
@@ -155,9 +153,9 @@ func ownerOf(path string, st *unix.Stat_t) Owner {
 	return Owner{Name: userName(st.Uid), Where: path, uid: st.Uid, gid: st.Gid}
 }
 
-// othersWrite reports whether others than root may make and remove files in a
-// directory of root. Where it has an access control list, the permissions of the
-// group are those of anybody in the list (acl(5)).
+// othersWrite reports whether other users than root may make and remove files in a
+// directory of root. If the directory has an access control list, the permissions of the
+// group may be those of anybody in the list (acl(5)).
 func othersWrite(dir string, st *unix.Stat_t) bool {
 	if st.Mode&unix.S_IWGRP != 0 {
 		n, _ := unix.Lgetxattr(dir, "system.posix_acl_access", nil)
@@ -168,12 +166,12 @@ func othersWrite(dir string, st *unix.Stat_t) bool {
 	return st.Mode&unix.S_IWOTH != 0
 }
 
-// overflowUser owns what belongs to nobody that this user namespace knows
+// overflowUser is shown as the owner of files whose owner this user namespace does not know
 // (user_namespaces(7)).
 const overflowUser = 65534
 
-// mapped reports whether a user is one of this user namespace. A process that is
-// root only there cannot become another one, and has no rights over its files.
+// mapped reports whether a user exists in this user namespace. A process that is root only
+// in the namespace cannot become any other user, and has no rights over that user's files.
 func mapped(uid uint32) bool {
 	if uid != overflowUser {
 		return true

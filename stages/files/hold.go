@@ -9,23 +9,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrHeld is returned by Hold where another monitor holds the file.
+// ErrHeld is returned by Hold if another monitor holds the file.
 var ErrHeld = errors.New("another monitor holds it")
 
-// LockSuffix is that of the lock file beside a file that is held.
+// LockSuffix is the suffix of the lock file beside a file.
 const LockSuffix = ".lock"
 
 // A Lock holds a file for this process.
 type Lock struct {
-	Path string   // of the file that is held, where links lead to
+	Path string   // the real path of the file that is held
 	File *os.File // the lock file
-	Made bool     // whether Hold has made it
+	Made bool     // Hold has made the lock file
 }
 
-// Hold takes path for this process, with a lock file beside the file. The lock
-// ends with the process; the lock file stays, because removing it would race.
-// Who may not write it may not hold it either: flock(2) asks for no more than to
-// read, so anybody could keep the monitor from starting.
+// Hold locks the file at path for this process, with a lock file beside the file. The lock
+// ends with the process. The lock file stays, because removing it would be a race. Only
+// its owner may open the lock file: for flock(2) it is enough to open a file for reading,
+// so otherwise anybody could keep the monitor from starting.
 func Hold(path string) (*Lock, error) {
 	real, err := Follow(path)
 	if err != nil {
@@ -54,9 +54,9 @@ func hold(path string) (*Lock, error) {
 	return &Lock{path, f, made}, nil
 }
 
-// Stay takes the lock again where the lock file was removed, with its directory
-// perhaps: in one that is there again, another monitor could hold the file. It
-// makes no directory, for that may be where a disk belongs which is not mounted.
+// Stay takes the lock again if the lock file or its directory was removed. Otherwise another
+// monitor could hold a new file at the same path. Stay does not make the directory, because
+// it may be the mount point of a disk that is not mounted.
 func (l *Lock) Stay() error {
 	if isAt(l.File, l.Path+LockSuffix) {
 		return nil
@@ -70,10 +70,10 @@ func (l *Lock) Stay() error {
 	return nil
 }
 
-// Close lets another monitor have the file.
+// Close releases the lock, so that another monitor can have the file.
 func (l *Lock) Close() error { return l.File.Close() }
 
-// isAt reports whether the file is what path names.
+// isAt reports whether the open file is still the one at path.
 func isAt(f *os.File, path string) bool {
 	is, err := f.Stat()
 	if err != nil {

@@ -18,8 +18,8 @@ func held(t *testing.T, path string) *Lock {
 	return lock
 }
 
-// One process at a time holds a file, by whatever name. Nobody else may open the lock
-// file, and so keep the monitor from starting.
+// TestHold wants only one process at a time to hold a file, under whatever name. No other
+// user may open the lock file, because that user could keep the monitor from starting.
 func TestHold(t *testing.T) {
 	dir := t.TempDir()
 	path, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
@@ -44,8 +44,8 @@ func TestHold(t *testing.T) {
 	}
 }
 
-// A lock whose file was removed is taken again, unless somebody else was first. No
-// directory is made for it.
+// TestLockStays removes the lock file. Stay takes the lock again, unless another process has
+// taken it first. It makes no directory.
 func TestLockStays(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "dir")
 	if err := os.Mkdir(dir, 0o755); err != nil {

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// ErrOwner is returned where root cannot tell whose rights it should work with.
+// ErrOwner is returned if it is not clear with whose rights root should work.
 var ErrOwner = errors.New("root does not work there")
 
 // An Owner is the user whose rights root works with.
@@ -20,14 +20,14 @@ type Owner struct {
 	gid   uint32
 }
 
-// Become gives up root's rights where files belong to another user, for the
-// whole process and for good. It does nothing for a process that is not root's.
+// Become gives up root's rights if the files belong to another user, for the whole process
+// and for good. It does nothing if the process is not root.
 //
-// The owner of a directory can put symbolic links into it, hard links, and at any
-// moment something else than what root has just looked at. To become that user
-// leaves nothing to check and nothing to race with: whatever the user plants, no
-// more can be done than the user can do anyway. What root does then also belongs
-// to that user, who runs the monitor otherwise.
+// The owner of a directory can put symbolic links and hard links into it, and can at any
+// moment replace what root has just looked at. As that user, the process has nothing to
+// check and no race to lose: whatever the owner plants there, the process can do no more
+// than the owner can do anyway. New files then also belong to that user, who otherwise
+// runs the monitor.
 func Become(paths ...string) (Owner, error) {
 	var owner Owner
 	if os.Geteuid() != 0 {
@@ -56,19 +56,18 @@ func Become(paths ...string) (Owner, error) {
 	return owner, nil
 }
 
-// become drops everything of root. The user's processes cannot trace this one
-// afterwards, because the kernel remembers that it had more rights (prctl(2),
-// PR_SET_DUMPABLE).
+// become gives up all rights of root. The other processes of the user still cannot trace this
+// one, because the kernel remembers that it had more rights (prctl(2), PR_SET_DUMPABLE).
 func (o Owner) become() error {
 	gid, groups := int(o.gid), []int{}
 	if u, err := user.LookupId(strconv.Itoa(int(o.uid))); err == nil {
 		gid = number(u.Gid)
-		ids, _ := u.GroupIds() // without them the journal may not be readable, which the monitor says
+		ids, _ := u.GroupIds() // without its groups the monitor may be unable to read the journal, which it reports
 		for _, id := range ids {
 			groups = append(groups, number(id))
 		}
 	}
-	// Those of package syscall change all threads, those of unix only this one.
+	// The functions of package syscall change all threads, those of package unix only this one.
 	if err := syscall.Setgroups(groups); err != nil {
 		return err
 	}

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// becomeEnv makes the test binary a process of root that becomes the owner of what
-// it names, and then makes that file.
+// becomeEnv names a file. With it, the test binary is a process of root that calls Become for
+// the file, and then makes it.
 const becomeEnv = "FILES_TEST_BECOME"
 
 func TestMain(m *testing.M) {
@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// emulated reports whether the test runs in an emulator, which has a thread of its own
-// that stays root's. The emulator hides itself from the process, but not from its child.
+// emulated reports whether the test runs in an emulator. An emulator has a thread of its own
+// that stays root. It hides itself from the process, but not from a child of the process.
 func emulated() bool {
 	run, err := elf.Open(fmt.Sprintf("/proc/%d/exe", os.Getppid()))
 	if err != nil {
@@ -68,11 +68,11 @@ func becomeAndMake(path string) int {
 	return 0
 }
 
-// user is an unprivileged one, and has no entry in passwd(5).
+// These users have no rights and no entry in passwd(5).
 const user1, user2 = 54321, 54322
 
-// A planted tree is made by lines such as "dir 0755 1 /x", "link 1 /x/y target"
-// and "file 1 /x/z", of user 0, 1 or 2. DIR is where it is.
+// plant makes a tree of files from lines such as "dir 0755 1 /x", "link 1 /x/y target" and
+// "file 1 /x/z". They belong to user 0, 1 or 2. DIR stands for the directory of the tree.
 func plant(t *testing.T, dir string, lines ...string) {
 	t.Helper()
 	for _, line := range lines {
@@ -104,11 +104,11 @@ func plantOne(dir string, words []string) error {
 	return os.Link(dir+words[1], dir+words[2])
 }
 
-// Root goes where only root can lead it. From the first name on that another user
-// can change, it is that user's way.
+// TestWalk wants walk to follow a path as long as only root can change it, and to return the
+// owner of the first name that another user can change.
 func TestWalk(t *testing.T) {
 	if os.Geteuid() != 0 {
-		return // other users own nothing here
+		return // only root can make files of other users
 	}
 	const none = ""
 	for _, tt := range []struct {
@@ -116,7 +116,7 @@ func TestWalk(t *testing.T) {
 		lines []string
 		path  string
 		want  string // where it leads
-		owner string // whose way it is, and from where
+		owner string // the owner, and of which directory
 		err   error
 	}{
 		{"plain", nil, "/x", "/x", none, nil},
@@ -179,17 +179,17 @@ func TestWalk(t *testing.T) {
 	}
 }
 
-// Root does not write to what may have been put where others can, and to anything
-// where only root can.
+// TestOpenPlanted wants root to refuse files that another user may have put there, and to
+// accept any file in a directory where only root can make files.
 func TestOpenPlanted(t *testing.T) {
 	if os.Geteuid() != 0 {
-		return // other users own nothing here
+		return // only root can make files of other users
 	}
 	for _, tt := range []struct {
 		name  string
 		lines []string
 		path  string
-		want  string // in the error
+		want  string // the error contains it
 	}{
 		{"file of a user", []string{"dir 1777 0 /s", "file 1 /s/x"}, "/s/x", "it belongs to user 54321"},
 		{"second name", []string{"dir 1777 0 /s", "file 0 /f", "hard /f /s/x"}, "/s/x", "it has a second name"},
@@ -211,10 +211,11 @@ func TestOpenPlanted(t *testing.T) {
 	}
 }
 
-// Root becomes the owner with all threads, for good, and with nothing left.
+// TestBecome wants all threads of root to become the owner, for good and without any rights
+// left.
 func TestBecome(t *testing.T) {
 	if os.Geteuid() != 0 {
-		return // it changes nothing
+		return // only root can become another user
 	}
 	for _, tt := range []struct {
 		name  string
@@ -231,7 +232,7 @@ func TestBecome(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
-			if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // of all tests
+			if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the directory of all tests
 				t.Fatal(err)
 			}
 			plant(t, dir, tt.lines...)
@@ -280,10 +281,10 @@ func wantIDs(t *testing.T, ids string, who int) {
 	}
 }
 
-// Two owners cannot be one user.
+// TestBecomeTwo wants an error if the files belong to two different users.
 func TestBecomeTwo(t *testing.T) {
 	if os.Geteuid() != 0 {
-		return // it changes nothing
+		return // only root can become another user
 	}
 	dir := t.TempDir()
 	plant(t, dir, "dir 0755 1 /u", "dir 0755 2 /v")
