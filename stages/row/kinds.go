@@ -12,7 +12,7 @@ import (
 // Bool is true or false; false by default.
 type Bool struct{ Target *bool }
 
-// Kind and the other methods are those of Value, here and below.
+// Kind and the methods of the types below implement Value.
 func (b Bool) Kind() string    { return "true or false" }
 func (b Bool) Unit() string    { return "" }
 func (b Bool) Default() string { return "false" }
@@ -28,7 +28,7 @@ func (b Bool) Set(raw []byte) error {
 	return Wrong("true or false without quotes", raw)
 }
 
-// Int is a whole number, from Least to Most.
+// Int is a whole number from Least to Most.
 type Int struct {
 	Target             *int
 	Usual, Least, Most int
@@ -51,7 +51,7 @@ func (i Int) Set(raw []byte) error {
 // Year is the longest duration that a key can have.
 const Year = 365 * 24 * time.Hour
 
-// Duration is a whole number of Step, which is time.Second or time.Millisecond.
+// Duration is a whole number of seconds or of milliseconds. Step says which.
 type Duration struct {
 	Target             *time.Duration
 	Step               time.Duration
@@ -100,9 +100,9 @@ func (f File) Default() string { return f.Usual }
 func (f File) Reset()          { *f.Target = f.Usual }
 func (f File) Get() any        { return *f.Target }
 
-// Start is the directory at which a relative name starts. The unit lets the monitor
-// write there, and the working directory is another one for each who starts or checks
-// the monitor.
+// Start returns the directory at which a relative name starts. It is not the working
+// directory, because that differs between the unit and the people who check the
+// configuration. The unit lets the monitor write in this directory.
 func (f File) Start() string { return filepath.Dir(f.Usual) }
 
 func (f File) Set(raw []byte) error {
@@ -117,7 +117,7 @@ func (f File) Set(raw []byte) error {
 	return err
 }
 
-// integer returns a whole number. The units, if there are any, are only for the messages.
+// integer reads a whole number. units is only for the error messages; it may be empty.
 func integer(raw []byte, least, most int64, units string) (int64, error) {
 	what, limit := "a whole number", strconv.FormatInt(most, 10)
 	if units != "" {

@@ -9,9 +9,10 @@ import "strings"
 // A Row is one key.
 type Row struct {
 	Key string
-	// Flag is the flag that wins over the key, without its dashes; empty if there is none.
+	// Flag is the command line flag that wins over the key, without its dashes; empty if
+	// there is none.
 	Flag string
-	// Help goes on from the unit of the value: "seconds" "between summary lines".
+	// Help continues after Value.Unit: "seconds" and then "between summary lines".
 	Help string
 	// Reload is true if a reload takes a new value. Any other key is read at start only.
 	Reload bool
@@ -20,22 +21,23 @@ type Row struct {
 
 // A Value knows what may be written in the file, and where it goes.
 type Value interface {
-	// Kind is type and range, as the manual has them: "seconds, 0 to 31536000".
+	// Kind is the type and the range as the manual shows them: "seconds, 0 to 31536000".
 	Kind() string
-	// Unit is what the help begins with; empty if the value has none.
+	// Unit is the unit of measurement, with which the help begins; empty if there is none.
 	Unit() string
-	// Default is what holds without the key, as the help and the manual show it.
+	// Default is the default value as the help and the manual show it.
 	Default() string
 	// Reset puts the default into the target.
 	Reset()
 	// Set puts a JSON value into the target. After an error the target is as it was.
-	// The text of an error goes on from the name of the key.
+	// The text of an error continues after the name of the key.
 	Set(raw []byte) error
 	// Get returns what the target has now.
 	Get() any
 }
 
-// Line is the key in the help. Where a flag wins, the help of the flag has the default.
+// Line returns the line about the key in the help. If a flag wins over the key, the help of
+// the flag shows the default.
 func (r Row) Line() string {
 	text := strings.TrimSpace(r.Value.Unit() + " " + r.Help)
 	if r.Flag == "" {

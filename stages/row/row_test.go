@@ -21,8 +21,8 @@ func TestKinds(t *testing.T) {
 		raw  string
 		kind string
 		line string
-		want any    // after the value was set
-		err  string // instead
+		want any    // the value after Set
+		err  string // the error, instead of want
 	}{
 		{Row{Help: "tries", Value: retries}, "9", "0 to 9", "tries (default 3)", 9, ""},
 		{Row{Help: "tries", Value: retries}, "10", "0 to 9", "tries (default 3)", nil, "must be from 0 to 9, found the number 10"},

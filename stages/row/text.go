@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Wrong is the error of a JSON value of another kind than is wanted.
+// Wrong returns the error for a JSON value of the wrong kind.
 func Wrong(want string, raw []byte) error {
 	return fmt.Errorf("must be %s, found %s", want, Describe(raw))
 }
@@ -35,8 +35,8 @@ func Describe(raw []byte) string {
 	return "the number " + string(raw)
 }
 
-// Quote makes one short, printable word of any text. The result can be pasted into
-// JSON, and between the double quotes of a shell.
+// Quote returns a text in double quotes, short and printable. The result can be pasted into
+// JSON or into a shell.
 func Quote(s string) string {
 	const longest = 80
 	if runes := []rune(s); len(runes) > longest {
@@ -45,9 +45,9 @@ func Quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// Absolute returns the absolute path of a file. A relative name starts at a directory,
-// or where that is empty at the working directory. The text of an error goes on from
-// the name of a flag or a key.
+// Absolute returns the absolute path of a file. A relative name starts at the directory start,
+// or at the working directory if start is empty. The text of an error continues after the
+// name of a flag or a key.
 func Absolute(file, start string) (string, error) {
 	switch {
 	case file == "":
