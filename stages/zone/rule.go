@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// rule returns the zone of a rule as TZ may have it, such as CET-1CEST,M3.5.0,M10.5.0/3
-// (tzset(3)), or nil where it is none.
+// rule returns the zone of a rule in TZ, such as CET-1CEST,M3.5.0,M10.5.0/3 (tzset(3)). It
+// returns nil if the text is not a rule.
 //
 // Go has no function for this, but it follows the rule at the end of a zone file
-// (tzfile(5)). So it gets a file that consists of the rule. The file has one
-// zone beside it, without a name: where Go does not understand the rule, times are of that.
+// (tzfile(5)). So Go gets a file with little more than the rule. The file also has a zone
+// without a name. Go uses that zone if it does not understand the rule.
 func rule(text string) *time.Location {
 	if !named(text) {
 		return nil
@@ -26,17 +26,17 @@ func rule(text string) *time.Location {
 	return location
 }
 
-// file is a zone file of version 2 with a rule at its end.
+// file returns a zone file of version 2 with a rule at its end.
 func file(rule string) []byte {
 	const (
 		header = "TZif2" + "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 		none   = "\x00\x00\x00\x00"
 		one    = "\x00\x00\x00\x01"
-		// Of each block: indicators of UTC and of standard time, leap seconds,
-		// transitions, zones, characters of their names.
-		old  = header + none + none + none + none + none + none // that of version 1
+		// Each block begins with six counts: indicators of UTC and of standard time,
+		// leap seconds, transitions, zones, and characters of the zones' names.
+		old  = header + none + none + none + none + none + none // the block of version 1, which is empty
 		this = header + none + none + none + none + one + one
-		zone = none + "\x00" + "\x00" // offset 0, no summer time, and where its name is
+		zone = none + "\x00" + "\x00" // offset 0, no summer time, and the index of its name
 		name = "\x00"
 	)
 	return []byte(old + this + zone + name + "\n" + rule + "\n")
@@ -56,8 +56,8 @@ func named(rule string) bool {
 	return ok && (rest == "" || rest[0] == ',')
 }
 
-// cutName cuts a zone's name off: three letters at least, or between < and > also
-// digits and signs.
+// cutName cuts off a zone's name. It has three letters or more. Between < and > it may also
+// have digits and signs.
 func cutName(s string) (rest string, ok bool) {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	if quoted, isQuoted := strings.CutPrefix(s, "<"); isQuoted {
@@ -70,7 +70,7 @@ func cutName(s string) (rest string, ok bool) {
 	return rest, len(s)-len(rest) >= 3
 }
 
-// cutOffset cuts an offset off what comes after a name: [+-]hh[:mm[:ss]].
+// cutOffset cuts off an offset, which comes after a name: [+-]hh[:mm[:ss]].
 func cutOffset(s string, ok bool) (rest string, isOffset bool) {
 	rest = strings.TrimLeft(s, "+-0123456789:")
 	hours, _, _ := strings.Cut(strings.TrimLeft(s[:len(s)-len(rest)], "+-"), ":")

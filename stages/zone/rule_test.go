@@ -13,11 +13,11 @@ import (
 func TestRules(t *testing.T) {
 	for _, text := range []string{
 		"UTC0", "CET-1", "<+03>-3", "<-0330>3:30", "NPT-5:45", "ABC+1:02:03", "XYZ24", "XYZ-24",
-		"CET-1CEST,M3.5.0,M10.5.0/3", // the north
+		"CET-1CEST,M3.5.0,M10.5.0/3", // summer in the north
 		"EST5EDT", "EST5EDT,M3.2.0,M11.1.0",
-		"AEST-10AEDT,M10.1.0,M4.1.0/3", // the south
+		"AEST-10AEDT,M10.1.0,M4.1.0/3", // summer in the south
 		"<+1030>-10:30<+11>-11,M10.1.0,M4.1.0",
-		"IST-1GMT0,M10.5.0,M3.5.0/1", // the winter is the exception
+		"IST-1GMT0,M10.5.0,M3.5.0/1", // a negative rule: winter is the exception
 		"<-02>2<-01>,M3.5.0/-1,M10.5.0/0",
 		"EET-2EEST,M3.4.4/50,M10.4.4/50",
 		"<+0330>-3:30<+0430>,J79/24,J263/24",

@@ -26,9 +26,9 @@ const (
 	zoneinfo  = "/usr/share/zoneinfo" // where TZ names a file, unless TZDIR= says otherwise
 	// maxFile is far more than any zone needs: those of tzdata have 4 kB at most.
 	maxFile = 1 << 20
-	// apart is how long an answer holds. A save of 10,000 units asks 10,000 times in a
+	// valid is how long an answer holds. A save of 10,000 units asks 10,000 times in a
 	// row. Nobody changes the zone and crashes a service within a millisecond.
-	apart = time.Millisecond
+	valid = time.Millisecond
 )
 
 // here is the zone of this process.
@@ -40,8 +40,9 @@ func Location() *time.Location { return here.Location() }
 // Local returns a time as date(1) would show it now.
 func Local(t time.Time) time.Time { return t.In(Location()) }
 
-// Since says, in a status, since when something is: a time that this process has
-// read, by the wall clock as it is now, which may have been set since.
+// Since returns a text for STATUS= such as "since 15:04:05". t is a time that this process
+// has read from the clock. If the wall clock was set after that, the text has the time by
+// the clock as it is now.
 func Since(t time.Time) string {
 	now := time.Now()
 	return "since " + Local(now.Add(t.Sub(now))).Format("15:04:05")
@@ -53,23 +54,22 @@ func Report(warn func(fault error)) { here.report(warn) }
 
 // A Zone is a time zone that may change while the process runs.
 type Zone struct {
-	tz   string // the value of TZ; empty where it is not set or empty
+	tz   string // the value of TZ; empty if it is not set
 	path string // the file of the zone
-	// rule is used where there is no such file: TZ is a rule, or means UTC. Otherwise
-	// it is nil.
+	// rule is used if there is no such file. It is nil unless TZ is a rule or means UTC.
 	rule *time.Location
 
 	mu       sync.Mutex
 	warn     func(error)
-	looked   time.Time // when the file was looked at last
-	loaded   identity  // of the file at path; zero where there is none
+	looked   time.Time // when stat(2) was called last
+	loaded   identity  // the file that was loaded; zero if there was none
 	location *time.Location
-	fault    error // why location is not what was asked for
-	told     bool  // warn knows of the fault
+	fault    error // why the zone cannot be used; nil if it can
+	warned   bool  // warn was called for the fault
 }
 
-// newZone takes the zone from the environment as tzset(3) does: TZ= names a file first
-// of all, with or without a colon before it. If there is no such file, it is a rule.
+// newZone takes the zone from the environment as tzset(3) does. TZ= may name a file, with or
+// without a colon before it. If there is no such file, TZ= is a rule.
 func newZone(env func(key string) (value string, set bool)) *Zone {
 	tz, set := env("TZ")
 	if !set {
@@ -98,12 +98,12 @@ func (z *Zone) Location() *time.Location {
 	z.mu.Lock()
 	z.look(time.Now())
 	location, warn, fault := z.location, z.warn, error(nil)
-	if !z.told && warn != nil {
-		z.told, fault = true, z.fault
+	if !z.warned && warn != nil {
+		z.warned, fault = true, z.fault
 	}
 	z.mu.Unlock()
 	if fault != nil {
-		warn(fault) // unlocked: who writes the line asks for the zone, too
+		warn(fault) // without the lock, because writing the warning needs the zone, too
 	}
 	return location
 }
@@ -115,9 +115,9 @@ func (z *Zone) report(warn func(error)) {
 	z.Location()
 }
 
-// look loads the zone where its file is not the one that was loaded.
+// look loads the zone if its file is not the one that was loaded.
 func (z *Zone) look(now time.Time) {
-	if since := now.Sub(z.looked); z.location != nil && 0 <= since && since < apart {
+	if age := now.Sub(z.looked); z.location != nil && 0 <= age && age < valid {
 		return
 	}
 	z.looked = now
@@ -128,12 +128,12 @@ func (z *Zone) look(now time.Time) {
 	z.loaded = file
 	location, fault := z.load()
 	if fault == nil || z.fault == nil || fault.Error() != z.fault.Error() {
-		z.told = fault == nil
+		z.warned = fault == nil
 	}
 	z.location, z.fault = location, fault
 }
 
-// load returns UTC, and why, where the zone cannot be used.
+// load returns the zone. If that cannot be used, it returns UTC and the reason.
 func (z *Zone) load() (*time.Location, error) {
 	location, err := read(z.path)
 	switch {
@@ -156,8 +156,8 @@ func (z *Zone) load() (*time.Location, error) {
 		"Install tzdata if it is missing, and set the zone (timedatectl set-timezone)", err)
 }
 
-// isUTC reports whether a file of tzdata is UTC. That needs no file, and a small Debian
-// has none.
+// isUTC reports whether a file of tzdata means UTC. Then the file is not needed. A small
+// Debian does not have it.
 func isUTC(name string) bool {
 	switch filepath.Base(name) {
 	case "UTC", "UCT", "GMT", "Zulu", "Universal":
@@ -172,7 +172,7 @@ func read(path string) (*time.Location, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case !info.Mode().IsRegular(): // a FIFO would hold us up
+	case !info.Mode().IsRegular(): // reading a FIFO would block
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	case info.Size() > maxFile:
 		return nil, fmt.Errorf("%s is too long for a time zone", path)
@@ -188,8 +188,8 @@ func read(path string) (*time.Location, error) {
 	return location, nil
 }
 
-// An identity tells whether a file is still the one that it was, and was not written to.
-// A link, such as /etc/localtime, has that of the file to which it leads.
+// An identity changes if a file is replaced or written. A link such as /etc/localtime has
+// the identity of its target.
 type identity struct {
 	dev, ino         uint64
 	size             int64

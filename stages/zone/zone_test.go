@@ -34,7 +34,7 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// link makes path a link to a file, at once, as timedatectl(1) and ln -sf do.
+// link makes path a link to a file, atomically, as timedatectl(1) and ln -sf do.
 func link(t *testing.T, to, path string) {
 	t.Helper()
 	if err := os.Symlink(to, path+".new"); err != nil {
@@ -54,16 +54,16 @@ func environment(values map[string]string) func(string) (string, bool) {
 
 // faults returns a zone's faults so far.
 func faults(z *Zone) *[]string {
-	told := new([]string)
-	z.report(func(fault error) { *told = append(*told, fault.Error()) })
-	return told
+	reported := new([]string)
+	z.report(func(fault error) { *reported = append(*reported, fault.Error()) })
+	return reported
 }
 
 func TestEnvironment(t *testing.T) {
 	dir := zoneFiles(t, map[string]string{
 		"Europe/Berlin": string(file("CET-1CEST,M3.5.0,M10.5.0/3")),
 		"EST5EDT":       string(file("EST5EDT,M3.2.0,M11.1.0")),
-		"XXX-1":         string(file("YYY-2")), // a file comes before a rule
+		"XXX-1":         string(file("YYY-2")), // a file wins over a rule
 		"CET-1CEST":     "no zone",
 		"README":        "no zone",
 		"empty":         "",
@@ -89,7 +89,7 @@ func TestEnvironment(t *testing.T) {
 		{tz: ":CET-1CEST,M3.5.0,M10.5.0/3", want: "14:00 CEST"},
 		{tz: "<+03>-3", want: "15:00 +03"},
 		{tz: "XXX-1", want: "14:00 YYY"},
-		{tz: "CET-1CEST", want: "14:00 CEST"}, // a file that is no zone is passed over
+		{tz: "CET-1CEST", want: "14:00 CEST"}, // a file that is no zone file is ignored
 		{tz: "Europe/Berln", want: "12:00 UTC", fault: []string{`TZ="Europe/Berln"`, dir + "/Europe/Berln", "no such file", refused, "times are in UTC"}},
 		{tz: "/no/such", want: "12:00 UTC", fault: []string{`TZ="/no/such"`, "stat /no/such", refused}},
 		{tz: "Europe", want: "12:00 UTC", fault: []string{`TZ="Europe"`, dir + "/Europe is not a regular file"}},
@@ -101,16 +101,16 @@ func TestEnvironment(t *testing.T) {
 	} {
 		t.Run(tt.tz, func(t *testing.T) {
 			z := newZone(environment(map[string]string{"TZ": tt.tz, "TZDIR": dir}))
-			told := *faults(z)
+			reported := *faults(z)
 			if got := moment.In(z.Location()).Format("15:04 MST"); got != tt.want {
 				t.Errorf("it is %s, want %s", got, tt.want)
 			}
-			if len(told) != min(len(tt.fault), 1) {
-				t.Fatalf("faults %q, want %d", told, min(len(tt.fault), 1))
+			if len(reported) != min(len(tt.fault), 1) {
+				t.Fatalf("faults %q, want %d", reported, min(len(tt.fault), 1))
 			}
 			for _, text := range tt.fault {
-				if !strings.Contains(told[0], text) {
-					t.Errorf("%q does not have %q", told[0], text)
+				if !strings.Contains(reported[0], text) {
+					t.Errorf("%q does not have %q", reported[0], text)
 				}
 			}
 		})
@@ -145,12 +145,12 @@ func TestChange(t *testing.T) {
 	const broken = "cannot use the time zone of this machine: "
 	synctest.Test(t, func(t *testing.T) {
 		z := &Zone{path: path}
-		told := faults(z)
+		reported := faults(z)
 		for _, step := range []struct {
 			name   string
 			change func()
 			want   string
-			faults []string // that are told of it
+			faults []string // the faults that are reported
 		}{
 			{name: "there is none", change: func() {}, want: "12:00"},
 			{name: "a link", change: func() { link(t, "Berlin", path) }, want: "14:00"},
@@ -171,13 +171,13 @@ func TestChange(t *testing.T) {
 			{name: "UTC that is not there", change: func() { link(t, "/no/such/Etc/UTC", path) }, want: "12:00"},
 			{name: "a directory", change: func() { link(t, ".", path) }, want: "12:00", faults: []string{"is not a regular file"}},
 		} {
-			known := len(*told)
+			known := len(*reported)
 			step.change()
-			time.Sleep(apart)
+			time.Sleep(valid)
 			if got := moment.In(z.Location()).Format("15:04"); got != step.want {
 				t.Errorf("%s: it is %s, want %s", step.name, got, step.want)
 			}
-			news := (*told)[known:]
+			news := (*reported)[known:]
 			if !slices.EqualFunc(news, step.faults, strings.Contains) {
 				t.Errorf("%s: faults %q, want %q", step.name, news, step.faults)
 			}
@@ -185,18 +185,18 @@ func TestChange(t *testing.T) {
 	})
 }
 
-// TestFaultBeforeReport wants a fault not to be forgotten because the zone was asked for
-// before anybody could be told.
+// TestFaultBeforeReport asks for the zone before Report is called. Report reports the fault
+// all the same.
 func TestFaultBeforeReport(t *testing.T) {
 	z := newZone(environment(map[string]string{"TZ": "/no/such"}))
 	z.Location()
-	if told := faults(z); len(*told) != 1 {
-		t.Errorf("faults %q, want one", *told)
+	if reported := faults(z); len(*reported) != 1 {
+		t.Errorf("faults %q, want one", *reported)
 	}
 }
 
-// TestOftenAsked wants the file to be looked at once in a millisecond, however often the
-// zone is asked for, and an answer from the future of another clock not to last.
+// TestOftenAsked asks for the zone often. The file is looked at once in a millisecond. If
+// the clock was set back, an answer from before does not last longer.
 func TestOftenAsked(t *testing.T) {
 	path := filepath.Join(zoneFiles(t, map[string]string{"localtime": string(file("ABC3"))}), "localtime")
 	synctest.Test(t, func(t *testing.T) {
@@ -213,19 +213,19 @@ func TestOftenAsked(t *testing.T) {
 	})
 }
 
-// TestReporterAsks wants who is told of a fault to be able to ask for the zone, as who
-// writes a line does, while others do so.
+// TestReporterAsks lets the function that receives a fault ask for the zone, as writing a
+// log line does, while other goroutines ask, too.
 func TestReporterAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		z := newZone(environment(map[string]string{"TZ": "/no/such"}))
-		var told []*time.Location
+		var reported []*time.Location
 		for range 4 {
 			go z.Location()
 		}
-		z.report(func(error) { told = append(told, z.Location()) })
+		z.report(func(error) { reported = append(reported, z.Location()) })
 		synctest.Wait()
-		if len(told) != 1 || told[0] != time.UTC {
-			t.Errorf("zones %v, want UTC", told)
+		if len(reported) != 1 || reported[0] != time.UTC {
+			t.Errorf("zones %v, want UTC", reported)
 		}
 	})
 }
