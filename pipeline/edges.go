@@ -2,12 +2,11 @@ package pipeline
 
 import "sync"
 
-// Latest returns a stream for one receiver that never makes the sender of in wait: of
-// the messages that its receiver has not yet taken, it keeps the newest per key, and
-// delivers all that it keeps at once.
-// What is kept is delivered before the stream ends.
+// Latest returns a stream for one receiver. The sender of in never waits for that receiver.
+// The stream keeps the newest message of each key until the receiver takes them all at
+// once. Messages that are kept are delivered before the stream ends.
 func Latest[T any, K comparable](g *Graph, in *Stream[T], key func(T) K) *Stream[T] {
-	place := make(map[K]int) // in what is kept
+	place := make(map[K]int) // where the message of a key is in kept
 	l := &latest[T]{c: make(chan []T, 1)}
 	l.renew = func(kept, messages []T) []T {
 		if kept == nil {
@@ -29,9 +28,9 @@ func Latest[T any, K comparable](g *Graph, in *Stream[T], key func(T) K) *Stream
 	return &Stream[T]{kept: l.c}
 }
 
-// latest keeps, in the room of a channel, what its receiver has not taken.
+// latest keeps the messages that its receiver has not taken, as the one element of a channel.
 type latest[T any] struct {
-	mu    sync.Mutex // or a round could find nothing kept while put has it in its hands
+	mu    sync.Mutex // so that keeps does not look while put has taken the messages out of c
 	c     chan []T
 	renew func(kept, messages []T) []T
 }
@@ -44,7 +43,7 @@ func (l *latest[T]) put(messages []T) {
 	case kept = <-l.c:
 	default:
 	}
-	l.c <- l.renew(kept, messages) // nobody else sends, so there is room
+	l.c <- l.renew(kept, messages) // only put sends, so there is room
 }
 
 func (l *latest[T]) close() { close(l.c) }
@@ -55,27 +54,27 @@ func (l *latest[T]) keeps() bool {
 	return len(l.c) > 0
 }
 
-// Cut returns a stream for one receiver that never makes the sender of in wait: up to
-// limit messages wait for the receiver, in order. If there are more, it is cut off, and
-// its stream ends. To the stage that is a stop of its own: its Run ends as at any end of
-// its input, and is called again, for what is sent from then on. missed is called with
-// the number of messages that the stage will not receive: at the cut, and when Run is
-// called again. It must not block.
+// Cut returns a stream for one receiver. The sender of in never waits for that receiver. Up
+// to limit messages wait for the receiver, in order. If there are more, the receiver is cut
+// off: its stream ends, and its Run ends as at a stop. Run is then called again and receives
+// the messages that are sent from then on. missed is called with the number of messages that
+// the stage will not receive, at the cut and again when Run is called again. It must not
+// block.
 func Cut[T any](in *Stream[T], limit int, missed func(messages int)) *Stream[T] {
 	c := &cut[T]{limit: limit, missed: missed, c: make(chan []T, 1)}
 	in.edges = append(in.edges, edge[T]{keep: c})
 	return &Stream[T]{kept: c.c, cut: c}
 }
 
-// cut keeps, in the room of a channel, what its receiver has not taken.
+// cut keeps the messages that its receiver has not taken, as the one element of a channel.
 type cut[T any] struct {
 	limit  int
 	missed func(messages int)
 
 	mu    sync.Mutex
-	c     chan []T // closed when off or ended
-	off   bool     // its receiver was cut off, and is not back
-	lost  int      // messages since
+	c     chan []T // closed if off or ended
+	off   bool     // the receiver was cut off and has not come back yet
+	lost  int      // how many messages were sent since the cut
 	ended bool     // the sender has returned
 }
 
@@ -97,7 +96,7 @@ func (c *cut[T]) put(messages []T) {
 		c.missed(all)
 		return
 	}
-	c.c <- append(kept, messages...) // nobody else sends, so there is room
+	c.c <- append(kept, messages...) // only put sends, so there is room
 }
 
 func (c *cut[T]) close() {
@@ -108,7 +107,7 @@ func (c *cut[T]) close() {
 	}
 }
 
-// rejoin returns the receiver's new channel, where it was cut off and more is sent.
+// rejoin returns a new channel for a receiver that was cut off, unless the sender has ended.
 func (c *cut[T]) rejoin() (<-chan []T, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

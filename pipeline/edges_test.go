@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// paced sends 1 to n, one after each pause.
+// paced is a source that sends 1 to n, one number after each pause.
 func paced(n int, pause func() time.Duration) stageFunc[None, int] {
 	return func(ctx context.Context, p *Port[None, int]) error {
 		for i := range n {
@@ -24,10 +24,10 @@ func paced(n int, pause func() time.Duration) stageFunc[None, int] {
 	}
 }
 
-// listener is what sits behind Cut. Each Run has a list of what it received.
+// listener is a stage behind a Cut edge. It has a list of the received messages for each Run.
 type listener struct {
 	runs [][]int
-	slow func() time.Duration // before it receives
+	slow func() time.Duration // how long it waits before it receives
 }
 
 func (l *listener) Run(_ context.Context, p *Port[int, None]) error {
@@ -45,9 +45,9 @@ func (l *listener) Run(_ context.Context, p *Port[int, None]) error {
 
 func always(d time.Duration) func() time.Duration { return func() time.Duration { return d } }
 
-// A receiver that is slow for a while gets all, in order. One that is too slow is cut
-// off, told so by the end of its stream, and gets what is sent when it is back. Nobody
-// waits for it, and what it has missed is counted.
+// TestCut has a slow receiver. If it is slow only for a while, it gets all messages in order.
+// If it is too slow, its stream ends, and it gets the messages that are sent when it is back.
+// Nobody waits for it, and the messages that it misses are counted.
 func TestCut(t *testing.T) {
 	const s = time.Second
 	for _, tt := range []struct {
@@ -58,7 +58,7 @@ func TestCut(t *testing.T) {
 	}{
 		{"quick", 0, [][]int{{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}}, nil},
 		{"late, but in time", 3500 * time.Millisecond, [][]int{{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}}, nil},
-		// The fifth that waits is one too many.
+		// The fifth message that waits is one too many.
 		{"too late, twice", 5500 * time.Millisecond, [][]int{nil, nil}, []int{5, 5}},
 		{"too late, and some are sent before it is back", 8500 * time.Millisecond, [][]int{nil, {9, 10}}, []int{5, 3}},
 		{"never", time.Hour, [][]int{nil}, []int{5, 5}},
@@ -94,8 +94,8 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// However slow a listener is: what it receives is in order, between two cuts nothing is
-// missing, and all that it does not receive is counted.
+// TestCutRandom has a listener with random delays. It receives messages in order, none is
+// missing between two cuts, and all that it does not receive are counted.
 func TestCutRandom(t *testing.T) {
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
@@ -128,8 +128,8 @@ func TestCutRandom(t *testing.T) {
 	}
 }
 
-// READY=1 does not wait for what waits behind Cut, and a stage that was cut off does not
-// count as one that has ended.
+// TestReadyDoesNotWaitForCut wants READY=1 not to wait for messages behind Cut. A stage that
+// was cut off does not count as one that has ended.
 func TestReadyDoesNotWaitForCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &said{watchdog: 30 * time.Second, begun: time.Now()}
@@ -139,7 +139,7 @@ func TestReadyDoesNotWaitForCut(t *testing.T) {
 		Sink(g, "listener", Cut(sent, 1, func(int) { cuts.Add(1) }), stageFunc[int, None](func(ctx context.Context, p *Port[int, None]) error {
 			in := p.In
 			if cuts.Load() == 0 {
-				in = nil // it is busy otherwise, and answers
+				in = nil // from now on it receives nothing but answers probes
 			}
 			for {
 				select {

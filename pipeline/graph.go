@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// DrainLimit is how long a stop may take. After that, the graph is aborted. It is well
-// under the unit's TimeoutStopSec=, so that systemd never has to kill.
+// DrainLimit is how long a stop may take before the graph is aborted. It is well below the
+// unit's TimeoutStopSec=, so that systemd never has to kill the monitor.
 const DrainLimit = 10 * time.Second
 
-// abortGrace is how long stages have to return once their context is
-// cancelled, before Run gives up on them.
+// abortGrace is how long stages have to return after their context was cancelled. Then Run
+// abandons them.
 const abortGrace = time.Second
 
-// A Stage is one actor. Run blocks until its input is closed and all that it
-// owes is sent (then it returns nil), or until ctx is done. The first stage of
-// a graph has no input; it ends, with nil, when ctx is done.
+// A Stage is one actor. Run returns nil when its input is closed and it has sent all that it
+// still had to send. It also returns when ctx is done. The first stage of a graph has no
+// input. It returns nil when ctx is done.
 type Stage[In, Out any] interface {
 	Run(ctx context.Context, p *Port[In, Out]) error
 }
@@ -35,13 +35,13 @@ type Graph struct {
 // member is a stage as the graph sees it.
 type member struct {
 	name string
-	// run returns when the stage has, after closing its output.
+	// run runs the stage, and closes its output when the stage has returned.
 	run    func(ctx context.Context) error
 	source bool
 	probes chan Probe
-	rest   func() // called by the stage when it waits for nobody to receive
+	rest   func() // is called when the stage answers from its own select, and so is not sending
 	done   chan struct{}
-	status string // its part of the status, the health's own note
+	status string // the last status it has answered; only health uses it
 }
 
 // New returns an empty graph that reports its health to n.
@@ -54,12 +54,12 @@ func Source[Out any](g *Graph, name string, s Stage[None, Out]) *Stream[Out] {
 	return add(g, name, nil, s)
 }
 
-// Add adds a stage that receives all of in, and returns what it sends.
+// Add adds a stage that receives from in, and returns the stream that the stage sends.
 func Add[In, Out any](g *Graph, name string, in *Stream[In], s Stage[In, Out]) *Stream[Out] {
 	return add(g, name, in, s)
 }
 
-// Sink adds a stage that receives all of in and sends nothing.
+// Sink adds a stage that receives from in and sends nothing.
 func Sink[In any](g *Graph, name string, in *Stream[In], s Stage[In, None]) {
 	add(g, name, in, s)
 }
@@ -102,8 +102,8 @@ func open[T any](in <-chan T) bool {
 	}
 }
 
-// Run runs the graph until stop is done and all is drained, or until a stage
-// fails. The error names the stage.
+// Run runs the graph until stop is done and all stages have drained, or until a stage fails.
+// The error names the stage.
 func (g *Graph) Run(stop context.Context) error {
 	abort, cancel := context.WithCancel(context.WithoutCancel(stop))
 	defer cancel()
@@ -119,7 +119,7 @@ func (g *Graph) Run(stop context.Context) error {
 
 	var (
 		failure error
-		cut     <-chan time.Time // the drain limit, then the abort grace
+		cut     <-chan time.Time // DrainLimit, then abortGrace
 		aborted bool
 		stopped = stop.Done()
 	)
@@ -147,7 +147,7 @@ func (g *Graph) Run(stop context.Context) error {
 			}
 		case <-cut:
 			if aborted {
-				go func() { // the stages that are late can still end: somebody takes their results
+				go func() { // receive the results of the stages that are late, so that they can end
 					for ; left > 0; left-- {
 						<-results
 					}
@@ -160,13 +160,13 @@ func (g *Graph) Run(stop context.Context) error {
 	return failure
 }
 
-// A result is how a stage has ended.
+// A result says how a stage has ended.
 type result struct {
 	m   *member
 	err error
 }
 
-// start starts all stages. The first one ends with source, too.
+// start starts all stages. The first stage also ends when source is done.
 func (g *Graph) start(abort, source context.Context) <-chan result {
 	results := make(chan result)
 	for _, m := range g.stages {

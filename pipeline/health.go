@@ -12,42 +12,42 @@ import (
 const (
 	// StatusGap is the shortest time between two rounds that only renew the status.
 	StatusGap = time.Second
-	// settleRetry and settleRetryMax bound how often a stage that still owes
-	// something is asked again at start and at reload. A nudge asks at once.
+	// At start and at reload, rounds are repeated until one is settled. The first repetition
+	// comes after settleRetry, and the wait doubles up to settleRetryMax. A nudge repeats
+	// the round at once.
 	settleRetry    = time.Millisecond
 	settleRetryMax = 10 * time.Millisecond
-	// startExtension is how long a start may still take after each round that was
-	// complete: it takes long where much was missed. It is told every third of that.
+	// startExtension is how much longer a start may take after each complete round. A start
+	// takes long if much was missed. EXTEND_TIMEOUT_USEC= is sent every third of that.
 	startExtension = 30 * time.Second
 )
 
-// A Notifier tells the service manager, in the terms of sd_notify(3).
+// A Notifier notifies the service manager (sd_notify(3)).
 type Notifier interface {
 	// Notify sends lines of assignments such as "READY=1". It must not block.
 	Notify(state string)
-	// Stalled is called when a round was not complete in time.
+	// Stalled is called when a stage has not answered in time.
 	Stalled(stage string, waited time.Duration)
-	// Watchdog is WATCHDOG_USEC, or 0 when nobody watches.
+	// Watchdog returns WATCHDOG_USEC, or 0 if there is no watchdog.
 	Watchdog() time.Duration
-	// Reload is the text that begins a reload, RELOADING=1 and its time.
+	// Reload returns the text that begins a reload: RELOADING=1 and the time.
 	Reload() string
 }
 
-// A Probe is a question to a stage: does your loop turn?
+// A Probe asks a stage whether its loop still runs.
 type Probe struct {
 	reply chan<- Answer
-	rest  func() // what the stage does when it is in its select
+	rest  func() // called if the stage answers from its own select
 }
 
-// An Answer is what a stage says of itself.
+// An Answer is what a stage says about itself.
 type Answer struct {
-	// Status is the stage's part of STATUS=, or empty.
+	// Status is the stage's part of STATUS=. It may be empty.
 	Status string
-	// Owing is true while the stage holds something that it has yet to do or
-	// send before the pipeline can be called ready.
+	// Owing is true if the stage still has to do or send something before READY=1.
 	Owing bool
 
-	sending bool // the stage waits to send, and cannot say more
+	sending bool // the stage waits to send, so the answer has no status
 }
 
 // Answer answers the probe. It never blocks.
@@ -55,15 +55,15 @@ func (q Probe) Answer(a Answer) {
 	if !a.sending {
 		q.rest()
 	}
-	q.reply <- a // buffered: one question, one answer
+	q.reply <- a // does not block: the channel has room for the one answer
 }
 
 type health struct {
 	notifier Notifier
 	nudges   chan struct{}
 	reloads  chan struct{}
-	status   string        // the last that was sent
-	keeping  []func() bool // whether each edge behind Latest keeps something
+	status   string        // the last status that was sent
+	keeping  []func() bool // one for each Latest edge: whether it keeps messages
 }
 
 func newHealth(n Notifier) health {
@@ -79,7 +79,7 @@ func (h *health) reloading() {
 	}
 }
 
-// offer leaves a token in a channel of capacity one, where it is not there yet.
+// offer puts a token into a channel of capacity one, unless there is one already.
 func offer(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -87,22 +87,22 @@ func offer(c chan<- struct{}) {
 	}
 }
 
-// A watcher asks rounds, and tells the service manager what came of them.
+// A watcher runs rounds, and reports their outcome to the service manager.
 type watcher struct {
 	*health
 	stages   []*member
-	every    <-chan time.Time // for the watchdog; nil where nobody watches
-	limit    time.Duration    // of a round
-	settle   *time.Timer      // armed while READY=1 is owed
-	settling time.Duration    // how long until then; 0 while it is not owed
-	renew    <-chan time.Time // armed while a nudge is owed a round
+	every    <-chan time.Time // begins a round for the watchdog; nil if there is no watchdog
+	limit    time.Duration    // how long a round may take
+	settle   *time.Timer      // begins the next round while READY=1 is due
+	settling time.Duration    // how long settle waits the next time; 0 if READY=1 is not due
+	renew    <-chan time.Time // begins a round for a nudge; nil if there was no nudge
 	last     time.Time        // when the last round was over
 	extended time.Time        // when the start was extended last
 	stopping bool
-	alive    string // what a complete round says; nothing before READY=1
+	alive    string // what to send after a complete round; empty before READY=1
 }
 
-// watch asks rounds until ctx is done. stop is the graph's.
+// watch runs rounds until ctx is done. stop is the context that stops the graph.
 func (h *health) watch(ctx, stop context.Context, stages []*member) {
 	if h.notifier == nil {
 		return
@@ -123,11 +123,11 @@ func (h *health) watch(ctx, stop context.Context, stages []*member) {
 				w.renew = time.After(max(0, StatusGap-time.Since(w.last)))
 				continue
 			}
-			w.settling = settleRetry // what was owed is about to be over
+			w.settling = settleRetry // the stage probably owes nothing now
 		case <-w.renew:
 			w.renew = nil
 			select {
-			case <-h.nudges: // this round is for them as well
+			case <-h.nudges: // this round serves later nudges as well
 			default:
 			}
 		case <-h.reloads:
@@ -143,8 +143,8 @@ func (h *health) watch(ctx, stop context.Context, stages []*member) {
 	}
 }
 
-// awaited delivers a nudge, unless a round is owed already: until then, none wakes this
-// goroutine.
+// awaited delivers nudges, unless a round for a nudge is due already. Then further nudges need
+// not wake this goroutine.
 func (w *watcher) awaited() <-chan struct{} {
 	if w.renew != nil && w.settling == 0 {
 		return nil
@@ -163,7 +163,7 @@ func (w *watcher) settled() {
 	w.settle.Stop()
 }
 
-// ask asks one round.
+// ask runs one round and reports its outcome.
 func (w *watcher) ask(ctx context.Context) {
 	asked := time.Now()
 	r := w.round(ctx, w.stages, w.limit)
@@ -188,8 +188,8 @@ func (w *watcher) ask(ctx context.Context) {
 	}
 }
 
-// extend is what a round says that was complete before READY=1: now and then, that the
-// start may go on.
+// extend returns what to send after a complete round before READY=1: now and then an extension
+// of the start timeout, and otherwise nothing.
 func (w *watcher) extend() string {
 	if w.alive != "" || w.last.Sub(w.extended) < startExtension/3 {
 		return ""
@@ -198,7 +198,7 @@ func (w *watcher) extend() string {
 	return fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", startExtension.Microseconds())
 }
 
-// say sends the status where it has changed, together with assignment.
+// say sends assignment, and the status if it has changed.
 func (h *health) say(status, assignment string) {
 	if status != h.status {
 		h.status = status
@@ -212,7 +212,7 @@ func (h *health) say(status, assignment string) {
 // outcome is the result of a round.
 type outcome struct {
 	status string
-	owing  bool   // a stage owes something; the ones after it were asked all the same
+	owing  bool   // a stage owes something, or an edge keeps a message
 	late   string // the stage that did not answer
 }
 
@@ -223,7 +223,8 @@ func (h *health) round(ctx context.Context, stages []*member, limit time.Duratio
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	for _, m := range stages {
-		// What the stages before have sent, and is not kept now, this one has received.
+		// Messages that the stages before have sent have reached this stage, unless an edge
+		// still keeps them.
 		r.owing = r.owing || slices.ContainsFunc(h.keeping, func(keeps func() bool) bool { return keeps() })
 		reply := make(chan Answer, 1)
 		select {
@@ -237,7 +238,7 @@ func (h *health) round(ctx context.Context, stages []*member, limit time.Duratio
 				parts = append(parts, m.status)
 			}
 		case <-m.done:
-			r.owing = true // it has failed, unless all is stopping: nothing gets ready any more
+			r.owing = true // it has failed, unless all is stopping; either way there is no READY=1 any more
 		case <-timeout.C:
 			r.late = m.name
 			return r

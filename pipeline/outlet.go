@@ -5,79 +5,81 @@ import (
 	"time"
 )
 
-// reportEvery is the shortest time between two reports that an outlet has trouble.
+// reportEvery is the shortest time between two reports of trouble.
 const reportEvery = time.Minute
 
-// errSlow is reported of a write that takes too long, where Outlet.TooLong is nil.
+// errSlow is reported if a write takes too long and Outlet.TooLong is nil.
 var errSlow = errors.New("no answer")
 
-// An Outlet is how a stage writes to a world that may be slow, full or gone: a disk, a
-// socket, a broker. One write at a time runs beside the stage's loop, so the stage goes
-// on to receive and to answer. What has failed is tried again, less and less often.
-// Trouble is reported at most once a minute, and stands in the status as long as it lasts.
+// An Outlet lets a stage write to something that may be slow, full or gone: a disk, a socket,
+// a broker. One write at a time runs beside the stage's loop, so the stage goes on to
+// receive and to answer. A write that has failed is tried again, less and less often. A
+// write that fails or takes too long is trouble. Trouble is reported at most once a minute,
+// and is in the status as long as it lasts.
 //
 // The stage's loop has two cases for it:
 //
 //	case w := <-o.Done():
 //		if err := o.Ended(w); err != nil {
-//			return err // the last try has failed
+//			return err // the last attempt has failed
 //		}
 //	case <-o.Timer():
 //		o.Turn()
 //
-// After each turn the loop calls Write, if something is to be written and the outlet
-// is Ready. When the input has ended, the stage calls Close and goes on until nothing
-// is left to write. When its context is done, it calls Finish. Whoever collects items
-// to write uses a [Queue].
+// Each time round, the loop calls Write if there is something to write and the outlet is
+// Ready. When the input has ended, the stage calls Close and goes on until nothing is left
+// to write. When its context is done, it calls Finish. A stage that collects items to write
+// uses a [Queue].
 //
-// The fields are set before the first write. An Outlet belongs to its stage's goroutine.
+// Set the fields before the first write. Only the stage's goroutine may use an Outlet.
 type Outlet struct {
-	// Retry is how long to wait after the first failure. The wait doubles with each
-	// failure that follows, up to RetryMax. A write that fails but got a part through
-	// counts as a first failure.
+	// Retry is how long to wait after the first failure. The wait doubles with each further
+	// failure, up to RetryMax. A write that has written a part before it failed counts as a
+	// first failure.
 	Retry, RetryMax time.Duration
-	// Slow is how long a write may take before that is trouble; 0 for as long as it likes.
+	// Slow is how long a write may take before that is trouble; 0 means that it never is.
 	Slow time.Duration
-	// TooLong is the error that is reported then.
+	// TooLong is the error that is reported for a slow write.
 	TooLong error
-	// Patience is how long a write may hold up what comes in; see Queue.Crowded.
+	// Patience is how long a write may keep the stage from taking input; see Queue.Crowded.
 	Patience time.Duration
-	// Drain is how long to try again after Close while nothing gets through. With 0
-	// there is one try after Close, and its failure is final.
+	// Drain is how long to repeat failed attempts after Close while nothing gets through. 0
+	// means that there is one attempt after Close, and if it fails, that is final.
 	Drain time.Duration
 
-	// Fails reports trouble: a failure, and after which time it is tried again; or
-	// TooLong and 0. It may be nil, as all that follow.
+	// Fails reports trouble: either the error of a write and the time until the next
+	// attempt, or TooLong and 0. This function and the next ones may be nil.
 	Fails func(err error, retry time.Duration)
-	// Works reports that trouble which was reported is over, and how long it lasted.
+	// Works reports that the trouble is over, and how long it lasted. It is called only if
+	// Fails was called before.
 	Works func(after time.Duration)
-	// Fault is the stage's part of the status while there is trouble.
+	// Fault returns the stage's part of the status while there is trouble.
 	Fault func(since time.Time) string
-	// Nudge is called when the status has changed: the port's.
+	// Nudge is called when the status has changed. It should be Port.Nudge.
 	Nudge func()
 
-	writing  <-chan Written // the outcome of the write under way; nil while there is none
-	began    time.Time      // when the last write began
-	failing  time.Time      // since when there is trouble; zero while there is none
-	reported bool           // that there is
-	quiet    time.Time      // no report before
-	retry    time.Duration  // the last wait; 0 where nothing has failed
-	again    time.Time      // no write before
-	closed   bool
-	last     bool      // the last write began after Close
-	moved    time.Time // the last time that something got through; after Close, not before it
-	timer    *time.Timer
+	writing    <-chan Written // delivers the outcome of the write under way; nil if there is none
+	began      time.Time      // when the last write began
+	failing    time.Time      // when the trouble began; zero if there is none
+	reported   bool           // Fails was called for this trouble
+	nextReport time.Time      // trouble is not reported again before
+	retry      time.Duration  // the last wait; 0 if the last write has not failed
+	again      time.Time      // there is no write before
+	closed     bool
+	last       bool      // the last write began after Close
+	moved      time.Time // when something got through the last time, or the time of Close if that is later
+	timer      *time.Timer
 }
 
 // Written is the outcome of a write.
 type Written struct {
-	// N is how much got through, also where there is an error.
+	// N is how much was written, also if there is an error.
 	N   int
 	Err error
 }
 
-// Write begins to write. The outlet must be Ready. What write uses belongs to it until
-// the outcome is received.
+// Write begins to write. The outlet must be Ready. The stage must not use what write uses
+// until it has received the outcome.
 func (o *Outlet) Write(write func() (int, error)) {
 	o.began, o.last = time.Now(), o.closed
 	o.writing = Aside(func() Written {
@@ -87,26 +89,27 @@ func (o *Outlet) Write(write func() (int, error)) {
 	o.arm(o.began)
 }
 
-// Ready reports whether a write may begin: none is under way, and no wait after a failure.
+// Ready reports whether a write may begin: no write is under way, and the wait after a failure
+// is over.
 func (o *Outlet) Ready() bool { return o.writing == nil && !time.Now().Before(o.again) }
 
 // Busy reports whether a write is under way.
 func (o *Outlet) Busy() bool { return o.writing != nil }
 
-// Began is when the last write began.
+// Began returns when the last write began.
 func (o *Outlet) Began() time.Time { return o.began }
 
-// Failing is since when there is trouble, zero while there is none.
+// Failing returns when the trouble began; zero if there is none.
 func (o *Outlet) Failing() time.Time { return o.failing }
 
-// Owing reports whether the start of the monitor should wait for the write under way.
-// It does not wait for a world that has trouble: that may last for ever.
+// Owing reports whether READY=1 should wait for the write under way. It should not if there
+// is trouble, because that may last for ever.
 func (o *Outlet) Owing() bool { return o.Busy() && o.failing.IsZero() }
 
 // Closed reports whether Close was called.
 func (o *Outlet) Closed() bool { return o.closed }
 
-// Status is the stage's part of the status, empty where all is well.
+// Status returns the stage's part of the status; empty if there is no trouble.
 func (o *Outlet) Status() string {
 	if o.failing.IsZero() || o.Fault == nil {
 		return ""
@@ -117,7 +120,7 @@ func (o *Outlet) Status() string {
 // Done delivers the outcome of the write under way, for Ended.
 func (o *Outlet) Done() <-chan Written { return o.writing }
 
-// Timer delivers when the outlet needs its stage to turn.
+// Timer delivers when the stage has to call Turn and go round its loop.
 func (o *Outlet) Timer() <-chan time.Time {
 	if o.timer == nil {
 		return nil
@@ -125,7 +128,7 @@ func (o *Outlet) Timer() <-chan time.Time {
 	return o.timer.C
 }
 
-// Turn looks whether the write under way takes too long.
+// Turn reports trouble if the write under way takes too long.
 func (o *Outlet) Turn() {
 	now := time.Now()
 	if o.Busy() && o.Slow > 0 && now.Sub(o.began) >= o.Slow {
@@ -138,8 +141,8 @@ func (o *Outlet) Turn() {
 	o.arm(now)
 }
 
-// Ended takes in the outcome of the write that was under way. It returns an error when
-// that was the last try.
+// Ended handles the outcome of the write that was under way. It returns an error if that was
+// the last attempt.
 func (o *Outlet) Ended(w Written) error {
 	now := time.Now()
 	o.writing = nil
@@ -158,23 +161,24 @@ func (o *Outlet) Ended(w Written) error {
 		return w.Err
 	}
 	o.retry = min(max(2*o.retry, o.Retry), o.RetryMax)
-	if o.closed == o.last { // or Close came meanwhile, and the last try follows at once
+	if o.closed == o.last { // if Close was called meanwhile, the last attempt follows at once
 		o.again = now.Add(o.retry)
 	}
 	o.trouble(w.Err, o.retry, now, now)
 	return nil
 }
 
-// Close says that nothing more comes in. What is left is tried at once.
+// Close says that there will be no more input. What is left is written at once, without the
+// wait after a failure.
 func (o *Outlet) Close() {
 	o.closed = true
 	o.retry, o.again, o.moved = 0, time.Time{}, time.Now()
 	o.arm(o.moved)
 }
 
-// Finish writes what is left, and waits for that: the stage is being aborted. begin
-// begins the next write, and reports whether there was something left; ended takes
-// in its outcome, as Ended does.
+// Finish writes what is left and returns when that is done. A stage calls it when it is
+// aborted. begin begins the next write, and reports whether anything was left. ended handles
+// its outcome, as Ended does.
 func (o *Outlet) Finish(begin func() bool, ended func(Written) error) error {
 	for o.Close(); o.Busy() || begin(); time.Sleep(time.Until(o.again)) {
 		if err := ended(<-o.writing); err != nil {
@@ -189,8 +193,8 @@ func (o *Outlet) trouble(err error, retry time.Duration, since, now time.Time) {
 		o.failing = since
 		o.nudge()
 	}
-	if !now.Before(o.quiet) {
-		o.quiet, o.reported = now.Add(reportEvery), true
+	if !now.Before(o.nextReport) {
+		o.nextReport, o.reported = now.Add(reportEvery), true
 		if o.Fails != nil {
 			o.Fails(err, retry)
 		}
@@ -215,7 +219,7 @@ func (o *Outlet) nudge() {
 	}
 }
 
-// arm sets the timer to when the stage must turn next.
+// arm sets the timer to the time when the stage must call Turn next.
 func (o *Outlet) arm(now time.Time) {
 	next := o.next(now)
 	switch {
@@ -229,7 +233,7 @@ func (o *Outlet) arm(now time.Time) {
 	}
 }
 
-// next is when the stage must turn next, zero if that is up to others.
+// next returns when the stage must call Turn next; zero if it need not.
 func (o *Outlet) next(now time.Time) time.Time {
 	slow, patience := o.began.Add(o.Slow), o.began.Add(o.Patience)
 	switch {
@@ -241,8 +245,8 @@ func (o *Outlet) next(now time.Time) time.Time {
 		return patience
 	case o.Slow == 0:
 		return time.Time{}
-	case o.failing.IsZero() || slow.After(o.quiet):
+	case o.failing.IsZero() || slow.After(o.nextReport):
 		return slow
 	}
-	return o.quiet
+	return o.nextReport
 }

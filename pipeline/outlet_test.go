@@ -14,17 +14,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// outlet is a sink that stands on a Queue, in a world that a test makes.
+// outlet is a sink that writes through a Queue to a function of the test.
 type outlet struct {
 	Queue[int]
 	begun    time.Time
-	attempts []string // when writes began, and of what
+	attempts []string // when each write began, and what it wrote
 	reports  []string
 	written  []int
-	needless bool // the start does not need what it writes
+	needless bool // READY=1 need not wait for its writes
 }
 
-// newOutlet returns one with a queue of 100 numbers, which writes as write says.
+// newOutlet returns a sink with a queue of 100 numbers that writes with write.
 func newOutlet(write func(o *outlet, numbers []int) (int, error)) *outlet {
 	o := &outlet{begun: time.Now()}
 	report := func(format string, args ...any) {
@@ -77,7 +77,7 @@ func (o *outlet) Run(ctx context.Context, p *Port[int, None]) error {
 	return nil
 }
 
-// timed is a source that sends numbers, each so many seconds after the start.
+// timed is a source that sends a number at each of these seconds after the start.
 func timed(seconds ...int) stageFunc[None, int] {
 	return func(ctx context.Context, p *Port[None, int]) error {
 		begun := time.Now()
@@ -103,8 +103,9 @@ func timed(seconds ...int) stageFunc[None, int] {
 
 var errFull = errors.New("full")
 
-// What fails is tried again, with what came meanwhile; it is reported at most once a
-// minute, and so is what takes long. A stop tries once more.
+// TestOutlet wants a failed write to be tried again, together with the numbers that came
+// meanwhile. Failed and slow writes are reported at most once a minute. A stop tries once
+// more.
 func TestOutlet(t *testing.T) {
 	until := func(end time.Duration) func(o *outlet, numbers []int) (int, error) {
 		return func(o *outlet, numbers []int) (int, error) {
@@ -127,11 +128,11 @@ func TestOutlet(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		write    func(o *outlet, numbers []int) (int, error)
-		sent     []int // the second of each number
+		sent     []int // at which second each number is sent
 		stop     time.Duration
 		attempts []string
 		reports  []string
-		status   []string // nil where it changes too often to be told each time
+		status   []string // nil if it changes too often to compare it
 		err      string
 	}{
 		{
@@ -222,26 +223,27 @@ func TestOutlet(t *testing.T) {
 	}
 }
 
-// statuses are those that stages have, and when they were told, to the second.
+// statuses returns the statuses of the stages, with the second when each was sent.
 func (s *said) statuses() []string {
-	told := []string{}
+	statuses := []string{}
 	for _, line := range s.lines {
 		at, text, _ := strings.Cut(line, " ")
 		if _, status, ok := strings.Cut(text, "STATUS="); ok && status != "saving and stopping" {
 			when, _ := time.ParseDuration(at)
-			told = append(told, fmt.Sprint(when.Truncate(time.Second), " ", status))
+			statuses = append(statuses, fmt.Sprint(when.Truncate(time.Second), " ", status))
 		}
 	}
-	return told
+	return statuses
 }
 
-// What got through in part was no failure of the same kind: the wait begins anew. After
-// Close it goes on for as long as something gets through, and for Drain without.
+// TestOutletDrains has writes that write only a part. Such a failure counts as a first one, so
+// the wait begins anew. After Close attempts go on while something gets through, and then for
+// Drain.
 func TestOutletDrains(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		drain time.Duration
-		parts int // how often one number gets through
+		parts int // how often a write gets one number through
 		want  string
 	}{
 		{"none", 0, 0, "0s [1 2 3 4 5]"},
@@ -272,8 +274,8 @@ func TestOutletDrains(t *testing.T) {
 	}
 }
 
-// However the world takes parts, each number is written once and in order, or counted
-// where it is missing.
+// TestQueueLosesNothingSilently has writes that write random parts. Each number is written
+// once and in order, or is counted as missing in its place.
 func TestQueueLosesNothingSilently(t *testing.T) {
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
@@ -318,7 +320,8 @@ func TestQueueLosesNothingSilently(t *testing.T) {
 	}
 }
 
-// A queue that may soon be full lets the stage wait for a moment, and no longer.
+// TestQueueCrowded wants a stage to wait for Patience, and no longer, if its queue may soon be
+// full.
 func TestQueueCrowded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOutlet(func(_ *outlet, numbers []int) (int, error) {
@@ -346,7 +349,7 @@ func TestQueueCrowded(t *testing.T) {
 	})
 }
 
-// Nothing wakes a stage whose outlet has nothing to do.
+// TestOutletSleeps wants nothing to wake a stage whose outlet has nothing to do.
 func TestOutletSleeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOutlet(func(_ *outlet, numbers []int) (int, error) { return len(numbers), nil })
@@ -363,9 +366,10 @@ func TestOutletSleeps(t *testing.T) {
 	})
 }
 
-// A sink whose outlet is stuck holds up no other sink, nothing that is sent, and not
-// even READY=1, unless the start needs what it writes, and then only until it is known to
-// be stuck. It holds the stop up until the limit, which names it.
+// TestStuckOutletHoldsUpNothing has a sink whose outlet is stuck. It holds up neither the
+// other sinks nor the sender. READY=1 waits for it only if the start needs its write, and
+// only until the write takes too long. It holds up the stop until DrainLimit, and the error
+// names it.
 func TestStuckOutletHoldsUpNothing(t *testing.T) {
 	const all = 1000
 	for _, tt := range []struct {

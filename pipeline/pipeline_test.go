@@ -13,12 +13,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// stageFunc makes a stage of a function.
+// A stageFunc is a function that is a stage.
 type stageFunc[In, Out any] func(ctx context.Context, p *Port[In, Out]) error
 
 func (f stageFunc[In, Out]) Run(ctx context.Context, p *Port[In, Out]) error { return f(ctx, p) }
 
-// numbers sends 1 to n, and then answers probes until it is stopped.
+// numbers is a source that sends 1 to n. Then it answers probes until it is stopped.
 func numbers(n int) stageFunc[None, int] {
 	return func(ctx context.Context, p *Port[None, int]) error {
 		for i := range n {
@@ -37,7 +37,7 @@ func numbers(n int) stageFunc[None, int] {
 	}
 }
 
-// each calls f for each message, in a loop that answers with answer.
+// each is a sink that calls f for each message, and answers probes with answer.
 func each[T any](answer func() Answer, f func(ctx context.Context, v T)) stageFunc[T, None] {
 	return func(ctx context.Context, p *Port[T, None]) error {
 		for {
@@ -60,7 +60,7 @@ func each[T any](answer func() Answer, f func(ctx context.Context, v T)) stageFu
 
 func fine() Answer { return Answer{} }
 
-// double passes on twice each number.
+// double is a stage that sends twice each number.
 var double = stageFunc[int, int](func(ctx context.Context, p *Port[int, int]) error {
 	for {
 		select {
@@ -81,7 +81,7 @@ var double = stageFunc[int, int](func(ctx context.Context, p *Port[int, int]) er
 	}
 })
 
-// said is a service manager that remembers.
+// said is a service manager that records what it receives.
 type said struct {
 	mu       sync.Mutex
 	lines    []string
@@ -124,8 +124,8 @@ func TestStopDrainsEverything(t *testing.T) {
 		if err := g.Run(stop); err != nil {
 			t.Fatalf("Run: %v", err)
 		}
-		// The stop found the source waiting to send: what it had not sent is not
-		// received, and what was received is drained.
+		// The source was waiting to send at the stop. It does not send that number any
+		// more. The numbers that it had sent are drained.
 		if diff := cmp.Diff([]int{2, 4, 6}, got); diff != "" {
 			t.Errorf("received (-want +got):\n%s", diff)
 		}
@@ -232,7 +232,8 @@ func TestAsideHoldsUpNothing(t *testing.T) {
 	})
 }
 
-// Batches are used again, but not before every receiver has done with them.
+// TestBatchesAreTheReceivers wants a batch to be used again only when no receiver uses it any
+// more.
 func TestBatchesAreTheReceivers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const all = 1000
@@ -248,7 +249,7 @@ func TestBatchesAreTheReceivers(t *testing.T) {
 				if err := p.Send(ctx, numbers...); err != nil {
 					return err
 				}
-				clear(numbers) // they were the sender's
+				clear(numbers) // Send has copied them
 			}
 			<-ctx.Done()
 			return nil
@@ -259,7 +260,7 @@ func TestBatchesAreTheReceivers(t *testing.T) {
 					if len(batch) == 0 || len(batch) > most {
 						t.Errorf("a batch of %d", len(batch))
 					}
-					time.Sleep(slow) // virtual: what can be sent meanwhile, is
+					time.Sleep(slow) // meanwhile the source sends all that it can
 					*got = append(*got, batch...)
 				}
 				return nil
@@ -287,7 +288,8 @@ func TestBatchesAreTheReceivers(t *testing.T) {
 	})
 }
 
-// A stage that answers has sent all that it wanted to, but for one that waits to send.
+// TestAnswerLetsGoOfWhatWasSent wants the batches to be freed when the stage answers a probe,
+// unless it waits to send.
 func TestAnswerLetsGoOfWhatWasSent(t *testing.T) {
 	var s Stream[int]
 	s.load([]int{1})
@@ -295,11 +297,11 @@ func TestAnswerLetsGoOfWhatWasSent(t *testing.T) {
 	q := Probe{make(chan Answer, 2), s.rest}
 	q.Answer(Answer{sending: true})
 	if len(s.batch) != 1 {
-		t.Fatal("the batch is gone that is being sent")
+		t.Fatal("the batch that is being sent is gone")
 	}
 	q.Answer(Answer{})
-	if s.batch != nil || s.spare != nil {
-		t.Errorf("batch %v and spare %v are kept", s.batch, s.spare)
+	if s.batch != nil || s.previous != nil {
+		t.Errorf("batches %v and %v are kept", s.batch, s.previous)
 	}
 }
 
@@ -314,7 +316,7 @@ func TestLatestKeepsTheNewestPerKey(t *testing.T) {
 					return err
 				}
 				if i == 0 {
-					time.Sleep(time.Millisecond) // virtual: the sink takes it
+					time.Sleep(time.Millisecond) // the sink takes it
 				}
 			}
 			<-ctx.Done()
@@ -330,14 +332,14 @@ func TestLatestKeepsTheNewestPerKey(t *testing.T) {
 		if err := g.Run(stop); err != nil {
 			t.Fatal(err)
 		}
-		// The first was taken before the second was sent; then the newest of each.
+		// The first message was taken before the second was sent. Then comes the newest of each key.
 		if diff := cmp.Diff([]state{{0, 0}, {1, 7}, {2, 8}, {0, 9}}, got, cmp.AllowUnexported(state{})); diff != "" {
 			t.Errorf("received (-want +got):\n%s", diff)
 		}
 	})
 }
 
-// What an edge behind Latest keeps has not passed through the graph.
+// TestReadyWaitsForWhatLatestKeeps wants READY=1 to wait for messages that a Latest edge keeps.
 func TestReadyWaitsForWhatLatestKeeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &said{watchdog: 30 * time.Second, begun: time.Now()}
@@ -412,7 +414,7 @@ func TestReadyWaitsForWhatIsOwed(t *testing.T) {
 	})
 }
 
-// A start that takes long is not ended by systemd while the stages answer.
+// TestStartIsExtended wants the start timeout to be extended while the stages answer.
 func TestStartIsExtended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &said{begun: time.Now()}
@@ -453,7 +455,8 @@ func TestRoundsPingTheWatchdogAtAThird(t *testing.T) {
 	})
 }
 
-// The stage that hangs is named, though others wait for it, and it alone.
+// TestStallIsBlamedOnTheStageThatStalls wants only the stage that hangs to be named, although
+// others wait for it.
 func TestStallIsBlamedOnTheStageThatStalls(t *testing.T) {
 	for _, stuck := range []string{"first", "second", "third"} {
 		t.Run(stuck, func(t *testing.T) {
@@ -473,7 +476,7 @@ func TestStallIsBlamedOnTheStageThatStalls(t *testing.T) {
 								if !ok {
 									return nil
 								}
-								hang(name, batch[0]) // they come one by one
+								hang(name, batch[0]) // each batch has one message
 								if err := p.Send(ctx, batch...); err != nil {
 									return err
 								}
@@ -571,7 +574,8 @@ func TestReloadEndsWithASettledRound(t *testing.T) {
 	})
 }
 
-// Before the abort, a round may find a stage that has failed. Nothing gets ready any more.
+// TestFailedIsNotReady runs a round after a stage has failed and before the abort. There must
+// be no READY=1.
 func TestFailedIsNotReady(t *testing.T) {
 	done := make(chan struct{})
 	close(done)

@@ -2,21 +2,21 @@ package pipeline
 
 import "time"
 
-// A Queue is an outlet for items that wait until they are written. Their number is
-// bounded. What comes when the queue is full is counted instead, and what stands in its
-// place says how many.
+// A Queue is an outlet for items that wait until they are written. Their number is bounded.
+// Items that come when the queue is full are dropped and counted. An item in their place says
+// how many are missing.
 type Queue[T any] struct {
 	Outlet
-	// Limit is how many items may wait, beside those that are being written.
+	// Limit is how many items may wait, besides those that are being written.
 	Limit int
-	// Out writes items. It returns how many got through, all unless there is an error.
+	// Out writes items. It returns how many were written: all, or fewer and an error.
 	Out func(items []T) (int, error)
-	// Missing makes the item, or the items, that stand where so many additions are missing.
+	// Missing returns the items that say how many additions are missing in their place.
 	Missing func(lost int) []T
 
 	waiting []T
-	given   []T // to the write under way
-	lost    int // additions that are missing behind those that wait
+	given   []T // the items of the write under way
+	lost    int // how many additions were dropped after those that wait
 }
 
 // Add adds items that belong together. It reports whether there was room for them.
@@ -29,20 +29,21 @@ func (q *Queue[T]) Add(items ...T) bool {
 	return true
 }
 
-// Any reports whether something waits.
+// Any reports whether any items wait, or are to be reported as missing.
 func (q *Queue[T]) Any() bool { return len(q.waiting) > 0 || q.lost > 0 }
 
-// Drained reports whether all is written.
+// Drained reports whether all items are written.
 func (q *Queue[T]) Drained() bool { return !q.Busy() && !q.Any() }
 
-// Crowded reports whether the stage should wait before it adds more: the queue may soon
-// be full, and the write under way may be over soon. So no burst costs an item where the
-// world is only busy, and nothing waits longer than for Patience where it has stalled.
+// Crowded reports whether the stage should wait before it adds more: the queue is half full,
+// and the write under way may end soon. If the disk is only busy, no item of a burst is lost
+// that way. If the disk has stalled, the stage waits no longer than Patience.
 func (q *Queue[T]) Crowded() bool {
 	return q.Busy() && len(q.waiting) > q.Limit/2 && time.Since(q.began) < q.Patience
 }
 
-// Begin begins to write what waits, if the outlet is ready. It reports whether it did.
+// Begin begins to write the items that wait, if the outlet is ready. It reports whether it
+// did.
 func (q *Queue[T]) Begin() bool {
 	if !q.Any() || !q.Ready() {
 		return false
@@ -56,11 +57,11 @@ func (q *Queue[T]) Begin() bool {
 	return true
 }
 
-// Ended takes in the outcome of a write. What did not get through waits again, before
-// all that came meanwhile.
+// Ended handles the outcome of a write. Items that were not written wait again, before those
+// that came meanwhile.
 func (q *Queue[T]) Ended(w Written) error {
 	left := q.given[w.N:]
-	clear(q.given[:w.N]) // what is written is not held any longer
+	clear(q.given[:w.N]) // so that memory of written items can be freed
 	q.given = q.given[:0]
 	if len(left) > 0 {
 		q.given, q.waiting = q.waiting[:0], append(left, q.waiting...)
@@ -68,5 +69,5 @@ func (q *Queue[T]) Ended(w Written) error {
 	return q.Outlet.Ended(w)
 }
 
-// Finish writes what is left, and waits for that.
+// Finish writes what is left, and returns when that is done.
 func (q *Queue[T]) Finish() error { return q.Outlet.Finish(q.Begin, q.Ended) }

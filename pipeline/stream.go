@@ -5,28 +5,28 @@ import (
 	"slices"
 )
 
-// BatchSize is how many messages are sent at once, at most. In a storm a stage is
-// woken once for so many; more gain nothing, and cost memory.
+// BatchSize is how many messages are sent at once at most. In a storm a stage wakes up once
+// for so many messages. More would gain nothing and cost memory.
 const BatchSize = 64
 
-// A Stream is what one stage sends. It is wired before the graph runs.
+// A Stream carries the messages of one stage. Its edges are made before the graph runs.
 type Stream[T any] struct {
 	edges []edge[T]
-	// batch is what is being sent, and spare what was sent before. Whoever receives
-	// has done with one when it receives the next, so two are enough.
-	batch, spare []T
+	// batch is being sent, and previous was sent before. A receiver no longer uses a batch
+	// when it receives the next one, so two are enough.
+	batch, previous []T
 
-	kept <-chan []T // of what another stream sends; then this one has nothing else
-	cut  *cut[T]    // where its receiver can be cut off
+	kept <-chan []T // for a stream of Latest or Cut: the channel of the messages it keeps
+	cut  *cut[T]    // for a stream of Cut
 }
 
-// An edge is one receiver's. Where keep is nil, the sender waits.
+// An edge leads to one receiver. If keep is nil, the edge is lossless and the sender waits.
 type edge[T any] struct {
 	c    chan []T
 	keep keeper[T]
 }
 
-// A keeper takes messages at once, in place of their receiver.
+// A keeper takes messages at once and keeps them for the receiver.
 type keeper[T any] interface {
 	put(messages []T)
 	close()
@@ -36,13 +36,13 @@ func (s *Stream[T]) edge() <-chan []T {
 	if s.kept != nil {
 		return s.kept
 	}
-	// Unbuffered, so that order, back-pressure and "settled" need no thought.
+	// An unbuffered channel holds no messages. So a settled round need not look at it.
 	e := edge[T]{c: make(chan []T)}
 	s.edges = append(s.edges, e)
 	return e.c
 }
 
-// again returns the receiver's next channel, where it was cut off and more is sent.
+// again returns a new channel for a receiver that was cut off, unless the sender has ended.
 func (s *Stream[T]) again() (<-chan []T, bool) {
 	if s.cut == nil {
 		return nil, false
@@ -52,13 +52,13 @@ func (s *Stream[T]) again() (<-chan []T, bool) {
 
 // load makes messages the batch that is sent next.
 func (s *Stream[T]) load(messages []T) {
-	s.batch, s.spare = append(s.spare[:0], messages...), s.batch
+	s.batch, s.previous = append(s.previous[:0], messages...), s.batch
 }
 
-// rest lets go of what was sent, and of the room for more, as often as the stage is asked
-// whether it turns. Most of the time nothing follows soon, and what a message holds may
-// be much: a change of a few hundred bytes lies in a buffer of thousands.
-func (s *Stream[T]) rest() { s.batch, s.spare = nil, nil }
+// rest frees the batches. It is called at each probe that the stage answers from its select.
+// Mostly no message follows soon, and a message may hold much memory: a change of a few
+// hundred bytes may refer to a buffer of thousands.
+func (s *Stream[T]) rest() { s.batch, s.previous = nil, nil }
 
 func (s *Stream[T]) close() {
 	for _, e := range s.edges {
@@ -72,9 +72,9 @@ func (s *Stream[T]) close() {
 
 // A Port is a stage's place in the graph.
 type Port[In, Out any] struct {
-	// In delivers what the stage before has sent, in order, some messages at a time.
-	// They are the receiver's until it receives again. It is closed when the stage
-	// before has returned; nil for a source.
+	// In delivers the messages of the stage before, in order and in batches. A batch belongs
+	// to the receiver until it receives the next one. In is closed when the stage before
+	// has returned. It is nil for a source.
 	In <-chan []In
 	// Probes must be answered in the stage's own select.
 	Probes <-chan Probe
@@ -83,9 +83,9 @@ type Port[In, Out any] struct {
 	health *health
 }
 
-// Send sends messages on every edge of the stage's stream, and answers probes while
-// it waits: the stage that does not receive is the one to blame. It returns
-// ctx's error when ctx is done first; then they may be lost.
+// Send sends messages on every edge of the stage's stream. While it waits it answers probes,
+// because the receiver is at fault and not this stage. If ctx is done first, Send returns
+// its error, and the messages may be lost.
 func (p *Port[In, Out]) Send(ctx context.Context, messages ...Out) error {
 	for batch := range slices.Chunk(messages, BatchSize) {
 		p.out.load(batch)
@@ -96,7 +96,7 @@ func (p *Port[In, Out]) Send(ctx context.Context, messages ...Out) error {
 	return nil
 }
 
-// send sends the batch that is loaded.
+// send sends the current batch.
 func (p *Port[In, Out]) send(ctx context.Context) error {
 	for _, e := range p.out.edges {
 		if e.keep != nil {
@@ -117,18 +117,18 @@ func (p *Port[In, Out]) send(ctx context.Context) error {
 	return nil
 }
 
-// Nudge asks for a round, because the stage's part of the status has changed.
+// Nudge asks for a round of probes, because the stage's part of the status has changed.
 func (p *Port[In, Out]) Nudge() { p.health.nudge() }
 
-// Reloading tells the service manager that a reload has begun. It ends with
-// the next settled round.
+// Reloading notifies the service manager that a reload has begun. The reload ends with the
+// next settled round.
 func (p *Port[In, Out]) Reloading() { p.health.reloading() }
 
-// Aside runs a call that may block for as long as a disk likes, and delivers
-// its result once, to the select of the stage that made it. So the stage goes on
-// to receive, and to answer: a slow disk is no reason for the watchdog.
+// Aside runs a call that may block, for example on a slow disk, in a goroutine of its own. It
+// delivers the result once, for the select of the stage. So the stage goes on to receive and
+// to answer probes.
 func Aside[T any](call func() T) <-chan T {
-	result := make(chan T, 1) // an aborted stage does not wait for it
+	result := make(chan T, 1) // has room for the result, because an aborted stage does not receive it
 	go func() { result <- call() }()
 	return result
 }

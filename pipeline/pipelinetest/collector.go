@@ -9,7 +9,7 @@ import (
 // A Collector is a last stage. It hands each message to the test and answers probes meanwhile.
 type Collector[T any] struct {
 	take func(context.Context, T) error
-	end  func() // nil for nothing
+	end  func() // called when the stage ends; may be nil
 	fail <-chan error
 }
 
@@ -43,7 +43,7 @@ func Forward[T any](c chan<- T) Collector[T] {
 	return Collector[T]{take: forward, end: func() { close(c) }}
 }
 
-// FailOn returns the collector with a way to fail: it ends with the first error from the channel.
+// FailOn returns a collector that also fails with the first error from the channel.
 func (c Collector[T]) FailOn(fail <-chan error) Collector[T] {
 	c.fail = fail
 	return c

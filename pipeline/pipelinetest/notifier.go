@@ -10,14 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A Notifier is a service manager that writes down what it is told, and when.
+// A Notifier is a service manager that records each notification with its time.
 type Notifier struct {
 	watchdog time.Duration
 	begun    time.Time
 
 	mu    sync.Mutex
 	notes []note
-	news  chan struct{} // closed, and made anew, with each note
+	news  chan struct{} // closed and replaced with each new note
 }
 
 // A note is the text of one notification, or "stalled" and the name of a stage.
@@ -40,19 +40,19 @@ func (n *Notifier) write(text string) {
 	n.news = make(chan struct{})
 }
 
-// Notify writes a notification down.
+// Notify records a notification.
 func (n *Notifier) Notify(state string) { n.write(state) }
 
-// Stalled writes down that a stage does not answer.
+// Stalled records that a stage does not answer.
 func (n *Notifier) Stalled(stage string, _ time.Duration) { n.write("stalled " + stage) }
 
 // Watchdog returns WATCHDOG_USEC=.
 func (n *Notifier) Watchdog() time.Duration { return n.watchdog }
 
-// Reload returns what begins a reload, without the time that a real one has.
+// Reload returns RELOADING=1, without the time that a real notifier adds.
 func (n *Notifier) Reload() string { return "RELOADING=1" }
 
-// read returns what is written down, and a channel that is closed when there is more.
+// read returns the notes, and a channel that is closed when there are more.
 func (n *Notifier) read() ([]note, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -95,7 +95,7 @@ func (n *Notifier) Ready() (time.Duration, bool) {
 	return 0, false
 }
 
-// Await returns once a notification contains text, at once where there was one already.
+// Await returns when a notification contains text. If there was one already, it returns at once.
 func (n *Notifier) Await(text string) {
 	for seen := 0; ; {
 		notes, news := n.read()

@@ -28,7 +28,7 @@ func TestPlayersAndCollectors(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		player func() Player[int]
-		want   []time.Duration // when each message came, in seconds
+		want   []time.Duration // at which second each message came
 	}{
 		{"at once", func() Player[int] { return Play(1, 2, 3) }, []time.Duration{0, 0, 0}},
 		{"one per second", func() Player[int] { return PlayEvery(time.Second, 1, 2, 3) }, []time.Duration{1, 2, 3}},
@@ -53,7 +53,7 @@ func TestPlayersAndCollectors(t *testing.T) {
 					t.Fatal(err)
 				}
 				var passed []int
-				for i := range forwarded { // it is closed
+				for i := range forwarded { // until it is closed
 					passed = append(passed, i)
 				}
 				for _, messages := range [][]int{got, passed} {
@@ -69,7 +69,8 @@ func TestPlayersAndCollectors(t *testing.T) {
 	}
 }
 
-// A collector fails as a stage does: with an error of its check, or of the test.
+// TestCollectorFails wants a collector to fail with an error of its check, or with one that the
+// test sends.
 func TestCollectorFails(t *testing.T) {
 	noInk := errors.New("no ink")
 	fail := make(chan error, 1)

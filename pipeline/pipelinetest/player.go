@@ -47,7 +47,7 @@ func PlayAt[T any](cues ...Cue[T]) Player[T] { return Player[T]{cues: cues} }
 // closes the channel, or at the stop.
 func Feed[T any](c <-chan T) Player[T] { return Player[T]{feed: c} }
 
-// Run plays.
+// Run sends the messages.
 func (y Player[T]) Run(ctx context.Context, p *pipeline.Port[pipeline.None, T]) error {
 	if y.once {
 		return p.Send(ctx, y.messages()...)
@@ -73,7 +73,7 @@ func (y Player[T]) Run(ctx context.Context, p *pipeline.Port[pipeline.None, T]) 
 				return err
 			}
 		case q := <-p.Probes:
-			// A message that is due now belongs to the start: READY=1 waits for it.
+			// READY=1 waits for messages that are due now.
 			q.Answer(pipeline.Answer{Owing: len(y.cues) > 0 && y.cues[0].At <= time.Since(begun)})
 		case <-ctx.Done():
 			return nil
