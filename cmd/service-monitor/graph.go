@@ -8,10 +8,10 @@ import (
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/bus"
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 	"service-monitor/stages/logsink"
 	"service-monitor/stages/logsink/logfile"
 	"service-monitor/stages/persist"
@@ -78,5 +78,5 @@ func lives(known map[string]*count.Tally) map[string]*classify.Life {
 
 // quote is what systemd says of a restart that failed.
 func quote(ctx context.Context, e *count.Event) string {
-	return history.Refusal(ctx, cmp.Or(e.Life.Name, e.Unit), history.Invocation(e.Invocation))
+	return records.Refusal(ctx, cmp.Or(e.Life.Name, e.Unit), records.Invocation(e.Invocation))
 }

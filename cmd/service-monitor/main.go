@@ -22,8 +22,8 @@ import (
 	"service-monitor/pipeline"
 	"service-monitor/stages/count"
 	"service-monitor/stages/files"
+	"service-monitor/stages/journald/writer"
 	"service-monitor/stages/logsink"
-	"service-monitor/stages/logsink/journal"
 	"service-monitor/stages/logsink/logfile"
 	"service-monitor/stages/statefile"
 	"service-monitor/stages/zone"
@@ -78,7 +78,7 @@ type monitor struct {
 	running config.Loaded  // as at the start; a reload does not change it
 	log     *logrus.Logger // the daemon's own words
 	notes   *logsink.Notes
-	journal *journal.Journal
+	journal *writer.Journal
 	console io.Writer   // nil when standard output is the journal
 	lost    bool        // what an earlier monitor has counted is lost
 	lock    *files.Lock // of the log file
@@ -87,7 +87,7 @@ type monitor struct {
 // newMonitor opens nothing but the journal's socket.
 func newMonitor(running config.Loaded, stdout io.Writer) *monitor {
 	m := &monitor{running: running, log: logrus.New()}
-	m.journal, _ = journal.Open(journal.Socket) // a machine without journald has none
+	m.journal, _ = writer.Open(writer.Socket) // a machine without journald has none
 	m.notes = logsink.NewNotes(m.journal)
 	m.log.SetFormatter(logsink.Formatter{})
 	m.log.AddHook(m.notes)

@@ -14,9 +14,9 @@ import (
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/bus/catchup"
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/watch"
+	"service-monitor/stages/journald/records"
 	"service-monitor/stages/zone"
 )
 
@@ -131,7 +131,7 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 		}
 		s.before = nil
 		// An earlier process was to read all of the journal, and could not.
-		s.lost = s.lost || s.cursor == history.Beginning
+		s.lost = s.lost || s.cursor == records.Beginning
 	}
 	next := watch.New(list.Services).Keeping(old)
 	s.watch.Store(next)

@@ -9,7 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/stages/bus/catchup"
-	"service-monitor/stages/bus/history"
+	"service-monitor/stages/journald/records"
 )
 
 // step gives the state machine an input, and carries out the actions that it returns.
@@ -58,7 +58,7 @@ func (s *Stage) do(ctx context.Context, p *port, action catchup.Action) error {
 	case catchup.TryLater:
 		s.outage.retry.Reset(s.state.Delay())
 	case catchup.Try:
-		go func() { s.report(ctx, catchup.TrySucceeded, catchup.TryFailed, history.Try(ctx)) }()
+		go func() { s.report(ctx, catchup.TrySucceeded, catchup.TryFailed, records.Try(ctx)) }()
 	}
 	return nil
 }
@@ -77,7 +77,7 @@ func (s *Stage) begin(ctx context.Context) {
 	s.audit.stop()
 	s.outage.retry.Stop()
 	s.gap = gap{
-		reader: history.NewReader(s.cursor, s.wanted, s.passing, s.tell(ctx)), from: s.cursor, here: history.Here(),
+		reader: records.NewReader(s.cursor, s.wanted, s.passing, s.tell(ctx)), from: s.cursor, here: records.Here(),
 		restarts: make(map[string]uint32), spoken: make(map[string]bool),
 	}
 }

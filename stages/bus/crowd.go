@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/watch"
 	"service-monitor/stages/bus/wire"
+	"service-monitor/stages/journald/records"
 )
 
 // watched reports whether units of this name were watched already, whoever comes by it: then
@@ -53,7 +53,7 @@ func (s *Stage) askLists(again bool) error {
 
 // askLoaded asks PID 1 which units that match a glob are loaded.
 func (s *Stage) askLoaded(again bool) error {
-	s.crowd.listing, s.crowd.came, s.crowd.asked = make(map[string]bool), 0, history.Here()
+	s.crowd.listing, s.crowd.came, s.crowd.asked = make(map[string]bool), 0, records.Here()
 	if s.crowd.round++; !again {
 		s.crowd.listed = s.crowd.asked
 	}
@@ -159,7 +159,7 @@ func (s *Stage) names() (units []string) {
 }
 
 // patterns returns a signal for each glob, which says up to which place its units are counted.
-func (s *Stage) patterns(w *watch.Set, place history.Place) (out []Signal) {
+func (s *Stage) patterns(w *watch.Set, place records.Place) (out []Signal) {
 	for _, glob := range w.Globs {
 		s.globs[glob] = place
 		out = append(out, Signal{Kind: Pattern, Unit: glob, Time: time.Now(), Account: Account{Cursor: place}})
@@ -209,7 +209,7 @@ func (s *Stage) came(unit string) bool {
 
 // upTo is up to where a unit is known that is not watched. Any glob may have counted it that
 // names it: the list may have another order now, or names the unit itself.
-func (s *Stage) upTo(unit string) (place history.Place) {
+func (s *Stage) upTo(unit string) (place records.Place) {
 	for glob, known := range s.globs {
 		if watch.Match([]string{glob}, unit) && (place == "" || place.Before(known)) {
 			place = known

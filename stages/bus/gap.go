@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"slices"
 
-	"service-monitor/stages/bus/history"
+	"service-monitor/stages/journald/records"
 )
 
 // heldBytes bounds the changes that are held back until the journal is read. More come only
@@ -14,10 +14,10 @@ const heldBytes = 4 << 20
 // A gap is a time in which nobody watched. Package catchup says in which phases the source
 // accounts for it.
 type gap struct {
-	reader *history.Reader // nil where the journal cannot be read
-	from   history.Place   // where the reader began
-	here   history.Place   // the end of the journal when the gap began, by the clock
-	mark   history.Place   // the mark that was left before the snapshots
+	reader *records.Reader // nil where the journal cannot be read
+	from   records.Place   // where the reader began
+	here   records.Place   // the end of the journal when the gap began, by the clock
+	mark   records.Place   // the mark that was left before the snapshots
 
 	// continuous is true if every change reached us, except those counted in dropped. partial
 	// is true if we asked only for the units that have changed.
@@ -34,9 +34,9 @@ type gap struct {
 
 // recent is what the journal has of a unit behind the mark.
 type recent struct {
-	runs     []history.Run
+	runs     []records.Run
 	restarts uint32 // scheduled since the place where the reader began
-	place    history.Place
+	place    records.Place
 }
 
 // drop drops what was held back and kept, because newer snapshots will come.
@@ -61,7 +61,7 @@ func (g *gap) hold(signal Signal) bool {
 
 // keep keeps runs that were read behind the mark. The first of them may be the last one that
 // is kept already: then it says more about the same run.
-func (g *gap) keep(unit string, past history.Past) {
+func (g *gap) keep(unit string, past records.Past) {
 	w := g.kept[unit]
 	if w == nil {
 		w = &recent{}
@@ -131,21 +131,21 @@ func (g *gap) relate(snapshot *Signal, later []Signal) {
 }
 
 // until returns the runs up to the one that a snapshot shows.
-func until(runs []history.Run, snapshot Signal, later []Signal) []history.Run {
+func until(runs []records.Run, snapshot Signal, later []Signal) []records.Run {
 	at := glimpse(snapshot)
-	if at.invocation != (history.Invocation{}) {
+	if at.invocation != (records.Invocation{}) {
 		// The changes after the snapshot show what has begun since.
-		shown := func(r history.Run) bool { return r.Invocation == at.invocation }
+		shown := func(r records.Run) bool { return r.Invocation == at.invocation }
 		return runs[:slices.IndexFunc(runs, shown)+1]
 	}
 	// The unit was not loaded. Runs that have begun since were announced.
-	since := make(map[history.Invocation]bool)
+	since := make(map[records.Invocation]bool)
 	for _, signal := range later {
 		if signal.Unit == snapshot.Unit {
 			since[glimpse(signal).invocation] = true
 		}
 	}
-	if i := slices.IndexFunc(runs, func(r history.Run) bool { return since[r.Invocation] }); i >= 0 {
+	if i := slices.IndexFunc(runs, func(r records.Run) bool { return since[r.Invocation] }); i >= 0 {
 		return runs[:i]
 	}
 	return runs

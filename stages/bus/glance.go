@@ -1,9 +1,9 @@
 package bus
 
 import (
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/wire"
+	"service-monitor/stages/journald/records"
 )
 
 // info is the level (syslog(3)) of what PID 1 writes about starts and stops.
@@ -13,7 +13,7 @@ const info = 6
 type glance struct {
 	name       string // Id: the unit's own name; the one that we asked for may be an alias of it
 	loaded     bool   // LoadState: systemd has a unit of that name
-	invocation history.Invocation
+	invocation records.Invocation
 	entered    uint64 // StateChangeTimestampMonotonic, 0 where it is not loaded
 	muted      bool   // LogLevelMax= keeps some of what PID 1 writes about it out of the journal
 }
@@ -47,7 +47,7 @@ func glimpse(s Signal) (g glance) {
 
 // oldest returns the earlier one of two places. What lies between them is read again, and no
 // run is counted twice.
-func oldest(a, b history.Place) history.Place {
+func oldest(a, b records.Place) records.Place {
 	if a == "" || b != "" && b.Before(a) {
 		return b
 	}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"service-monitor/stages/bus/history"
+	"service-monitor/stages/journald/records"
 )
 
 // handOver ends a gap for which the journal was read.
@@ -82,14 +82,14 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 	kept := func(unit string) bool { return g.reader == nil || g.kept[unit] != nil }
 	gone := s.gone(last)
 	for _, unit := range gone {
-		signal := Signal{Kind: Missing, Unit: unit, Time: time.Now(), Account: Account{Clock: history.Clock(), Complete: told, New: !kept(unit)}}
+		signal := Signal{Kind: Missing, Unit: unit, Time: time.Now(), Account: Account{Clock: records.Clock(), Complete: told, New: !kept(unit)}}
 		g.relate(&signal, nil)
 		s.place(&signal)
 		out = append(out, signal)
 	}
 	switch {
 	case s.lost && g.reader == nil: // all of it is still to be read
-		out = append(out, s.patterns(w, history.Beginning)...)
+		out = append(out, s.patterns(w, records.Beginning)...)
 	case g.reader != nil || len(s.globs) == 0:
 		out = append(out, s.patterns(w, cmp.Or(g.mark, g.here))...)
 	}

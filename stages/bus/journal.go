@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"service-monitor/stages/bus/catchup"
-	"service-monitor/stages/bus/history"
+	"service-monitor/stages/journald/records"
 )
 
 // wanted reports whether a unit is monitored, by the name that PID 1 writes.
@@ -17,8 +17,8 @@ func (s *Stage) wanted(name string) bool {
 }
 
 // tell returns what a reader calls with all that it has read.
-func (s *Stage) tell(ctx context.Context) func(history.Past) error {
-	return func(past history.Past) error { return s.post(ctx, report{past: past}) }
+func (s *Stage) tell(ctx context.Context) func(records.Past) error {
+	return func(past records.Past) error { return s.post(ctx, report{past: past}) }
 }
 
 func (s *Stage) post(ctx context.Context, r report) error {
@@ -63,7 +63,7 @@ func (s *Stage) monitored(name string) string {
 
 // heard works on what was read in the journal. What lies before the mark is sent on, what lies
 // behind it is kept.
-func (s *Stage) heard(ctx context.Context, p *port, past history.Past) error {
+func (s *Stage) heard(ctx context.Context, p *port, past records.Past) error {
 	if !s.state.Keeps() || past.Cut != "" {
 		return s.past(ctx, p, past)
 	}
@@ -79,7 +79,7 @@ func (s *Stage) heard(ctx context.Context, p *port, past history.Past) error {
 // tellKept sends on what was kept of the journal.
 func (s *Stage) tellKept(ctx context.Context, p *port) error {
 	for unit, w := range s.gap.kept {
-		if err := s.past(ctx, p, history.Past{Unit: unit, Runs: w.runs, News: len(w.runs), Restarts: w.restarts, Place: w.place}); err != nil {
+		if err := s.past(ctx, p, records.Past{Unit: unit, Runs: w.runs, News: len(w.runs), Restarts: w.restarts, Place: w.place}); err != nil {
 			return err
 		}
 	}
@@ -88,7 +88,7 @@ func (s *Stage) tellKept(ctx context.Context, p *port) error {
 
 // past sends on what the journal has of units that are known, and of units that appeared in
 // the gap and that a glob names. Other units are counted from their first snapshot on.
-func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
+func (s *Stage) past(ctx context.Context, p *port, past records.Past) error {
 	units := []string{s.monitored(past.Unit)}
 	if past.Cut != "" {
 		units = s.watch.Load().Names()
@@ -124,7 +124,7 @@ func (s *Stage) past(ctx context.Context, p *port, past history.Past) error {
 
 // concerns reports whether a past is news for a unit. If the unit is not known, all that
 // began before its glob's place is counted already, in the sums of the glob.
-func (s *Stage) concerns(unit string, past *history.Past) bool {
+func (s *Stage) concerns(unit string, past *records.Past) bool {
 	known := s.of(unit).known
 	if unit == "" || !known && (past.Cut != "" || !s.appeared(unit)) {
 		return false
@@ -142,7 +142,7 @@ func (s *Stage) concerns(unit string, past *history.Past) bool {
 		return true
 	}
 	_, counted := own.Made()
-	first := slices.IndexFunc(past.Runs[:past.News], func(r history.Run) bool { return r.Clock >= counted })
+	first := slices.IndexFunc(past.Runs[:past.News], func(r records.Run) bool { return r.Clock >= counted })
 	if first < 0 {
 		return false
 	}

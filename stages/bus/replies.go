@@ -7,8 +7,8 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/stages/bus/catchup"
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/bus/link"
+	"service-monitor/stages/journald/records"
 )
 
 func (s *Stage) connected(ctx context.Context, p *port, o opening) error {
@@ -77,14 +77,14 @@ func (s *Stage) snapshot(ctx context.Context, p *port, r request, it link.Item) 
 	if _, ok := s.watch.Load().Known(unit); !ok {
 		return nil // removed by a reload meanwhile
 	}
-	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Clock: history.Clock()}}
+	out := Signal{Kind: Snapshot, Unit: unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Clock: records.Clock()}}
 	if it.Err == nil {
 		if done, err := s.named(r, glimpse(out)); !done {
 			return s.failed(p, err)
 		}
 	}
 	u := s.note(unit)
-	if u.fresh && s.state.Watches() && glimpse(out).invocation != (history.Invocation{}) {
+	if u.fresh && s.state.Watches() && glimpse(out).invocation != (records.Invocation{}) {
 		u.unasked() // it runs already, and PID 1 is about to announce how that began
 		return nil
 	}

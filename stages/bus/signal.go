@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"time"
 
-	"service-monitor/stages/bus/history"
+	"service-monitor/stages/journald/records"
 )
 
 // Kind says what a Signal is.
@@ -56,7 +56,7 @@ type Account struct {
 	// Runs are the runs in the journal. A Snapshot carries those that no Past carried. Of a
 	// Past, only the first News are new; the others show where these belong. Cut is set for
 	// the end of a boot: how that boot ended, at Time.
-	Runs []history.Run
+	Runs []records.Run
 	News int
 	Cut  string
 	// Boot is the boot of a Past's runs, the boot that a Cut ended, or the boot of a Snapshot.
@@ -72,12 +72,12 @@ type Account struct {
 	Lost bool
 	// From is the place where reading the journal began. Restarts counts the restarts that
 	// were scheduled from there to the last run in Runs, or to the Snapshot.
-	From     history.Place
+	From     records.Place
 	Restarts uint32
 	// Cursor, of Snapshot and Unchanged, is where to begin reading after the next gap. It is
 	// empty where there is no journal. Since counts the restarts that lie behind Cursor
 	// already. Complete is true for a Snapshot if the journal had everything since the last cursor.
-	Cursor   history.Place
+	Cursor   records.Place
 	Since    uint32
 	Complete bool
 }
@@ -88,5 +88,5 @@ type List struct{ Services []string }
 // Known is what an earlier process knew of a unit.
 type Known struct {
 	Name   string        // the unit's own name, if it is monitored by an alias
-	Cursor history.Place // where to begin reading the journal
+	Cursor records.Place // where to begin reading the journal
 }

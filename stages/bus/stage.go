@@ -9,9 +9,9 @@ import (
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/bus/catchup"
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/watch"
+	"service-monitor/stages/journald/records"
 )
 
 // Stage is the source of the pipeline.
@@ -60,9 +60,9 @@ type recovery struct {
 	before  map[string]Known         // units that an earlier process monitored, until the first list of services is there
 	state   catchup.State            // says what to do next
 	gap     gap                      // the one that is being accounted for
-	cursor  history.Place            // where reading the journal begins after the next gap
-	cursors map[string]history.Place // likewise for single units, from the state file, until the first gap is over
-	globs   map[string]history.Place // the globs that were in force at the last gap, and up to where their units are counted
+	cursor  records.Place            // where reading the journal begins after the next gap
+	cursors map[string]records.Place // likewise for single units, from the state file, until the first gap is over
+	globs   map[string]records.Place // the globs that were in force at the last gap, and up to where their units are counted
 	lost    bool                     // the saved state was lost, and the journal was not read back yet
 	reports chan report              // from the goroutines that work with the journal
 	outage  outage
@@ -83,7 +83,7 @@ func New(log logrus.FieldLogger, known map[string]Known, maxRetries int, auditEv
 		log: log, units: make(map[string]*unit),
 		connection: connection{opened: make(chan opening, 1), retry: time.NewTimer(0), maxRetries: maxRetries},
 		recovery: recovery{
-			before: known, cursors: make(map[string]history.Place), globs: make(map[string]history.Place),
+			before: known, cursors: make(map[string]records.Place), globs: make(map[string]records.Place),
 			reports: make(chan report), outage: outage{retry: time.NewTimer(0)}, audit: newAudit(auditEvery),
 			doubts: make(chan struct{}, 1), doubted: time.NewTimer(0),
 		},
@@ -96,7 +96,7 @@ func New(log logrus.FieldLogger, known map[string]Known, maxRetries int, auditEv
 
 // ReadBack makes the source recover all that the journal has, as far back as it reaches. It
 // is called before Run, when the saved state was lost.
-func (s *Stage) ReadBack() { s.lost, s.cursor = true, history.Beginning }
+func (s *Stage) ReadBack() { s.lost, s.cursor = true, records.Beginning }
 
 // of returns what is known of a unit.
 func (s *Stage) of(name string) unit {
@@ -168,7 +168,7 @@ func (a *audit) stop() { a.timer.Stop() }
 // A report comes from a goroutine that works with the journal. It carries a Past, or says
 // that something is done, or why that failed.
 type report struct {
-	past history.Past
+	past records.Past
 	done catchup.Input // Missed where it carries a Past
 	err  error
 }

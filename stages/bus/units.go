@@ -3,7 +3,7 @@ package bus
 import (
 	"sync/atomic"
 
-	"service-monitor/stages/bus/history"
+	"service-monitor/stages/journald/records"
 )
 
 // A unit is what the source itself knows of one. There may be thousands, so one map holds
@@ -37,10 +37,10 @@ type crowd struct {
 	// that time. A unit can be folded if it is not on the lists and was last heard of in an
 	// earlier round: when the journal is read again, the place shows that it was counted.
 	round int
-	asked history.Place
+	asked records.Place
 	// listed is the place at which the lists of the last gap were asked for. What happened to a
 	// unit after that was announced.
-	listed history.Place
+	listed records.Place
 }
 
 // grows notes that a unit has come, and reports whether it is time to look who has gone.

@@ -1,8 +1,8 @@
 package classify
 
 import (
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 )
 
 // cause is how a run ended that was in a state before.
@@ -10,7 +10,7 @@ func cause(u decode.Update, from string) Cause {
 	c := Cause{u.Result, u.MainCode, u.MainStatus}
 	switch {
 	case u.Ending && from == "deactivating" && c.Result == success:
-		c.Result = history.Shutdown
+		c.Result = records.Shutdown
 	case overwritten(u):
 		return Cause{Result: Unknown}
 	}

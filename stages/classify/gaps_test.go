@@ -6,8 +6,8 @@ import (
 	"slices"
 	"testing"
 
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 )
 
 // A moment is what PID 1 announces, or what it writes into the journal.
@@ -15,8 +15,8 @@ type moment struct {
 	update decode.Update
 	inner  bool // PID 1 answers nothing then
 	silent bool // it is not announced
-	tell   func(*history.Run)
-	of     history.Invocation // of tell
+	tell   func(*records.Run)
+	of     records.Invocation // of tell
 	clock  uint64             // of that, in µs
 	again  bool               // tell tells of a restart
 }
@@ -37,7 +37,7 @@ func (d *diarist) said() {
 	clear(d.inner)
 }
 
-func (d *diarist) write(tell func(*history.Run)) {
+func (d *diarist) write(tell func(*records.Run)) {
 	d.said()
 	d.clock++
 	d.moments = append(d.moments, moment{of: d.u.Invocation, tell: tell, clock: d.clock})
@@ -58,7 +58,7 @@ func (d *diarist) schedule() {
 	d.truth.restarts++
 	d.u.NRestarts++
 	n := d.u.NRestarts
-	d.write(func(r *history.Run) { r.Scheduled++; r.NRestarts = n })
+	d.write(func(r *records.Run) { r.Scheduled++; r.NRestarts = n })
 	d.moments[len(d.moments)-1].again = true
 	d.announce()
 	d.said()
@@ -69,13 +69,13 @@ func (d *diarist) life() {
 	d.u.NRestarts = 0
 	for waits := true; waits; {
 		d.begin()
-		d.write(func(*history.Run) {})
+		d.write(func(*records.Run) {})
 		d.enter("active/running")
 		d.reset()
 		ended := d.u.Entered
 		d.truth.crashes++
 		d.u.Result, d.u.MainCode, d.u.MainStatus = "exit-code", exited, 1
-		d.write(func(r *history.Run) { r.Result, r.EndClock, r.Ended = "exit-code", ended, r.Begun.Add(1) })
+		d.write(func(r *records.Run) { r.Result, r.EndClock, r.Ended = "exit-code", ended, r.Begun.Add(1) })
 		waits = d.r.IntN(6) > 0
 		if !waits {
 			d.enter("failed/failed")
@@ -99,14 +99,14 @@ func (d *diarist) life() {
 // reader reads the moments as the source reads the journal.
 type reader struct {
 	d        *diarist
-	from     history.Place
+	from     records.Place
 	at       int // up to where it has read
-	runs     []history.Run
+	runs     []records.Run
 	restarts uint32
 }
 
 // read returns the runs of which there is news up to a moment.
-func (y *reader) read(to int) []history.Run {
+func (y *reader) read(to int) []records.Run {
 	news := len(y.runs)
 	for _, m := range y.d.moments[y.at:to] {
 		if m.tell == nil {
@@ -115,9 +115,9 @@ func (y *reader) read(to int) []history.Run {
 		if m.again {
 			y.restarts++
 		}
-		i := slices.IndexFunc(y.runs, func(r history.Run) bool { return r.Invocation == m.of })
+		i := slices.IndexFunc(y.runs, func(r records.Run) bool { return r.Invocation == m.of })
 		if i < 0 {
-			i, y.runs = len(y.runs), append(y.runs, history.Run{Invocation: m.of, Clock: m.clock})
+			i, y.runs = len(y.runs), append(y.runs, records.Run{Invocation: m.of, Clock: m.clock})
 		}
 		m.tell(&y.runs[i])
 		news = min(news, i)
@@ -127,12 +127,12 @@ func (y *reader) read(to int) []history.Run {
 }
 
 // snapshot is the one of a moment, with what the journal has up to a later one.
-func (y *reader) snapshot(at, to int, mark history.Place) decode.Update {
+func (y *reader) snapshot(at, to int, mark records.Place) decode.Update {
 	u := y.d.moments[at].update
 	u.Kind, u.Complete, u.Cursor, u.From, u.Restarts = decode.Snapshot, true, mark, y.from, y.restarts
 	before := y.restarts
 	if w := y.read(to); len(w) > 0 {
-		u.Runs = w[:slices.IndexFunc(w, func(r history.Run) bool { return r.Invocation == u.Invocation })+1]
+		u.Runs = w[:slices.IndexFunc(w, func(r records.Run) bool { return r.Invocation == u.Invocation })+1]
 		u.Restarts = y.restarts
 		for _, r := range w[len(u.Runs):] {
 			u.Restarts -= r.Scheduled
@@ -225,7 +225,7 @@ func (w *watcher) gap() {
 }
 
 // place is that of a mark.
-func place(mark int) history.Place { return history.Place(fmt.Sprint("mark ", mark)) }
+func place(mark int) records.Place { return records.Place(fmt.Sprint("mark ", mark)) }
 
 // Over random lives, what is told in gaps and between them is what happened, and
 // nothing of it is a guess.

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 )
 
 // A Gap is a time in which something happened to a unit that is not told yet, because the
@@ -124,7 +124,7 @@ func (t *telling) fill(u decode.Update) {
 
 // close tells what is still untold of the oldest open gap: what these runs are, and what
 // only the snapshot tells that ended the gap. told says whether the journal has told all.
-func (t *telling) close(told bool, runs []history.Run) {
+func (t *telling) close(told bool, runs []records.Run) {
 	gap := t.life.open()[0]
 	u := decode.Update{Kind: decode.Snapshot, Unit: t.base.Unit, Properties: gap.After}
 	u.Runs, u.Complete, u.Clock = runs, told && !gap.Muted, gap.Clock
@@ -194,16 +194,16 @@ func (l *Life) with(before Life) *Life {
 
 // share returns how many of these runs, which are of one boot, are of the gap, and
 // whether the gap ends with them. The run that the snapshot shows is the last of them.
-func (g *Gap) share(runs []history.Run, boot string) (n int, over bool) {
+func (g *Gap) share(runs []records.Run, boot string) (n int, over bool) {
 	if !g.After.Invocation.IsZero() {
-		if i := slices.IndexFunc(runs, func(r history.Run) bool { return r.Invocation == g.After.Invocation }); i >= 0 {
+		if i := slices.IndexFunc(runs, func(r records.Run) bool { return r.Invocation == g.After.Invocation }); i >= 0 {
 			return i + 1, true
 		}
 	}
 	if boot != g.Boot {
 		return len(runs), false
 	}
-	later := slices.IndexFunc(runs, func(r history.Run) bool { return r.Clock > g.Clock })
+	later := slices.IndexFunc(runs, func(r records.Run) bool { return r.Clock > g.Clock })
 	if later < 0 {
 		return len(runs), false
 	}

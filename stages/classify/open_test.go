@@ -3,8 +3,8 @@ package classify
 import (
 	"testing"
 
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 )
 
 // What happened in a gap is told when the journal is read, and what came after it is not told
@@ -60,7 +60,7 @@ func TestOpenGaps(t *testing.T) {
 		name: "it ends with a boot, in which it was watched",
 		updates: []decode.Update{
 			seen, at("active/running", 2, unread, entered(30)),
-			inBoot("b", past(2, run(1, "signal", 0), run(2, "", 0))), inBoot("b", cut(history.PowerLoss)), inBoot("c", past(1, run(3, "", 0))),
+			inBoot("b", past(2, run(1, "signal", 0), run(2, "", 0))), inBoot("b", cut(records.PowerLoss)), inBoot("c", past(1, run(3, "", 0))),
 			at("active/running", 3, recovered()),
 		},
 		want: []string{"seen active", "caught up", "crashed signal", "started", "stopped power-loss", "started", "caught up"},
@@ -68,7 +68,7 @@ func TestOpenGaps(t *testing.T) {
 		name: "a boot ends in it",
 		updates: []decode.Update{
 			seen, inBoot("c", at("active/running", 3, unread, entered(5))),
-			inBoot("b", past(1, received(20, run(2, "", 0)))), inBoot("b", cut(history.Shutdown)), inBoot("c", past(1, run(3, "", 0))), at("active/running", 3, recovered()),
+			inBoot("b", past(1, received(20, run(2, "", 0)))), inBoot("b", cut(records.Shutdown)), inBoot("c", past(1, run(3, "", 0))), at("active/running", 3, recovered()),
 		},
 		want: []string{
 			"seen active", "caught up", "ended unknown at least", "started", "stopped shutdown", "started", "caught up",
@@ -167,7 +167,7 @@ func TestNames(t *testing.T) {
 func TestLostStaysOpen(t *testing.T) {
 	life := walk(t, []decode.Update{at("active/running", 1, unread, lost, entered(30)), at("active/running", 1, unread, lost, entered(30))},
 		[]string{"seen inactive", "inactive -> active/running", "caught up"})
-	if life.Cursor != history.Beginning || len(life.open()) != 1 {
+	if life.Cursor != records.Beginning || len(life.open()) != 1 {
 		t.Errorf("the journal is to be read from %q, for %d gaps; want from the beginning, for one", life.Cursor, len(life.open()))
 	}
 }

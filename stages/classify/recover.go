@@ -4,8 +4,8 @@ import (
 	"slices"
 	"time"
 
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 )
 
 // past tells what the journal has of a time when nobody watched.
@@ -84,7 +84,7 @@ func (t *telling) prove(u decode.Update) {
 
 // upTo returns the runs as they stood at the snapshot, and how many restarts were
 // scheduled later. How its own run goes on, the changes after it tell.
-func upTo(u decode.Update) (runs []history.Run, later uint32) {
+func upTo(u decode.Update) (runs []records.Run, later uint32) {
 	n := len(u.Runs) - 1
 	if n < 0 || u.Runs[n].Invocation != u.Invocation {
 		return u.Runs, 0
@@ -94,7 +94,7 @@ func upTo(u decode.Update) (runs []history.Run, later uint32) {
 	switch {
 	case !down(&u.Properties):
 		later = last.Scheduled
-		*last = history.Run{Invocation: last.Invocation, Begun: last.Begun, Clock: last.Clock}
+		*last = records.Run{Invocation: last.Invocation, Begun: last.Begun, Clock: last.Clock}
 	case !retrying(&u.Properties):
 	case u.NRestarts > last.NRestarts:
 		later = last.Scheduled // NRestarts was zeroed after the snapshot, and counted up again
@@ -122,9 +122,9 @@ func (t *telling) reconcile(restarts uint32) {
 
 // relate tells the first of these runs. Those before the last known invocation,
 // and what was told of that one, are counted already.
-func (t *telling) relate(runs []history.Run, tell int) {
+func (t *telling) relate(runs []records.Run, tell int) {
 	l := &t.life
-	known := slices.IndexFunc(runs, func(r history.Run) bool { return r.Invocation == l.Invocation })
+	known := slices.IndexFunc(runs, func(r records.Run) bool { return r.Invocation == l.Invocation })
 	switch {
 	case known >= tell:
 		return
@@ -134,7 +134,7 @@ func (t *telling) relate(runs []history.Run, tell int) {
 	default:
 		// The journal has lost it, or it was before all of these. What was received
 		// before it was announced is counted; journald may have left out its records.
-		next := slices.IndexFunc(runs[:tell], func(r history.Run) bool { return r.Clock >= l.Begun })
+		next := slices.IndexFunc(runs[:tell], func(r records.Run) bool { return r.Clock >= l.Begun })
 		if next < 0 {
 			return
 		}
@@ -154,7 +154,7 @@ func (t *telling) relate(runs []history.Run, tell int) {
 }
 
 // relive tells what is new of a run.
-func (t *telling) relive(r history.Run) {
+func (t *telling) relive(r records.Run) {
 	l := &t.life
 	t.base.Time = r.Begun
 	t.lapse(r)
@@ -192,7 +192,7 @@ func (t *telling) behind() uint32 {
 // lapse tells of restarts before a run that the journal lacks: what it has of the
 // one after that run says how many there have been. Of a run that was watched it is
 // known what NRestarts was.
-func (t *telling) lapse(r history.Run) {
+func (t *telling) lapse(r records.Run) {
 	l := &t.life
 	known := l.NRestarts + r.Scheduled - l.Scheduled
 	if !l.Relived || r.Scheduled <= l.Scheduled || r.NRestarts <= known {

@@ -3,8 +3,8 @@ package classify
 import (
 	"testing"
 
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 )
 
 func TestRecovered(t *testing.T) { testStories(t, recoveredRuns) }
@@ -57,7 +57,7 @@ var recoveredRuns = []story{{
 	want:    []string{"seen active", "ended unknown at least", "restarted at least", "started at least", "caught up at least"},
 }, {
 	name:    "a run whose end is not in the journal",
-	updates: []decode.Update{at("active/running", 2, snapshot), past(1, run(2, history.Unknown, 0))},
+	updates: []decode.Update{at("active/running", 2, snapshot), past(1, run(2, records.Unknown, 0))},
 	want:    []string{"seen active", "ended unknown at least"},
 }, {
 	name:    "a unit that appeared in a gap",
@@ -84,8 +84,8 @@ func TestBoots(t *testing.T) { testStories(t, boots) }
 var boots = []story{{
 	name: "boots that ended, with runs that did not",
 	updates: []decode.Update{
-		at("active/running", 2, snapshot), cut(history.Shutdown), past(1, run(3, "", 0)), cut(history.PowerLoss),
-		past(1, run(4, "success", 0)), cut(history.Shutdown), at("inactive/dead", 0, recovered()),
+		at("active/running", 2, snapshot), cut(records.Shutdown), past(1, run(3, "", 0)), cut(records.PowerLoss),
+		past(1, run(4, "success", 0)), cut(records.Shutdown), at("inactive/dead", 0, recovered()),
 	},
 	want: []string{
 		"seen active", "stopped shutdown", "started", "stopped power-loss", "started", "stopped success",
@@ -109,10 +109,10 @@ var boots = []story{{
 	},
 }, {
 	name:    "a boot of which nothing is left",
-	updates: []decode.Update{at("active/running", 2, snapshot), cut(history.Unknown)},
+	updates: []decode.Update{at("active/running", 2, snapshot), cut(records.Unknown)},
 	want:    []string{"seen active", "ended unknown at least"},
 }, {
 	name:    "a boot that ended in good order, of which something is lost",
-	updates: []decode.Update{at("active/running", 2, snapshot), lossy(cut(history.Shutdown))},
+	updates: []decode.Update{at("active/running", 2, snapshot), lossy(cut(records.Shutdown))},
 	want:    []string{"seen active", "ended unknown at least"},
 }}

@@ -6,8 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 )
 
 // TestEvidence wants each fact to say by which rule it was counted, and where that was seen.
@@ -31,7 +31,7 @@ func TestEvidence(t *testing.T) {
 			[]string{"ended unknown at least: next-run snapshot", "started at least: new-invocation snapshot", "caught up at least: "}},
 		{"read in the journal", []decode.Update{at("active/running", 1, snapshot), past(2, run(1, "exit-code", 1), run(2, "", 0))},
 			[]string{"crashed exit-code: record journal", "restarted: record journal", "started: new-invocation journal"}},
-		{"boot over", []decode.Update{at("active/running", 1, snapshot), cut(history.PowerLoss)},
+		{"boot over", []decode.Update{at("active/running", 1, snapshot), cut(records.PowerLoss)},
 			[]string{"stopped power-loss: boot-over journal"}},
 		{"restarts that the journal lacks", []decode.Update{at("active/running", 1, recovered()), fromCursor(1, past(1, run(1, "", 0)))},
 			[]string{"restarted: restart-lacks journal"}},

@@ -3,8 +3,8 @@ package classify
 import (
 	"strings"
 
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 )
 
 // telling is one step in the making.
@@ -13,7 +13,7 @@ type telling struct {
 	facts []Transition
 	base  Transition    // what all facts of the step have in common
 	sub   string        // the sub state before the step
-	from  history.Place // from where the journal was read
+	from  records.Place // from where the journal was read
 	// recorded: the journal has told of every restart that there was. lost: it
 	// has not told how the last known run ended.
 	recorded, lost bool
@@ -101,7 +101,7 @@ func (t *telling) see(u decode.Update) bool {
 		t.appear()
 		t.base.To, t.base.SubState = u.State(), u.SubState
 		if lost {
-			t.life.Cursor = history.Beginning
+			t.life.Cursor = records.Beginning
 		}
 		return false
 	}

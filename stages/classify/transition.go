@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 )
 
 // Kind says what a Transition is.
@@ -108,7 +108,7 @@ type Life struct {
 	Unexplained uint32 `json:"unexplained,omitzero"`
 	// Cursor is from where the journal is to be read after the next gap. All that
 	// is known of the unit is of the cursor's boot, but for what is in Gaps.
-	Cursor history.Place `json:"cursor,omitzero"`
+	Cursor records.Place `json:"cursor,omitzero"`
 	// Opened is since when the journal cannot be read for a gap. Gaps are the times,
 	// the oldest first, in which something happened to the unit that nobody has told
 	// yet. What is above is what was seen since the last of them.
@@ -174,7 +174,7 @@ func (c Cause) Signal() string {
 // Crash reports whether a run that ended so is a crash.
 func (c Cause) Crash() bool {
 	switch c.Result {
-	case success, execCondition, Unknown, history.Shutdown, history.PowerLoss:
+	case success, execCondition, Unknown, records.Shutdown, records.PowerLoss:
 		return false
 	}
 	return true
@@ -197,5 +197,5 @@ const (
 	success       = "success"
 	execCondition = "exec-condition"
 	// Unknown is the result of a run whose end nobody saw.
-	Unknown = history.Unknown
+	Unknown = records.Unknown
 )

@@ -7,8 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"service-monitor/stages/bus"
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 )
 
 func TestCause(t *testing.T) {
@@ -40,7 +40,7 @@ func TestCause(t *testing.T) {
 func TestClock(t *testing.T) {
 	crashed := received(4, run(1, "signal", 1))
 	crashed.EndClock = 7
-	u := decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Runs: []history.Run{crashed, received(9, run(2, "", 0))}, News: 2}}
+	u := decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Runs: []records.Run{crashed, received(9, run(2, "", 0))}, News: 2}}
 	_, facts := step(nil, Life{}, u)
 	var got []string
 	for i, line := range told(facts) {

@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"service-monitor/stages/bus"
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 )
 
 // at is an update: "active/running", the number of the invocation, and more.
@@ -68,7 +68,7 @@ var (
 )
 
 // recovered makes a snapshot one behind which the journal was read.
-func recovered(runs ...history.Run) func(*decode.Update) {
+func recovered(runs ...records.Run) func(*decode.Update) {
 	return func(u *decode.Update) { u.Kind, u.Cursor, u.Complete, u.Runs = decode.Snapshot, "c", true, runs }
 }
 
@@ -81,7 +81,7 @@ func unread(u *decode.Update) {
 func lost(u *decode.Update) { u.Lost = true }
 
 // past is what the journal tells by itself. Of the runs, the first are to be told.
-func past(tell int, runs ...history.Run) decode.Update {
+func past(tell int, runs ...records.Run) decode.Update {
 	return decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Runs: runs, News: tell}}
 }
 
@@ -91,7 +91,7 @@ func fromCursor(restarts uint32, u decode.Update) decode.Update {
 	return fromPlace("c", restarts, u)
 }
 
-func fromPlace(from history.Place, restarts uint32, u decode.Update) decode.Update {
+func fromPlace(from records.Place, restarts uint32, u decode.Update) decode.Update {
 	u.From, u.Restarts = from, restarts
 	return u
 }
@@ -113,8 +113,8 @@ func lossy(u decode.Update) decode.Update {
 }
 
 // run is what the journal tells of an invocation; it is running without a result.
-func run(invocation byte, result string, scheduled uint32) history.Run {
-	r := history.Run{Invocation: history.Invocation{invocation}, Begun: time.Time{}, Result: result, Scheduled: scheduled}
+func run(invocation byte, result string, scheduled uint32) records.Run {
+	r := records.Run{Invocation: records.Invocation{invocation}, Begun: time.Time{}, Result: result, Scheduled: scheduled}
 	if scheduled > 0 {
 		r.NRestarts = uint32(invocation) - 1
 	}
@@ -125,23 +125,23 @@ func run(invocation byte, result string, scheduled uint32) history.Run {
 }
 
 // scheduled is a run after which NRestarts was counted up to n.
-func scheduled(n uint32, r history.Run) history.Run {
+func scheduled(n uint32, r records.Run) records.Run {
 	r.NRestarts = n
 	return r
 }
 
-func refused(r history.Run) history.Run {
+func refused(r records.Run) records.Run {
 	r.Refused, r.Refusal = r.Ended, StartLimitHit
 	return r
 }
 
-func unscheduled(r history.Run) history.Run {
+func unscheduled(r records.Run) records.Run {
 	r.Refused, r.Refusal = r.Ended, resources
 	return r
 }
 
 // received is a run whose first record was received at a time since boot.
-func received(clock uint64, r history.Run) history.Run {
+func received(clock uint64, r records.Run) records.Run {
 	r.Clock = clock
 	return r
 }

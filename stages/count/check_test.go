@@ -14,9 +14,9 @@ import (
 
 	"service-monitor/pipeline"
 	"service-monitor/pipeline/pipelinetest"
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 )
 
 // good is a tally of which everything is known: it has crashed twice, and runs
@@ -149,7 +149,7 @@ func (w *world) say(unit string) {
 		w.past(unit)
 	}
 	if u.Kind == decode.Snapshot && r.IntN(2) == 0 {
-		u.Cursor, u.Complete, u.Runs = history.Place(fmt.Sprint(len(w.said))), r.IntN(2) == 0, w.history(unit)
+		u.Cursor, u.Complete, u.Runs = records.Place(fmt.Sprint(len(w.said))), r.IntN(2) == 0, w.history(unit)
 	}
 	down := slices.Contains([]string{"inactive", "failed", "maintenance"}, u.ActiveState) || strings.HasPrefix(u.SubState, "auto-restart")
 	u.Invocation = w.invocation(one(r, 0, w.runs[unit], w.runs[unit], w.runs[unit]))
@@ -173,7 +173,7 @@ func (w *world) result() string {
 func (w *world) past(unit string) {
 	u := decode.Update{Kind: decode.Past, Unit: unit, Time: noon}
 	if w.r.IntN(3) == 0 {
-		u.Cut = one(w.r, history.Shutdown, history.PowerLoss, history.Unknown)
+		u.Cut = one(w.r, records.Shutdown, records.PowerLoss, records.Unknown)
 	} else {
 		u.Runs = w.history(unit)
 		u.News = w.r.IntN(len(u.Runs) + 1)
@@ -183,10 +183,10 @@ func (w *world) past(unit string) {
 
 // history is what the journal has: the last runs, or new ones. It may lack the
 // end of some.
-func (w *world) history(unit string) (runs []history.Run) {
+func (w *world) history(unit string) (runs []records.Run) {
 	nth := w.runs[unit] - min(w.runs[unit], 1)
 	for range w.r.IntN(5) {
-		run := history.Run{Invocation: w.invocation(nth), Begun: noon, Clock: w.r.Uint64N(3)}
+		run := records.Run{Invocation: w.invocation(nth), Begun: noon, Clock: w.r.Uint64N(3)}
 		if w.r.IntN(4) > 0 {
 			run.Ended, run.Result, run.Scheduled, run.NRestarts = noon, w.result(), w.r.Uint32N(3), w.r.Uint32N(3)
 		}

@@ -3,7 +3,7 @@ package count
 import (
 	"time"
 
-	"service-monitor/stages/bus/history"
+	"service-monitor/stages/journald/records"
 )
 
 // epoch is when this program was begun: nothing that it sees was before. A board
@@ -32,8 +32,8 @@ type Moment struct {
 
 // Now returns this moment.
 func Now() Moment {
-	boot := history.Boot()
-	clock := history.Clock() // first: what is derived from it is never later than it was
+	boot := records.Boot()
+	clock := records.Clock() // first: what is derived from it is never later than it was
 	return Moment{time.Now(), clock, boot}
 }
 
@@ -65,7 +65,7 @@ type clock struct {
 func newClock(known map[string]*Tally, now Moment) clock {
 	c := clock{floor: epoch, right: now}
 	c.right.Time = now.Time.Round(0)
-	var newest history.Place
+	var newest records.Place
 	for _, t := range known {
 		if !t.ChangedUntrusted {
 			c.raise(t.Changed.Add(-zones))

@@ -10,17 +10,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/sirupsen/logrus"
 
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 )
 
 // in1970 is what the clock of a board without a battery shows, an hour after boot.
 var in1970 = time.Date(1970, 1, 1, 1, 0, 0, 0, time.UTC)
 
 // place is one in the journal of a boot, made at a time of both clocks.
-func place(boot string, nth int, wall time.Time, clock uint64) history.Place {
-	return history.Place(fmt.Sprintf("s=1;i=%x;b=%s;m=%x;t=%x", nth, boot, clock, wall.UnixMicro()))
+func place(boot string, nth int, wall time.Time, clock uint64) records.Place {
+	return records.Place(fmt.Sprintf("s=1;i=%x;b=%s;m=%x;t=%x", nth, boot, clock, wall.UnixMicro()))
 }
 
 // after is a moment that is so much later than noon by the clock that is not set.

@@ -8,22 +8,22 @@ import (
 
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
-	"service-monitor/stages/logsink/journal"
+	"service-monitor/stages/journald/writer"
 )
 
 // appendEntry appends the fields that every line has in the journal.
 func appendEntry(b []byte, l line) []byte {
-	b = journal.AppendField(b, "MESSAGE", l.text)
-	b = journal.AppendField(b, "PRIORITY", priority(l.level))
-	return journal.AppendField(b, "MESSAGE_ID", l.id)
+	b = writer.AppendField(b, "MESSAGE", l.text)
+	b = writer.AppendField(b, "PRIORITY", priority(l.level))
+	return writer.AppendField(b, "MESSAGE_ID", l.id)
 }
 
 // appendFields appends the fields that describe the event of a line.
 func appendFields(b []byte, e *count.Event) []byte {
-	b = journal.AppendField(b, "MONITOR_UNIT", e.Unit)
-	b = journal.AppendField(b, "MONITOR_FROM", e.From)
-	b = journal.AppendField(b, "MONITOR_TO", e.To)
-	b = journal.AppendField(b, "MONITOR_SUB_STATE", e.SubState)
+	b = writer.AppendField(b, "MONITOR_UNIT", e.Unit)
+	b = writer.AppendField(b, "MONITOR_FROM", e.From)
+	b = writer.AppendField(b, "MONITOR_TO", e.To)
+	b = writer.AppendField(b, "MONITOR_SUB_STATE", e.SubState)
 	b = append(b, "MONITOR_INVOCATION_ID="...)
 	if !e.Invocation.IsZero() {
 		b = hex.AppendEncode(b, e.Invocation[:])
@@ -35,9 +35,9 @@ func appendFields(b []byte, e *count.Event) []byte {
 	b = appendNumber(b, "\nMONITOR_RESTARTS=", e.Tally.Restarts)
 	b = append(b, '\n')
 	if e.Cause.Result != "" {
-		b = journal.AppendField(b, "MONITOR_RESULT", e.Cause.Result)
-		b = journal.AppendField(b, "MONITOR_EXIT_CODE", e.Cause.ExitCode())
-		b = journal.AppendField(b, "MONITOR_SIGNAL", e.Cause.Signal())
+		b = writer.AppendField(b, "MONITOR_RESULT", e.Cause.Result)
+		b = writer.AppendField(b, "MONITOR_EXIT_CODE", e.Cause.ExitCode())
+		b = writer.AppendField(b, "MONITOR_SIGNAL", e.Cause.Signal())
 	}
 	if e.Rule != classify.NoRule {
 		b = append(append(b, "MONITOR_RULE="...), e.Rule.String()...)

@@ -8,7 +8,7 @@ import (
 
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
-	"service-monitor/stages/logsink/journal"
+	"service-monitor/stages/journald/writer"
 )
 
 const (
@@ -112,15 +112,15 @@ func (f *folds) find(e *count.Event, id string) *fold {
 func (f *folds) any() bool { return f.kinds > 0 }
 
 // take ends the minute: it writes one line for each kind with lines that were kept back.
-func (f *folds) take(write func(*count.Event, line, ...journal.Field)) {
+func (f *folds) take(write func(*count.Event, line, ...writer.Field)) {
 	for _, o := range f.order {
 		id := o.kind.id
 		l := line{level(o.latest, id), id, appendText(nil, o.latest, id, false)}
-		var more []journal.Field
+		var more []writer.Field
 		if o.kept > 1 {
 			span := o.latest.Time.Sub(o.shown).Round(time.Second)
 			l.text = fmt.Appendf(l.text, " (repeated %d times in %d s)", o.kept, max(1, int(span.Seconds())))
-			more = []journal.Field{{Key: "MONITOR_REPEATED", Value: strconv.Itoa(o.kept)}}
+			more = []writer.Field{{Key: "MONITOR_REPEATED", Value: strconv.Itoa(o.kept)}}
 		}
 		write(o.latest, l, more...)
 		o.shown = o.latest.Time

@@ -11,8 +11,8 @@ import (
 
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
-	"service-monitor/stages/logsink/journal"
-	"service-monitor/stages/logsink/journal/journaltest"
+	"service-monitor/stages/journald/writer"
+	"service-monitor/stages/journald/writer/journaltest"
 )
 
 // after returns the event, but later by d.
@@ -36,7 +36,7 @@ func crashes(unit string, m, n int, more ...func(*count.Event)) (all minute) {
 // linesOf returns the lines that folds leave of these minutes.
 func linesOf(first int, minutes ...minute) (lines []string) {
 	f := folds{first: first}
-	say := func(_ *count.Event, l line, more ...journal.Field) {
+	say := func(_ *count.Event, l line, more ...writer.Field) {
 		text := string(l.text)
 		for _, field := range more {
 			text += " " + field.Key + "=" + field.Value
@@ -115,7 +115,7 @@ func TestFoldsBounded(t *testing.T) {
 	}
 	lines := 0
 	for range 2 {
-		f.take(func(*count.Event, line, ...journal.Field) { lines++ })
+		f.take(func(*count.Event, line, ...writer.Field) { lines++ })
 	}
 	if f.any() || lines != foldKinds {
 		t.Errorf("%d kinds are left and %d lines were written, want 0 and %d", f.kinds, lines, foldKinds)

@@ -8,7 +8,7 @@ import (
 	"service-monitor/pipeline"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
-	"service-monitor/stages/logsink/journal"
+	"service-monitor/stages/journald/writer"
 )
 
 // noRestart says why systemd could not restart a unit, and what to do. %s is the unit.
@@ -130,7 +130,7 @@ func (s *Stage) putQuoted(e *count.Event, said string) {
 	}
 	said = printable(shortened(said))
 	l.text = append(append(append(l.text, `; systemd says: "`...), said...), '"')
-	s.put(e, l, journal.Field{Key: "MONITOR_QUOTE", Value: said})
+	s.put(e, l, writer.Field{Key: "MONITOR_QUOTE", Value: said})
 }
 
 // shortened cuts a text to quoteSize, between two characters.

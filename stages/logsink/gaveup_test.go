@@ -11,7 +11,7 @@ import (
 
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
-	"service-monitor/stages/logsink/journal/journaltest"
+	"service-monitor/stages/journald/writer/journaltest"
 )
 
 // TestRunQuotes wants a line about a failed restart to wait a bounded time for the message of

@@ -15,8 +15,8 @@ import (
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
-	"service-monitor/stages/logsink/journal"
-	"service-monitor/stages/logsink/journal/journaltest"
+	"service-monitor/stages/journald/writer"
+	"service-monitor/stages/journald/writer/journaltest"
 )
 
 // event returns an event at 2025-07-07 10:15:23.
@@ -259,7 +259,7 @@ func BenchmarkLines(b *testing.B) {
 	for _, first := range []int{0, 10} {
 		b.Run(fmt.Sprint("first ", first), func(b *testing.B) {
 			d := journaltest.Start(b)
-			j, err := journal.Open(d.Path)
+			j, err := writer.Open(d.Path)
 			if err != nil {
 				b.Fatal(err)
 			}

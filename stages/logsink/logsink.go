@@ -12,7 +12,7 @@ import (
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/count"
-	"service-monitor/stages/logsink/journal"
+	"service-monitor/stages/journald/writer"
 	"service-monitor/stages/zone"
 )
 
@@ -25,7 +25,7 @@ type Config struct {
 	// File is the rotated log file. It may block for as long as it likes.
 	File io.Writer
 	// Journal may be nil.
-	Journal *journal.Journal
+	Journal *writer.Journal
 	// Console gets every line of the file, too. It may be nil.
 	Console io.Writer
 	// Notes passes the daemon's own log messages to the file.
@@ -199,14 +199,14 @@ func (s *Stage) write(e *count.Event) {
 }
 
 // put writes a line about an event. The journal also gets the fields in more.
-func (s *Stage) put(e *count.Event, l line, more ...journal.Field) {
+func (s *Stage) put(e *count.Event, l line, more ...writer.Field) {
 	s.line(e.Time, l.level, l.text)
 	if s.Journal == nil {
 		return
 	}
 	s.entry = appendFields(appendEntry(s.entry[:0], l), e)
 	for _, f := range more {
-		s.entry = journal.AppendField(s.entry, f.Key, f.Value)
+		s.entry = writer.AppendField(s.entry, f.Key, f.Value)
 	}
 	s.Journal.Add(s.entry)
 }

@@ -18,8 +18,8 @@ import (
 	"service-monitor/pipeline"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
-	"service-monitor/stages/logsink/journal"
-	"service-monitor/stages/logsink/journal/journaltest"
+	"service-monitor/stages/journald/writer"
+	"service-monitor/stages/journald/writer/journaltest"
 )
 
 // world is the surroundings of a sink under test: a source of events, a disk, a journald, a
@@ -156,9 +156,9 @@ func started(unit string, n uint64) count.Event {
 	return event(classify.Started, unit, counts(n, 0, 0, 0))
 }
 
-func journalOf(t *testing.T, d *journaltest.Journald) *journal.Journal {
+func journalOf(t *testing.T, d *journaltest.Journald) *writer.Journal {
 	t.Helper()
-	j, err := journal.Open(d.Path)
+	j, err := writer.Open(d.Path)
 	if err != nil {
 		t.Fatal(err)
 	}

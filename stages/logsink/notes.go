@@ -5,13 +5,13 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"service-monitor/stages/logsink/journal"
+	"service-monitor/stages/journald/writer"
 )
 
 // Notes is a logrus hook that passes the daemon's own log messages to the journal and to the
 // sink. The caller who logs never waits for it.
 type Notes struct {
-	journal *journal.Journal
+	journal *writer.Journal
 	entries chan note
 	lost    chan struct{} // holds a token if notes were lost and the file does not say so yet
 }
@@ -24,7 +24,7 @@ type note struct {
 }
 
 // NewNotes returns a hook. The journal may be nil.
-func NewNotes(j *journal.Journal) *Notes {
+func NewNotes(j *writer.Journal) *Notes {
 	return &Notes{j, make(chan note, noteBacklog), make(chan struct{}, 1)}
 }
 
@@ -35,7 +35,7 @@ func (n *Notes) Levels() []logrus.Level { return logrus.AllLevels }
 // there, the note wakes the sink, and the sink tries again to send what waits.
 func (n *Notes) Fire(e *logrus.Entry) error {
 	text := message(e)
-	n.journal.Write(journal.Field{Key: "MESSAGE", Value: text}, journal.Field{Key: "PRIORITY", Value: priority(e.Level)})
+	n.journal.Write(writer.Field{Key: "MESSAGE", Value: text}, writer.Field{Key: "PRIORITY", Value: priority(e.Level)})
 	select {
 	case n.entries <- note{e.Time, e.Level, text}:
 	default:

@@ -10,7 +10,7 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// Messages of the journal, see stages/bus/history.
+// Messages of the journal, see stages/journald/records.
 const (
 	idMark    = "fbd34845a7fc4586bceb996e68af7052"
 	idFailed  = "d9b373ed55a64feb8242e02dbe79a49c"

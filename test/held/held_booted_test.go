@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"service-monitor/stages/bus"
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 )
 
 // An audit has asked only for the units that had changed. What is held back while
@@ -88,7 +88,7 @@ func TestCursorsOfTwoBoots(t *testing.T) {
 	const saved, late = "saved.service", "late.service"
 	first, second := strings.Repeat("1", 32), strings.Repeat("2", 32)
 	w := newWorld(t)
-	in := func(boot string, clock uint64, r record) history.Place {
+	in := func(boot string, clock uint64, r record) records.Place {
 		r.boot, r.clock = boot, clock
 		return w.journal.write(r)
 	}

@@ -19,7 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"service-monitor/stages/bus/history"
+	"service-monitor/stages/journald/records"
 )
 
 const (
@@ -118,7 +118,7 @@ type journal struct {
 
 // An entry is a record, as journalctl shows it.
 type entry struct {
-	place history.Place
+	place records.Place
 	boot  string
 	text  string
 }
@@ -205,12 +205,12 @@ func (j *journal) answer(conn net.Conn) {
 // to the first mark, and whether more may come behind it. Those of other messages
 // than the ones that it is asked for may be among them.
 func (j *journal) find(args []string, from int) (text string, next int, more bool) {
-	cursor, marked, boot, last, unfound := history.Place(""), "", "", false, false
+	cursor, marked, boot, last, unfound := records.Place(""), "", "", false, false
 	for _, a := range args {
 		key, value, _ := strings.Cut(a, "=")
 		switch key {
 		case "--cursor":
-			cursor = history.Place(value)
+			cursor = records.Place(value)
 		case "--lines":
 			last = true
 		case "--since":
@@ -257,7 +257,7 @@ func (j *journal) take() {
 }
 
 // append appends a record: of the boot that goes on, and now, if it does not tell.
-func (j *journal) append(r record) history.Place {
+func (j *journal) append(r record) records.Place {
 	if r.boot == "" {
 		r.boot = j.boot
 	}
@@ -266,7 +266,7 @@ func (j *journal) append(r record) history.Place {
 	}
 	n := len(j.entries) + 1
 	wall := time.Date(2026, 1, 1, 0, 0, n, 0, time.UTC).UnixMicro()
-	place := history.Place(fmt.Sprintf("s=1;i=%x;b=%s;m=%x;t=%x;x=0", n, r.boot, r.clock, wall))
+	place := records.Place(fmt.Sprintf("s=1;i=%x;b=%s;m=%x;t=%x;x=0", n, r.boot, r.clock, wall))
 	j.entries = append(j.entries, entry{place, r.boot, fmt.Sprintf("__CURSOR=%s\n__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n_BOOT_ID=%s\n%s\n\n",
 		place, wall, r.clock, r.boot, strings.Join(r.fields, "\n"))})
 	return place
@@ -282,7 +282,7 @@ func (j *journal) now() uint64 {
 }
 
 // write writes a record and returns its place.
-func (j *journal) write(r record) history.Place {
+func (j *journal) write(r record) records.Place {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.take()
@@ -290,7 +290,7 @@ func (j *journal) write(r record) history.Place {
 }
 
 // end is the place of the last record.
-func (j *journal) end() history.Place {
+func (j *journal) end() records.Place {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.take()

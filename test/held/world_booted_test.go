@@ -16,10 +16,10 @@ import (
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/bus"
-	"service-monitor/stages/bus/history"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 	"service-monitor/test/fakebus"
 )
 
@@ -259,7 +259,7 @@ func (w *world) awaitSeen(unit string) {
 
 // awaitGap returns when what the journal has of a unit was counted, up to behind a
 // place.
-func (w *world) awaitGap(unit string, behind history.Place) {
+func (w *world) awaitGap(unit string, behind records.Place) {
 	w.t.Helper()
 	w.await("caught up with", unit, func(c count.Tally) bool { return c.Life.Known() && behind.Before(c.Life.Cursor) })
 }

@@ -13,9 +13,9 @@ import (
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/writer"
+	"service-monitor/stages/journald/writer/journaltest"
 	"service-monitor/stages/logsink"
-	"service-monitor/stages/logsink/journal"
-	"service-monitor/stages/logsink/journal/journaltest"
 	"service-monitor/test/recording"
 )
 
@@ -103,7 +103,7 @@ func TestCatalogFields(t *testing.T) {
 func written(t *testing.T, source func(*pipeline.Graph, logrus.FieldLogger) *pipeline.Stream[count.Event]) (entries []map[string]string) {
 	t.Helper()
 	journald := journaltest.Start(t)
-	j, err := journal.Open(journald.Path)
+	j, err := writer.Open(journald.Path)
 	if err != nil {
 		t.Fatal(err)
 	}

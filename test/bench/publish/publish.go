@@ -17,7 +17,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
-	"service-monitor/stages/bus/history"
+	"service-monitor/stages/journald/records"
 	"service-monitor/test/fakebus"
 )
 
@@ -33,7 +33,7 @@ type service struct {
 	name       string
 	header     []byte
 	state, sub string
-	invocation history.Invocation
+	invocation records.Invocation
 	entered    uint64 // the state, in µs by the monotonic clock
 	at         int    // the step of the restart that comes next
 }
@@ -70,7 +70,7 @@ func Start(socketPath string, script *Script, names []string) (*Systemd, error) 
 	for _, name := range append(names[:len(names):len(names)], Last) {
 		u := &service{name: name, header: header(name), state: "inactive", sub: "dead"}
 		if name != Last {
-			u.state, u.sub, u.entered, u.invocation = "active", "running", history.Clock(), s.next()
+			u.state, u.sub, u.entered, u.invocation = "active", "running", records.Clock(), s.next()
 		}
 		s.units, s.byPath[fakebus.Path(name)] = append(s.units, u), u
 	}
@@ -256,7 +256,7 @@ func (s *Systemd) add(u *service, st *step) {
 	}
 	if st.changes {
 		s.changes++
-		u.entered = history.Clock()
+		u.entered = records.Clock()
 		if st.state == "active" {
 			s.entered = append(s.entered, time.Duration(u.entered)*time.Microsecond)
 		}
@@ -266,7 +266,7 @@ func (s *Systemd) add(u *service, st *step) {
 }
 
 // next is an invocation that nothing had before.
-func (s *Systemd) next() (i history.Invocation) {
+func (s *Systemd) next() (i records.Invocation) {
 	s.begun++
 	binary.BigEndian.PutUint64(i[:], 0x5eed<<48)
 	binary.BigEndian.PutUint64(i[8:], s.begun)

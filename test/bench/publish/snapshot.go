@@ -6,7 +6,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
-	"service-monitor/stages/bus/history"
+	"service-monitor/stages/journald/records"
 	"service-monitor/test/fakebus"
 )
 
@@ -35,7 +35,7 @@ func (p prefix) of(u *service) []byte {
 	b = text(entry(b, "ActiveState", "s"), u.state)
 	b = text(entry(b, "SubState", "s"), u.sub)
 	b = entry(b, "InvocationID", "ay")
-	if u.invocation == (history.Invocation{}) {
+	if u.invocation == (records.Invocation{}) {
 		b = binary.LittleEndian.AppendUint32(align(b, 4), 0)
 	} else {
 		b = append(binary.LittleEndian.AppendUint32(align(b, 4), uint32(len(u.invocation))), u.invocation[:]...)

@@ -1,4 +1,4 @@
-package journal
+package writer
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"service-monitor/stages/logsink/journal/journaltest"
+	"service-monitor/stages/journald/writer/journaltest"
 )
 
 func start(t *testing.T) (*Journal, *journaltest.Journald) {

@@ -1,6 +1,6 @@
-// Package history reads from the journal what happened to units while nobody
+// Package records reads from the journal what happened to units while nobody
 // watched: PID 1 records there each start and each end of an invocation.
-package history
+package records
 
 import (
 	"fmt"

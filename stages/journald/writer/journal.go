@@ -1,6 +1,6 @@
-// Package journal writes to journald in its native protocol
+// Package writer writes to journald in its native protocol
 // (systemd.io/JOURNAL_NATIVE_PROTOCOL), and never waits for it.
-package journal
+package writer
 
 import (
 	"encoding/binary"
