@@ -46,29 +46,11 @@ func (s *Stage) handOpen(ctx context.Context, p *port) error {
 }
 
 // finishGap sends on, for each unit, what was kept of the journal, the snapshot, and the
-// changes after it. The changes before the snapshot are in the journal, unless it has nothing of
-// the unit and every change was held back. told says whether the journal had everything.
+// changes after it. told says whether the journal had everything.
 func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 	g, w := &s.gap, s.watch.Load()
 	last := g.lastSnapshots()
-	var out []Signal
-	for i, signal := range g.held {
-		unit := signal.Unit
-		at, ok := last[unit]
-		_, monitored := w.Known(unit)
-		all := g.missedNothing(unit) && s.of(unit).known // we held every change of it
-		switch {
-		case !monitored || !ok || i < at && (signal.Kind != Changed || !all):
-			continue
-		case i == at:
-			g.relate(&signal, g.held[i+1:])
-			signal.Muted = glimpse(signal).muted
-			signal.Complete = all || told && !signal.Muted
-			signal.New = !s.of(unit).known && s.came(unit)
-			s.place(&signal)
-		}
-		out = append(out, signal)
-	}
+	out := s.held(last, told)
 	if g.partial && told {
 		for _, unit := range w.Names() {
 			if _, asked := last[unit]; !asked && s.of(unit).known && !g.spoken[unit] {
@@ -76,9 +58,8 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 			}
 		}
 	}
-	// What the journal is still to tell of a unit is told of that unit: all of it where the
-	// journal could not be read, and otherwise what is behind the mark and is read again after
-	// the next gap.
+	// The journal still has news of a unit if it could not be read, or if something stands behind
+	// the mark: that is read again after the next gap. Such a unit is not folded.
 	kept := func(unit string) bool { return g.reader == nil || g.kept[unit] != nil }
 	gone := s.gone(last)
 	for _, unit := range gone {
@@ -108,6 +89,31 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 	}
 	p.Nudge()
 	return s.fold(ctx, p, gone...)
+}
+
+// held returns what was held back and is news: the last snapshot of each unit, and the changes
+// after it. The changes before the snapshot are in the journal, unless it has nothing of the
+// unit and every change was held back.
+func (s *Stage) held(last map[string]int, told bool) (out []Signal) {
+	g, w := &s.gap, s.watch.Load()
+	for i, signal := range g.held {
+		unit := signal.Unit
+		at, ok := last[unit]
+		_, monitored := w.Known(unit)
+		all := g.missedNothing(unit) && s.of(unit).known // we held every change of it
+		switch {
+		case !monitored || !ok || i < at && (signal.Kind != Changed || !all):
+			continue
+		case i == at:
+			g.relate(&signal, g.held[i+1:])
+			signal.Muted = glimpse(signal).muted
+			signal.Complete = all || told && !signal.Muted
+			signal.New = !s.of(unit).known && s.came(unit)
+			s.place(&signal)
+		}
+		out = append(out, signal)
+	}
+	return out
 }
 
 // place adds to a snapshot where to begin reading the journal after the next gap. Where the
