@@ -1,5 +1,5 @@
-// Package classify is the transition classifier: a pure function over two
-// states of a unit that says what happened between them.
+// Package classify is the transition classifier. It compares two states of a unit, and says
+// what happened between them.
 package classify
 
 import (
@@ -14,16 +14,14 @@ import (
 
 // Stage is the transition classifier.
 type Stage struct {
-	units map[string]*Life // what was told of them, where nothing is new since
-	// doubt asks the source to begin a gap; doubtful are the units of which nothing
-	// is believed until it has.
+	units map[string]*Life // the life of each unit, shared with its last fact if nothing is new since
+	// doubt asks the source to begin a gap. Nothing is believed of the doubtful units until it has.
 	doubt    func()
 	doubtful map[string]bool
 }
 
-// New returns a classifier that continues from what an earlier process knew. It
-// calls doubt where changes do not tell what happened, and the journal has to;
-// doubt must not block.
+// New returns a classifier that continues from what an earlier process knew. It calls doubt if
+// changes do not show what happened, so that the journal is read. doubt must not block.
 func New(known map[string]*Life, doubt func()) *Stage {
 	units := maps.Clone(known)
 	if units == nil {
@@ -41,7 +39,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		select {
 		case updates, ok := <-p.In:
 			if !ok {
-				return p.Send(ctx, s.untold(time.Now())...)
+				return p.Send(ctx, s.owedStarts(time.Now())...)
 			}
 			facts = facts[:0]
 			for _, update := range updates {
@@ -51,7 +49,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 				return err
 			}
 		case q := <-p.Probes:
-			facts = nil // with the room for a storm's, as the stream does
+			facts = nil // free the room that a storm took, as the stream does
 			q.Answer(pipeline.Answer{})
 		case <-ctx.Done():
 			return ctx.Err()
@@ -59,7 +57,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	}
 }
 
-// classify appends what happened to facts.
+// classify appends to facts what an update shows.
 func (s *Stage) classify(facts []Transition, u decode.Update) []Transition {
 	if s.unclear(u) {
 		return facts
@@ -73,7 +71,7 @@ func (s *Stage) classify(facts []Transition, u decode.Update) []Transition {
 	return facts
 }
 
-// life is what is known of a unit.
+// life returns what is known of a unit.
 func (s *Stage) life(unit string) Life {
 	if l := s.units[unit]; l != nil {
 		return *l
@@ -81,8 +79,8 @@ func (s *Stage) life(unit string) Life {
 	return Life{}
 }
 
-// keep keeps the life of a unit: the very one that was told, if that is all, for
-// whoever is told keeps it as well.
+// keep keeps the life of a unit. If the last fact has the same life, the two share it. The
+// stages behind share it as well.
 func (s *Stage) keep(unit string, life Life, facts []Transition) {
 	if n := len(facts); n > 0 && *facts[n-1].Life == life {
 		s.units[unit] = facts[n-1].Life
@@ -91,10 +89,10 @@ func (s *Stage) keep(unit string, life Life, facts []Transition) {
 	}
 }
 
-// unclear reports whether a change is no use: the end of an invocation was not
-// announced. systemd announces a state before it enters the next one, but not
-// before the next invocation, so where both happen at once the end of one that
-// failed to start is told under the name of the next, and no longer with its result.
+// unclear reports whether a change is of no use, because the end of an invocation was not
+// announced. systemd announces a state before it enters the next one, but not always before the
+// next invocation. If an invocation fails to start and the next one begins at once, its end is
+// announced under the name of the next, and its result is lost.
 func (s *Stage) unclear(u decode.Update) bool {
 	if u.Kind != decode.Changed {
 		if u.Kind != decode.Past {
@@ -110,12 +108,12 @@ func (s *Stage) unclear(u decode.Update) bool {
 	return s.doubtful[u.Unit]
 }
 
-// untold returns the starts that were announced and wait for their change.
-func (s *Stage) untold(now time.Time) (facts []Transition) {
+// owedStarts returns the starts that were announced and whose change has not come.
+func (s *Stage) owedStarts(now time.Time) (facts []Transition) {
 	for _, unit := range slices.Sorted(maps.Keys(s.units)) {
-		t := telling{life: s.life(unit), facts: facts, base: Transition{Unit: unit, Time: now, Source: Change}}
-		t.tellStart()
-		facts = t.facts
+		d := deduction{life: s.life(unit), facts: facts, base: Transition{Unit: unit, Time: now, Source: Change}}
+		d.addStart()
+		facts = d.facts
 	}
 	return facts
 }

@@ -11,8 +11,8 @@ import (
 	"service-monitor/stages/decode"
 )
 
-// A start whose change did not come before the stop is told at the end; an
-// earlier process's knowledge is where the first snapshot is compared with.
+// If a start is announced and the monitor stops before its change comes, the start is a fact at the
+// end. The first snapshot is compared with what an earlier process knew.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var facts []Transition
@@ -25,14 +25,14 @@ func TestRun(t *testing.T) {
 		if err := g.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{"caught up", "active -> inactive/dead", "stopped success", "started"}, told(facts)); diff != "" {
+		if diff := cmp.Diff([]string{"caught up", "active -> inactive/dead", "stopped success", "started"}, lines(facts)); diff != "" {
 			t.Errorf("facts (-want +got):\n%s", diff)
 		}
 	})
 }
 
-// An end that was not announced is left to the journal: until there is a snapshot,
-// nothing is believed of the unit. Others are not touched.
+// An end that was not announced is left to the journal: nothing is believed of that unit until
+// there is a snapshot. Other units are not affected.
 func TestDoubt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var facts []Transition
@@ -54,7 +54,7 @@ func TestDoubt(t *testing.T) {
 			"seen active", "seen active", "active -> failed/failed", "crashed exit-code",
 			"crashed signal", "started", "crashed resources", "active -> failed/failed", "caught up", "failed -> active/running", "started",
 		}
-		if diff := cmp.Diff(want, told(facts)); diff != "" {
+		if diff := cmp.Diff(want, lines(facts)); diff != "" {
 			t.Errorf("facts (-want +got):\n%s", diff)
 		}
 		if doubts != 1 {

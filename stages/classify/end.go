@@ -5,7 +5,7 @@ import (
 	"service-monitor/stages/journald/records"
 )
 
-// cause is how a run ended that was in a state before.
+// cause returns how a run ended, if the unit was in the state from before.
 func cause(u decode.Update, from string) Cause {
 	c := Cause{u.Result, u.MainCode, u.MainStatus}
 	switch {
@@ -17,10 +17,10 @@ func cause(u decode.Update, from string) Cause {
 	return c
 }
 
-// overwritten reports whether the result is not that of the run. A refused start
-// replaces the result success, but no other (service_enter_dead() of systemd). A
-// run that lacked resources itself has the same result as one whose restart failed,
-// but a change shows it as it ends, and a snapshot may be of later.
+// overwritten reports whether the result is not that of the run. A start that is refused
+// overwrites the result success, but no other (service_enter_dead() of systemd). The result
+// resources is that of a run that lacked resources, or of a restart that failed. A change shows
+// it as the run ends. A snapshot may be later, and then nobody knows.
 func overwritten(u decode.Update) bool {
 	if u.Kind != decode.Snapshot {
 		return u.Result == StartLimitHit
@@ -29,10 +29,10 @@ func overwritten(u decode.Update) bool {
 }
 
 // cleaned reports whether systemctl clean, or the wait before a restart, may have come after
-// the run. A clean that fails leaves the state failed and its own result. So does a restart
-// that fails, with the result of the run: systemd forgets that there was a clean when it is
-// reloaded. Before a clean that does not fail, and in a wait, the unit may have failed and
-// was reset.
+// the run. If the clean fails, the unit is failed, with the result of the clean. A restart that
+// fails leaves the same state, with the result of the run; after a daemon-reload the two cannot
+// be told apart, because systemd has forgotten the clean. If the unit is inactive or in
+// maintenance, it may have failed, and somebody reset it before the clean or during the wait.
 func cleaned(u decode.Update) bool {
 	switch {
 	case !u.Reentered || u.Result == StartLimitHit:
@@ -43,16 +43,16 @@ func cleaned(u decode.Update) bool {
 	return u.Result == success && (u.ActiveState == "inactive" || u.ActiveState == maintenance)
 }
 
-// reset reports whether a unit may have failed, and was reset: reset-failed makes the result
-// success. It enters the state inactive then, but it has become inactive before.
+// reset reports whether the unit may have failed and was reset. reset-failed sets the result to
+// success. The unit enters the state inactive then, but it became inactive before.
 func reset(u decode.Update) bool {
 	return u.ActiveState == "inactive" && u.Result == success && u.Left != 0 && u.Left != u.Entered
 }
 
-// finish ends a run as the state shows it, which may not show how it ended.
-func (t *telling) finish(c Cause, by Rule) {
-	was := t.base.AtLeast
-	t.base.AtLeast = was || c.Result == Unknown
-	t.end(c, by)
-	t.base.AtLeast = was
+// finish ends a run as the state shows it. The state does not always show how the run ended.
+func (d *deduction) finish(c Cause, by Rule) {
+	was := d.base.AtLeast
+	d.base.AtLeast = was || c.Result == Unknown
+	d.end(c, by)
+	d.base.AtLeast = was
 }

@@ -10,7 +10,7 @@ func TestOverwrittenResults(t *testing.T) { testStories(t, overwrittenResults) }
 
 // overwrittenResults are ends in a gap whose result systemd has overwritten since.
 var overwrittenResults = []story{{
-	name: "clean exits into the start limit, of which the journal has nothing",
+	name: "clean exits into the start limit, which the journal lacks",
 	updates: []decode.Update{
 		at("inactive/dead", 0, snapshot), at("failed/failed", 3, limited, restarts(3), snapshot),
 	},
@@ -19,7 +19,7 @@ var overwrittenResults = []story{{
 		"started at least", "ended unknown at least", "gave up start-limit-hit at least", "caught up at least",
 	},
 }, {
-	name: "an end into the start limit, of which the journal has nothing: a success, or the limit would not show",
+	name: "an end into the start limit, which the journal lacks: a success, or the limit would not show",
 	updates: []decode.Update{
 		at("active/running", 1, snapshot), at("failed/failed", 1, result(StartLimitHit, exited, 1), restarts(1), snapshot),
 	},
@@ -27,7 +27,7 @@ var overwrittenResults = []story{{
 		"seen active", "active -> failed/failed", "restarted", "ended unknown at least", "gave up start-limit-hit", "caught up",
 	},
 }, {
-	name: "an end of which the result was overwritten when the restart failed, of which the journal has nothing",
+	name: "an end whose result was overwritten when the restart failed, which the journal lacks",
 	updates: []decode.Update{
 		at("active/running", 1, snapshot), at("failed/failed", 1, result(resources, exited, 0), snapshot, in("not-found")),
 	},
@@ -38,55 +38,55 @@ func TestCleans(t *testing.T) { testStories(t, cleans) }
 
 // cleans are units that somebody cleans with systemctl clean.
 var cleans = []story{{
-	name: "an end, and a clean that failed, of which the journal has nothing",
+	name: "an end, and a clean that failed, which the journal lacks",
 	updates: []decode.Update{
 		at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, reentered, cleanFailed),
 	},
 	want: []string{"seen active", "active -> failed/failed", "ended unknown at least", "caught up"},
 }, {
-	name: "an end, a clean that failed and a daemon-reload, of which the journal has nothing",
+	name: "an end, a clean that failed and a daemon-reload, which the journal lacks",
 	updates: []decode.Update{
 		at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, reentered, cleanable, in("loaded")),
 	},
 	want: []string{"seen active", "active -> failed/failed", "ended unknown at least", "caught up"},
 }, {
-	name: "a restart that failed because the unit file is gone, of which the journal has nothing: there was no clean",
+	name: "a restart that failed because the unit file is gone, which the journal lacks: there was no clean",
 	updates: []decode.Update{
 		at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, reentered, cleanable, in("not-found")),
 	},
 	want: []string{"seen active", "active -> failed/failed", "crashed exit-code", "caught up"},
 }, {
-	name: "a restart that failed, of a unit that has nothing to clean, of which the journal has nothing",
+	name: "a restart that failed, of a unit that has nothing to clean, which the journal lacks",
 	updates: []decode.Update{
 		at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, reentered, in("loaded")),
 	},
 	want: []string{"seen active", "active -> failed/failed", "crashed exit-code", "caught up"},
 }, {
-	name: "a run that fails before its main process begins, of which the journal has nothing",
+	name: "a run that fails before its main process begins, which the journal lacks",
 	updates: []decode.Update{
 		at("inactive/dead", 0, snapshot), at("failed/failed", 1, result("exit-code", 0, 0), snapshot, reentered, cleanable, in("loaded")),
 	},
 	want: []string{"seen inactive", "inactive -> failed/failed", "started at least", "crashed exit-code at least", "caught up at least"},
 }, {
-	name: "a failed end of a unit of which an earlier clean had failed, of which the journal has nothing",
+	name: "a failed end of a unit whose earlier clean had failed, which the journal lacks",
 	updates: []decode.Update{
 		at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", exited, 1), snapshot, cleanFailed),
 	},
 	want: []string{"seen active", "active -> failed/failed", "crashed exit-code", "caught up"},
 }, {
-	name: "an end, a reset and a clean, of which the journal has nothing",
+	name: "an end, a reset and a clean, which the journal lacks",
 	updates: []decode.Update{
 		at("active/running", 1, snapshot), at("inactive/dead", 1, result("success", exited, 1), snapshot, reentered),
 	},
 	want: []string{"seen active", "active -> inactive/dead", "ended unknown at least", "caught up"},
 }, {
-	name: "an end, and a clean that goes on, of which the journal has nothing",
+	name: "an end, and a clean that goes on, which the journal lacks",
 	updates: []decode.Update{
 		at("active/running", 1, snapshot), at("maintenance/cleaning", 1, result("success", exited, 1), snapshot, reentered),
 	},
 	want: []string{"seen active", "active -> maintenance/cleaning", "ended unknown at least", "caught up"},
 }, {
-	name: "a crash, and a clean of which the journal has nothing",
+	name: "a crash, and a clean that the journal lacks",
 	updates: []decode.Update{
 		at("active/running", 1, snapshot), at("inactive/dead", 1, result("exit-code", exited, 1), snapshot, reentered),
 	},

@@ -12,23 +12,23 @@ import (
 
 // A moment is what PID 1 announces, or what it writes into the journal.
 type moment struct {
-	update decode.Update
-	inner  bool // PID 1 answers nothing then
-	silent bool // it is not announced
-	tell   func(*records.Run)
-	of     records.Invocation // of tell
-	clock  uint64             // of that, in µs
-	again  bool               // tell tells of a restart
+	update  decode.Update
+	inner   bool // PID 1 answers nothing at this time
+	silent  bool // PID 1 does not announce it
+	record  func(*records.Run)
+	of      records.Invocation // the run that record changes
+	clock   uint64             // when it was recorded, in µs
+	restart bool               // it records a restart
 }
 
-// diarist is a model that writes a journal, too, and to which more happens: NRestarts
-// is zeroed in silence, and counts a restart twice.
+// A diarist is a model that also writes a journal. More happens to it: NRestarts is set to zero
+// without a signal, and restarts are scheduled twice.
 type diarist struct {
 	*model
 	moments []moment
 }
 
-// said moves what the model has announced since into the moments.
+// said moves what the model has announced into the moments.
 func (d *diarist) said() {
 	for i, u := range d.out {
 		d.moments = append(d.moments, moment{update: u, inner: d.inner[i]})
@@ -37,14 +37,14 @@ func (d *diarist) said() {
 	clear(d.inner)
 }
 
-func (d *diarist) write(tell func(*records.Run)) {
+func (d *diarist) write(record func(*records.Run)) {
 	d.said()
 	d.clock++
-	d.moments = append(d.moments, moment{of: d.u.Invocation, tell: tell, clock: d.clock})
+	d.moments = append(d.moments, moment{of: d.u.Invocation, record: record, clock: d.clock})
 }
 
-// reset is a reset-failed of a unit that has not failed: PID 1 does not say that
-// NRestarts is zeroed, but it shows it.
+// reset runs reset-failed on a unit that has not failed. PID 1 then shows an NRestarts of zero, but
+// does not announce it.
 func (d *diarist) reset() {
 	if d.r.IntN(6) == 0 {
 		d.said()
@@ -53,18 +53,18 @@ func (d *diarist) reset() {
 	}
 }
 
-// schedule schedules a restart, or sets one that is due again.
+// schedule schedules a restart. The restart may be scheduled already.
 func (d *diarist) schedule() {
 	d.truth.restarts++
 	d.u.NRestarts++
 	n := d.u.NRestarts
 	d.write(func(r *records.Run) { r.Scheduled++; r.NRestarts = n })
-	d.moments[len(d.moments)-1].again = true
+	d.moments[len(d.moments)-1].restart = true
 	d.announce()
 	d.said()
 }
 
-// life runs the unit once, with what its Restart= makes of it.
+// life starts the unit by hand, and goes on until systemd no longer restarts it.
 func (d *diarist) life() {
 	d.u.NRestarts = 0
 	for waits := true; waits; {
@@ -96,37 +96,37 @@ func (d *diarist) life() {
 	}
 }
 
-// reader reads the moments as the source reads the journal.
+// A reader reads the moments as the source reads the journal.
 type reader struct {
 	d        *diarist
 	from     records.Place
-	at       int // up to where it has read
+	at       int // the next moment to read
 	runs     []records.Run
 	restarts uint32
 }
 
-// read returns the runs of which there is news up to a moment.
+// read reads up to a moment, and returns the runs that are new or have changed.
 func (y *reader) read(to int) []records.Run {
 	news := len(y.runs)
 	for _, m := range y.d.moments[y.at:to] {
-		if m.tell == nil {
+		if m.record == nil {
 			continue
 		}
-		if m.again {
+		if m.restart {
 			y.restarts++
 		}
 		i := slices.IndexFunc(y.runs, func(r records.Run) bool { return r.Invocation == m.of })
 		if i < 0 {
 			i, y.runs = len(y.runs), append(y.runs, records.Run{Invocation: m.of, Clock: m.clock})
 		}
-		m.tell(&y.runs[i])
+		m.record(&y.runs[i])
 		news = min(news, i)
 	}
 	y.at = to
 	return slices.Clone(y.runs[news:])
 }
 
-// snapshot is the one of a moment, with what the journal has up to a later one.
+// snapshot returns the snapshot of a moment, with what the journal has up to a later moment.
 func (y *reader) snapshot(at, to int, mark records.Place) decode.Update {
 	u := y.d.moments[at].update
 	u.Kind, u.Complete, u.Cursor, u.From, u.Restarts = decode.Snapshot, true, mark, y.from, y.restarts
@@ -142,17 +142,17 @@ func (y *reader) snapshot(at, to int, mark records.Place) decode.Update {
 	return u
 }
 
-// watcher is the monitor of a diarist.
+// A watcher is the monitor of a diarist.
 type watcher struct {
 	d     *diarist
 	life  Life
 	got   tally
-	guess bool // something was told at least, though the journal has it all
+	guess bool // a fact is a lower bound, although the journal has everything
 	at    int  // the next moment
 	marks []int
-	older bool // it may have to read for another unit from farther back
+	older bool // it may have to begin farther back, for another unit
 
-	unbalanced bool // at some time
+	unbalanced bool // the counts did not balance at some time
 }
 
 func (w *watcher) step(u decode.Update) {
@@ -171,7 +171,7 @@ func (w *watcher) step(u decode.Update) {
 	}
 }
 
-// some is a moment, some time after another. The last of all only repeats what was
+// some returns a moment some time after another. The very last moment only repeats what was
 // announced.
 func (w *watcher) some(after int) int {
 	return min(after+w.d.r.IntN(12), len(w.d.moments)-1)
@@ -180,16 +180,16 @@ func (w *watcher) some(after int) int {
 // watch watches until a moment.
 func (w *watcher) watch(end int) {
 	for ; w.at < end; w.at++ {
-		if m := w.d.moments[w.at]; m.tell == nil && !m.silent {
+		if m := w.d.moments[w.at]; m.record == nil && !m.silent {
 			w.step(m.update)
 		}
 	}
 }
 
-// blind is a gap for which the journal cannot be read. The next one reads it, too.
+// blind has a gap for which the journal cannot be read. The next gap covers it, too.
 func (w *watcher) blind() {
 	at := w.some(w.at)
-	for at < len(w.d.moments) && (w.d.moments[at].tell != nil || w.d.moments[at].inner) {
+	for at < len(w.d.moments) && (w.d.moments[at].record != nil || w.d.moments[at].inner) {
 		at++
 	}
 	u := w.d.moments[at].update
@@ -198,8 +198,8 @@ func (w *watcher) blind() {
 	w.at = at + 1
 }
 
-// gap reads the journal up to a mark, and again up to a later one if it begins
-// anew, and then takes a snapshot. It is over when all that was read is announced.
+// gap reads the journal up to a mark. It may begin anew and read up to a later mark. Then it takes
+// a snapshot, and it ends when everything that was read is announced.
 func (w *watcher) gap() {
 	r := w.d.r
 	from := len(w.marks) - 1
@@ -215,7 +215,7 @@ func (w *watcher) gap() {
 		}
 	}
 	at := w.some(mark)
-	for w.d.moments[at].tell != nil || w.d.moments[at].inner {
+	for w.d.moments[at].record != nil || w.d.moments[at].inner {
 		at++
 	}
 	end := w.some(at + 1)
@@ -224,11 +224,11 @@ func (w *watcher) gap() {
 	w.watch(end)
 }
 
-// place is that of a mark.
+// place returns the place of a mark.
 func place(mark int) records.Place { return records.Place(fmt.Sprint("mark ", mark)) }
 
-// Over random lives, what is told in gaps and between them is what happened, and
-// nothing of it is a guess.
+// Over random lives, what is counted in gaps and between them is what happened, and nothing is a
+// guess.
 func TestGaps(t *testing.T) {
 	for seed := range uint64(4000) {
 		d := &diarist{&model{r: rand.New(rand.NewPCG(seed, 2)), version: []int{252, 257}[seed%2], u: at("inactive/dead", 0), inner: map[int]bool{}}, nil}
@@ -251,11 +251,11 @@ func TestGaps(t *testing.T) {
 			}
 		}
 		w.gap()
-		if w.older { // what NRestarts did not show is found from the unit's own place alone
+		if w.older { // only reading from the unit's own place shows what NRestarts did not
 			w.got.restarts = d.truth.restarts
 		}
 		if w.got != d.truth || w.guess || w.unbalanced {
-			t.Fatalf("seed %d: told %+v, a guess: %v, unbalanced: %v, want %+v", seed, w.got, w.guess, w.unbalanced, d.truth)
+			t.Fatalf("seed %d: counted %+v, a guess: %v, unbalanced: %v, want %+v", seed, w.got, w.guess, w.unbalanced, d.truth)
 		}
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"service-monitor/stages/decode"
 )
 
-// Why systemd gave up, the result of GaveUp: StartLimitHit and resources are results
-// of systemd, the others are values of LoadState. With resources, systemd could not
-// restart the unit, and only the journal tells why.
+// These are the results of GaveUp: why systemd does not restart the unit. StartLimitHit and
+// resources are results of systemd, the others are values of LoadState. With resources, systemd
+// could not restart the unit, and only the journal says why.
 const (
 	StartLimitHit = "start-limit-hit"
 	NotFound      = "not-found"
@@ -17,45 +17,45 @@ const (
 	resources     = "resources"
 )
 
-// retry notes whether systemd is to restart the unit after the known invocation.
-// On 257 the sub state auto-restart-queued also has the invocation that is about to
-// begin, which has not ended.
-func (t *telling) retry(u decode.Update) {
-	l := &t.life
+// retry notes whether systemd is going to restart the unit after the known invocation. On 257, a
+// unit in auto-restart-queued may already show the invocation that is about to begin, which has
+// not ended.
+func (d *deduction) retry(u decode.Update) {
+	l := &d.life
 	switch {
 	case u.ActiveState == maintenance:
-		l.Retrying = false // somebody stopped it while it waited; now the clean may fail
+		l.Retrying = false // somebody stopped the unit while it waited, and the clean may fail
 	case u.Invocation == l.Invocation && l.Ended && retrying(&u.Properties):
 		l.Retrying = true
 	}
 }
 
-// giveUp tells when systemd will not restart a unit that was to be restarted: it has
-// failed for good, with the invocation that had ended before, or the job of the restart
-// is over. A stop during the wait leaves it inactive.
-func (t *telling) giveUp(u decode.Update) {
-	l := &t.life
-	over, why, by := t.jobOver(u), "", GivenUpState
+// giveUp adds that systemd will not restart a unit after all. Either the unit has failed for
+// good after its run had ended, or the job of the restart is over. If somebody stops the unit
+// while it waits, it becomes inactive, and that is no giving up.
+func (d *deduction) giveUp(u decode.Update) {
+	l := &d.life
+	over, why, by := d.jobOver(u), "", GivenUpState
 	switch {
 	case !l.Ended || l.GivenUp || u.Kind == decode.Snapshot && u.ActiveState == "failed" && cleaned(u):
 	case u.ActiveState == "failed" && u.SubState == "failed" && (l.Retrying || u.Result == StartLimitHit):
-		why = t.refusal(u)
+		why = d.refusal(u)
 	case over:
 		why, by = reason(u), RestartJob
 	}
 	if why != "" {
 		l.GivenUp = true
-		t.base.Cause = Cause{why, u.MainCode, u.MainStatus}
-		t.tell(GaveUp, by)
+		d.base.Cause = Cause{why, u.MainCode, u.MainStatus}
+		d.add(GaveUp, by)
 	}
 }
 
-// jobOver follows the job of a scheduled restart, and reports whether it is over and
-// has begun no run: what the unit needs has failed, for example. systemd then leaves
-// it inactive (247, 252) or in auto-restart-queued for ever (257). A stop has another
-// job, which a snapshot of later does not show.
-func (t *telling) jobOver(u decode.Update) bool {
-	l := &t.life
+// jobOver follows the job of a scheduled restart. It reports whether the job is over without a
+// new run: something that the unit needs has failed, for example. systemd then leaves the unit
+// inactive (247, 252) or in auto-restart-queued for ever (257). A stop has a job of its own, but
+// a later snapshot does not show it.
+func (d *deduction) jobOver(u decode.Update) bool {
+	l := &d.life
 	was := l.Job
 	switch {
 	case !l.Retrying || u.Invocation != l.Invocation:
@@ -63,7 +63,7 @@ func (t *telling) jobOver(u decode.Update) bool {
 	case was != 0 && u.Job == 0:
 		l.Job = 0
 		return u.Kind != decode.Snapshot || retrying(&u.Properties)
-	case t.scheduled || u.Kind == decode.Snapshot && retrying(&u.Properties) && !strings.HasPrefix(t.sub, autoRestart):
+	case d.scheduled || u.Kind == decode.Snapshot && retrying(&u.Properties) && !strings.HasPrefix(d.sub, autoRestart):
 		l.Job = u.Job
 	case u.Job != was:
 		l.Job = 0
@@ -71,14 +71,14 @@ func (t *telling) jobOver(u decode.Update) bool {
 	return false
 }
 
-// refusal is why systemd gave up. Where the restart could not be scheduled, the unit
-// fails from auto-restart. The start limit refuses a restart that is scheduled: the
-// unit was in auto-restart-queued before (257) or inactive (252). A snapshot does not
-// show that, but there NRestarts counts the scheduled restart.
-func (t *telling) refusal(u decode.Update) string {
-	failed := t.sub == autoRestart
+// refusal returns why systemd gave up. If systemd could not schedule the restart, the unit fails
+// in auto-restart. The start limit refuses a restart that is scheduled already: before, the unit
+// was in auto-restart-queued (257) or inactive (252). A snapshot does not show the state before,
+// but its NRestarts counts the scheduled restart.
+func (d *deduction) refusal(u decode.Update) string {
+	failed := d.sub == autoRestart
 	if u.Kind == decode.Snapshot {
-		failed = t.life.Scheduled == 0
+		failed = d.life.Scheduled == 0
 	}
 	if u.Result == StartLimitHit || !failed {
 		return StartLimitHit
@@ -86,7 +86,7 @@ func (t *telling) refusal(u decode.Update) string {
 	return reason(u)
 }
 
-// reason is why a restart failed, as far as the load state shows it.
+// reason returns why a restart failed, as far as the load state shows it.
 func reason(u decode.Update) string {
 	switch u.LoadState {
 	case NotFound, BadSetting, Masked:

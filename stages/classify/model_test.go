@@ -8,10 +8,10 @@ import (
 	"service-monitor/stages/decode"
 )
 
-// tally is the truth of a model, or what was told.
+// A tally is what really happened in a model, or what was counted.
 type tally struct{ starts, stops, crashes, unknown, restarts, limits, failures int }
 
-// ends is how many runs have ended, however they did.
+// ends returns how many runs have ended, in whatever way.
 func (c *tally) ends() int { return c.stops + c.crashes + c.unknown }
 
 func (c *tally) add(facts []Transition) {
@@ -37,8 +37,8 @@ func (c *tally) add(facts []Transition) {
 	}
 }
 
-// model is a unit as systemd runs it: it announces each change one to three
-// times, and knows its own counts.
+// A model is a unit as systemd runs it. It announces each change one to three times, and counts
+// what happens.
 type model struct {
 	r       *rand.Rand
 	version int
@@ -46,7 +46,7 @@ type model struct {
 	clock   uint64
 	truth   tally
 	out     []decode.Update
-	inner   map[int]bool // of out: announced where PID 1 answers nothing
+	inner   map[int]bool // the indexes in out at which PID 1 answers nothing
 }
 
 func (m *model) enter(state string) {
@@ -62,7 +62,7 @@ func (m *model) announce() {
 	}
 }
 
-// begin is systemd's start of a new invocation: announced in the old state.
+// begin starts a new invocation, which systemd announces in the old state.
 func (m *model) begin() {
 	if m.u.SubState == "auto-restart" {
 		m.queue()
@@ -77,8 +77,8 @@ func (m *model) begin() {
 	}
 }
 
-// queue waits for the job of a scheduled restart. Before 257, that job stops the unit
-// first, which is not announced if a start follows at once.
+// queue waits for the job of a scheduled restart. Before 257 that job stops the unit first, and
+// systemd does not announce that if a start follows at once.
 func (m *model) queue() {
 	if m.version >= 257 {
 		m.enter("activating/auto-restart-queued")
@@ -88,7 +88,7 @@ func (m *model) queue() {
 	m.u.ActiveState, m.u.SubState, m.u.Entered = "inactive", "dead", m.clock
 }
 
-// life runs the unit once, with what its Restart= makes of it.
+// life starts the unit by hand, and goes on until systemd no longer restarts it.
 func (m *model) life() {
 	m.u.NRestarts = 0
 	m.begin()
@@ -108,7 +108,7 @@ func (m *model) life() {
 		m.u.Job = 0
 	}
 	if strings.HasPrefix(m.u.SubState, "auto-restart") {
-		m.enter("inactive/dead") // stopped by hand while it waits
+		m.enter("inactive/dead") // somebody stops it while it waits
 	}
 	if m.r.IntN(3) == 0 {
 		m.u.Result = success
@@ -119,19 +119,19 @@ func (m *model) life() {
 	}
 }
 
-// unscheduled is a restart that cannot be scheduled.
+// unscheduled makes systemd fail to schedule a restart.
 func (m *model) unscheduled() {
 	m.truth.failures++
 	m.overwrite("resources")
 	m.enter("failed/failed")
 }
 
-// refused may let a scheduled restart begin no run.
+// refused may end a scheduled restart without a run, and reports whether it did.
 func (m *model) refused() bool {
 	switch m.r.IntN(12) {
 	case 0, 1:
 		m.limit()
-	case 2, 3: // what it needs has failed
+	case 2, 3: // something that the unit needs has failed
 		m.truth.failures++
 		m.queue()
 		m.announce()
@@ -139,9 +139,9 @@ func (m *model) refused() bool {
 		first := len(m.out)
 		m.announce()
 		for i := first; i < len(m.out); i++ {
-			m.inner[i] = m.version < 257 // a snapshot of later does not show it
+			m.inner[i] = m.version < 257 // a later snapshot does not show it
 		}
-	case 4: // stopped while its turn has not come
+	case 4: // somebody stops it before its turn has come
 		m.queue()
 		m.u.Job++
 		m.announce()
@@ -154,7 +154,7 @@ func (m *model) refused() bool {
 	return true
 }
 
-// limit is a scheduled restart that the start limit refuses.
+// limit makes the start limit refuse a scheduled restart.
 func (m *model) limit() {
 	m.truth.limits++
 	m.queue()
@@ -167,14 +167,14 @@ func (m *model) limit() {
 	m.announce()
 }
 
-// overwrite is what service_enter_dead() of systemd does to the result of a run.
+// overwrite does what service_enter_dead() of systemd does to the result of a run.
 func (m *model) overwrite(result string) {
 	if m.u.Result == success {
 		m.u.Result = result
 	}
 }
 
-// clean is systemctl clean, which may fail.
+// clean runs systemctl clean, which may fail.
 func (m *model) clean() {
 	m.enter("maintenance/cleaning")
 	if m.r.IntN(2) == 0 {
@@ -186,8 +186,8 @@ func (m *model) clean() {
 	m.enter("failed/failed")
 }
 
-// ask lets somebody ask something of a running unit that does not end it. That it is
-// frozen or thawed is announced, and nothing of what matters has changed.
+// ask does something to a running unit that does not end it. systemd announces that a unit is
+// frozen or thawed, but no property that matters changes.
 func (m *model) ask() {
 	switch m.r.IntN(4) {
 	case 0:
@@ -201,7 +201,7 @@ func (m *model) ask() {
 	}
 }
 
-// run runs and ends an invocation, and reports whether it waits to restart.
+// run runs and ends an invocation. It reports whether the unit waits for a restart.
 func (m *model) run() bool {
 	switch m.r.IntN(5) {
 	case 0:
@@ -233,7 +233,7 @@ func (m *model) run() bool {
 	return again
 }
 
-// done ends an invocation well, and reports whether it waits to restart.
+// done ends an invocation well. It reports whether the unit waits for a restart.
 func (m *model) done() bool {
 	m.truth.stops++
 	m.u.MainCode = exited
@@ -249,8 +249,8 @@ func (m *model) done() bool {
 	return true
 }
 
-// Over random lives, what is told is what happened, whatever is announced
-// twice, and wherever a snapshot lies between.
+// Over random lives, what is counted is what happened, whatever is announced twice, and wherever a
+// snapshot lies in between.
 func TestModel(t *testing.T) {
 	for seed := range uint64(2000) {
 		m := &model{r: rand.New(rand.NewPCG(seed, 1)), version: []int{252, 257}[seed%2], u: at("inactive/dead", 0, snapshot), inner: map[int]bool{}}
@@ -277,7 +277,7 @@ func TestModel(t *testing.T) {
 			}
 		}
 		if got != m.truth {
-			t.Fatalf("seed %d: told %+v, want %+v", seed, got, m.truth)
+			t.Fatalf("seed %d: counted %+v, want %+v", seed, got, m.truth)
 		}
 	}
 }

@@ -9,24 +9,23 @@ import (
 	"service-monitor/stages/journald/records"
 )
 
-// A Gap is a time in which something happened to a unit that is not told yet, because the
-// journal could not be read. It lies between two states. When the journal is read, its
-// runs lead from the one to the other. What came after the gap was watched, and is
-// counted already.
+// A Gap is a time in which something happened to a unit while the journal could not be read, so
+// that it is not counted yet. It lies between two states. Once the journal is read, its runs lead
+// from the one state to the other. What came after the gap was watched, and is counted already.
 type Gap struct {
-	// Before is the life up to the gap, and what was told of the gap since.
+	// Before is the life up to the gap, and with what was counted of the gap since.
 	Before Life `json:"before"`
-	// After is what the snapshot showed that ended the gap, and Boot the boot it was in.
+	// After is the snapshot that ended the gap. Boot is the boot of that snapshot.
 	After decode.Properties `json:"after"`
 	Boot  string            `json:"boot,omitzero"`
-	// Clock is when that was, CLOCK_MONOTONIC in µs.
+	// Clock is when the snapshot was read, CLOCK_MONOTONIC in µs.
 	Clock uint64 `json:"clock,omitzero"`
-	// Muted is true if the journal lacks what PID 1 says of the unit.
+	// Muted is true if the journal lacks what PID 1 says about the unit.
 	Muted bool `json:"muted,omitzero"`
 }
 
-// mostGaps is how many gaps of a unit may be open. Of more, the oldest is closed with what
-// properties prove: a journal that is never readable must not make the state file grow.
+// mostGaps is how many gaps of a unit may be open. If there are more, the oldest is closed with
+// what its snapshot proves: the state file must not grow while the journal cannot be read.
 const mostGaps = 16
 
 // open returns the gaps of a life, the oldest first.
@@ -37,8 +36,8 @@ func (l *Life) open() []Gap {
 	return *l.Gaps
 }
 
-// Pending is how many more starts than ends are still to be told of the open gaps. It is
-// negative where more runs have ended in them.
+// Pending is the number of starts minus the number of ends that are still to be counted in the
+// open gaps. It is negative if more runs ended in them than began.
 func (l *Life) Pending() int64 {
 	var n int64
 	for _, g := range l.open() {
@@ -52,7 +51,7 @@ func (l *Life) Pending() int64 {
 	return n
 }
 
-// shows is the life as the snapshot shows it that ended the gap.
+// shows returns the life as the snapshot after the gap shows it.
 func (g *Gap) shows() *Life {
 	return &Life{
 		Invocation: g.After.Invocation, Ran: !down(&g.After),
@@ -60,15 +59,15 @@ func (g *Gap) shows() *Life {
 	}
 }
 
-// unread takes in a snapshot for which the journal could not be read, and reports
-// whether that is all there is to it. If the unit is as it was, nothing has happened to
-// it. If it is not, a gap is open, and the life begins anew with the snapshot.
-func (t *telling) unread(u decode.Update) bool {
-	l := &t.life
+// unread takes in a snapshot for which the journal could not be read, and reports whether the
+// step ends here. If the unit is as it was, nothing has happened to it. If it is not, a gap is
+// opened, and the life begins anew with the snapshot.
+func (d *deduction) unread(u decode.Update) bool {
+	l := &d.life
 	if u.Complete || l.unchanged(u) {
 		if l.Opened != u.Opened {
 			l.Opened = u.Opened
-			t.tell(CaughtUp, NoRule)
+			d.add(CaughtUp, NoRule)
 		}
 		return false
 	}
@@ -84,23 +83,23 @@ func (t *telling) unread(u decode.Update) bool {
 		Retrying: retrying(&u.Properties), GivenUp: u.ActiveState == "failed" && !retrying(&u.Properties),
 		Cursor: before.Cursor, Since: l.Since, Opened: u.Opened, Gaps: &gaps,
 	}
-	t.move(u)
-	t.tell(CaughtUp, NoRule)
+	d.move(u)
+	d.add(CaughtUp, NoRule)
 	if len(gaps) > mostGaps {
-		t.close(false, nil)
-		t.tell(CaughtUp, NoRule)
+		d.close(false, nil)
+		d.add(CaughtUp, NoRule)
 	}
 	return true
 }
 
-// unchanged reports whether a snapshot shows the very state that is known. systemd notes
-// when a unit enters a state, so no other one can have been between.
+// unchanged reports whether a snapshot shows the state that is known already. systemd notes when
+// a unit enters a state, so there was no other state in between.
 func (l *Life) unchanged(u decode.Update) bool {
 	return u.Entered != 0 && u.Entered == l.StateEntered && u.Invocation == l.Invocation && u.ActiveState == l.ActiveState && u.SubState == l.SubState
 }
 
-// begun is when the invocation that a snapshot shows was announced, at the latest. Where
-// it shows none, all that began before it is over.
+// begun returns the latest time at which the invocation of a snapshot can have been announced. If
+// the snapshot has no invocation, all runs that began before the snapshot are over.
 func begun(u decode.Update) uint64 {
 	if u.Invocation.IsZero() {
 		return u.Clock
@@ -108,32 +107,32 @@ func begun(u decode.Update) uint64 {
 	return u.Entered
 }
 
-// fill tells of the open gaps what the first of these runs are.
-func (t *telling) fill(u decode.Update) {
+// fill adds what the new runs show of the open gaps.
+func (d *deduction) fill(u decode.Update) {
 	runs := u.Runs[:u.News]
-	for len(t.life.open()) > 0 {
-		gap := t.life.open()[0]
+	for len(d.life.open()) > 0 {
+		gap := d.life.open()[0]
 		n, over := gap.share(runs, u.Boot)
 		if !over {
-			t.inGap(func(in *telling) { in.relate(runs, len(runs)) })
+			d.inGap(func(in *deduction) { in.addRuns(runs, len(runs)) })
 			return
 		}
-		t.close(!u.Lossy, runs[:n])
+		d.close(!u.Lossy, runs[:n])
 	}
 }
 
-// close tells what is still untold of the oldest open gap: what these runs are, and what
-// only the snapshot tells that ended the gap. told says whether the journal has told all.
-func (t *telling) close(told bool, runs []records.Run) {
-	gap := t.life.open()[0]
-	u := decode.Update{Kind: decode.Snapshot, Unit: t.base.Unit, Properties: gap.After}
-	u.Runs, u.Complete, u.Clock = runs, told && !gap.Muted, gap.Clock
-	t.inGap(func(in *telling) {
+// close adds what is still missing of the oldest open gap: these runs, and what only the snapshot
+// after the gap shows. complete says whether the journal had everything.
+func (d *deduction) close(complete bool, runs []records.Run) {
+	gap := d.life.open()[0]
+	u := decode.Update{Kind: decode.Snapshot, Unit: d.base.Unit, Properties: gap.After}
+	u.Runs, u.Complete, u.Clock = runs, complete && !gap.Muted, gap.Clock
+	d.inGap(func(in *deduction) {
 		in.base.Source = Snapshot
 		announced := in.announced(u)
 		in.base.Recovered = true
 		runs, _ := upTo(u)
-		in.relate(runs, len(runs))
+		in.addRuns(runs, len(runs))
 		in.base.Recovered = false
 		in.prove(u)
 		in.miss(u.Invocation)
@@ -141,59 +140,59 @@ func (t *telling) close(told bool, runs []records.Run) {
 		in.restarts(u)
 		in.follow(u, announced)
 	})
-	before, rest := t.life.open()[0].Before, slices.Clone(t.life.open()[1:])
-	after := &t.life
+	before, rest := d.life.open()[0].Before, slices.Clone(d.life.open()[1:])
+	after := &d.life
 	if len(rest) > 0 {
 		after = &rest[0].Before
 	}
-	if before.Invocation == after.Invocation { // all restarts behind it are told in two parts
+	if before.Invocation == after.Invocation { // its restarts were counted in two parts
 		after.Scheduled += before.Scheduled
 	}
-	if t.life.Gaps = nil; len(rest) > 0 {
-		t.life.Gaps = &rest
+	if d.life.Gaps = nil; len(rest) > 0 {
+		d.life.Gaps = &rest
 	}
-	t.life.Filled = true
+	d.life.Filled = true
 }
 
-// cutGaps tells of the open gaps that a boot has ended. It reports whether the present
+// cutGaps closes the open gaps that lie before the end of a boot. It reports whether the present
 // life is of a later boot.
-func (t *telling) cutGaps(u decode.Update) (later bool) {
-	for len(t.life.open()) > 0 {
-		if t.life.open()[0].Boot != u.Boot {
-			t.inGap(func(in *telling) { in.cut(u) })
+func (d *deduction) cutGaps(u decode.Update) (later bool) {
+	for len(d.life.open()) > 0 {
+		if d.life.open()[0].Boot != u.Boot {
+			d.inGap(func(in *deduction) { in.cut(u) })
 			return true
 		}
-		t.close(!u.Lossy, nil)
+		d.close(!u.Lossy, nil)
 	}
 	return false
 }
 
-// inGap tells what happened in the oldest open gap. What is told is about the life before
-// that gap, and what is known of the unit afterwards is the present life with it.
-func (t *telling) inGap(tell func(in *telling)) {
-	present := t.life
-	in := telling{life: present.open()[0].Before, facts: t.facts, base: t.base, from: t.from, present: &present}
+// inGap deduces what happened in the oldest open gap. The facts follow the life before that gap.
+// Each fact carries the present life, with the changed gap in it.
+func (d *deduction) inGap(deduce func(in *deduction)) {
+	present := d.life
+	in := deduction{life: present.open()[0].Before, facts: d.facts, base: d.base, from: d.from, present: &present}
 	in.sub, in.base.AtLeast = in.life.SubState, false
-	tell(&in)
-	t.facts, t.life = in.facts, *present.with(in.life)
+	deduce(&in)
+	d.facts, d.life = in.facts, *present.with(in.life)
 }
 
-// with returns the life with another life before its oldest open gap. What that tells of
-// restarts is behind the cursor of all that follows.
+// with returns the life with another life before its oldest open gap. If that one counts more
+// restarts, these also lie after the cursor of everything that follows.
 func (l *Life) with(before Life) *Life {
 	gaps := slices.Clone(l.open())
-	next, told := *l, before.Since-gaps[0].Before.Since
-	next.Since += told
+	next, more := *l, before.Since-gaps[0].Before.Since
+	next.Since += more
 	for i := range gaps[1:] {
-		gaps[1+i].Before.Since += told
+		gaps[1+i].Before.Since += more
 	}
 	gaps[0].Before = before
 	next.Gaps = &gaps
 	return &next
 }
 
-// share returns how many of these runs, which are of one boot, are of the gap, and
-// whether the gap ends with them. The run that the snapshot shows is the last of them.
+// share returns how many of these runs belong to the gap, and whether the gap ends with them. The
+// runs are of one boot. The run that the snapshot shows is the last one of the gap.
 func (g *Gap) share(runs []records.Run, boot string) (n int, over bool) {
 	if !g.After.Invocation.IsZero() {
 		if i := slices.IndexFunc(runs, func(r records.Run) bool { return r.Invocation == g.After.Invocation }); i >= 0 {

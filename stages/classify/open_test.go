@@ -7,15 +7,15 @@ import (
 	"service-monitor/stages/journald/records"
 )
 
-// What happened in a gap is told when the journal is read, and what came after it is not told
-// again.
+// What happened in a gap is counted once the journal is read, and what came after the gap is not
+// counted twice.
 func TestOpenGaps(t *testing.T) {
 	seen := at("active/running", 1, snapshot, entered(10))
 	for _, tt := range []struct {
 		name    string
 		updates []decode.Update
 		want    []string
-		pending int64 // starts without ends that are untold, in the end
+		pending int64 // starts minus ends that are still to be counted at the end
 	}{{
 		name:    "nothing happened",
 		updates: []decode.Update{seen, at("active/running", 1, unread, entered(10))},
@@ -98,13 +98,13 @@ func TestOpenGaps(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			life := walk(t, tt.updates, tt.want)
 			if life.Pending() != tt.pending {
-				t.Errorf("%d are untold, want %d", life.Pending(), tt.pending)
+				t.Errorf("%d are to be counted, want %d", life.Pending(), tt.pending)
 			}
 		})
 	}
 }
 
-// A journal that is never readable does not make the life grow: the oldest gaps are closed.
+// If the journal can never be read, the life does not grow: the oldest gaps are closed.
 func TestMostGaps(t *testing.T) {
 	life, facts := step(nil, Life{}, at("active/running", 1, snapshot, entered(1)))
 	var got tally
@@ -116,11 +116,11 @@ func TestMostGaps(t *testing.T) {
 		t.Errorf("%d gaps are open, want %d", n, mostGaps)
 	}
 	if want := (tally{starts: 2 * mostGaps, unknown: 2 * mostGaps}); got != want {
-		t.Errorf("told %+v, want %+v", got, want)
+		t.Errorf("counted %+v, want %+v", got, want)
 	}
 }
 
-// The names of units, and of what globs name.
+// Aliases name units, and globs name many.
 func TestNames(t *testing.T) {
 	as := func(name string) func(*decode.Update) { return func(u *decode.Update) { u.Name = name } }
 	over := decode.Update{Kind: decode.Unloaded, Unit: "a.service"}
@@ -128,7 +128,7 @@ func TestNames(t *testing.T) {
 		name    string
 		updates []decode.Update
 		want    []string
-		known   bool // in the end
+		known   bool // at the end
 	}{{
 		name:    "an alias comes while its unit runs",
 		updates: []decode.Update{at("inactive/dead", 0, snapshot, unloaded, as("a.service")), at("active/running", 4, as("own.service"))},
@@ -146,7 +146,7 @@ func TestNames(t *testing.T) {
 		updates: []decode.Update{at("active/running", 1, snapshot), over},
 		want:    []string{"seen active"}, known: true,
 	}, {
-		name:    "nor is one of which something is untold",
+		name:    "a unit with an open gap is not folded either",
 		updates: []decode.Update{at("active/running", 1, snapshot), at("inactive/dead", 1, unread), over},
 		want:    []string{"seen active", "active -> inactive/dead", "caught up"}, known: true,
 	}, {
@@ -163,7 +163,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// That all of the journal is to be read is not forgotten until it was.
+// If all of the journal has to be read, that is remembered until it is done.
 func TestLostStaysOpen(t *testing.T) {
 	life := walk(t, []decode.Update{at("active/running", 1, unread, lost, entered(30)), at("active/running", 1, unread, lost, entered(30))},
 		[]string{"seen inactive", "inactive -> active/running", "caught up"})

@@ -108,11 +108,11 @@ var boots = []story{{
 		"active -> deactivating/stop-sigterm", "deactivating -> failed/failed", "crashed timeout",
 	},
 }, {
-	name:    "a boot of which nothing is left",
+	name:    "a boot that the journal lacks",
 	updates: []decode.Update{at("active/running", 2, snapshot), cut(records.Unknown)},
 	want:    []string{"seen active", "ended unknown at least"},
 }, {
-	name:    "a boot that ended in good order, of which something is lost",
+	name:    "a boot that ended in good order, and the journal lacks a part",
 	updates: []decode.Update{at("active/running", 2, snapshot), lossy(cut(records.Shutdown))},
 	want:    []string{"seen active", "ended unknown at least"},
 }}

@@ -8,9 +8,9 @@ import (
 
 func TestRecoveredRestarts(t *testing.T) { testStories(t, recoveredRestarts) }
 
-// recoveredRestarts are restarts that the journal has, and of which NRestarts may show others.
+// recoveredRestarts are restarts that the journal has. NRestarts may show others.
 var recoveredRestarts = []story{{
-	name: "how the run of the snapshot goes on is for the signals to tell",
+	name: "the signals show how the run of the snapshot goes on",
 	updates: []decode.Update{
 		at("active/running", 2, snapshot),
 		at("active/running", 3, restarts(1), recovered(run(2, "signal", 1), run(3, "signal", 1))),
@@ -105,7 +105,7 @@ var recoveredRestarts = []story{{
 		"inactive -> active/running", "started", "restarted", "stopped success", "restarted", "started", "stopped success", "restarted", "started",
 	},
 }, {
-	name: "restarts behind the cursor are told once",
+	name: "restarts after the cursor are counted once",
 	updates: []decode.Update{
 		at("active/running", 2, recovered()),
 		fromCursor(3, at("active/running", 3, restarts(7), func(u *decode.Update) { u.Since = 2 }, recovered(run(2, "signal", 3), run(3, "", 0)))),
@@ -120,7 +120,7 @@ var recoveredRestarts = []story{{
 	name: "a restart that is scheduled anew while nobody watches, because of two daemon-reloads",
 	updates: []decode.Update{
 		at("active/running", 2, recovered()), at("activating/auto-restart", 2, failed), at("activating/auto-restart", 2, failed, restarts(1)),
-		at("activating/auto-restart", 2, failed, restarts(1), recovered()), // the cursor is behind the first
+		at("activating/auto-restart", 2, failed, restarts(1), recovered()), // the cursor is after the first
 		fromCursor(3, past(3, scheduled(3, run(2, "", 2)), scheduled(4, run(3, "exit-code", 1)), run(4, "", 0))),
 		at("active/running", 4, restarts(4), recovered()),
 	},

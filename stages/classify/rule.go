@@ -9,17 +9,17 @@ type Rule uint8
 // The rules.
 const (
 	NoRule        Rule = iota // nothing was counted
-	FirstSight                // it is the first that is known of the unit
-	NewState                  // the active state or the sub state is another one
+	FirstSight                // nothing was known of the unit before
+	NewState                  // the active state or the sub state has changed
 	NewInvocation             // there is an InvocationID that was not there before
 	DownAfterRun              // the unit is down, and it ran before
-	NextRun                   // the next run has begun, and nothing shows how the one before ended
+	NextRun                   // the next run has begun, and nothing shows how this one ended
 	BootOver                  // the boot in which it ran is over
 	NRestartsGrew             // NRestarts is larger than before
 	RestartLacks              // there were more restarts than changes or records showed
 	GivenUpState              // the unit has failed for good, after it was to be restarted
 	RestartJob                // the job of its restart is over, and has begun no run
-	Record                    // PID 1 wrote so into the journal
+	Record                    // PID 1 wrote it into the journal
 	rules
 )
 
@@ -37,7 +37,7 @@ type Source uint8
 // The sources.
 const (
 	Change   Source = iota // PropertiesChanged, which systemd sent
-	Snapshot               // all properties of the unit at one moment, which systemd was asked for
+	Snapshot               // all properties of the unit at one time, as systemd answered
 	Journal                // records of PID 1 in the journal
 	sources
 )
@@ -47,7 +47,7 @@ var sourceNames = [sources]string{"change", "snapshot", "journal"}
 // String returns the name of the source, as MONITOR_EVIDENCE has it.
 func (s Source) String() string { return sourceNames[s] }
 
-// source is where an update comes from.
+// source returns where an update comes from.
 func source(k decode.Kind) Source {
 	switch k {
 	case decode.Changed:

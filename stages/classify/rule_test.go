@@ -48,7 +48,7 @@ func TestEvidence(t *testing.T) {
 				life, facts = step(nil, life, u)
 			}
 			var got []string
-			for i, line := range told(facts) {
+			for i, line := range lines(facts) {
 				line += ": "
 				if by := facts[i].Rule; by != NoRule {
 					line += fmt.Sprintf("%v %v", by, facts[i].Source)

@@ -7,105 +7,103 @@ import (
 	"service-monitor/stages/journald/records"
 )
 
-// telling is one step in the making.
-type telling struct {
+// A deduction finds the facts of one step: what one update shows.
+type deduction struct {
 	life  Life
 	facts []Transition
 	base  Transition    // what all facts of the step have in common
 	sub   string        // the sub state before the step
-	from  records.Place // from where the journal was read
-	// recorded: the journal has told of every restart that there was. lost: it
-	// has not told how the last known run ended.
+	from  records.Place // where reading the journal began
+	// recorded is true if the journal had every restart that there was. lost is true if it did
+	// not have the end of the last known run.
 	recorded, lost bool
-	scheduled      bool // a restart is scheduled that was not before
-	// present is the life since an open gap, while something is told of that gap.
+	scheduled      bool // the step shows a new scheduled restart
+	// present is the life after an open gap, while the deduction is about that gap.
 	present *Life
 }
 
-// step compares what is known of a unit with its new state, and appends what
-// happened to facts. The rule was compared with the journal on systemd 247, 252 and 257:
+// step compares what is known of a unit with an update, and appends the facts. The rules were
+// compared with the journal on systemd 247, 252 and 257:
 //
-//   - a new InvocationID is a start. The state in that very signal is still the
-//     old one, so the fact is told with the change that follows.
-//   - an invocation has ended, once, when the unit is down after the invocation
-//     ran (was seen not down), or after it entered another state than the one
-//     that was there when it was announced: a unit whose EnvironmentFile= is
-//     missing fails without ever being up.
-//   - a positive delta of NRestarts is a scheduled restart. NRestarts is zeroed by
-//     a manual start and by reset-failed.
+//   - A new InvocationID is a start. The signal that announces it still has the old state, so
+//     the fact comes with the next change.
+//   - An invocation has ended if the unit is down after the invocation ran (it was seen not
+//     down). It has also ended if the unit is down in another state than the one in which it was
+//     announced: a unit whose EnvironmentFile= is missing fails without ever being up.
+//     Each invocation ends once.
+//   - If NRestarts has grown, systemd has scheduled restarts. A manual start and reset-failed
+//     set NRestarts to zero.
 //
-// Counting "-> failed" would be wrong by one at each start limit and would miss
-// RestartMode=direct; counting "inactive -> active" doubles each automatic
-// restart on 252.
+// To count each "-> failed" would be wrong by one at each start limit, and would miss
+// RestartMode=direct. To count each "inactive -> active" would count every automatic restart
+// twice on 252.
 func step(facts []Transition, was Life, u decode.Update) (Life, []Transition) {
-	t := telling{life: was, facts: facts, base: Transition{Unit: u.Unit, Time: u.Time, Source: source(u.Kind)}, sub: was.SubState, from: u.From}
-	t.base.From = was.ActiveState
+	d := deduction{life: was, facts: facts, base: Transition{Unit: u.Unit, Time: u.Time, Source: source(u.Kind)}, sub: was.SubState, from: u.From}
+	d.base.From = was.ActiveState
 	switch u.Kind {
 	case decode.Forgotten:
-		t.tell(Forgotten, NoRule)
-		return Life{}, t.facts
+		d.add(Forgotten, NoRule)
+		return Life{}, d.facts
 	case decode.Past:
-		t.past(u)
-		return t.life, t.facts
+		d.past(u)
+		return d.life, d.facts
 	case decode.Unloaded:
-		return t.unload(u), t.facts
+		return d.unload(u), d.facts
 	case decode.Pattern:
-		t.pattern(u)
-		return t.life, t.facts
+		d.pattern(u)
+		return d.life, d.facts
 	}
-	t.base.To, t.base.SubState = u.State(), u.SubState
-	if !was.Known() && t.see(u) {
-		return t.life, t.facts
+	d.base.To, d.base.SubState = u.State(), u.SubState
+	if !was.Known() && d.see(u) {
+		return d.life, d.facts
 	}
-	if was.Known() && t.renamed(u) {
-		return t.life, t.facts
+	if was.Known() && d.renamed(u) {
+		return d.life, d.facts
 	}
 	if u.Kind == decode.Snapshot && u.Unread {
-		if t.unread(u) {
-			return t.life, t.facts
+		if d.unread(u) {
+			return d.life, d.facts
 		}
 		u.Kind, u.Cursor = decode.Changed, ""
 	}
-	announced := t.announced(u)
-	t.life.StateEntered = u.Entered
-	if t.life.Name = alias(u); u.Kind == decode.Snapshot {
-		t.gap(u)
+	announced := d.announced(u)
+	d.life.StateEntered = u.Entered
+	if d.life.Name = alias(u); u.Kind == decode.Snapshot {
+		d.gap(u)
 	}
-	t.miss(u.Invocation)
-	t.observe(u)
-	t.move(u)
-	t.restarts(u)
-	t.follow(u, announced)
-	t.catchUp(u)
-	return t.life, t.facts
+	d.miss(u.Invocation)
+	d.observe(u)
+	d.move(u)
+	d.restarts(u)
+	d.follow(u, announced)
+	d.catchUp(u)
+	return d.life, d.facts
 }
 
-// announced returns when the state was entered that was there when the invocation
-// of an update was announced. An invocation that fails to start enters the state
-// failed; where the unit was in it already, systemd does not announce the
-// invocation before that.
-func (t *telling) announced(u decode.Update) uint64 {
-	l := &t.life
+// announced returns when the unit entered the state in which the invocation was announced. An
+// invocation that fails to start enters the state failed. If the unit was failed already,
+// systemd announces the invocation only after that.
+func (d *deduction) announced(u decode.Update) uint64 {
+	l := &d.life
 	if u.ActiveState == "failed" && u.SubState == "failed" && l.ActiveState == "failed" && l.SubState == "failed" && u.Entered > l.StateEntered {
 		return l.StateEntered
 	}
 	return u.Entered
 }
 
-// see takes the first observation in, and reports whether that is all there is
-// to it: a run that it finds going on was started before anybody watched, and
-// is not counted.
-func (t *telling) see(u decode.Update) bool {
-	// Where what was known is lost, all that the journal has is still to be told.
+// see takes in the first update of a unit. It reports whether the step ends here: a run that is
+// going on was started before the monitor watched, and is not counted.
+func (d *deduction) see(u decode.Update) bool {
+	// If the saved state was lost, everything that the journal has is still to be counted.
 	if lost := u.Unread && u.Lost; lost || u.Kind != decode.Snapshot || u.New {
-		t.appear()
-		t.base.To, t.base.SubState = u.State(), u.SubState
+		d.appear()
+		d.base.To, d.base.SubState = u.State(), u.SubState
 		if lost {
-			t.life.Cursor = records.Beginning
+			d.life.Cursor = records.Beginning
 		}
 		return false
 	}
-	t.life = Life{
+	d.life = Life{
 		Name:         alias(u),
 		ActiveState:  u.State(),
 		SubState:     u.SubState,
@@ -121,21 +119,21 @@ func (t *telling) see(u decode.Update) bool {
 		Ended:        down(&u.Properties) || u.Invocation.IsZero(),
 		Retrying:     retrying(&u.Properties),
 	}
-	t.tell(Seen, FirstSight)
+	d.add(Seen, FirstSight)
 	return true
 }
 
-// appear takes in a unit that was not there before.
-func (t *telling) appear() {
-	t.life = Life{ActiveState: "inactive", SubState: "dead", Ended: true}
-	t.base.To, t.base.SubState = t.life.ActiveState, t.life.SubState
-	t.tell(Seen, FirstSight)
-	t.base.From = t.life.ActiveState
+// appear takes in a unit that did not exist before.
+func (d *deduction) appear() {
+	d.life = Life{ActiveState: "inactive", SubState: "dead", Ended: true}
+	d.base.To, d.base.SubState = d.life.ActiveState, d.life.SubState
+	d.add(Seen, FirstSight)
+	d.base.From = d.life.ActiveState
 }
 
-// observe notes what the state says of the known invocation.
-func (t *telling) observe(u decode.Update) {
-	l := &t.life
+// observe notes what the state shows about the known invocation.
+func (d *deduction) observe(u decode.Update) {
+	l := &d.life
 	if u.Invocation != l.Invocation || l.Invocation.IsZero() {
 		return
 	}
@@ -146,137 +144,141 @@ func (t *telling) observe(u decode.Update) {
 		return
 	}
 	if l.Ended && !l.Ran {
-		// It was announced, but not up yet, when the unit was first observed, and
-		// looked like one that had ended.
+		// It was announced but not up yet when the unit was first seen, so it
+		// looked as if it had ended.
 		l.Ended, l.StartOwed, l.GivenUp = false, true, false
 	}
 	l.Ran, l.Retrying = true, false
 }
 
-// miss accounts for a run whose end nobody saw: another invocation is there.
-func (t *telling) miss(next decode.Invocation) {
-	if next == t.life.Invocation {
+// miss ends a run whose end was not seen: another invocation is there.
+func (d *deduction) miss(next decode.Invocation) {
+	if next == d.life.Invocation {
 		return
 	}
-	t.tellStart()
-	if t.life.Running() {
-		was := t.base
-		t.base.AtLeast = true
-		t.end(Cause{Result: Unknown}, NextRun)
-		t.base = was
+	d.addStart()
+	if d.life.Running() {
+		was := d.base
+		d.base.AtLeast = true
+		d.end(Cause{Result: Unknown}, NextRun)
+		d.base = was
 	}
 }
 
-// move tells of a new state.
-func (t *telling) move(u decode.Update) {
+// move adds a change of the state.
+func (d *deduction) move(u decode.Update) {
 	state := u.State()
-	if state == t.life.ActiveState && u.SubState == t.life.SubState {
+	if state == d.life.ActiveState && u.SubState == d.life.SubState {
 		return
 	}
-	t.life.ActiveState, t.life.SubState = state, u.SubState
-	t.tell(Moved, NewState)
-	if u.Invocation == t.life.Invocation {
-		t.tellStart()
+	d.life.ActiveState, d.life.SubState = state, u.SubState
+	d.add(Moved, NewState)
+	if u.Invocation == d.life.Invocation {
+		d.addStart()
 	}
 }
 
-// restarts tells of scheduled restarts. Where there may have been more runs than
-// is known, each proves one.
-func (t *telling) restarts(u decode.Update) {
-	l := &t.life
+// restarts adds the restarts that NRestarts shows. If there may have been more runs than are
+// known, each restart proves one.
+func (d *deduction) restarts(u decode.Update) {
+	l := &d.life
 	scheduled, known := u.NRestarts, l.Unexplained
 	if scheduled >= l.NRestarts {
 		scheduled -= l.NRestarts
 	}
 	l.NRestarts, l.Unexplained = u.NRestarts, 0
-	t.scheduled = scheduled > 0
-	if t.recorded {
+	d.scheduled = scheduled > 0
+	if d.recorded {
 		return
 	}
 	if u.Invocation != l.Invocation && l.Scheduled == 0 {
-		known++ // the last of them began what is there
+		known++ // the last one began the run that is there
 	}
 	if down(&u.Properties) {
-		known++ // and another one may wait, or was refused or cancelled
+		known++ // and another one may be waiting, or was refused or cancelled
 	}
 	for i := range scheduled {
-		t.base.Missed = t.base.AtLeast && i+known < scheduled
-		t.restart(NRestartsGrew)
+		d.base.Missed = d.base.AtLeast && i+known < scheduled
+		d.restart(NRestartsGrew)
 	}
-	t.base.Missed = false
+	d.base.Missed = false
 }
 
-func (t *telling) restart(by Rule) {
-	t.life.Scheduled++
-	t.life.Since++
-	t.tell(Restarted, by)
+// restart adds a scheduled restart.
+func (d *deduction) restart(by Rule) {
+	d.life.Scheduled++
+	d.life.Since++
+	d.add(Restarted, by)
 }
 
-// follow follows the invocation.
-func (t *telling) follow(u decode.Update, announced uint64) {
-	l := &t.life
-	// A unit that was unloaded meanwhile shows none; the last one is remembered,
-	// because the journal may tell of it again.
+// follow follows the invocation: its start, its end, and what systemd does then.
+func (d *deduction) follow(u decode.Update, announced uint64) {
+	l := &d.life
+	// A unit that was unloaded meanwhile shows none. The last one is kept,
+	// because the journal may show it again.
 	if u.Invocation != l.Invocation && !u.Invocation.IsZero() {
 		*l = l.next(u.Invocation)
 		l.Entered, l.Begun = announced, announced
 	}
-	t.observe(u)
+	d.observe(u)
 	if u.Kind == decode.Snapshot {
-		// PID 1 answers nothing between announcing an invocation and entering its
-		// first state, so what is down here is over.
+		// PID 1 answers nothing between the announcement of an invocation and its
+		// first state. So a unit that is down here has run.
 		l.Ran = true
-		t.tellStart()
+		d.addStart()
 	}
 	if down(&u.Properties) && !l.Ended && (l.Ran || u.Entered != l.Entered) {
-		t.finish(cause(u, t.base.From), DownAfterRun)
+		d.finish(cause(u, d.base.From), DownAfterRun)
 	}
-	t.retry(u)
-	t.giveUp(u)
+	d.retry(u)
+	d.giveUp(u)
 }
 
-func (t *telling) tellStart() {
-	if t.life.StartOwed {
-		t.life.StartOwed = false
-		t.tell(Started, NewInvocation)
+// addStart adds the start that is owed, if there is one.
+func (d *deduction) addStart() {
+	if d.life.StartOwed {
+		d.life.StartOwed = false
+		d.add(Started, NewInvocation)
 	}
 }
 
-func (t *telling) end(c Cause, by Rule) {
-	t.tellStart()
-	t.life.Ended, t.life.Ran = true, true
-	t.base.Cause = c
-	t.tell(c.kind(), by)
+// end adds the end of the known invocation.
+func (d *deduction) end(c Cause, by Rule) {
+	d.addStart()
+	d.life.Ended, d.life.Ran = true, true
+	d.base.Cause = c
+	d.add(c.kind(), by)
 }
 
-func (t *telling) tell(k Kind, by Rule) {
-	fact := t.base
-	fact.Kind, fact.Rule, fact.Invocation, fact.Life = k, by, t.life.Invocation, t.told()
+// add adds a fact.
+func (d *deduction) add(k Kind, by Rule) {
+	fact := d.base
+	fact.Kind, fact.Rule, fact.Invocation, fact.Life = k, by, d.life.Invocation, d.shared()
 	if fact.Recovered {
 		fact.Source = Journal
 	}
 	if k == Restarted || k == Seen || k == CaughtUp {
 		fact.Cause = Cause{}
 	}
-	t.facts = append(t.facts, fact)
+	d.facts = append(d.facts, fact)
 }
 
-// told is what is known of the unit now, as it is told.
-func (t *telling) told() *Life {
-	if t.present != nil {
-		return t.present.with(t.life)
+// shared returns the life as it is now, for a fact. Facts with the same life share it.
+func (d *deduction) shared() *Life {
+	if d.present != nil {
+		return d.present.with(d.life)
 	}
-	if n := len(t.facts); n > 0 && *t.facts[n-1].Life == t.life {
-		return t.facts[n-1].Life
+	if n := len(d.facts); n > 0 && *d.facts[n-1].Life == d.life {
+		return d.facts[n-1].Life
 	}
-	life := t.life
+	life := d.life
 	return &life
 }
 
-// down reports whether the unit is not running, starting or stopping. From 257
-// on, sub states such as auto-restart-queued say that it is between two runs while
-// the active state is activating. In maintenance, systemctl clean removes files of
-// a unit that is inactive; it still has the invocation of its last run.
+// down reports whether the unit is not running, starting or stopping. From 257 on, the unit is
+// activating between two runs, with sub states such as auto-restart-queued. In maintenance,
+// systemctl clean removes files of a unit that is inactive. The unit still shows the invocation
+// of its last run then.
 func down(p *decode.Properties) bool {
 	switch p.ActiveState {
 	case "inactive", "failed", maintenance:

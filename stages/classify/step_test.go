@@ -90,7 +90,7 @@ var lives = []story{{
 	},
 	want: []string{"seen refreshing", "refreshing -> active/running", "active -> inactive/dead", "stopped success"},
 }, {
-	name: "frozen, killed, and thawed: a change that tells nothing, and then the crash",
+	name: "frozen, killed, and thawed: a change that shows nothing, and then the crash",
 	updates: []decode.Update{
 		at("active/running", 1, snapshot), at("active/running", 1), at("active/running", 1), at("failed/failed", 1, failed), at("failed/failed", 1, failed),
 	},

@@ -16,17 +16,17 @@ type Kind uint8
 
 // The kinds of Transition. One change of a unit may be several of them.
 const (
-	Seen       Kind = iota // the unit is observed for the first time
+	Seen       Kind = iota // the unit is seen for the first time
 	Moved                  // the active state or the sub state changed
 	Started                // a new invocation
 	Stopped                // an invocation ended well
-	Crashed                // an invocation ended otherwise
-	UnknownEnd             // an invocation ended, and nothing tells how
+	Crashed                // an invocation ended in any other way
+	UnknownEnd             // an invocation ended, and nobody knows how
 	Restarted              // systemd scheduled an automatic restart (Restart=)
-	GaveUp                 // systemd will not restart it again: the start limit, or it could not
+	GaveUp                 // systemd does not restart it: the start limit refused, or the restart failed
 	Forgotten              // the unit is no longer monitored
-	CaughtUp               // what was missed is told; the life has a new journal cursor
-	Folded                 // the unit is over: its counters go to those of the glob that names it
+	CaughtUp               // everything that was missed is counted; the life has a new journal cursor
+	Folded                 // the unit is gone; its counts are added to those of the glob that names it
 	kinds
 )
 
@@ -42,86 +42,83 @@ type Transition struct {
 	Kind Kind
 	Unit string
 	Time time.Time
-	// Clock is CLOCK_MONOTONIC then, in µs, where it is known of a time that the
-	// journal has told; 0 where it is not.
+	// Clock is CLOCK_MONOTONIC at that time, in µs. For a Recovered fact it is 0 if it is not known.
 	Clock uint64
-	// From and To are active states, or decode.NotLoaded.
-	// From is empty for Seen.
+	// From and To are active states, or decode.NotLoaded. From is empty for Seen.
 	From, To, SubState string
 	Invocation         decode.Invocation
-	Cause              Cause // of Stopped, Crashed and UnknownEnd; of GaveUp, why (StartLimitHit and so on)
-	// Glob is, of Folded, the glob that names the unit.
+	Cause              Cause // how the run ended; for GaveUp, why (StartLimitHit and so on)
+	// Glob is the glob that names a Folded unit.
 	Glob string
-	// AtLeast is true when the fact is what properties prove of a time in which
-	// nobody watched; more may have happened.
+	// AtLeast is true if properties prove the fact for a time in which nobody watched. More may have
+	// happened in that time.
 	AtLeast bool
-	// Recovered is true when it was read in the journal later; Time is then when
-	// it happened.
+	// Recovered is true if the fact was read from the journal later. Time is when it happened.
 	Recovered bool
-	// Missed is, of Restarted, true if nothing else is known of the run that it began
-	// than that it is over: a start and an unknown end.
+	// Missed is true for a Restarted if nothing is known of the run that it began, except that it is
+	// over. It then also counts as a start and an unknown end.
 	Missed bool
-	// Rule and Source are the evidence: by which rule this is a fact, and where it was seen.
+	// Rule and Source are the evidence: the rule by which this is a fact, and where it was seen.
 	Rule   Rule
 	Source Source
-	// Life is what is known of the unit after the fact. It is shared, and so it is
-	// never changed.
+	// Life is what is known of the unit after the fact. It is shared, so it must not be changed.
 	Life *Life
 }
 
-// A Life is what is known of a unit: all that the classifier needs of the past.
+// A Life is what is known of a unit: everything that the classifier needs to know of the past.
 type Life struct {
-	// Name is the unit's own name, where it is monitored by another.
+	// Name is the unit's own name if the unit is monitored by another name.
 	Name string `json:"name,omitempty"`
-	// Pattern: it is no unit, but a glob. Its counters are those of the units that it
-	// named and that are over.
+	// Pattern is true for a glob. Its counts are those of the units that it named and that are gone.
 	Pattern     bool              `json:"pattern,omitzero"`
 	ActiveState string            `json:"active_state"`
 	SubState    string            `json:"sub_state"`
 	Invocation  decode.Invocation `json:"invocation,omitzero"`
 	NRestarts   uint32            `json:"n_restarts,omitzero"`
-	// Entered is when the state was entered (µs since boot) that was there when
-	// the invocation was announced.
+	// Entered is when the unit entered the state in which the invocation was announced, in µs since
+	// boot.
 	Entered uint64 `json:"entered,omitzero"`
-	// StateEntered is when the state was entered that is known (µs since boot).
+	// StateEntered is when the unit entered the state that is known, in µs since boot.
 	StateEntered uint64 `json:"state_entered,omitzero"`
-	// Begun is about when the invocation was announced (µs since boot): what the
-	// journal received earlier in this boot is of the ones before it.
+	// Begun is about when the invocation was announced, in µs since boot. Earlier records of this
+	// boot belong to earlier invocations.
 	Begun uint64 `json:"begun,omitzero"`
-	// Ran: the invocation was seen other than down. Ended: it is over.
+	// Ran is true once the invocation was seen in a state that is not down. Ended is true once it
+	// is over.
 	Ran   bool `json:"ran,omitzero"`
 	Ended bool `json:"ended,omitzero"`
-	// StartOwed: the invocation is announced, and Started is owed with the next change.
+	// StartOwed is true if the invocation is announced and its Started comes with the next change.
 	StartOwed bool `json:"untold,omitzero"`
-	// Retrying: systemd was to restart it after this invocation. GivenUp: and did not.
+	// Retrying is true if systemd was going to restart the unit after this invocation. GivenUp is true
+	// if systemd then did not.
 	Retrying bool `json:"retrying,omitzero"`
 	GivenUp  bool `json:"given_up,omitzero"`
-	// Job is the job of that restart, once it is scheduled.
+	// Job is the job of that restart once it is scheduled.
 	Job uint32 `json:"job,omitzero"`
-	// Scheduled is how many restarts after this invocation were told of.
+	// Scheduled is the number of restarts after this invocation that are counted.
 	Scheduled uint32 `json:"scheduled,omitzero"`
-	// Since is how many restarts were told of that were scheduled behind the cursor.
+	// Since is the number of counted restarts that were scheduled after the cursor.
 	Since uint32 `json:"since,omitzero"`
-	// Relived: the journal told of runs since the cursor. Unexplained is how many of
-	// them a restart may have begun that is in NRestarts but was not told of.
+	// Relived is true if the journal showed runs since the cursor. A restart may have begun each of
+	// them. Unexplained is how many of these restarts are in NRestarts but not counted.
 	Relived     bool   `json:"relived,omitzero"`
 	Unexplained uint32 `json:"unexplained,omitzero"`
-	// Cursor is from where the journal is to be read after the next gap. All that
-	// is known of the unit is of the cursor's boot, but for what is in Gaps.
+	// Cursor is where to begin reading the journal after the next gap. Everything that is known of the
+	// unit is of the cursor's boot, except for Gaps.
 	Cursor records.Place `json:"cursor,omitzero"`
-	// Opened is since when the journal cannot be read for a gap. Gaps are the times,
-	// the oldest first, in which something happened to the unit that nobody has told
-	// yet. What is above is what was seen since the last of them.
+	// Opened is when the gap began for which the journal cannot be read. Gaps are the times in which
+	// something happened to the unit that is not counted yet, the oldest first. The fields above are
+	// what was seen since the last of them.
 	Opened time.Time `json:"gap_open_since,omitzero"`
 	Gaps   *[]Gap    `json:"gaps,omitempty"`
-	// Filled: the journal told of a gap that was open, since the cursor.
+	// Filled is true if, since the cursor, the journal showed something of an open gap.
 	Filled bool `json:"filled,omitzero"`
 }
 
-// Known reports whether the unit was ever observed.
+// Known reports whether the unit was ever seen.
 func (l *Life) Known() bool { return l != nil && l.ActiveState != "" }
 
-// next returns the life of the unit with another invocation.
+// next returns the life of the unit with a new invocation.
 func (l *Life) next(of decode.Invocation) Life {
 	return Life{
 		Name: l.Name, ActiveState: l.ActiveState, SubState: l.SubState, StateEntered: l.StateEntered, NRestarts: l.NRestarts,
@@ -129,15 +126,15 @@ func (l *Life) next(of decode.Invocation) Life {
 	}
 }
 
-// Running reports whether an invocation was told of that has not ended.
+// Running reports whether there is an invocation that is counted as started and has not ended.
 func (l *Life) Running() bool { return l != nil && !l.Invocation.IsZero() && !l.Ended && !l.StartOwed }
 
 // A Cause says how an invocation ended.
 type Cause struct {
 	// Result is systemd's (systemd.service(5), "SERVICE_RESULT"), or "unknown".
 	Result string `json:"result"`
-	// Code and Status are those of the main process: a CLD_ code of waitid(2) and
-	// an exit code or signal number. Code is 0 where there was no main process.
+	// Code and Status are those of the main process: a CLD_ code of waitid(2), and an exit code or
+	// signal number. Code is 0 if there was no main process.
 	Code   int32 `json:"code"`
 	Status int32 `json:"status"`
 }
@@ -149,7 +146,7 @@ const (
 	dumped = 3
 )
 
-// ExitCode is the main process's exit code, or "none".
+// ExitCode returns the exit code of the main process, or "none".
 func (c Cause) ExitCode() string {
 	if c.Code != exited {
 		return "none"
@@ -157,7 +154,7 @@ func (c Cause) ExitCode() string {
 	return strconv.Itoa(int(c.Status))
 }
 
-// Signal is the signal that ended the main process, as "9 (SIGKILL)", or "none".
+// Signal returns the signal that ended the main process, as "9 (SIGKILL)", or "none".
 func (c Cause) Signal() string {
 	if c.Code != killed && c.Code != dumped {
 		return "none"
@@ -171,7 +168,7 @@ func (c Cause) Signal() string {
 	return strconv.Itoa(int(c.Status))
 }
 
-// Crash reports whether a run that ended so is a crash.
+// Crash reports whether a run that ended in this way is a crash.
 func (c Cause) Crash() bool {
 	switch c.Result {
 	case success, execCondition, Unknown, records.Shutdown, records.PowerLoss:
@@ -180,8 +177,8 @@ func (c Cause) Crash() bool {
 	return true
 }
 
-// kind is what the end of a run is. An end that nobody saw is neither a stop nor a
-// crash, so that the numbers of both are lower bounds.
+// kind returns the kind of an end. An end that nobody saw is neither a stop nor a crash, so the
+// counts of both are lower bounds.
 func (c Cause) kind() Kind {
 	switch {
 	case c.Result == Unknown:
@@ -192,7 +189,7 @@ func (c Cause) kind() Kind {
 	return Stopped
 }
 
-// Results of systemd that are no crash, and our own.
+// These are results of systemd that are no crash, and our own result.
 const (
 	success       = "success"
 	execCondition = "exec-condition"

@@ -35,15 +35,15 @@ func TestCause(t *testing.T) {
 	}
 }
 
-// Only the end of a run has a clock, that of its own record, and a unit that
-// appears with its first run.
+// Only the end of a run has a clock, which is that of its own record. A unit that appears has the
+// clock of its first run.
 func TestClock(t *testing.T) {
 	crashed := received(4, run(1, "signal", 1))
 	crashed.EndClock = 7
 	u := decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Runs: []records.Run{crashed, received(9, run(2, "", 0))}, News: 2}}
 	_, facts := step(nil, Life{}, u)
 	var got []string
-	for i, line := range told(facts) {
+	for i, line := range lines(facts) {
 		got = append(got, fmt.Sprintf("%s %d", line, facts[i].Clock))
 	}
 	want := []string{"seen inactive 4", "started 0", "crashed signal 7", "restarted 0", "started 0"}

@@ -8,7 +8,7 @@ import (
 
 func TestUnwatched(t *testing.T) { testStories(t, unwatched) }
 
-// unwatched are gaps of which the journal has nothing, or not all.
+// unwatched are gaps that the journal lacks, in whole or in part.
 var unwatched = []story{{
 	name:    "another run after a gap",
 	updates: []decode.Update{at("active/running", 1, snapshot), at("active/running", 2, snapshot)},
@@ -35,7 +35,7 @@ var unwatched = []story{{
 		"started at least", "crashed exit-code at least", "caught up at least",
 	},
 }, {
-	name: "a gap of which the journal has the crashes alone",
+	name: "a gap with only the crashes in the journal",
 	updates: []decode.Update{
 		at("active/running", 1, snapshot), past(2, run(1, "signal", 0), run(2, "signal", 0)),
 		at("active/running", 4, snapshot, restarts(3)), at("failed/failed", 4, failed, restarts(3)),
@@ -45,14 +45,14 @@ var unwatched = []story{{
 		"started at least", "caught up at least", "active -> failed/failed", "crashed exit-code",
 	},
 }, {
-	name: "a gap of which the journal has the present run, and not all before it",
+	name: "a gap with the present run in the journal, and not all runs before it",
 	updates: []decode.Update{
 		at("active/running", 1, snapshot), past(2, run(1, "signal", 0), run(4, "", 0)), at("active/running", 4, snapshot, restarts(1)),
 		at("active/running", 4, snapshot, restarts(1)),
 	},
 	want: []string{"seen active", "crashed signal", "started", "restarted at least", "caught up at least", "caught up"},
 }, {
-	name: "a gap of which the journal lacks restarts",
+	name: "a gap whose restarts the journal lacks",
 	updates: []decode.Update{
 		at("active/running", 1, snapshot), past(3, run(1, "signal", 0), run(2, "signal", 1), scheduled(4, run(5, "signal", 1))),
 		at("active/running", 6, recovered(run(6, "", 0)), restarts(4)),

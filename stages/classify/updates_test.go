@@ -13,7 +13,7 @@ import (
 	"service-monitor/stages/journald/records"
 )
 
-// at is an update: "active/running", the number of the invocation, and more.
+// at returns an update from "active/running", the number of the invocation, and more.
 func at(state string, invocation byte, more ...func(*decode.Update)) decode.Update {
 	active, sub, _ := strings.Cut(state, "/")
 	u := decode.Update{Unit: "a.service", Properties: decode.Properties{
@@ -67,7 +67,7 @@ var (
 	limited = result(StartLimitHit, exited, 0)
 )
 
-// recovered makes a snapshot one behind which the journal was read.
+// recovered makes an update the snapshot after a gap that the journal covers.
 func recovered(runs ...records.Run) func(*decode.Update) {
 	return func(u *decode.Update) { u.Kind, u.Cursor, u.Complete, u.Runs = decode.Snapshot, "c", true, runs }
 }
@@ -77,16 +77,16 @@ func unread(u *decode.Update) {
 	u.Kind, u.Unread, u.Boot, u.Cursor, u.Opened = decode.Snapshot, true, "b", "here", time.Unix(7, 0)
 }
 
-// lost says that what was known before is lost.
+// lost makes the saved state lost.
 func lost(u *decode.Update) { u.Lost = true }
 
-// past is what the journal tells by itself. Of the runs, the first are to be told.
-func past(tell int, runs ...records.Run) decode.Update {
-	return decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Runs: runs, News: tell}}
+// past returns what the journal shows in a gap. The first runs are new.
+func past(news int, runs ...records.Run) decode.Update {
+	return decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Runs: runs, News: news}}
 }
 
-// fromCursor makes an update one of what was read from the cursor of the others
-// of a test, since which some restarts were scheduled.
+// fromCursor sets where reading began to the cursor that other updates of the test have, and how
+// many restarts were scheduled since then.
 func fromCursor(restarts uint32, u decode.Update) decode.Update {
 	return fromPlace("c", restarts, u)
 }
@@ -100,19 +100,19 @@ func cut(how string) decode.Update {
 	return decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Cut: how}}
 }
 
-// inBoot is what the journal tells of a boot.
+// inBoot makes what the journal shows part of a boot.
 func inBoot(boot string, u decode.Update) decode.Update {
 	u.Boot = boot
 	return u
 }
 
-// lossy makes an update one of which the journal lacks something.
+// lossy makes an update one for which the journal lacks something.
 func lossy(u decode.Update) decode.Update {
 	u.Lossy = true
 	return u
 }
 
-// run is what the journal tells of an invocation; it is running without a result.
+// run returns an invocation as the journal shows it. It is running if it has no result.
 func run(invocation byte, result string, scheduled uint32) records.Run {
 	r := records.Run{Invocation: records.Invocation{invocation}, Begun: time.Time{}, Result: result, Scheduled: scheduled}
 	if scheduled > 0 {
@@ -124,7 +124,7 @@ func run(invocation byte, result string, scheduled uint32) records.Run {
 	return r
 }
 
-// scheduled is a run after which NRestarts was counted up to n.
+// scheduled returns the run with a restart after it that counted NRestarts up to n.
 func scheduled(n uint32, r records.Run) records.Run {
 	r.NRestarts = n
 	return r
@@ -140,15 +140,15 @@ func unscheduled(r records.Run) records.Run {
 	return r
 }
 
-// received is a run whose first record was received at a time since boot.
+// received returns the run with the time since boot at which its first record was received.
 func received(clock uint64, r records.Run) records.Run {
 	r.Clock = clock
 	return r
 }
 
-// told is what the facts of a test are compared as.
-func told(facts []Transition) []string {
-	var lines []string
+// lines writes facts as lines that a test compares.
+func lines(facts []Transition) []string {
+	var all []string
 	for _, f := range facts {
 		line := [...]string{"seen", "moved", "started", "stopped", "crashed", "ended", "restarted", "gave up", "forgotten", "caught up", "folded"}[f.Kind]
 		switch f.Kind {
@@ -165,19 +165,19 @@ func told(facts []Transition) []string {
 		if f.Missed {
 			line += " and ended"
 		}
-		lines = append(lines, line)
+		all = append(all, line)
 	}
-	return lines
+	return all
 }
 
-// walk classifies updates, compares what is told, and returns the life in the end.
+// walk classifies updates, compares the facts, and returns the last life.
 func walk(t *testing.T, updates []decode.Update, want []string) (life Life) {
 	t.Helper()
 	var facts []Transition
 	for _, u := range updates {
 		life, facts = step(facts, life, u)
 	}
-	if diff := cmp.Diff(want, told(facts)); diff != "" {
+	if diff := cmp.Diff(want, lines(facts)); diff != "" {
 		t.Errorf("facts (-want +got):\n%s", diff)
 	}
 	return life
