@@ -7,18 +7,17 @@ import (
 	"service-monitor/stages/decode"
 )
 
-// most is as many as there can be of anything: one per microsecond for three
-// hundred years. It also keeps the sums from overflowing.
+// most is more than there can be of anything: one per microsecond for three hundred years. It also
+// keeps sums from overflowing.
 const most = 1 << 53
 
-// Check returns what cannot be of a tally, nil if nothing: a line for each fault,
-// in the words of the state file. The law is that every run that is known of
-// began once, or was going on when the unit was first seen, and has ended once (as
-// a stop, as a crash, or nobody knows how), or is going on.
+// Check returns what cannot be true of a tally: one line for each fault, in the words of the state
+// file, or nil. The law is that every known run began once, or was going on when the unit was first
+// seen. And it has ended once (as a stop, as a crash, or nobody knows how), or it is going on.
 //
-// Counters that another monitor counted balance when the unit is first seen, by
-// Before, which may then be any number. Until then nothing is known of the runs,
-// so of such a tally only the counters themselves are checked.
+// An imported file has counts of another monitor. When the unit is first seen, Before makes them
+// balance, and may then be any number. Until then nothing is known of the runs, so only the counts
+// themselves are checked.
 func (t Tally) Check() []string {
 	var f faults
 	f.counters(t)
@@ -32,7 +31,7 @@ func (t Tally) Check() []string {
 
 type faults []string
 
-// add adds a fault, if it is one.
+// add adds a fault if there is one.
 func (f *faults) add(fault bool, format string, args ...any) {
 	if fault {
 		*f = append(*f, fmt.Sprintf(format, args...))
@@ -49,12 +48,12 @@ func (f *faults) counters(t Tally) {
 	}
 }
 
-// crashes checks what is told of crashes besides their number. Those of another
-// monitor have no cause, so there may be more crashes than causes.
+// crashes checks what is known of crashes beside their number. Crashes that another monitor counted
+// have no cause, so there may be more crashes than causes.
 func (f *faults) crashes(t Tally) {
 	var caused, last uint64
 	for _, c := range t.Causes {
-		caused += min(c.Crashes, most) // and cannot wrap around
+		caused += min(c.Crashes, most) // so that the sum cannot wrap around
 		if t.LastCrash != nil && c.Result == t.LastCrash.Cause.Result {
 			last = c.Crashes
 		}
@@ -82,7 +81,7 @@ func (f *faults) law(t Tally) {
 		t.Starts, t.Before, t.Stops, t.Crashes, t.Unknown, running, open)
 }
 
-// life checks what is known of the unit's last run against itself and the rest.
+// life checks the unit's life against itself and against the tally.
 func (f *faults) life(t Tally) {
 	l := t.Life
 	f.add(t.State != l.ActiveState, "last_state %q is not life's active_state %q", t.State, l.ActiveState)

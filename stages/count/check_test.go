@@ -19,7 +19,7 @@ import (
 	"service-monitor/stages/journald/records"
 )
 
-// good is a tally of which everything is known: it has crashed twice, and runs
+// good is a tally without a fault: the unit has crashed twice, and runs
 // again.
 func good() Tally {
 	return Tally{
@@ -65,7 +65,7 @@ func TestCheck(t *testing.T) {
 			"starts 3 + running_when_first_seen -1 is not stops 1 + crashes 2 + unknown 0 + 1 running now by life"}},
 		{"an end that is not counted", func(u *Tally) { u.Life.Ended = true }, []string{
 			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 0 running now by life"}},
-		{"a start that is counted before it is told", func(u *Tally) { u.Life.StartOwed = true }, []string{
+		{"a start that is counted before it is a fact", func(u *Tally) { u.Life.StartOwed = true }, []string{
 			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 0 running now by life"}},
 
 		{"more starts than there can be", func(u *Tally) { u.Starts = most + 1; u.Before -= most - 2 }, []string{
@@ -93,12 +93,12 @@ func TestCheck(t *testing.T) {
 
 		{"no state", func(u *Tally) { *u = Tally{} }, []string{"last_state is missing"}},
 		{"another state", func(u *Tally) { u.State = "failed" }, []string{`last_state "failed" is not life's active_state "active"`}},
-		{"told of what is loaded", func(u *Tally) { u.LoggedUnloaded = true }, []string{`logged_unloaded is true, but last_state is "active"`}},
-		{"not told of what is unloaded", func(u *Tally) { u.State, u.Life.ActiveState = "unloaded", "unloaded" }, []string{
+		{"logged as unloaded, but it is loaded", func(u *Tally) { u.LoggedUnloaded = true }, []string{`logged_unloaded is true, but last_state is "active"`}},
+		{"unloaded, but not logged", func(u *Tally) { u.State, u.Life.ActiveState = "unloaded", "unloaded" }, []string{
 			`logged_unloaded is false, but last_state is "unloaded"`}},
 		{"runs without an invocation", func(u *Tally) { u.Life.Invocation = decode.Invocation{}; u.Stops++ }, []string{
 			"life has no invocation, but ended is not true"}},
-		{"ended before it was told", func(u *Tally) { u.Life.StartOwed, u.Life.Ended = true, true; u.Stops++ }, []string{
+		{"ended before its start was a fact", func(u *Tally) { u.Life.StartOwed, u.Life.Ended = true, true; u.Stops++ }, []string{
 			"life has both untold and ended"}},
 		{"given up while it runs", func(u *Tally) { u.Life.GivenUp = true }, []string{"life has given_up, but ended is not true"}},
 		{"restarts too few", func(u *Tally) { u.Restarts = 0 }, []string{"restarts 0 is less than life's scheduled 1"}},

@@ -6,62 +6,62 @@ import (
 	"service-monitor/stages/journald/records"
 )
 
-// epoch is when this program was begun: nothing that it sees was before. A board
-// without a clock of its own boots in 1970.
+// epoch is when this program was begun. Nothing that it sees was earlier. A board without a clock of
+// its own boots in 1970.
 var epoch = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 
 const (
-	// slack is by how much the wall clock may be off without a word. NTP sets it
-	// by less all the time, and what happens is seen a little later.
+	// slack is how far the wall clock may be off without notice. NTP often sets it by less, and the
+	// monitor sees events a little later than they happen.
 	slack = time.Minute
-	// zones is by how much last_change_time may be misread: it has no time zone,
-	// and there are some from 12 h behind UTC to 14 h ahead.
+	// zones is how far last_change_time may be misread. It has no time zone, and zones reach from 12 h
+	// behind UTC to 14 h ahead.
 	zones = 26 * time.Hour
-	// lifetime is more than a gateway's: a crash that seems older is not.
+	// lifetime is longer than a gateway lives. A crash that seems older is not.
 	lifetime = 20 * 365 * 24 * time.Hour
 )
 
 // A Moment is one instant by both clocks.
 type Moment struct {
-	Time  time.Time // the wall clock, which is set now and then
-	Clock uint64    // CLOCK_MONOTONIC in µs, which never is
-	// Boot is what Clock counts from, as 32 hexadecimal digits. It is empty where a
-	// sandbox hides it.
+	Time  time.Time // the wall clock, which may be set
+	Clock uint64    // CLOCK_MONOTONIC in µs, which is never set
+	// Boot is the boot that Clock counts from, as 32 hexadecimal digits. It is empty if a sandbox hides
+	// it.
 	Boot string
 }
 
 // Now returns this moment.
 func Now() Moment {
 	boot := records.Boot()
-	clock := records.Clock() // first: what is derived from it is never later than it was
+	clock := records.Clock() // first, so that no time derived from it is too late
 	return Moment{time.Now(), clock, boot}
 }
 
-// at returns the moment of a time that this process has read. Go reads both
-// clocks at once, and subtracts by the one that is not set.
+// at returns the moment of a time that this process has read. Go reads both clocks at once, and
+// subtracts by the one that is never set.
 func (m Moment) at(t time.Time) Moment {
 	return m.after(t.Sub(m.Time), t)
 }
 
-// after returns a moment that is later by d, when the wall clock shows t.
+// after returns the moment that is later by d, with t on the wall clock.
 func (m Moment) after(d time.Duration, t time.Time) Moment {
 	return Moment{t.Round(0), uint64(max(0, int64(m.Clock)+d.Microseconds())), m.Boot}
 }
 
-// since is how long after another moment this one is. They are of one boot.
+// since returns how long after another moment this one is. Both are of one boot.
 func (m Moment) since(o Moment) time.Duration {
 	return time.Duration(int64(m.Clock)-int64(o.Clock)) * time.Microsecond
 }
 
 // clock judges the wall clock.
 type clock struct {
-	floor time.Time // what is before it is wrong
-	right Moment    // the wall clock was not set since, as far as is known
+	floor time.Time // an earlier time is wrong
+	right Moment    // the last moment at which the wall clock was set or known to be right
 }
 
-// newClock returns the judge of a process that begins now. What an earlier one
-// has saved was before. In the same boot, this also tells whether the clock was
-// set since: the place in the journal was read by both clocks.
+// newClock returns the judge for a process that begins now. What an earlier process saved was
+// before. In the same boot, this also shows whether the clock was set since: the place in the journal
+// has the time of both clocks.
 func newClock(known map[string]*Tally, now Moment) clock {
 	c := clock{floor: epoch, right: now}
 	c.right.Time = now.Time.Round(0)
@@ -90,15 +90,14 @@ func (c *clock) raise(t time.Time) {
 	}
 }
 
-// trusts reports whether nothing proves that a time is wrong.
+// trusts reports whether a time may be right: nothing proves that it is wrong.
 func (c *clock) trusts(t time.Time) bool { return !t.Before(c.floor.Add(-slack)) }
 
-// take takes in a moment at which something happened. set is true if the clock
-// was set before it; from is what it would show otherwise.
+// take takes in a moment at which something happened. set is true if the clock was set before it.
+// from is what the clock would show otherwise.
 //
-// To set it back is an act, of a person or of NTP, who know better than a clock
-// that ran on by itself. So what was later than that is no longer believed,
-// unless the new time is certainly wrong.
+// A person or NTP sets the clock back on purpose, and knows better than a clock that ran by itself.
+// So times after the new time are no longer believed, unless the new time is certainly wrong.
 func (c *clock) take(m Moment) (from time.Time, set bool) {
 	from = c.right.Time.Add(m.since(c.right))
 	off := m.Time.Sub(from)
@@ -112,7 +111,7 @@ func (c *clock) take(m Moment) (from time.Time, set bool) {
 	return from, true
 }
 
-// age is how long ago a crash was; ok is false where nobody can know.
+// age returns how long ago a crash was. ok is false if nobody can know.
 func (c *clock) age(crash *Crash, now Moment) (d time.Duration, ok bool) {
 	if crash == nil {
 		return 0, false
@@ -128,8 +127,8 @@ func (c *clock) age(crash *Crash, now Moment) (d time.Duration, ok bool) {
 	return d, -slack < d && d < lifetime
 }
 
-// in reports whether a crash was in a boot, and when by its clock. What has a
-// clock but no boot was counted by this process.
+// in reports whether a crash was in a boot and has the clock of that boot. A crash with a clock but
+// no boot was counted by this process.
 func (c *Crash) in(boot string) bool { return c.Clock > 0 && (c.Boot == "" || c.Boot == boot) }
 
 // before reports whether a crash was before another, as seen from a boot.
@@ -140,7 +139,7 @@ func (c *Crash) before(o *Crash, boot string) bool {
 	switch here, there := c.in(boot), o.in(boot); {
 	case here && there:
 		return c.Clock < o.Clock
-	case here != there: // nothing is later than this boot
+	case here != there: // no crash is later than this boot
 		return there
 	case c.Untrusted != o.Untrusted:
 		return c.Untrusted
@@ -148,8 +147,8 @@ func (c *Crash) before(o *Crash, boot string) bool {
 	return c.Time.Before(o.Time)
 }
 
-// doubt marks the times of a tally that are later than now, which is trusted,
-// and reports whether there were any.
+// doubt marks the times of a tally that are later than now, which is trusted. It reports whether
+// there were any.
 func (t *Tally) doubt(now time.Time) bool {
 	late := func(at time.Time, known bool) bool { return !known && at.After(now.Add(slack)) }
 	changed, crash := late(t.Changed, t.ChangedUntrusted), t.LastCrash != nil && late(t.LastCrash.Time, t.LastCrash.Untrusted)

@@ -123,8 +123,8 @@ func TestSet(t *testing.T) {
 	}
 }
 
-// How long ago the last crash was is told by the clock that is not set, or else
-// by the other where that can be right.
+// The clock that is never set shows how long ago the last crash was. If it cannot, the wall clock
+// does, as long as it can be right.
 func TestAgo(t *testing.T) {
 	ago3min := Crash{Time: noon.Add(-3 * time.Minute)}
 	with := func(c Crash, changes ...func(*Crash)) Crash {
@@ -146,12 +146,12 @@ func TestAgo(t *testing.T) {
 	}{
 		{"by the wall clock", ago3min, noon, " 3 min ago"},
 		{"in this boot", with(ago3min, clocked(boot)), noon, " 3 min ago"},
-		{"in this boot, of which the id is not known", with(ago3min, clocked("")), noon, " 3 min ago"},
+		{"in this boot, whose id is not known", with(ago3min, clocked("")), noon, " 3 min ago"},
 		{"in this boot, and the clock was set forward", with(ago3min, clocked(boot), at(in1970), untrusted), noon, " 3 min ago"},
 		{"in this boot, and the clock was set back", with(ago3min, clocked(boot)), in1970, " 3 min ago"},
 		{"in another boot", with(ago3min, clocked("another"), at(noon.Add(-2*time.Hour))), noon, " 2 h ago"},
 		{"in another boot, by a clock that was wrong", with(ago3min, clocked("another"), at(in1970), untrusted), noon, ""},
-		{"by a clock that was wrong, as an earlier version told it", with(ago3min, at(in1970)), noon, ""},
+		{"by a clock that was wrong, as an earlier version saved it", with(ago3min, at(in1970)), noon, ""},
 		{"in another boot, and now the clock is wrong", with(ago3min, clocked("another")), in1970, ""},
 		{"a little later than now", with(ago3min, at(noon.Add(time.Second))), noon, " just now"},
 		{"later than now", with(ago3min, at(noon.Add(time.Hour))), noon, ""},
@@ -177,7 +177,7 @@ func TestLastCrash(t *testing.T) {
 		{"by the wall clock", &Crash{Time: noon}, &Crash{Time: noon.Add(time.Second)}},
 		{"of none and one", nil, &Crash{Time: in1970, Untrusted: true}},
 		{"in this boot, set back between them", &Crash{Time: noon, Clock: 1, Boot: boot}, &Crash{Time: in1970, Clock: 2, Boot: boot}},
-		{"in this boot, one told by this process", &Crash{Time: noon, Clock: 1, Boot: boot}, &Crash{Time: in1970, Clock: 2}},
+		{"in this boot, one counted by this process", &Crash{Time: noon, Clock: 1, Boot: boot}, &Crash{Time: in1970, Clock: 2}},
 		{"in an earlier boot and in this one", &Crash{Time: noon, Clock: 9, Boot: "another"}, &Crash{Time: in1970, Clock: 2, Boot: boot}},
 		{"in two earlier boots", &Crash{Time: noon, Clock: 9, Boot: "another"}, &Crash{Time: noon.Add(time.Second), Clock: 2, Boot: "third"}},
 		{"one not trusted", &Crash{Time: noon.AddDate(70, 0, 0), Untrusted: true}, &Crash{Time: noon}},
@@ -199,9 +199,8 @@ func (h *hearing) Fire(e *logrus.Entry) error {
 	return nil
 }
 
-// What the clock shows changes marks and nothing else. A clock that is set back
-// makes later times doubtful, in the file too, but not those of a unit of which
-// not all is told yet.
+// The clock changes marks and nothing else. If it is set back, later times are marked, in the file
+// too. A unit that is still recovering is left out.
 func TestMarks(t *testing.T) {
 	log, heard := logrus.New(), &hearing{}
 	log.SetOutput(io.Discard)
@@ -210,7 +209,7 @@ func TestMarks(t *testing.T) {
 	mark := func(is bool) string { return map[bool]string{true: " untrusted"}[is] }
 	s := New(log, nil, Moment{in1970, hour, ""})
 	var got []string
-	tell := func(k classify.Kind, unit string, at Moment, change ...func(*classify.Transition)) {
+	add := func(k classify.Kind, unit string, at Moment, change ...func(*classify.Transition)) {
 		fact := classify.Transition{Kind: k, Unit: unit, Time: at.Time, Clock: at.Clock, To: "active", Life: life(1, k != classify.Crashed)}
 		fact.Cause.Result = "signal"
 		for _, change := range change {
@@ -229,19 +228,19 @@ func TestMarks(t *testing.T) {
 	}
 	cursor := func(t *classify.Transition) { t.Life.Cursor = place(boot, 1, noon, 1) }
 
-	tell(classify.Seen, "a", after(1000, in1970))
-	tell(classify.Crashed, "b", after(2000, in1970), recovered(hour-7)) // and no boot id yet
-	tell(classify.Started, "a", after(3000, in1970), cursor)
-	tell(classify.Crashed, "a", after(4000, in1970))
-	tell(classify.Moved, "a", after(5000, future), func(t *classify.Transition) { t.To = "failed" }) // set forward, too far
-	tell(classify.Seen, "b", after(6000, future))
-	tell(classify.Crashed, "b", after(7000, future))
-	tell(classify.Started, "c", after(8000, future), recovered(0))
-	tell(classify.Crashed, "c", after(9000, future), recovered(0))
-	tell(classify.Started, "d", after(10000, noon)) // set back
-	tell(classify.CaughtUp, "c", after(11000, noon))
-	tell(classify.Crashed, "d", after(12000, noon))
-	tell(classify.Stopped, "d", after(13000, noon), func(t *classify.Transition) { t.Recovered, t.Time = true, future })
+	add(classify.Seen, "a", after(1000, in1970))
+	add(classify.Crashed, "b", after(2000, in1970), recovered(hour-7)) // and no boot id yet
+	add(classify.Started, "a", after(3000, in1970), cursor)
+	add(classify.Crashed, "a", after(4000, in1970))
+	add(classify.Moved, "a", after(5000, future), func(t *classify.Transition) { t.To = "failed" }) // set forward, too far
+	add(classify.Seen, "b", after(6000, future))
+	add(classify.Crashed, "b", after(7000, future))
+	add(classify.Started, "c", after(8000, future), recovered(0))
+	add(classify.Crashed, "c", after(9000, future), recovered(0))
+	add(classify.Started, "d", after(10000, noon)) // set back
+	add(classify.CaughtUp, "c", after(11000, noon))
+	add(classify.Crashed, "d", after(12000, noon))
+	add(classify.Stopped, "d", after(13000, noon), func(t *classify.Transition) { t.Recovered, t.Time = true, future })
 	want := []string{
 		`0 a untrusted 0/0 untrusted`,
 		`4 b untrusted 0/1 crash at 3599999993 of "" untrusted`,

@@ -1,4 +1,4 @@
-// Package count is the counter keeper: it counts the transitions of each unit.
+// Package count is the counter keeper. It counts the transitions of each unit.
 package count
 
 import (
@@ -22,15 +22,14 @@ const timeFormat = "2006-01-02 15:04:05"
 // Stage is the counter keeper.
 type Stage struct {
 	log   logrus.FieldLogger
-	units map[string]*Tally // as they were told
+	units map[string]*Tally // the last tally of each unit, shared with its event
 	start Moment
 	clock clock
-	// recovering are the units of which not all is told yet that was missed.
+	// recovering are the units whose missed time is not counted completely yet.
 	recovering map[string]bool
 }
 
-// New returns a keeper that continues from what an earlier process counted, and
-// begins now.
+// New returns a keeper that continues from what an earlier process counted. It begins now.
 func New(log logrus.FieldLogger, known map[string]*Tally, now Moment) *Stage {
 	units := maps.Clone(known)
 	if units == nil {
@@ -52,12 +51,12 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[classify.Transition, E
 			for now := time.Now(); len(transitions) > 0; transitions = transitions[1:] {
 				events = s.count(events, transitions[0], now)
 			}
-			p.Nudge() // first: of those who are woken, the last runs first, and the log sink is to
+			p.Nudge() // first, because the log sink must run before those that Nudge wakes: the last to wake runs first
 			if err := p.Send(ctx, events...); err != nil {
 				return err
 			}
 		case q := <-p.Probes:
-			events = nil // with the room for a storm's, as the stream does
+			events = nil // free the room that a storm took, as the stream does
 			q.Answer(pipeline.Answer{Status: s.status(s.start.at(time.Now()))})
 		case <-ctx.Done():
 			return ctx.Err()
@@ -65,8 +64,8 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[classify.Transition, E
 	}
 }
 
-// count counts a transition, and appends the event of it, after those of other units
-// whose tallies it has changed.
+// count counts a transition and appends its event. If other tallies have changed, their events come
+// first.
 func (s *Stage) count(events []Event, t classify.Transition, now time.Time) []Event {
 	e := Event{Transition: t}
 	if t.Recovered {
@@ -74,14 +73,14 @@ func (s *Stage) count(events []Event, t classify.Transition, now time.Time) []Ev
 		e.Untrusted = !s.clock.trusts(t.Time) || s.clock.trusts(today) && t.Time.After(today.Add(slack))
 	} else {
 		e.Clock = cmp.Or(t.Clock, s.start.at(t.Time).Clock)
-		// Where a sandbox hides the boot id, the journal tells it.
+		// If a sandbox hides the boot id, the journal still has it.
 		if s.start.Boot == "" {
 			s.start.Boot = t.Life.Cursor.Boot()
 		}
 		events = append(events, s.set(Moment{t.Time.Round(0), e.Clock, s.start.Boot})...)
 		e.Untrusted = !s.clock.trusts(t.Time)
 	}
-	e.Time = t.Time.Round(0) // from here on, it is of the wall clock
+	e.Time = t.Time.Round(0) // from here on, it is only the wall clock
 	var was Tally
 	if known := s.units[t.Unit]; known != nil {
 		was = *known
@@ -102,9 +101,9 @@ func (s *Stage) count(events []Event, t classify.Transition, now time.Time) []Ev
 	return append(events, e)
 }
 
-// fold puts the counters of a unit that is over to those of its glob. The first event is
-// of the unit, the second of the glob. Both have the tally of the glob: whoever saves
-// the one without the other loses nothing, and counts nothing twice.
+// fold adds the counts of a unit that is over to those of its glob. The first event is of the unit,
+// the second of the glob. Both have the tally of the glob, so whoever saves only one of them loses
+// nothing and counts nothing twice.
 func (s *Stage) fold(e Event) []Event {
 	unit, sum := s.units[e.Unit], Tally{Unit: e.Glob, State: decode.NotLoaded, Changed: e.Time, LoggedUnloaded: true}
 	if known := s.units[e.Glob]; known != nil {
@@ -119,10 +118,9 @@ func (s *Stage) fold(e Event) []Event {
 	return []Event{e, {Transition: t, Untrusted: e.Untrusted, Tally: &sum}}
 }
 
-// set takes in a moment at which something happened. Where the clock was set
-// back since, the times of some units are no longer trusted: their events say
-// that nothing but this is new. What a unit is still to be told of a gap, it is
-// told with its times.
+// set takes in a moment at which something happened. If the clock was set back before that, the
+// times of some units are no longer trusted. An event of each such unit carries this and nothing
+// else. A unit that is still recovering gets it with its next event.
 func (s *Stage) set(m Moment) (events []Event) {
 	from, set := s.clock.take(m)
 	if !set {

@@ -2,13 +2,13 @@ package count
 
 import "service-monitor/stages/classify"
 
-// Join returns a tally with the counts of an earlier one of the same unit, after which
-// nobody watched the unit for a time. The sum of a tally holds for it, and no counter is
-// lower than in either.
+// Join returns a tally with the counts of an earlier tally of the same unit added. Between the two,
+// nobody watched the unit. The sum of a tally holds for the result, and no count is lower than in
+// either tally.
 //
-// In that time anything may have happened, so the counts are lower bounds. One thing is
-// proven: a run that was going on at the end of the earlier tally, where none was when
-// the unit was next seen, has ended. Nobody saw how.
+// Anything may have happened in between, so the counts are lower bounds. One thing is proven: if a
+// run was going on at the end of the earlier tally, and none when the unit was next seen, that run
+// has ended. Nobody saw how.
 func (t Tally) Join(earlier *Tally) Tally {
 	t.Starts += earlier.Starts
 	t.Stops += earlier.Stops
@@ -34,7 +34,7 @@ func (t Tally) Join(earlier *Tally) Tally {
 	return t
 }
 
-// before is what makes the sum of a tally hold.
+// before returns the value of Before that makes the sum of a tally hold.
 func before(t *Tally, life *classify.Life) int64 {
 	running := int64(0)
 	if life.Running() {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// status says how the services are, for people.
+// status returns how the services are, for people.
 func (s *Stage) status(now Moment) string {
 	if len(s.units) == 0 {
 		return "" // the bus says why
@@ -36,8 +36,8 @@ func (s *Stage) status(now Moment) string {
 	return b.String()
 }
 
-// ago says how long something is past, roughly: the status is sent again with
-// each round in which it reads differently.
+// ago returns roughly how long ago something was. systemd gets the status again whenever its text
+// changes.
 func ago(d time.Duration) string {
 	switch {
 	case d < time.Minute:

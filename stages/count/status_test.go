@@ -22,7 +22,7 @@ func TestStatus(t *testing.T) {
 			"watching 3 services, 2 active, last crash b 3 min ago"},
 		{"crashes of an imported file", []Tally{{Unit: "a", State: "active", Crashes: 7}}, "watching 1 services, 1 active"},
 		{"seconds", []Tally{crashed("a", "active", time.Minute-1)}, "watching 1 services, 1 active, last crash a just now"},
-		{"it is told from after now", []Tally{crashed("a", "active", -time.Hour)}, "watching 1 services, 1 active, last crash a"},
+		{"it was later than now", []Tally{crashed("a", "active", -time.Hour)}, "watching 1 services, 1 active, last crash a"},
 		{"a minute", []Tally{crashed("a", "active", time.Minute)}, "watching 1 services, 1 active, last crash a 1 min ago"},
 		{"nearly an hour", []Tally{crashed("a", "active", time.Hour-1)}, "watching 1 services, 1 active, last crash a 59 min ago"},
 		{"an hour", []Tally{crashed("a", "active", time.Hour)}, "watching 1 services, 1 active, last crash a 1 h ago"},

@@ -8,37 +8,37 @@ import (
 	"service-monitor/stages/decode"
 )
 
-// A Tally is all that is counted of one unit, a state.
+// A Tally is everything that is counted of one unit. It is a state.
 type Tally struct {
 	Unit    string
 	State   string    // active state, or decode.NotLoaded
 	Changed time.Time // when the state was entered, as far as it was observed
-	// Each invocation starts once, and its end is a stop, a crash or, where nothing
-	// tells which, an unknown end. So always
-	// Starts + Before = Stops + Crashes + Unknown + (1 if it is running).
+	// Each invocation starts once. Its end is a stop, a crash or, if nobody knows which, an unknown
+	// end. So it always holds that
+	// Starts + Before = Stops + Crashes + Unknown + (1 if the unit is running).
 	Starts, Stops, Crashes, Unknown uint64
-	// Restarts are those that systemd scheduled.
+	// Restarts are the restarts that systemd scheduled.
 	Restarts uint64
-	// Before balances what was not counted: 1 if it was running when first seen.
+	// Before balances what was not counted. It is 1 if the unit was running when it was first seen.
 	Before int64
 	// Causes counts the crashes by result.
 	Causes []CauseCount
-	// LastCrash is nil when there was none. Like Life, which is nil before the unit is
-	// seen, it is shared, and so it is never changed.
+	// LastCrash is nil if there was none. Life is nil until the unit is seen. Both are shared, so they
+	// must not be changed.
 	LastCrash *Crash
 	Life      *classify.Life
-	// ChangedUntrusted is true where Changed is certainly wrong.
+	// ChangedUntrusted is true if Changed is certainly wrong.
 	ChangedUntrusted bool
 	// LoggedUnloaded is true once it was logged that systemd has no such unit.
 	LoggedUnloaded bool
-	// Folded is, of a glob, how many units are in these counters: all that it named and
-	// that systemd has unloaded.
+	// Folded is, for a glob, how many units these counts contain: all that the glob named and that
+	// systemd has unloaded.
 	Folded uint64
-	// AtLeast is true once something may have happened that was not seen and that
-	// the journal could not tell: the counts are lower bounds.
+	// AtLeast is true once something may have happened that the monitor did not see and the journal
+	// could not show. The counts are then lower bounds.
 	AtLeast bool
-	// Dropped is true in a copy of the state, of a unit that was then removed from it.
-	// Restored is true once the counts of all such copies are in these counts.
+	// Dropped is true in a copy of the state for a unit that was then removed from the state. Restored
+	// is true once the counts of all these copies are part of these counts.
 	Dropped, Restored bool
 }
 
@@ -48,26 +48,26 @@ type CauseCount struct {
 	Crashes uint64
 }
 
-// A Crash is the end of a run that did not end well.
+// A Crash is a run that did not end well.
 type Crash struct {
 	Time       time.Time
 	Cause      classify.Cause
 	Invocation string
-	// Untrusted is true where Time is certainly wrong.
+	// Untrusted is true if Time is certainly wrong.
 	Untrusted bool
-	// Clock is CLOCK_MONOTONIC then, in µs, of a boot; both are zero where they are
-	// not known.
+	// Clock is CLOCK_MONOTONIC at that time, in µs, and Boot is its boot. Both are zero if they are not
+	// known.
 	Clock uint64
 	Boot  string
 }
 
-// An Event is a transition and the counters after it, a fact.
+// An Event is a transition and the counts after it. It is a fact.
 type Event struct {
 	classify.Transition
-	// Untrusted is true where Time is certainly wrong: the wall clock had not been
+	// Untrusted is true if Time is certainly wrong: the wall clock had not been
 	// set yet.
 	Untrusted bool
-	// Tally is shared by all who keep it, and so it is never changed.
+	// Tally is shared, so it must not be changed.
 	Tally *Tally
 }
 
@@ -85,7 +85,7 @@ func step(tally Tally, t Event, boot string) Tally {
 	case classify.Moved:
 		tally.enter(t)
 	case classify.CaughtUp:
-		if tally.State == "" { // a glob, of which this is the first that is known
+		if tally.State == "" { // a glob that was not known before
 			tally.enter(t)
 		}
 	case classify.Started:
@@ -109,16 +109,15 @@ func step(tally Tally, t Event, boot string) Tally {
 	return tally
 }
 
-// enter takes the new state in. A unit that is found in the state that an
-// imported file tells of has not changed.
+// enter takes in the new state. A unit has not changed if it is first seen in the state that an
+// imported file has.
 func (t *Tally) enter(into Event) {
 	if into.To != t.State || t.Changed.IsZero() {
 		t.State, t.Changed, t.ChangedUntrusted = into.To, into.Time, into.Untrusted
 	}
 }
 
-// lastCrash takes a crash in. One that is told of an open gap may be older than the last
-// one that is known.
+// lastCrash takes in a crash. A crash in an open gap may be older than the last one that is known.
 func (t *Tally) lastCrash(e Event, boot string) {
 	crash := &Crash{Time: e.Time, Cause: e.Cause, Invocation: e.Invocation.String(), Untrusted: e.Untrusted, Clock: e.Clock}
 	if e.Clock > 0 {
@@ -129,10 +128,10 @@ func (t *Tally) lastCrash(e Event, boot string) {
 	}
 }
 
-// ends is how many runs have ended, however they did.
+// ends returns how many runs have ended, in whatever way.
 func (t *Tally) ends() uint64 { return t.Stops + t.Crashes + t.Unknown }
 
-// add adds the counters of a unit that is over.
+// add adds the counts of a unit that is over.
 func (t *Tally) add(unit *Tally, boot string) {
 	t.Folded++
 	t.Starts, t.Stops, t.Crashes, t.Unknown = t.Starts+unit.Starts, t.Stops+unit.Stops, t.Crashes+unit.Crashes, t.Unknown+unit.Unknown
@@ -145,8 +144,8 @@ func (t *Tally) add(unit *Tally, boot string) {
 	}
 }
 
-// addCause returns causes with more crashes. It is a new slice, because
-// tallies that share the old one are on their way.
+// addCause returns causes with more crashes. It returns a new slice, because tallies on their way
+// share the old one.
 func addCause(causes []CauseCount, result string, crashes uint64) []CauseCount {
 	causes = slices.Clone(causes)
 	for i := range causes {

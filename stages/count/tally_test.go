@@ -19,92 +19,92 @@ func TestStep(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		was  Tally
-		told classify.Transition
+		fact classify.Transition
 		want Tally
 	}{{
 		name: "seen down",
-		told: of(classify.Seen, "inactive", life(0, false)),
+		fact: of(classify.Seen, "inactive", life(0, false)),
 		want: Tally{State: "inactive", Changed: noon},
 	}, {
 		name: "seen running",
-		told: of(classify.Seen, "active", life(1, true)),
+		fact: of(classify.Seen, "active", life(1, true)),
 		want: Tally{State: "active", Changed: noon, Before: 1},
 	}, {
 		name: "seen, and systemd does not have it",
-		told: of(classify.Seen, "unloaded", life(0, false)),
+		fact: of(classify.Seen, "unloaded", life(0, false)),
 		want: Tally{State: "unloaded", Changed: noon, LoggedUnloaded: true},
 	}, {
-		name: "imported, in the state that the file tells of",
+		name: "imported, in the state that the file has",
 		was:  Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
-		told: of(classify.Seen, "active", life(1, true)),
+		fact: of(classify.Seen, "active", life(1, true)),
 		want: Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
 	}, {
 		name: "imported, in another state",
 		was:  Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
-		told: of(classify.Seen, "failed", life(1, false)),
+		fact: of(classify.Seen, "failed", life(1, false)),
 		want: Tally{State: "failed", Changed: noon, Starts: 5, Stops: 4, Before: -1},
 	}, {
 		name: "imported without a time",
 		was:  Tally{State: "active", Starts: 5, Stops: 4},
-		told: of(classify.Seen, "active", life(1, true)),
+		fact: of(classify.Seen, "active", life(1, true)),
 		want: Tally{State: "active", Changed: noon, Starts: 5, Stops: 4},
 	}, {
 		name: "imported, counted more ends than starts",
 		was:  Tally{State: "inactive", Changed: earlier, Starts: 1, Stops: 2, Crashes: 3},
-		told: of(classify.Seen, "active", life(1, true)),
+		fact: of(classify.Seen, "active", life(1, true)),
 		want: Tally{State: "active", Changed: noon, Starts: 1, Stops: 2, Crashes: 3, Before: 5},
 	}, {
 		name: "loaded at last",
 		was:  Tally{State: "unloaded", Changed: earlier, LoggedUnloaded: true},
-		told: of(classify.Moved, "inactive", life(0, false)),
+		fact: of(classify.Moved, "inactive", life(0, false)),
 		want: Tally{State: "inactive", Changed: noon},
 	}, {
 		name: "moved between sub states",
 		was:  Tally{State: "active", Changed: earlier},
-		told: of(classify.Moved, "active", life(1, true)),
+		fact: of(classify.Moved, "active", life(1, true)),
 		want: Tally{State: "active", Changed: earlier},
 	}, {
 		name: "started",
 		was:  Tally{State: "active", Changed: earlier, Starts: 1},
-		told: of(classify.Started, "active", life(2, true)),
+		fact: of(classify.Started, "active", life(2, true)),
 		want: Tally{State: "active", Changed: earlier, Starts: 2},
 	}, {
 		name: "stopped",
 		was:  Tally{State: "active", Changed: earlier, Starts: 1},
-		told: of(classify.Stopped, "inactive", life(1, false)),
+		fact: of(classify.Stopped, "inactive", life(1, false)),
 		want: Tally{State: "active", Changed: earlier, Starts: 1, Stops: 1},
 	}, {
 		name: "crashed",
 		was:  Tally{State: "failed", Changed: earlier, Starts: 1},
-		told: crash("exit-code"),
+		fact: crash("exit-code"),
 		want: Tally{
 			State: "failed", Changed: earlier, Starts: 1, Crashes: 1, Causes: []CauseCount{{"exit-code", 1}},
 			LastCrash: &Crash{Time: noon.Add(time.Minute), Cause: classify.Cause{Result: "exit-code", Code: 1, Status: 3}, Invocation: "01" + strings.Repeat("0", 30)},
 		},
 	}, {
-		name: "ended, and nothing tells how",
+		name: "ended, and nobody knows how",
 		was:  Tally{State: "active", Changed: earlier, Starts: 1},
-		told: of(classify.UnknownEnd, "inactive", life(1, false)),
+		fact: of(classify.UnknownEnd, "inactive", life(1, false)),
 		want: Tally{State: "active", Changed: earlier, Starts: 1, Unknown: 1},
 	}, {
 		name: "restarted",
 		was:  Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1},
-		told: of(classify.Restarted, "activating", life(1, false)),
+		fact: of(classify.Restarted, "activating", life(1, false)),
 		want: Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1, Restarts: 1},
 	}, {
 		name: "restarted, and what it began is over",
 		was:  Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1},
-		told: missed(of(classify.Restarted, "activating", life(1, false))),
+		fact: missed(of(classify.Restarted, "activating", life(1, false))),
 		want: Tally{State: "activating", Changed: earlier, Starts: 2, Unknown: 1, Crashes: 1, Restarts: 1},
 	}, {
 		name: "gave up",
 		was:  Tally{State: "failed", Changed: earlier, Starts: 1, Crashes: 1},
-		told: of(classify.GaveUp, "failed", life(1, false)),
+		fact: of(classify.GaveUp, "failed", life(1, false)),
 		want: Tally{State: "failed", Changed: earlier, Starts: 1, Crashes: 1},
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.want.Unit, tt.want.Life = "a.service", tt.told.Life
-			if diff := cmp.Diff(tt.want, step(tt.was, Event{Transition: tt.told}, boot)); diff != "" {
+			tt.want.Unit, tt.want.Life = "a.service", tt.fact.Life
+			if diff := cmp.Diff(tt.want, step(tt.was, Event{Transition: tt.fact}, boot)); diff != "" {
 				t.Errorf("tally (-want +got):\n%s", diff)
 			}
 		})
@@ -116,7 +116,7 @@ func missed(t classify.Transition) classify.Transition {
 	return t
 }
 
-// A crash in a gap that was open is told after the ones that were watched since.
+// A crash in an open gap is counted after the crashes that were watched since.
 func TestLastCrashOfAGap(t *testing.T) {
 	s := keeper(nil)
 	counted(s, crash("signal"))
@@ -140,23 +140,23 @@ func TestCausesAreNotShared(t *testing.T) {
 	}
 }
 
-// lived is a random unit life as the classifier tells it.
+// lived is a random life of a unit, as the classifier has it.
 type lived struct {
 	r       *rand.Rand
 	unit    string
 	state   string
 	nth     byte
 	running bool
-	told    []classify.Transition
+	facts   []classify.Transition
 }
 
-func (l *lived) tell(k classify.Kind) {
+func (l *lived) add(k classify.Kind) {
 	if k == classify.Seen || k == classify.Moved {
 		l.state = []string{"active", "failed", "unloaded"}[l.r.IntN(3)]
 	}
 	now := life(l.nth, l.running)
 	now.ActiveState = l.state
-	l.told = append(l.told, classify.Transition{
+	l.facts = append(l.facts, classify.Transition{
 		Kind: k, Unit: l.unit, Time: noon, To: l.state,
 		Cause: classify.Cause{Result: []string{"exit-code", "signal", "watchdog"}[l.r.IntN(3)]}, Life: now,
 	})
@@ -168,12 +168,12 @@ func (l *lived) live(facts int) {
 		case k == classify.Started && !l.running:
 			l.running = true
 			l.nth++
-			l.tell(k)
+			l.add(k)
 		case (k == classify.Stopped || k == classify.Crashed || k == classify.UnknownEnd) && l.running:
 			l.running = false
-			l.tell(k)
+			l.add(k)
 		case k == classify.Moved || k == classify.Restarted || k == classify.GaveUp:
-			l.tell(k)
+			l.add(k)
 		}
 	}
 }
@@ -188,11 +188,11 @@ func TestConservation(t *testing.T) {
 			imported = Tally{}
 		}
 		l := lived{r: r, unit: "a.service", nth: 1, running: r.IntN(2) == 0}
-		l.tell(classify.Seen)
+		l.add(classify.Seen)
 		l.live(60)
 		s := keeper(map[string]*Tally{"a.service": &imported})
 		was := imported
-		for i, fact := range l.told {
+		for i, fact := range l.facts {
 			got := counted(s, fact)
 			if faults := got.Check(); faults != nil {
 				t.Fatalf("seed %d: %q of %+v after fact %d", seed, faults, got, i)
