@@ -1,5 +1,5 @@
-// Package decode is the property decoder: it makes one unit's complete state
-// of what systemd sends in halves.
+// Package decode is the property decoder. systemd sends the state of a unit in halves; the decoder
+// makes complete states of them.
 package decode
 
 import (
@@ -18,11 +18,11 @@ type Kind uint8
 // The kinds of Update.
 const (
 	Changed   Kind = iota // systemd announced it
-	Snapshot              // it was asked for: what lies between it and the update before is in Runs, or unknown
+	Snapshot              // the source asked for it; what happened since the update before is in Runs, or unknown
 	Forgotten             // the unit is no longer monitored
-	Past                  // what the journal tells; the properties mean nothing
-	Unloaded              // systemd has unloaded the unit, which only a glob names
-	Pattern               // the unit is a glob, all of whose units are known up to the cursor
+	Past                  // what the journal has; the properties mean nothing
+	Unloaded              // systemd has unloaded a unit that only a glob names
+	Pattern               // the unit is a glob: all units that it names are known up to the cursor
 	kinds
 )
 
@@ -37,8 +37,8 @@ type Update struct {
 	Unit string
 	Time time.Time // when it was read from the bus
 	Properties
-	// Account is that of the signal. Where an update that is no Snapshot has a Cursor,
-	// the journal has nothing of the unit before it.
+	// Account is that of the signal. If an update that is no Snapshot has a Cursor, the journal has
+	// nothing of the unit before it.
 	bus.Account
 }
 
@@ -49,10 +49,10 @@ const refusedEvery = time.Minute
 type Stage struct {
 	log    logrus.FieldLogger
 	walker walker
-	units  map[string]*Properties // pointers, because a map has room for more values than it holds
+	units  map[string]*Properties // pointers, because a map keeps free room for values
 
-	refused int
-	quiet   time.Time
+	refused    int
+	nextReport time.Time
 }
 
 // New returns a decoder that knows no unit yet.
@@ -79,7 +79,7 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[bus.Signal, Update]) e
 				return err
 			}
 		case q := <-p.Probes:
-			updates = nil // with the room for a storm's, as the stream does
+			updates = nil // free the room that a storm took, as the stream does
 			q.Answer(pipeline.Answer{})
 		case <-ctx.Done():
 			return ctx.Err()
@@ -87,9 +87,9 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[bus.Signal, Update]) e
 	}
 }
 
-// step takes a signal in; ok is false where it completes no state. Every change
-// is announced by the Service half and then the Unit half, each in full, so
-// the state is complete with the Unit half (measured on systemd 247 to 257).
+// step takes in a signal. ok is false if the state is not complete with it. systemd announces every
+// change by the Service half and then the Unit half, each in full, so the state is complete with the
+// Unit half (measured on systemd 247 to 257).
 func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
 	out = Update{Unit: in.Unit, Time: in.Time, Account: in.Account}
 	if p := s.units[in.Unit]; p != nil {
@@ -136,7 +136,7 @@ func (s *Stage) step(in bus.Signal) (out Update, ok bool) {
 			return out, false
 		}
 		if out.Invocation != before {
-			out.LoadState = "loaded" // or it could not run; nothing announces it
+			out.LoadState = "loaded" // it has run, so it is loaded; no signal says so
 		}
 	}
 	s.keep(in.Unit, out.Properties)
@@ -165,12 +165,12 @@ func (s *Stage) keep(unit string, p Properties) {
 	*kept = p
 }
 
-// refuse counts a malformed body, and says so once in a while.
+// refuse counts a malformed body, and logs the number at most once per refusedEvery.
 func (s *Stage) refuse(in bus.Signal) {
 	s.refused++
-	if in.Time.Before(s.quiet) {
+	if in.Time.Before(s.nextReport) {
 		return
 	}
 	s.log.WithFields(logrus.Fields{"unit": in.Unit, "signals": s.refused}).Warn("refused malformed signals")
-	s.refused, s.quiet = 0, in.Time.Add(refusedEvery)
+	s.refused, s.nextReport = 0, in.Time.Add(refusedEvery)
 }

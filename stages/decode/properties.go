@@ -8,14 +8,14 @@ import (
 	"service-monitor/stages/bus/wire"
 )
 
-// Invocation names one run of a unit: systemd's InvocationID, zero when the
-// unit has not run since it was loaded (systemd.exec(5), "INVOCATION_ID").
+// An Invocation names one run of a unit. It is systemd's InvocationID, which is zero if the unit has
+// not run since it was loaded (systemd.exec(5), "INVOCATION_ID").
 type Invocation [16]byte
 
 // IsZero reports whether there is no invocation.
 func (i Invocation) IsZero() bool { return i == Invocation{} }
 
-// String returns the 32 hexadecimal digits that the journal shows, or nothing.
+// String returns the 32 hexadecimal digits that the journal shows, or "" for no invocation.
 func (i Invocation) String() string {
 	if i.IsZero() {
 		return ""
@@ -39,32 +39,29 @@ func (i *Invocation) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Properties are what matters of a service (org.freedesktop.systemd1(5)).
-// Those up to Entered are only in the Unit half of a change, the others only in its
-// Service half.
+// Properties are what matters of a service (org.freedesktop.systemd1(5)). Changes announce those up
+// to Job in their Unit half, and the others in their Service half.
 type Properties struct {
-	Name        string     `json:"name,omitempty"`       // Id; like LoadState, known from snapshots alone
-	LoadState   string     `json:"load_state,omitempty"` // its changes are not announced
+	Name        string     `json:"name,omitempty"`       // Id; only snapshots have it
+	LoadState   string     `json:"load_state,omitempty"` // only snapshots have it
 	ActiveState string     `json:"active_state"`
 	SubState    string     `json:"sub_state"`
 	Invocation  Invocation `json:"invocation,omitzero"`
-	// Entered is StateChangeTimestampMonotonic: when the state was entered, in µs
-	// since boot.
+	// Entered is StateChangeTimestampMonotonic: when the unit entered the state, in µs since boot.
 	Entered uint64 `json:"state_entered,omitzero"`
-	// Left is InactiveEnterTimestampMonotonic, known from snapshots alone: when it last
-	// became inactive or failed. One that has failed and is reset enters a state then, but
-	// does not become inactive.
+	// Left is InactiveEnterTimestampMonotonic: when the unit last became inactive or failed. When a
+	// failed unit is reset, it enters a state, but does not become inactive. Only snapshots have Left.
 	Left uint64 `json:"left,omitzero"`
-	// Reentered, known from snapshots alone, is true if the unit has left the state inactive or
-	// failed since its last run ended: for the wait before a restart, or for systemctl clean.
+	// Reentered is true if the unit has left the state inactive or failed since its last run ended: for
+	// the wait before a restart, or for systemctl clean. Only snapshots have it.
 	Reentered bool `json:"reentered,omitzero"`
-	// Cleanable, known from snapshots alone, is true if the unit has directories that systemctl
-	// clean may remove.
+	// Cleanable is true if the unit has directories that systemctl clean may remove. Only snapshots have
+	// it.
 	Cleanable bool `json:"cleanable,omitzero"`
-	// CleanFailed, known from snapshots alone, is true if the last systemctl clean has failed,
-	// and systemd was not reloaded since.
+	// CleanFailed is true if the last systemctl clean has failed and systemd was not reloaded since. Only
+	// snapshots have it.
 	CleanFailed bool   `json:"clean_failed,omitzero"`
-	Job         uint32 `json:"job,omitzero"` // that is to start or stop it, 0 for none
+	Job         uint32 `json:"job,omitzero"` // the job that is to start or stop the unit, 0 for none
 
 	Result     string `json:"result,omitempty"`
 	NRestarts  uint32 `json:"n_restarts,omitzero"`
@@ -72,11 +69,11 @@ type Properties struct {
 	MainStatus int32  `json:"status,omitzero"` // ExecMainStatus: exit code or signal number
 }
 
-// NotLoaded is the state of a unit that systemd does not have. The word is ours: systemd calls
-// such a unit inactive, and not found.
+// NotLoaded is the state of a unit that systemd does not have. It is our own word: systemd calls such
+// a unit inactive and not found.
 const NotLoaded = "unloaded"
 
-// State is ActiveState, or NotLoaded.
+// State returns ActiveState, or NotLoaded.
 func (p *Properties) State() string {
 	if p.LoadState == "not-found" && p.ActiveState == "inactive" {
 		return NotLoaded
@@ -84,13 +81,13 @@ func (p *Properties) State() string {
 	return p.ActiveState
 }
 
-// walker reads bodies. It keeps the few strings that states and results are,
-// so that reading a repeat allocates nothing.
+// A walker reads bodies. There are only a few states and results. It keeps their strings, so that
+// reading one again allocates nothing.
 type walker struct {
 	words map[string]string
 }
 
-// maxWords bounds what is kept: systemd has about sixty states and results.
+// maxWords limits how many strings are kept. systemd has about sixty states and results.
 const maxWords = 256
 
 func (w *walker) word(b []byte) string {
@@ -104,7 +101,7 @@ func (w *walker) word(b []byte) string {
 	return s
 }
 
-// half says which interface a body is of.
+// A half is the interface that a body is of.
 type half uint8
 
 const (
@@ -113,7 +110,7 @@ const (
 	serviceHalf
 )
 
-// changed reads the body sa{sv}as of PropertiesChanged over p.
+// changed reads the body sa{sv}as of PropertiesChanged into p.
 func (w *walker) changed(body []byte, order binary.ByteOrder, p *Properties) (half, error) {
 	r := wire.NewReader(body, order)
 	of := otherHalf
@@ -130,7 +127,7 @@ func (w *walker) changed(body []byte, order binary.ByteOrder, p *Properties) (ha
 	return of, done(&r)
 }
 
-// snapshot reads the body a{sv} of a reply to GetAll over p.
+// snapshot reads the body a{sv} of a reply to GetAll into p.
 func (w *walker) snapshot(body []byte, order binary.ByteOrder, p *Properties) error {
 	r := wire.NewReader(body, order)
 	t := w.dict(&r, p)
@@ -138,7 +135,7 @@ func (w *walker) snapshot(body []byte, order binary.ByteOrder, p *Properties) er
 	return done(&r)
 }
 
-// times are when a unit entered states, in µs since boot.
+// These are times at which a unit changed, in µs since boot.
 type times struct {
 	inactiveExit uint64 // it left the state inactive or failed
 	activeExit   uint64 // it left the state active
@@ -244,8 +241,8 @@ func (t *times) read(r *wire.Reader, name, sig []byte) bool {
 	return true
 }
 
-// expect reports whether a variant holds the type that the property has. One
-// that does not is a lie, and spoils the body.
+// expect reports whether a variant holds the type that the property has. A wrong type makes the whole
+// body malformed.
 func expect(r *wire.Reader, sig []byte, want string) bool {
 	if string(sig) == want {
 		return true
