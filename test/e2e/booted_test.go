@@ -12,11 +12,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/bus"
 	"service-monitor/test/cases"
 	"service-monitor/test/gateway"
@@ -142,42 +142,6 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// recorder is a source with a last stage that remembers.
-type recorder struct{ signals []bus.Signal }
-
-func (r *recorder) Run(ctx context.Context, p *pipeline.Port[bus.Signal, pipeline.None]) error {
-	for {
-		select {
-		case signals, ok := <-p.In:
-			if !ok {
-				return nil
-			}
-			r.signals = append(r.signals, signals...)
-		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{})
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// once is a first stage that sends one list.
-type once bus.List
-
-func (o once) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.List]) error {
-	if err := p.Send(ctx, bus.List(o)); err != nil {
-		return err
-	}
-	for {
-		select {
-		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{})
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
 // startRecording records the machine's signals from here, through the socket
 // of its bus, if it is wanted.
 func startRecording(t *testing.T, m *gateway.Machine, services []string) (stop func() []bus.Signal) {
@@ -186,21 +150,22 @@ func startRecording(t *testing.T, m *gateway.Machine, services []string) (stop f
 		return func() []bus.Signal { return nil }
 	}
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", fmt.Sprintf("unix:path=/proc/%d/root/run/dbus/system_bus_socket", m.Leader()))
-	ready := make(chan string, 1000)
-	r := &recorder{}
-	g := pipeline.New(told(ready))
-	lists := pipeline.Source(g, "once", once{Services: services})
-	pipeline.Sink(g, "recorder", pipeline.Add(g, "bus", lists, bus.New(logrus.StandardLogger(), nil, 0, 0)), r)
+	var signals []bus.Signal
+	n := pipelinetest.NewNotifier(0)
+	g := pipeline.New(n)
+	lists := pipeline.Source(g, "once", pipelinetest.PlayAt(pipelinetest.Cue[bus.List]{Message: bus.List{Services: services}}))
+	sent := pipeline.Add(g, "bus", lists, bus.New(logrus.StandardLogger(), nil, 0, 0))
+	pipeline.Sink(g, "recorder", sent, pipelinetest.Collect(&signals))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- g.Run(ctx) }()
-	<-ready
+	n.Await("READY=1")
 	return func() []bus.Signal {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		return r.signals
+		return signals
 	}
 }
 
@@ -232,15 +197,3 @@ func save(t *testing.T, version int, all []cases.Case, truth map[string]gateway.
 		}
 	}
 }
-
-// told passes on the READY=1 of a pipeline.
-type told chan<- string
-
-func (n told) Notify(state string) {
-	if strings.Contains(state, "READY=1") {
-		n <- state
-	}
-}
-func (n told) Stalled(string, time.Duration) {}
-func (n told) Watchdog() time.Duration       { return 0 }
-func (n told) Reload() string                { return "" }

@@ -15,6 +15,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/bus"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
@@ -26,35 +27,17 @@ import (
 // limit is far more than anything takes that is awaited.
 const limit = 30 * time.Second
 
-// ledger is a last stage that keeps what was counted.
+// A ledger keeps what was counted.
 type ledger struct {
 	mu      sync.Mutex
 	tallies map[string]*count.Tally
 	changed chan struct{} // closed, and made anew, with new ones
 }
 
-func (l *ledger) Run(ctx context.Context, p *pipeline.Port[count.Event, pipeline.None]) error {
-	for {
-		select {
-		case events, ok := <-p.In:
-			if !ok {
-				return nil
-			}
-			l.keep(events)
-		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{})
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (l *ledger) keep(events []count.Event) {
+func (l *ledger) keep(e count.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, e := range events {
-		l.tallies[e.Tally.Unit] = e.Tally
-	}
+	l.tallies[e.Tally.Unit] = e.Tally
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
@@ -125,7 +108,7 @@ func (w *world) watch(every time.Duration, saved map[string]*count.Tally, servic
 	g := pipeline.New(nil)
 	signals := pipeline.Add(g, "bus", pipeline.Source(g, "lists", w.lists), source)
 	transitions := pipeline.Add(g, "classify", pipeline.Add(g, "decode", signals, decode.New(log)), classify.New(lives, source.Doubt))
-	pipeline.Sink(g, "ledger", pipeline.Add(g, "count", transitions, count.New(log, saved, count.Now())), w.counted)
+	pipeline.Sink(g, "ledger", pipeline.Add(g, "count", transitions, count.New(log, saved, count.Now())), pipelinetest.Each(w.counted.keep))
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(context.Background()) }()
 	w.lists <- bus.List{Services: services}
