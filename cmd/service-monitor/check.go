@@ -13,8 +13,8 @@ import (
 	"service-monitor/cmd/service-monitor/internal/config"
 )
 
-// A refusal is what check-config finds. It is of the kind of the error with which the
-// monitor would not start.
+// A refusal is an error that check-config finds. Its kind is the error with which a start
+// would fail.
 type refusal struct {
 	kind error
 	text string
@@ -24,8 +24,8 @@ func (r refusal) Error() string { return r.text }
 
 func (r refusal) Is(target error) bool { return target == r.kind }
 
-// checkStart says whether a start with this command would succeed, as far as that
-// can be known before. It writes nothing, and takes no lock: a monitor may run.
+// checkStart checks whether a start with this configuration would succeed, as far as that can
+// be known before. It writes no files and takes no lock, because a monitor may be running.
 func checkStart(loaded config.Loaded, stdout io.Writer) error {
 	if len(loaded.Unused) > 0 {
 		fmt.Fprintf(stdout, "%s: not used, and may be removed: %s\n", config.Show(loaded.Source.File), strings.Join(loaded.Unused, ", "))
@@ -42,11 +42,11 @@ func checkStart(loaded config.Loaded, stdout io.Writer) error {
 	return nil
 }
 
-// A planned file is one that the monitor is to write.
+// A planned file is a file that the monitor will write.
 type planned struct {
 	key, what, path string
-	want            uint32 // what the monitor must be allowed to do with it, if it is there
-	replaced        bool   // it is replaced by another file, and not written over
+	want            uint32 // the access that the monitor needs if the file exists
+	replaced        bool   // the monitor replaces it by a new file, and does not write into it
 }
 
 const write = unix.R_OK | unix.W_OK
@@ -58,15 +58,15 @@ func plan(c config.Config) []planned {
 	}
 }
 
-// each does something with the file and those beside it that a start needs, up to
-// the first error.
+// each calls may for the file and for the files beside it that a start needs. It returns the
+// first error.
 func (f planned) each(path string, may func(path string, want uint32) error) error {
 	err := may(path, f.want)
 	if err == nil {
 		err = may(path+".lock", write)
 	}
 	if err == nil && f.replaced {
-		err = may(path+".tmp", unix.F_OK) // one that is left over is removed
+		err = may(path+".tmp", unix.F_OK) // the monitor only removes an old one
 	}
 	return err
 }
@@ -101,8 +101,9 @@ func checkFiles(loaded config.Loaded, a account, stdout io.Writer) error {
 	return nil
 }
 
-// mayUseGiven judges by what the unit does before the start, as long as this process
-// may see it. It returns the files of which that says nothing.
+// mayUseGiven checks the files that are in directories of the unit: the unit gives these to
+// its user before the start. It must run before the process gives up its rights. It returns
+// the files that have to be checked in another way.
 func mayUseGiven(loaded config.Loaded, a account, files []planned) (rest []planned, err error) {
 	for _, dir := range unitDirectories {
 		if info, err := os.Lstat(dir); err == nil && !info.IsDir() && a.ofUnit {
@@ -126,8 +127,8 @@ func refused(loaded config.Loaded, a account, f planned, err error) error {
 	return refusal{errFile, fmt.Sprintf("%s: %s cannot use %s as %s: %v", loaded.Origin(f.key), a.name, config.Show(f.path), f.what, err)}
 }
 
-// mayRead makes sure that the user may read the configuration, which its own caller
-// has read.
+// mayRead makes sure that the account may read the configuration file. So far only the caller
+// has read it.
 func mayRead(loaded config.Loaded, a account) error {
 	err := unix.Access(loaded.Source.File, unix.R_OK)
 	if err == nil || !loaded.Found && errors.Is(err, unix.ENOENT) {
@@ -137,11 +138,12 @@ func mayRead(loaded config.Loaded, a account) error {
 		"let everybody read it (chmod a+r), and enter its directories (chmod a+x)", a.name, config.Show(loaded.Source.File), err)}
 }
 
-// unitDirectories are made by the unit at each start, and given to its user with
-// all that is in them (StateDirectory=, LogsDirectory=, tmpfiles.conf).
+// unitDirectories lists the directories that the unit makes at each start. It makes its user
+// the owner of them and of all that is in them (StateDirectory=, LogsDirectory=,
+// tmpfiles.conf).
 var unitDirectories = []string{filepath.Dir(config.DefaultLogFile), filepath.Dir(config.DefaultStateFile)}
 
-// unitDirectory is the one in which a file is; empty if it is elsewhere.
+// unitDirectory returns the directory of the unit that contains a file; empty if none does.
 func unitDirectory(path string) string {
 	for _, dir := range unitDirectories {
 		if strings.HasPrefix(path, dir+"/") {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// noUnit has no user of the unit: to judge with the rights of that one, a process of
-// root gives up its own. What --check does then is tested on booted machines.
+// noUnit makes --check find no user of the unit. Otherwise a process of root would give up its
+// rights and take those of that user. That is tested on booted machines.
 func noUnit(t *testing.T) {
 	t.Helper()
 	old := unitUser
@@ -20,8 +20,8 @@ func noUnit(t *testing.T) {
 	t.Cleanup(func() { unitUser = old })
 }
 
-// TestCheckFiles gives --check what cannot be a file of the monitor. A start, where
-// it can be tried, says the same.
+// TestCheckFiles gives --check paths that cannot be files of the monitor. A start must fail
+// with the same error, where the test can try one.
 func TestCheckFiles(t *testing.T) {
 	noUnit(t)
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
@@ -29,9 +29,9 @@ func TestCheckFiles(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		make  func(path string) error
-		log   string // is in what --check says of it as the log file
-		state string // as the state file
-		hangs bool   // a start may wait for it
+		log   string // the error of --check for the log file contains it
+		state string // the same for the state file
+		hangs bool   // a start may hang, so it is not tried
 	}{
 		{"nothing", func(string) error { return nil }, good, good, false},
 		{"file", func(path string) error { return os.WriteFile(path, []byte("{}"), 0o644) }, good, good, false},
@@ -69,11 +69,11 @@ func cause(errs ...error) error {
 	return nil
 }
 
-// wantLike makes something, and wants --check to say this of it as the file of a flag
-// and to leave everything as it is. A start must have the same files good.
+// wantLike makes something at a path, and wants --check to say this about it as the file of a
+// flag, and to change nothing. If start is true, a start must come to the same result.
 func wantLike(t *testing.T, make func(path string) error, flag, want string, start bool) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "check-") // the address of a socket is short
+	dir, err := os.MkdirTemp("", "check-") // a short name: the path of a socket has at most 107 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,8 +113,8 @@ func names(t *testing.T, dir string) string {
 	return strings.Join(all, " ")
 }
 
-// What the Python monitor wrote is good. What is not used, and what a relative path
-// means, is said.
+// TestCheckSays wants a configuration of the Python monitor to be good. The output names the
+// keys that are not used, and says what a relative path means.
 func TestCheckSays(t *testing.T) {
 	noUnit(t)
 	dir := t.TempDir()

@@ -11,7 +11,7 @@ import (
 	"service-monitor/stages/statefile"
 )
 
-// What to do about a state file that is not good.
+// These errors say what to do about a bad state file.
 var (
 	errNoState    = errors.New("name a state file that is there and may be read")
 	errDamaged    = errors.New("if it is a state file at all, the monitor keeps a copy of it at its next start, reads what it can, and takes the rest from the generation before")
@@ -19,8 +19,8 @@ var (
 	errNewer      = errors.New("that version can check it")
 )
 
-// checkState checks what is counted in a state file, which it only reads, and
-// prints what cannot be.
+// checkState checks the counts in a state file, and prints what is wrong with them. It only
+// reads the file.
 func checkState(path string, stdout io.Writer) error {
 	units, findings, err := statefile.Read(path)
 	damaged := make(map[string]bool)
@@ -43,7 +43,7 @@ func checkState(path string, stdout io.Writer) error {
 	return checkCounts(path, units, stdout)
 }
 
-// checkCounts checks what could be read.
+// checkCounts checks the counts of the units that could be read.
 func checkCounts(path string, units map[string]*count.Tally, stdout io.Writer) error {
 	unseen, wrong := 0, 0
 	for _, unit := range slices.Sorted(maps.Keys(units)) {

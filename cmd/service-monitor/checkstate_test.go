@@ -12,8 +12,8 @@ import (
 	"service-monitor/stages/files"
 )
 
-// counted is a state file as the monitor writes it, of a service that runs
-// again after a crash and one that it does not have.
+// counted is a state file as the monitor writes it. It has a service that runs again after a
+// crash, and one that systemd does not have.
 const counted = `{
   "a.service": {
     "last_state": "active",
@@ -59,17 +59,17 @@ const counted = `{
 }
 `
 
-// imported is one of the Python monitor, whose counts need not balance.
+// imported is a state file of the Python monitor. Its counts need not balance.
 const imported = `{"c.service": {"last_state": "active", "last_change_time": null, "starts": 1, "stops": 7, "crashes": 9, "logged_unloaded": false}}`
 
-// saved is one with a checksum.
+// saved is a state file with a checksum.
 const saved = `{"a.service": {"last_state": "active", "last_change_time": "", "starts": 5, "stops": 4, "crashes": 0, "logged_unloaded": false,
 	"schema": 1, "checksum": "cf99ee0d", "unknown": 0, "restarts": 0, "running_when_first_seen": 0}}`
 
-// edit replaces one thing in the file that is good.
+// edit returns the state file counted with one text replaced.
 func edit(old, new string) string { return strings.Replace(counted, old, new, 1) }
 
-// TestCheckState checks files as a user does, while a monitor holds them.
+// TestCheckState checks state files as a user does, while a monitor holds them.
 func TestCheckState(t *testing.T) {
 	const (
 		edited = "; if it was edited, stop the monitor and undo that; if not, it is an error of the monitor: report it with the file\n"
@@ -141,7 +141,8 @@ func TestCheckState(t *testing.T) {
 	}
 }
 
-// wantCheck wants this of a check of path, for which its base name stands.
+// wantCheck checks the state file at path and compares code and output. In them the base name
+// stands for path.
 func wantCheck(t *testing.T, path string, code int, out, errors string) {
 	t.Helper()
 	var gotOut, gotErrors bytes.Buffer
@@ -160,7 +161,7 @@ func wantCheck(t *testing.T, path string, code int, out, errors string) {
 	}
 }
 
-// What cannot be read is not checked, and nothing is left where it is not.
+// TestCheckStateOfNothing checks paths that cannot be read. The check must not make any file.
 func TestCheckStateOfNothing(t *testing.T) {
 	const remedy = "; name a state file that is there and may be read\n"
 	dir := t.TempDir()

@@ -11,14 +11,14 @@ import (
 	"service-monitor/stages/files"
 )
 
-// every is the flags of a start. What checks a start takes the same.
-var every = []string{cli.LogFile, cli.StateFile, cli.ConfigFile, cli.Services, cli.Debug}
+// startFlags are the flags of a start. A check of a start takes the same ones.
+var startFlags = []string{cli.LogFile, cli.StateFile, cli.ConfigFile, cli.Services, cli.Debug}
 
-// table is all that the program can be asked to do.
+// table returns all commands of the program.
 func table() *cli.Program {
 	return &cli.Program{DefaultFile: config.DefaultFile, Exits: exits, Commands: []cli.Command{
-		{Flags: every, Run: startMonitor},
-		{Name: "check-config", Old: "check", Flags: append(slices.Clone(every), cli.Reload), Run: checkConfig,
+		{Flags: startFlags, Run: startMonitor},
+		{Name: "check-config", Old: "check", Flags: append(slices.Clone(startFlags), cli.Reload), Run: checkConfig,
 			Help: "check flags, configuration and rights to the files",
 			About: `Checks the flags, the configuration file, and that the monitor may write the
 log and the state file. It ends with the exit code that a start would end with,
@@ -42,7 +42,7 @@ before. It is refused while a monitor holds them.
 copies beside it: of the services that are named, by names or globs, or else of
 all. It is refused while a monitor holds the state file.
 `},
-		{Name: "help", Takes: cli.Name, Old: "help", Letter: "h", Wins: true, Flags: every, Run: showHelp,
+		{Name: "help", Takes: cli.Name, Old: "help", Letter: "h", Wins: true, Flags: startFlags, Run: showHelp,
 			Help: "show this, or the help of a command",
 			About: `Shows the commands, the flags, the keys of the configuration file and the
 monitored services, or the help of a command.
@@ -53,7 +53,7 @@ monitored services, or the help of a command.
 	}}
 }
 
-// startMonitor is what is done without a command.
+// startMonitor runs the monitor. It is the command without a name.
 func startMonitor(l cli.Line, stdout io.Writer) error {
 	loaded, err := l.Load()
 	if err != nil {

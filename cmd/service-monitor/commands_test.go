@@ -17,14 +17,14 @@ import (
 
 const absent = "/nonexistent/config.json"
 
-// parse reads a command line with another default file.
+// parse reads a command line. defaultFile is used as the default configuration file.
 func parse(args []string, defaultFile string) (cli.Line, error) {
 	p := table()
 	p.DefaultFile = defaultFile
 	return p.Parse(args)
 }
 
-// load also reads the configuration.
+// load reads a command line and then the configuration.
 func load(args []string, defaultFile string) (config.Loaded, error) {
 	line, err := parse(args, defaultFile)
 	if err != nil {
@@ -76,7 +76,7 @@ func TestParseFlags(t *testing.T) {
 	}
 }
 
-// Each flag of the time before there were commands asks for the same as the command.
+// TestParseCommands wants each old flag to do the same as its command.
 func TestParseCommands(t *testing.T) {
 	for _, tt := range []struct {
 		args string
@@ -221,7 +221,7 @@ func writeFile(t *testing.T, file, text string) {
 	}
 }
 
-// Names belong to the list that was named last.
+// TestRestored wants names to belong to the last flag before them that takes a list.
 func TestRestored(t *testing.T) {
 	for _, tt := range []struct {
 		args               string
@@ -252,8 +252,8 @@ func TestRestored(t *testing.T) {
 	}
 }
 
-// The version is shown, and a state file that is named is checked, whatever the
-// configuration is like.
+// TestReadsNoFile wants the version, and the check of a named state file, not to depend on the
+// configuration file.
 func TestReadsNoFile(t *testing.T) {
 	for _, tt := range []struct {
 		args string

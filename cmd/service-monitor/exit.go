@@ -11,8 +11,8 @@ import (
 	"service-monitor/stages/statefile"
 )
 
-// The exit codes. Those above 1 have their meaning from sysexits(3), so that systemd
-// shows them by name (systemd.exec(5), "Process Exit Codes").
+// These are the exit codes. Codes above 1 are those of sysexits(3), so that systemd shows
+// them by name (systemd.exec(5), "Process Exit Codes").
 const (
 	exitOK          = 0
 	exitFailure     = 1
@@ -25,7 +25,7 @@ const (
 	exitConfig      = 78 // EX_CONFIG
 )
 
-// exits are the exit codes as the help has them.
+// exits describes the exit codes for the help.
 var exits = []cli.Exit{
 	{Code: exitOK, Text: "stopped as asked"},
 	{Code: exitFailure, Text: "a stage failed"},
@@ -38,8 +38,7 @@ var exits = []cli.Exit{
 	{Code: exitConfig, Text: "bad configuration, or a state file of a newer version"},
 }
 
-// codes are the exit codes of errors. Of an error that is several of these, the first
-// counts.
+// codes maps errors to exit codes. If an error matches several of these, the first one counts.
 var codes = []struct {
 	code int
 	errs []error

@@ -17,14 +17,14 @@ import (
 	"service-monitor/stages/persist"
 )
 
-// graph wires the pipeline, whole:
+// graph wires the whole pipeline:
 //
 //	config ─lists─▶ bus ─signals─▶ decode ─updates─▶ classify ─transitions─▶ count ─events─┬─(latest)─▶ persist
 //	                 ▲                                  │                                  └──────────▶ logsink
 //	                 └──────────────doubts──────────────┘
 //
-// Where changes do not tell what happened, classify doubts, and bus tells it from
-// the journal. Nothing runs yet.
+// If the changes of a unit do not show what happened, classify sends a doubt to bus, and bus
+// reads the answer from the journal. graph runs nothing yet.
 func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pipeline.Notifier) *pipeline.Graph {
 	g := pipeline.New(n)
 	c := m.running.Config
@@ -39,8 +39,8 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	transitions := pipeline.Add(g, "classify", updates, classify.New(lives(known), source.Doubt))
 	events := pipeline.Add(g, "count", transitions, count.New(m.log, known, count.Now()))
 
-	// Events must not be lost. Of tallies, only the newest of each unit matters, so
-	// a slow disk under the state file holds nothing up.
+	// No event may be lost. But persist needs only the newest tally of each unit, so a slow
+	// disk under the state file holds nothing up.
 	tallies := pipeline.Latest(g, events, func(e count.Event) string { return e.Unit })
 	pipeline.Sink(g, "persist", tallies, persist.New(m.log, state, known, c.State.Quiet, c.State.Deadline))
 	pipeline.Sink(g, "logsink", events, logsink.New(logsink.Config{
@@ -56,7 +56,7 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	return g
 }
 
-// places are where the journal is to be read from, of each unit.
+// places returns for each unit from where in the journal to read.
 func places(known map[string]*count.Tally) map[string]bus.Known {
 	places := make(map[string]bus.Known, len(known))
 	for unit, tally := range known {
@@ -76,7 +76,7 @@ func lives(known map[string]*count.Tally) map[string]*classify.Life {
 	return lives
 }
 
-// quote is what systemd says of a restart that failed.
+// quote returns the message of systemd about a restart that failed.
 func quote(ctx context.Context, e *count.Event) string {
 	return records.Refusal(ctx, cmp.Or(e.Life.Name, e.Unit), records.Invocation(e.Invocation))
 }

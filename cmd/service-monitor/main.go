@@ -33,9 +33,10 @@ import (
 var version = "0.1.0-dev"
 
 func main() {
-	// One thread at a time. With more, two thirds of the CPU time in a storm went into
-	// threads that wake each other up, for no more signals: a stage has nothing to do
-	// until the one before it has done its part. Files are waited for by other threads.
+	// Run Go code on one thread at a time. With more threads, two thirds of the CPU time in
+	// a storm went into waking threads, and no more signals were handled: a stage has
+	// nothing to do until the stage before it has done its part. Other threads still wait
+	// for files.
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
 	}
@@ -44,7 +45,7 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is main with its surroundings as arguments. It returns the exit code.
+// run does the work of main, and returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
 	line, err := table().Parse(args)
 	if err == nil {
@@ -56,11 +57,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return exitCode(err)
 }
 
-// asOwner does something with files. Root does it as the user to whom their
-// directory belongs, see files.Become.
+// asOwner calls work, which uses the files at paths. If this process is root, it first becomes
+// the user to whom their directory belongs: see files.Become.
 func asOwner(work func() error, paths ...string) error {
 	owner, err := files.Become(paths...)
-	if errors.Is(err, files.ErrOwner) { // anything else the work says better
+	if errors.Is(err, files.ErrOwner) { // work returns a better text for any other error
 		return fmt.Errorf("cannot use the files: %w", err)
 	}
 	err = work()
@@ -70,28 +71,28 @@ func asOwner(work func() error, paths ...string) error {
 	return err
 }
 
-// errFile marks errors of the log file and the state file.
+// errFile marks errors of the log file and of the state file.
 var errFile = errors.New("check the path and its permissions, and that the unit lets the monitor write there (ReadWritePaths=, see service-monitor(5)), or choose another with --log-file or --persistence-file")
 
-// monitor is what the graph is wired from.
+// monitor has what graph needs to wire the pipeline.
 type monitor struct {
-	running config.Loaded  // as at the start; a reload does not change it
+	running config.Loaded  // the configuration of the start; a reload does not change it
 	log     *logrus.Logger // the daemon's own words
 	notes   *logsink.Notes
 	journal *writer.Journal
-	console io.Writer   // nil when standard output is the journal
-	lost    bool        // what an earlier monitor has counted is lost
-	lock    *files.Lock // of the log file
+	console io.Writer   // nil if standard output goes to the journal
+	lost    bool        // the counts of an earlier monitor are lost
+	lock    *files.Lock // the lock of the log file
 }
 
-// newMonitor opens nothing but the journal's socket.
+// newMonitor returns a monitor. It opens the journal's socket, but no files.
 func newMonitor(running config.Loaded, stdout io.Writer) *monitor {
 	m := &monitor{running: running, log: logrus.New()}
-	m.journal, _ = writer.Open(writer.Socket) // a machine without journald has none
+	m.journal, _ = writer.Open(writer.Socket) // nil on a machine without journald
 	m.notes = logsink.NewNotes(m.journal)
 	m.log.SetFormatter(logsink.Formatter{})
 	m.log.AddHook(m.notes)
-	m.log.SetOutput(io.Discard) // the hooks write: to write here could block
+	m.log.SetOutput(io.Discard) // the hooks write instead, because writing here could block
 	if inJournal, _ := sdjournal.StdoutIsJournalStream(); m.journal == nil || !inJournal {
 		m.console = stdout
 	}
@@ -107,7 +108,7 @@ func (m *monitor) setDebug(on bool) {
 	m.log.SetLevel(level)
 }
 
-// run takes the files, runs the pipeline until SIGTERM or SIGINT, and lets go.
+// run opens and locks the files, runs the pipeline until SIGTERM or SIGINT, and closes them.
 func (m *monitor) run() error {
 	stop, end := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer end()
@@ -118,7 +119,7 @@ func (m *monitor) run() error {
 		if err != nil {
 			return err
 		}
-	case <-stop.Done(): // the disk may take for ever, and nothing was received yet
+	case <-stop.Done(): // do not wait for the disk, because nothing was received yet
 		return nil
 	}
 	defer o.close()
@@ -139,12 +140,12 @@ func (m *monitor) run() error {
 	return err
 }
 
-// openFiles are the files of a monitor, and what is in them.
+// openFiles holds the open files of a monitor and their content.
 type openFiles struct {
-	lock  *files.Lock // of the log file
+	lock  *files.Lock // the lock of the log file
 	state *statefile.File
 	known map[string]*count.Tally
-	notes statefile.Notes // what people must know of the state
+	notes statefile.Notes // what people must know about the state file
 }
 
 func (o *openFiles) open(c config.Config) (err error) {
@@ -168,8 +169,8 @@ func (o *openFiles) close() {
 	o.lock.Close()
 }
 
-// lastLine tells the log file why the monitor ends, when the sink is gone.
-// Standard error has it, too.
+// lastLine writes to the log file why the monitor ends. It is called when the log sink has
+// ended. Standard error gets the same text.
 func (m *monitor) lastLine(err error) {
 	line, _ := logsink.Formatter{}.Format(&logrus.Entry{Time: time.Now(), Level: logrus.ErrorLevel, Message: err.Error()})
 	logfile.New(m.running.Config.Log.File, m.lock).Write(line)
@@ -196,7 +197,7 @@ func fileError(what, path string, err error) error {
 	return fmt.Errorf("cannot %s %s: %w; %w", what, path, err, errFile)
 }
 
-// clearFiles removes what monitors of these files have written.
+// clearFiles removes the log file, the state file and the files beside them.
 func clearFiles(c config.Config, stdout io.Writer) error {
 	lock, err := files.Hold(c.Log.File)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"service-monitor/stages/files"
 )
 
-// TestRun runs the command as a user does, as far as it needs no bus.
+// TestRun runs the program as a user does, in all ways that need no bus.
 func TestRun(t *testing.T) {
 	noUnit(t)
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
@@ -33,8 +33,8 @@ func TestRun(t *testing.T) {
 		name   string
 		args   []string
 		code   int
-		out    string // is in standard output
-		errors string // is in standard error, which is one line
+		out    string // standard output contains it
+		errors string // standard error contains it, and is one line
 	}{
 		{"help", []string{"--help"}, exitOK, "mosquitto.service", ""},
 		{"version", []string{"-v"}, exitOK, "service-monitor " + version, ""},
@@ -65,7 +65,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// Who reads only the log file learns why the monitor ended.
+// TestLogSaysWhyItEnded wants the log file to say why the monitor has ended.
 func TestLogSaysWhyItEnded(t *testing.T) {
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
 	dir := t.TempDir()
@@ -85,7 +85,8 @@ func TestLogSaysWhyItEnded(t *testing.T) {
 	}
 }
 
-// While a monitor holds the files, another one neither starts nor clears.
+// TestHeldFiles wants another monitor neither to start nor to clear the files while one holds
+// them.
 func TestHeldFiles(t *testing.T) {
 	dir := t.TempDir()
 	log, state := filepath.Join(dir, "m.log"), filepath.Join(dir, "s.json")
@@ -104,8 +105,8 @@ func TestHeldFiles(t *testing.T) {
 	}
 }
 
-// A state file of a newer version is not touched, but for clearing it. Nothing but another
-// version mends that, so systemd is not to try again.
+// TestNewerState wants a state file of a newer version not to be changed, except by clear. A
+// restart cannot help, so systemd must not try again.
 func TestNewerState(t *testing.T) {
 	dir := t.TempDir()
 	log, state := filepath.Join(dir, "m.log"), filepath.Join(dir, "s.json")
@@ -126,7 +127,8 @@ func TestNewerState(t *testing.T) {
 	}
 }
 
-// The shipped configuration says what the defaults are.
+// TestShippedConfigurationIsTheDefault wants the shipped configuration to have the default
+// values.
 func TestShippedConfigurationIsTheDefault(t *testing.T) {
 	shipped, err := load([]string{"--config", "../../debian/config.json"}, absent)
 	if err != nil {
@@ -141,8 +143,8 @@ func TestShippedConfigurationIsTheDefault(t *testing.T) {
 	}
 }
 
-// Each exit code of the help is what systemd calls it, and the unit does not
-// restart for those that a restart cannot mend.
+// TestUnitFileAgrees wants systemd to know each exit code of the help by its name, and the
+// unit not to restart after an exit code that a restart cannot help.
 func TestUnitFileAgrees(t *testing.T) {
 	text, err := os.ReadFile("../../systemd/service-monitor.service")
 	if err != nil {
@@ -152,7 +154,7 @@ func TestUnitFileAgrees(t *testing.T) {
 		"Type=notify", "RestartPreventExitStatus=USAGE CONFIG", "StateDirectory=" + filepath.Base(filepath.Dir(config.DefaultStateFile)),
 		"LogsDirectory=" + filepath.Base(filepath.Dir(config.DefaultLogFile)), "WatchdogSec=30s", "TimeoutStopSec=15s",
 		"StartLimitIntervalSec=0", "User=" + unitUser,
-		// A reload checks what a start would use.
+		// A reload checks the same options as a start.
 		"ExecStart=/usr/bin/service-monitor $MONITOR_OPTIONS", "ExecReload=/usr/bin/service-monitor check-config --reload $MONITOR_OPTIONS",
 	} {
 		if !strings.Contains(string(text), "\n"+line+"\n") {
@@ -161,8 +163,8 @@ func TestUnitFileAgrees(t *testing.T) {
 	}
 }
 
-// The services that are monitored by default start after the monitor, and stop
-// before it.
+// TestOrderAgrees wants the services that are monitored by default to start after the monitor
+// and to stop before it.
 func TestOrderAgrees(t *testing.T) {
 	text, err := os.ReadFile("../../systemd/service-monitor.service.d/order.conf")
 	if err != nil {

@@ -13,27 +13,26 @@ import (
 	"service-monitor/pipeline"
 )
 
-// memoryLimit is what the Go runtime may keep of the 16 MB that the monitor may
-// cost, beside what is known of the services. Without it, a heap that doubles before
-// it is collected reached 17.5 MB when the bus's backlog was full; with 13 MiB that is
-// 13.8, for no more CPU time, and with 10 the collector never rests.
+// memoryLimit is the memory limit of the Go runtime, without the memory for the services. The
+// monitor may use 16 MB in all. Without a limit, the heap doubles before it is collected: the
+// monitor reached 17.5 MB when the backlog of bus was full. With 13 MiB it reaches 13.8 MB
+// and takes no more CPU time. With 10 MiB the garbage collector never rests.
 const memoryLimit = 13 << 20
 
-// perService is what is known of a service and as much again, so that the collector
-// is not at it all the time. It is a guess for the start, of whose services not all
-// may be known; when that is over, there is the heap itself.
+// perService is twice the memory that one service takes, so that the garbage collector does
+// not run all the time. It is an estimate for the start. After that the limit is computed
+// from the size of the heap.
 const perService = 2 << 10
 
-// limitMemory lets the Go runtime keep so much beyond memoryLimit, where nobody has
-// set GOMEMLIMIT.
+// limitMemory sets the memory limit to memoryLimit plus beyond, unless GOMEMLIMIT is set.
 func limitMemory(beyond uint64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(int64(memoryLimit + beyond))
 	}
 }
 
-// collectOften has the collector run when half as much garbage is there as is in use,
-// and first at 2 MB, not 4, where nobody has set GOGC. Little is allocated.
+// collectOften makes the garbage collector run when the heap has grown by half, and first at 2
+// MB instead of 4 MB, unless GOGC is set. That costs little, because little is allocated.
 func collectOften() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
@@ -41,38 +40,38 @@ func collectOften() {
 }
 
 const (
-	// burst is what is allocated before it is worth while to give back, for some
-	// saves of the state.
+	// burst is how much must have been allocated before it is worth giving memory back. It
+	// is as much as a few saves of the state allocate.
 	burst = 128 << 10
-	// calm is as much as may be allocated from one round of health to the next when
-	// nothing happens.
+	// calm is how much is allocated at most from one round of health to the next if nothing
+	// happens.
 	calm = 64 << 10
-	// enough is after how long memory is given back although little has happened. When
-	// nothing was collected for two minutes the runtime does so, and wakes up for it.
-	// This is sooner, in a round that wakes the monitor anyway.
+	// enough is how long it takes until memory is given back even if little was allocated.
+	// By itself the runtime collects after two minutes, and wakes up for that. enough is
+	// shorter, so it happens in a round that wakes the monitor anyway.
 	enough = 100 * time.Second
 )
 
-// A housekeeper gives memory back when the service manager is told something. That is so
-// at each round of health, which wakes the monitor anyway. To give back takes a
-// collection, so it runs beside the one who tells: Notify must not block.
+// A housekeeper gives memory back to the system when the service manager is notified. That
+// happens at each round of health, which wakes the monitor anyway. Giving memory back needs
+// a garbage collection, so it runs in a goroutine of its own: Notify must not block.
 type housekeeper struct {
 	pipeline.Notifier
 	work func(ready bool)
 	busy atomic.Bool
 }
 
-// keepHouse returns a notifier that also gives memory back, nil for none.
+// keepHouse returns a notifier that also gives memory back; nil if n is nil.
 func keepHouse(n pipeline.Notifier) pipeline.Notifier {
 	if n == nil {
 		return nil
 	}
-	var s spare
+	var r reclaimer
 	return &housekeeper{Notifier: n, work: func(ready bool) {
 		if ready {
-			s.give()
+			r.reclaim()
 		} else {
-			s.look()
+			r.look()
 		}
 	}}
 }
@@ -80,7 +79,7 @@ func keepHouse(n pipeline.Notifier) pipeline.Notifier {
 func (h *housekeeper) Notify(state string) {
 	h.Notifier.Notify(state)
 	if !h.busy.CompareAndSwap(false, true) {
-		return // there is a next round
+		return // the next round will do it
 	}
 	ready := strings.Contains(state, daemon.SdNotifyReady)
 	pipeline.Aside(func() struct{} {
@@ -90,34 +89,35 @@ func (h *housekeeper) Notify(state string) {
 	})
 }
 
-// spare gives memory back that a start or a burst took, once that is over. By
-// itself the runtime does so after minutes, and keeps 4 MB.
-type spare struct {
-	given, seen uint64    // bytes that were allocated up to then
-	at          time.Time // when it was given back
+// A reclaimer gives memory back to the system after a start or a burst. By itself the runtime
+// does so after some minutes, and keeps 4 MB.
+type reclaimer struct {
+	before uint64    // what allocated returned when memory was given back last
+	seen   uint64    // what allocated returned at the last look
+	at     time.Time // when memory was given back last
 }
 
-// look gives back what a burst took that is over, or what came back by and by.
-func (s *spare) look() {
+// look gives memory back if a burst is over, or if it was not done for long enough.
+func (r *reclaimer) look() {
 	now := allocated()
-	over := now-s.seen < calm
-	if s.seen = now; over && (now-s.given >= burst || time.Since(s.at) >= enough) {
-		s.give()
+	over := now-r.seen < calm
+	if r.seen = now; over && (now-r.before >= burst || time.Since(r.at) >= enough) {
+		r.reclaim()
 	}
 }
 
-// give gives back what is not in use.
-func (s *spare) give() {
+// reclaim gives all memory back that is not in use.
+func (r *reclaimer) reclaim() {
 	debug.FreeOSMemory()
 	limitMemory(measure("/gc/heap/live:bytes"))
-	s.given, s.at = allocated(), time.Now()
-	s.seen = s.given
+	r.before, r.at = allocated(), time.Now()
+	r.seen = r.before
 }
 
-// allocated is how many bytes of the heap were allocated so far.
+// allocated returns how many bytes of the heap were allocated so far.
 func allocated() uint64 { return measure("/gc/heap/allocs:bytes") }
 
-// measure reads a metric of the runtime.
+// measure reads a metric of the Go runtime.
 func measure(name string) uint64 {
 	sample := []metrics.Sample{{Name: name}}
 	metrics.Read(sample)

@@ -13,32 +13,32 @@ import (
 	"service-monitor/pipeline"
 )
 
-func TestGive(t *testing.T) {
+func TestReclaim(t *testing.T) {
 	t.Cleanup(func() { debug.SetMemoryLimit(math.MaxInt64) })
 	t.Setenv("GOMEMLIMIT", "")
-	var s spare
-	s.give()
+	var r reclaimer
+	r.reclaim()
 	if limit := debug.SetMemoryLimit(-1); limit <= memoryLimit || limit > memoryLimit+64<<20 {
 		t.Errorf("the limit is %d, want %d and what is in use", limit, memoryLimit)
 	}
-	if s.given == 0 || s.given != s.seen {
-		t.Errorf("%+v, want what was allocated", s)
+	if r.before == 0 || r.before != r.seen {
+		t.Errorf("%+v, want what was allocated", r)
 	}
 }
 
-// told is a service manager that remembers.
-type told struct {
+// notified is a service manager that records its notifications.
+type notified struct {
 	pipeline.Notifier
 	lines []string
 }
 
-func (n *told) Notify(state string) { n.lines = append(n.lines, state) }
+func (n *notified) Notify(state string) { n.lines = append(n.lines, state) }
 
-// Who tells the service manager does not wait for the memory that is given back, however
-// long that takes. It is not given back twice at a time, and again in a later round.
+// TestHousekeeperDoesNotBlock wants Notify to return at once, however long it takes to give
+// memory back. That is not done twice at the same time, but again in a later round.
 func TestHousekeeperDoesNotBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		manager := new(told)
+		manager := new(notified)
 		var worked []string
 		h := keepHouse(manager).(*housekeeper)
 		begun := time.Now()
@@ -55,7 +55,7 @@ func TestHousekeeperDoesNotBlock(t *testing.T) {
 		}
 		synctest.Wait()
 		if diff := cmp.Diff(want, manager.lines); diff != "" {
-			t.Errorf("told (-want +got):\n%s", diff)
+			t.Errorf("notifications (-want +got):\n%s", diff)
 		}
 		if diff := cmp.Diff([]string{"10s ready true", "40s ready false"}, worked); diff != "" {
 			t.Errorf("gave back (-want +got):\n%s", diff)
@@ -63,7 +63,7 @@ func TestHousekeeperDoesNotBlock(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 	if keepHouse(nil) != nil {
-		t.Error("nobody is told, and house is kept")
+		t.Error("there is a housekeeper without a notifier")
 	}
 }
 
@@ -84,10 +84,10 @@ func TestLook(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				now := allocated()
-				s := spare{now - tt.burst, now - tt.lastRound, time.Now()}
-				was := s.given
-				time.Sleep(tt.ago) // virtual
-				if s.look(); s.given != was != tt.want {
+				r := reclaimer{now - tt.burst, now - tt.lastRound, time.Now()}
+				was := r.before
+				time.Sleep(tt.ago)
+				if r.look(); r.before != was != tt.want {
 					t.Errorf("gave back: %t", !tt.want)
 				}
 			})

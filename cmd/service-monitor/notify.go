@@ -10,13 +10,13 @@ import (
 	"service-monitor/pipeline"
 )
 
-// notifier tells systemd how the pipeline is, by sd_notify(3).
+// notifier notifies systemd (sd_notify(3)).
 type notifier struct {
 	log      logrus.FieldLogger
 	watchdog time.Duration
 }
 
-// newNotifier returns nil where no service manager asked to be told.
+// newNotifier returns nil if NOTIFY_SOCKET is not set.
 func newNotifier(log logrus.FieldLogger) pipeline.Notifier {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return nil

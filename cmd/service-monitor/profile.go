@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// Built with -tags profile, the daemon profiles itself from the start into the
-// file that MONITOR_PROFILE names, until it gets SIGUSR2. Beside it goes what was
-// allocated, as FILE.allocs. What is shipped cannot do that.
+// With -tags profile, the daemon profiles itself from the start until it gets SIGUSR2. The
+// profile goes to the file that MONITOR_PROFILE names, and the allocations to FILE.allocs
+// beside it. The shipped program has no such code.
 func init() {
 	path := os.Getenv("MONITOR_PROFILE")
 	if path == "" {

@@ -13,16 +13,16 @@ import (
 	"service-monitor/stages/bus"
 )
 
-// reloader is the first stage: it sends the list of services, and a new one
-// for each SIGHUP. The configuration with which the monitor runs stays as it is.
+// reloader is the first stage. It sends the list of services at the start, and a new list after
+// each SIGHUP. It does not change the configuration of the running monitor.
 type reloader struct {
 	m    *monitor
-	last config.Loaded // what was read last, without an error
+	last config.Loaded // the last configuration that was read without an error
 }
 
 func newReloader(m *monitor) *reloader { return &reloader{m: m, last: m.running} }
 
-// Run sends lists until the monitor is to stop.
+// Run sends lists until the stop.
 func (r *reloader) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.List]) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -46,15 +46,16 @@ func (r *reloader) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.
 	}
 }
 
-// reload reads the configuration again and returns the services that are to be
-// monitored now. A bad configuration changes nothing.
+// reload reads the configuration again and returns the services to monitor from now on. A bad
+// configuration changes nothing.
 func (r *reloader) reload() []string {
 	read, err := r.last.Reload()
 	if err != nil {
 		r.m.log.WithField("error", err).Error("cannot reload the configuration; the old one stays in force")
 		return r.last.Config.Services
 	}
-	// What was read last may not be what runs: an earlier reload did not take it either.
+	// Compare with what runs, not with what was read last: an earlier reload has not applied
+	// these keys either.
 	for _, key := range config.NeedRestart(r.m.running.Config, read.Config) {
 		r.m.log.WithField("key", key).Warn("changed in the configuration: takes effect when the monitor is restarted")
 	}

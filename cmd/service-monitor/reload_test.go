@@ -14,8 +14,8 @@ import (
 	logtest "github.com/sirupsen/logrus/hooks/test"
 )
 
-// A reload compares with what runs, however often it is done, and takes what it can.
-// The last line goes to the file that the monitor holds.
+// TestReload reloads several times. Each reload compares with the running configuration, and
+// applies the keys that it can. The last line goes to the file that the monitor holds.
 func TestReload(t *testing.T) {
 	dir := t.TempDir()
 	file, first, second := filepath.Join(dir, "c.json"), filepath.Join(dir, "first.log"), filepath.Join(dir, "second.log")
@@ -75,7 +75,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// check-config --reload says what a monitor that runs says when it reads the file again.
+// TestCheckReload wants check-config --reload to say the same as a reload of a running monitor.
 func TestCheckReload(t *testing.T) {
 	noUnit(t)
 	file := filepath.Join(t.TempDir(), "c.json")
@@ -83,7 +83,7 @@ func TestCheckReload(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		make  func() error
-		start bool // a start has no error
+		start bool // a start succeeds
 		want  string
 	}{
 		{"there", func() error { return os.WriteFile(file, good, 0o644) }, true, ""},

@@ -15,8 +15,8 @@ import (
 
 var errNoCopy = errors.New("the copies that end in .before-removal, and in .1 to .4 behind that, have what can be put back")
 
-// restoreCounts puts back counts that were dropped with their services, of these units or
-// of all, and says which.
+// restoreCounts puts back the counts of services that were removed from the list, and prints
+// which. It restores these units, or all if units is empty.
 func restoreCounts(c config.Config, units []string, stdout io.Writer) error {
 	path := c.State.File
 	state, err := statefile.Open(path)
@@ -41,7 +41,7 @@ func restoreCounts(c config.Config, units []string, stdout io.Writer) error {
 	return missing(units, returns, path, stdout)
 }
 
-// returned says what was put back of a unit.
+// returned returns a line about the counts of a unit that were put back.
 func returned(r statefile.Return) string {
 	switch from := strings.Join(r.From, " and "); {
 	case len(r.From) == 0:
@@ -53,7 +53,7 @@ func returned(r statefile.Return) string {
 	}
 }
 
-// missing says of what nothing was found.
+// missing returns an error that names the entries of wanted for which no counts were found.
 func missing(wanted []string, returns []statefile.Return, path string, stdout io.Writer) error {
 	if len(wanted) == 0 && len(returns) == 0 {
 		fmt.Fprintf(stdout, "nothing to put back: no copy beside %s has counts of a service that was dropped\n", path)

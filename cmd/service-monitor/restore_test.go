@@ -12,7 +12,7 @@ import (
 	"service-monitor/stages/files"
 )
 
-// TestRestoreCounts puts counts back as a user does after a typo in the list.
+// TestRestoreCounts restores counts as a user does after a typo in the list of services.
 func TestRestoreCounts(t *testing.T) {
 	dropped := strings.Replace(counted, `"restarts": 1,`, `"restarts": 1, "dropped": true,`, 1)
 	without := strings.Replace(counted, `"a.service"`, `"c.service"`, 1)
@@ -85,7 +85,7 @@ func TestRestoreCounts(t *testing.T) {
 	}
 }
 
-// While a monitor counts, nothing is put back.
+// TestRestoreHeld wants restore-counts to fail while a monitor runs.
 func TestRestoreHeld(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.json")
 	lock, err := files.Hold(path)

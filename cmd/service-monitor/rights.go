@@ -18,18 +18,17 @@ import (
 // unitUser is the user of the unit (User=).
 var unitUser = "service-monitor"
 
-// An account is a user whose rights are judged.
+// An account is a user whose rights are checked.
 type account struct {
 	name     string // for messages
 	uid, gid int
 	groups   []int
 	ofUnit   bool // the unit gives its directories to this user
-	caller   bool // it is who runs this process
+	caller   bool // this process runs as this user already
 }
 
-// judge returns the account with which the monitor is to write its files, and says
-// which that is. The unit has a user of its own, so root asks for that one. Any
-// other user can only ask for itself.
+// judge returns the account whose rights are to be checked, and a line about it. If root
+// checks, that is the user of the unit. Any other user can only check its own rights.
 func judge(unitUser string) (a account, by string, err error) {
 	unit, noUnit := user.Lookup(unitUser)
 	if os.Geteuid() == 0 && noUnit != nil {
@@ -70,8 +69,8 @@ func accountOf(u *user.User) (account, error) {
 	return a, err
 }
 
-// become gives this process the rights of the account, for good. The kernel then
-// answers for it exactly, access control lists and all.
+// become gives this process the rights of the account, for good. After that access(2) gives
+// exact answers, which include access control lists.
 func (a account) become() error {
 	if a.caller {
 		return nil
@@ -85,8 +84,8 @@ func (a account) become() error {
 	return syscall.Setresuid(a.uid, a.uid, a.uid)
 }
 
-// mayUse reports why the account, which this process has become, may not use a
-// file; nil if it may. Nothing is opened: that may hang, or have an effect.
+// mayUse returns nil if the account may use a file, and otherwise the reason. The process must
+// have become the account. mayUse opens no file, because that may hang or have an effect.
 func (a account) mayUse(f planned) error {
 	switch err := unix.Access(f.path, unix.F_OK); {
 	case errors.Is(err, fs.ErrPermission):
@@ -114,7 +113,8 @@ func (a account) mayUse(f planned) error {
 	return f.each(path, func(path string, want uint32) error { return a.mayUseOne(path, want, in) })
 }
 
-// mayReplaceIn reports why files in a directory may not be made and replaced.
+// mayReplaceIn returns nil if the process may make and replace files in a directory, and
+// otherwise the reason.
 func mayReplaceIn(dir string) error {
 	err := unix.Access(dir, unix.W_OK|unix.X_OK)
 	if err == unix.EACCES || err == unix.EPERM {
@@ -123,7 +123,7 @@ func mayReplaceIn(dir string) error {
 	return err
 }
 
-// mayUseOne is mayUse for one file in a directory.
+// mayUseOne does the same as mayUse for one file in a directory.
 func (a account) mayUseOne(path string, want uint32, in fs.FileInfo) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -141,16 +141,16 @@ func (a account) mayUseOne(path string, want uint32, in fs.FileInfo) error {
 	return a.explain(err, path)
 }
 
-// mayUseGiven is mayUse for a file in a directory that the unit gives to the
-// account with all that is in it: what counts is what their owner may do. It reports
-// whether it could judge.
+// mayUseGiven does the same as mayUse for a file in a directory of the unit. The unit makes the
+// account the owner of all that is in there, so it checks the permissions of the owner.
+// judged is false if that is not enough to know.
 func (a account) mayUseGiven(f planned) (judged bool, err error) {
 	top := unitDirectory(f.path)
 	if top == "" {
 		return false, nil
 	}
 	if _, err := os.Lstat(top); errors.Is(err, fs.ErrNotExist) && filepath.Dir(f.path) == top {
-		return true, nil // the unit makes it
+		return true, nil // the unit makes the directory
 	}
 	if !a.ofUnit {
 		return false, nil
@@ -164,13 +164,13 @@ func (a account) mayUseGiven(f planned) (judged bool, err error) {
 	return true, f.each(f.path, a.mayUseGivenOne)
 }
 
-// mayUseGivenDirectory judges a directory and those above it up to the top, whose
-// mode the unit sets.
+// mayUseGivenDirectory checks a directory and those above it up to top. The unit sets the mode
+// of top.
 func (a account) mayUseGivenDirectory(dir, top string) (judged bool, err error) {
 	info, err := os.Lstat(dir)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return true, nil // the one above is not the account's yet
+		return true, nil // the account does not own the directory above yet
 	case errors.Is(err, fs.ErrNotExist):
 		return true, a.noDirectory(dir)
 	case err != nil || !info.IsDir():
@@ -201,8 +201,8 @@ func (a account) mayUseGivenOne(path string, want uint32) error {
 	return a.explain(err, path)
 }
 
-// sealed returns what keeps even the owner from writing: a file system that is
-// read-only, or a file that is immutable (chattr(1)).
+// sealed returns an error if not even the owner may write: on a read-only file system, or to an
+// immutable file (chattr(1)).
 func sealed(path string) error {
 	if err := unix.Access(path, unix.W_OK); err == unix.EROFS || err == unix.EPERM {
 		return err
@@ -210,7 +210,7 @@ func sealed(path string) error {
 	return nil
 }
 
-// ownerMay reports whether the owner of a file may do this with it.
+// ownerMay reports whether the owner of a file has this access to it.
 func ownerMay(info fs.FileInfo, want uint32) bool {
 	return uint32(info.Mode().Perm()>>6)&want == want
 }
@@ -220,7 +220,7 @@ func owner(info fs.FileInfo) int {
 	return int(st.Uid)
 }
 
-// regular refuses what is not a regular file.
+// regular returns an error for anything but a regular file.
 func regular(path string, info fs.FileInfo) error {
 	if info.Mode().IsRegular() {
 		return nil
@@ -249,8 +249,7 @@ type problem string
 
 func (p problem) Error() string { return string(p) }
 
-// leadsTo returns where the symbolic links lead that the last name of a path is.
-// What is there need not exist.
+// leadsTo follows path while its last name is a symbolic link. The target need not exist.
 func leadsTo(path string) string {
 	for range 40 { // the kernel follows no more (path_resolution(7))
 		target, err := os.Readlink(path)
@@ -269,7 +268,7 @@ func (a account) noDirectory(dir string) error {
 	return fmt.Errorf("there is no directory %s; make it%s, or name a file elsewhere", config.Show(dir), a.forUnit(" (install -d -m 750 -o "+unitUser+" -g "+unitUser+" %s)", dir))
 }
 
-// explain adds a remedy to an error about a path.
+// explain adds to an error about a path what to do about it.
 func (a account) explain(err error, path string) error {
 	var explained problem
 	switch {
@@ -288,7 +287,8 @@ func (a account) explain(err error, path string) error {
 	return fmt.Errorf("%s: %w; name a file elsewhere", config.Show(path), err)
 }
 
-// forUnit is a command that is of use only to the user of the unit.
+// forUnit returns a command that helps only if the account is the user of the unit; empty
+// otherwise.
 func (a account) forUnit(format, path string) string {
 	if !a.ofUnit {
 		return ""

@@ -34,7 +34,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// Each command has a help of its own, by all ways.
+// TestUsageOfCommands wants the help of each command in all ways to ask for it.
 func TestUsageOfCommands(t *testing.T) {
 	for _, c := range table().Commands[1:] {
 		text := usage(t, absent, "help", c.Name)

@@ -10,27 +10,27 @@ import (
 	"service-monitor/stages/row"
 )
 
-// A Command is what the first argument asks for. The one without a name is what is done
-// where no command is named.
+// A Command is named by the first argument. The command without a name runs if no command is
+// named.
 type Command struct {
 	Name  string
 	Takes Args
 	Help  string // one line in the list of commands
-	About string // what the help of the command says; lines
-	// Flags are the names of the flags, see flags.go.
+	About string // the help of the command, several lines
+	// Flags are the names of its flags, see flags.go.
 	Flags []string
-	// Old is the flag that asks for the same, from before there were commands, and Letter
-	// its short form; empty if there is none.
+	// Old is the flag that does the same, from the time before there were commands. Letter is
+	// its short form. Both may be empty.
 	Old, Letter string
 	// Wins is true if the old flag wins over those of other commands.
 	Wins bool
 	Run  func(Line, io.Writer) error
 }
 
-// Args is what may follow a command besides flags.
+// Args says which arguments may follow a command besides flags.
 type Args uint8
 
-// A file or the name of a command may be left out, and so may all units.
+// Any of these arguments may be left out.
 const (
 	Nothing Args = iota
 	File
@@ -38,21 +38,21 @@ const (
 	Name
 )
 
-// String is what the help shows.
+// String returns what the help shows.
 func (a Args) String() string { return [...]string{"", "[FILE]", "[A B C]", "[COMMAND]"}[a] }
 
 // Program is a table of commands.
 type Program struct {
 	Commands []Command
 	Exits    []Exit
-	// DefaultFile is the configuration file if no other is named.
+	// DefaultFile is the configuration file unless the user names another one.
 	DefaultFile string
 }
 
-// An Exit is what an exit code means.
+// An Exit describes an exit code.
 type Exit struct {
 	Code int
-	Text string // lines
+	Text string // one or more lines
 }
 
 // A Line is a command line that was read.
@@ -60,15 +60,15 @@ type Line struct {
 	Program *Program
 	Command *Command
 	Args    []string
-	// Source is where the configuration comes from; nothing was read of it yet.
+	// Source says where the configuration comes from. It was not read yet.
 	Source config.Source
 }
 
 // Load reads the configuration.
 func (l Line) Load() (config.Loaded, error) { return config.Load(l.Source) }
 
-// Parse reads a command line, without the program's name. The command is found before
-// the flags are read: each has flags of its own. Errors are config.ErrUsage.
+// Parse reads a command line without the program's name. It finds the command before it reads
+// the flags, because each command has its own flags. Its errors are config.ErrUsage.
 func (p *Program) Parse(args []string) (Line, error) {
 	c, rest, err := p.dispatch(args)
 	if err != nil {
@@ -92,7 +92,7 @@ func (p *Program) dispatch(args []string) (c *Command, rest []string, err error)
 	return c, args[1:], nil
 }
 
-// find returns the command of a name; nil if there is none.
+// find returns the command with a name; nil if there is none.
 func (p *Program) find(name string) *Command {
 	i := slices.IndexFunc(p.Commands, func(c Command) bool { return c.Name == name })
 	if i < 0 {
@@ -101,7 +101,7 @@ func (p *Program) find(name string) *Command {
 	return &p.Commands[i]
 }
 
-// unknown is the error of a first argument that names no command.
+// unknown returns the error for a first argument that names no command.
 func (p *Program) unknown(word string) error {
 	if strings.Contains(word, ".service") {
 		return config.Misuse("unexpected argument %s; name services after --services", row.Quote(word))
@@ -118,7 +118,7 @@ func (p *Program) unknown(word string) error {
 	return config.Misuse("unknown command %s; service-monitor help lists the commands", row.Quote(word))
 }
 
-// names are those of the commands that have one.
+// names returns the names of all commands that have one.
 func (p *Program) names() []string {
 	var names []string
 	for _, c := range p.Commands {

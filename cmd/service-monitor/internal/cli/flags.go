@@ -13,17 +13,17 @@ import (
 	"service-monitor/stages/row"
 )
 
-// Flags of the configuration, of which each command has those that it needs.
+// These are the names of the flags that commands may have.
 const (
 	LogFile    = "log-file"
 	StateFile  = "persistence-file"
 	ConfigFile = "config"
 	Services   = "services"
 	Debug      = "debug"
-	Reload     = "reload" // of what a monitor that runs would do
+	Reload     = "reload" // check as for a reload
 )
 
-// flags are what the command line says.
+// flags holds the values of the command line.
 type flags struct {
 	program                    *Program
 	command                    *Command
@@ -36,7 +36,7 @@ type flags struct {
 	old                        []oldFlag
 }
 
-// An oldFlag asks for a command as it was done before there were commands.
+// An oldFlag is a flag from the time before there were commands. It runs a command.
 type oldFlag struct {
 	command *Command
 	given   func() bool
@@ -53,7 +53,7 @@ func (p *Program) newFlags(c *Command) *flags {
 		stateFile: config.DefaultStateFile,
 	}
 	f.set.SortFlags = false
-	f.set.SetInterspersed(false) // parse takes what is in between
+	f.set.SetInterspersed(false) // parse handles arguments between flags
 	f.set.SetOutput(io.Discard)
 	for _, name := range c.Flags {
 		f.add(name)
@@ -88,7 +88,7 @@ func (f *flags) add(name string) {
 	}
 }
 
-// addOld adds the flag that asks for a command.
+// addOld adds the old flag of a command.
 func (f *flags) addOld(c *Command) {
 	if c.Old == "" {
 		return
@@ -134,8 +134,8 @@ func (f *flags) parse(args []string) error {
 	}
 }
 
-// lastList is the last flag of these arguments that is followed by units, or else the one
-// before.
+// lastList returns the last flag among these arguments that takes a list of units; before if
+// there is none.
 func (f *flags) lastList(before string, args []string) string {
 	for _, arg := range args {
 		name, _, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
@@ -146,8 +146,8 @@ func (f *flags) lastList(before string, args []string) string {
 	return before
 }
 
-// take takes an argument that is no flag: one of the list of a flag, or one of the
-// command.
+// take handles an argument that is not a flag. It belongs to the list of the last flag, or to
+// the command.
 func (f *flags) take(arg, list string) error {
 	if list != "" {
 		if err := f.set.Lookup(list).Value.Set(arg); err != nil {
@@ -176,8 +176,8 @@ func (f *flags) take(arg, list string) error {
 	return nil
 }
 
-// checkShort refuses short flags that are run together, but for the value of -l
-// and -p: "-clear" would be taken for "-c -l ear", and clear the wrong files.
+// checkShort refuses several short flags in one argument: "-clear" would mean "-c -l ear", and
+// clear the wrong files. Only the value of -l and -p may follow without a space.
 func (f *flags) checkShort(args []string) error {
 	for _, arg := range args {
 		if arg == "--" {
@@ -220,7 +220,7 @@ func (f *flags) check() error {
 	return nil
 }
 
-// line is the command line that was read.
+// line returns the command line that was read.
 func (f *flags) line() Line {
 	l := Line{Program: f.program, Command: f.command, Args: f.args, Source: f.source()}
 	for _, old := range f.old {
@@ -234,7 +234,7 @@ func (f *flags) line() Line {
 	return l
 }
 
-// source is where the configuration comes from.
+// source returns where the configuration comes from.
 func (f *flags) source() config.Source {
 	s := config.Source{File: string(f.config), Named: f.set.Changed(ConfigFile), Again: f.reload}
 	for _, o := range []config.Override{
@@ -274,7 +274,7 @@ func (f *flags) explain(err error) error {
 func (f *flags) unknown(flag, name string) error {
 	var names []string
 	f.set.VisitAll(func(known *pflag.Flag) { names = append(names, known.Name) })
-	if len(name) == 1 && name[0] < utf8.RuneSelf { // or ShorthandLookup may panic
+	if len(name) == 1 && name[0] < utf8.RuneSelf { // otherwise ShorthandLookup panics
 		if known := f.set.ShorthandLookup(strings.ToLower(name)); known != nil {
 			return fmt.Errorf("unknown flag %s; did you mean -%s?", row.Quote(flag), known.Shorthand)
 		}
@@ -284,7 +284,7 @@ func (f *flags) unknown(flag, name string) error {
 	return fmt.Errorf("unknown flag %s; %s lists the flags", row.Quote(flag), f.helpWith())
 }
 
-// helpWith is how to get the help of the command.
+// helpWith returns how to get the help of the command.
 func (f *flags) helpWith() string {
 	if f.command.Name == "" {
 		return "--help"

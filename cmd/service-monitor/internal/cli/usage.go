@@ -11,9 +11,8 @@ import (
 	"service-monitor/cmd/service-monitor/internal/config"
 )
 
-// Usage writes the help of a command, or where the name is empty that of the program,
-// with the configuration that is in force. It is given with a bad configuration, too:
-// fault says what is wrong with it.
+// Usage writes the help of a command. If the name is empty, it writes the help of the program,
+// with the configuration that is in force. The configuration may be bad: fault is its error.
 func (p *Program) Usage(w io.Writer, name string, l config.Loaded, fault error) error {
 	c := p.find(name)
 	if c == nil {
@@ -56,7 +55,7 @@ func (p *Program) writeFlags(w io.Writer, c *Command) {
 	p.newFlags(c).set.VisitAll(func(flag *pflag.Flag) { writeFlag(w, flag) })
 }
 
-// writeFlag is used and not pflag's own, which shows "--help[=true|false]".
+// writeFlag replaces the text of pflag, which shows "--help[=true|false]".
 func writeFlag(w io.Writer, flag *pflag.Flag) {
 	short, name, text := "    ", flag.Name, flag.Usage
 	if flag.Shorthand != "" {

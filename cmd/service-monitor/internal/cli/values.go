@@ -36,10 +36,10 @@ func (u *unitList) Set(s string) error {
 	return nil
 }
 
-// A restoreList is the value of a flag that may have units or none.
+// A restoreList is the value of a flag that may be followed by units or by nothing.
 type restoreList []string
 
-// allUnits is the value of such a flag that has none.
+// allUnits is the value of that flag if nothing follows.
 const allUnits = "all"
 
 func (u *restoreList) String() string { return "" }

@@ -1,6 +1,6 @@
-// Package config turns the command line and the configuration file into one
-// validated value, and what is wrong with them into one line that names the
-// file, the key and the remedy.
+// Package config turns the command line and the configuration file into one validated value.
+// If they are wrong, it returns an error of one line that names the file and the key and says
+// what to do.
 package config
 
 import (
@@ -18,17 +18,17 @@ import (
 	"service-monitor/stages/row"
 )
 
-// What errors of this package are, for errors.Is.
+// The errors of this package are one of these, for errors.Is.
 var (
 	ErrUsage  = errors.New("bad command line")
 	ErrConfig = errors.New("bad configuration")
 )
 
-// Config is everything about the monitor that can be chosen. Nothing changes one that
-// was read: a reload makes a new one.
+// Config has all settings of the monitor. It does not change after it was read: a reload makes
+// a new one.
 type Config struct {
-	// Services are the names and globs (path.Match) of the units to monitor: at
-	// least one, none twice, each ending in ".service".
+	// Services are the names and globs (path.Match) of the units to monitor. There is at
+	// least one, and none twice. Each ends in ".service".
 	Services []string
 	// Debug adds debug messages to the log.
 	Debug bool
@@ -37,14 +37,14 @@ type Config struct {
 	Bus   bus.Settings
 }
 
-// The files that are used if no others are named.
+// These files are used unless the user names other ones.
 const (
 	DefaultFile      = "/etc/service-monitor/config.json"
 	DefaultLogFile   = logsink.DefaultFile
 	DefaultStateFile = persist.DefaultFile
 )
 
-// rows are all keys, in the order of the help. Their values go to c.
+// rows returns the rows of all keys, in the order of the help. They put their values into c.
 func (c *Config) rows() []row.Row {
 	return slices.Concat(
 		[]row.Row{
@@ -54,7 +54,7 @@ func (c *Config) rows() []row.Row {
 		c.Log.Rows(), c.State.Rows(), c.Bus.Rows())
 }
 
-// Default is the configuration of a monitor with no flags and no file.
+// Default returns the configuration of a monitor without flags and without a file.
 func Default() Config {
 	var c Config
 	for _, r := range c.rows() {
@@ -63,8 +63,8 @@ func Default() Config {
 	return c
 }
 
-// NeedRestart names the keys that differ from those of the monitor that runs, and
-// that a reload does not take.
+// NeedRestart returns the keys that differ from the running configuration but that a reload
+// cannot apply.
 func NeedRestart(running, read Config) []string { return needRestart(running.rows(), read.rows()) }
 
 func needRestart(running, read []row.Row) []string {
@@ -77,7 +77,7 @@ func needRestart(running, read []row.Row) []string {
 	return keys
 }
 
-// WriteKeys writes what the help has of the keys.
+// WriteKeys writes the part of the help about the keys.
 func WriteKeys(w io.Writer) { writeKeys(w, new(Config).rows()) }
 
 func writeKeys(w io.Writer, rows []row.Row) {
@@ -94,7 +94,7 @@ func writeKeys(w io.Writer, rows []row.Row) {
 	fmt.Fprintf(w, "A reload takes %s; the other keys need a restart.\n", strings.Join(reloaded, " and "))
 }
 
-// find returns the row of a key.
+// find returns the row of a key, and whether there is one.
 func find(rows []row.Row, key string) (r row.Row, known bool) {
 	i := slices.IndexFunc(rows, func(r row.Row) bool { return r.Key == key })
 	if i < 0 {
@@ -103,21 +103,21 @@ func find(rows []row.Row, key string) (r row.Row, known bool) {
 	return rows[i], true
 }
 
-// A problem is an error of one of the two kinds. The kind is not in its text,
-// which is one line for a person.
+// A problem is an error of one of the two kinds. Its text is one line for people and does not
+// mention the kind.
 type problem struct {
 	kind error
 	text string
 }
 
-// Misuse makes an error of the command line.
+// Misuse returns an error about the command line.
 func Misuse(format string, args ...any) error { return problemf(ErrUsage, format, args...) }
 
 func (p problem) Error() string { return p.text }
 
 func (p problem) Is(target error) bool { return target == p.kind }
 
-// show is row.Quote for the names of files, without quotes where it can be.
+// show does the same as row.Quote for the name of a file, but leaves out needless quotes.
 func show(file string) string {
 	if quoted := strconv.Quote(file); quoted != `"`+file+`"` || strings.Contains(file, " ") {
 		return quoted

@@ -19,11 +19,11 @@ import (
 // maxFile is the size of the largest configuration file, in bytes.
 const maxFile = 1 << 20
 
-// mark is the byte order mark of UTF-8, with which some editors begin a file.
+// mark is the byte order mark of UTF-8. Some editors write it at the beginning of a file.
 const mark = "\xef\xbb\xbf"
 
-// read returns the base with the values of a file put over it. After an error the
-// result has all values that could be read.
+// read returns base with the values of a file in place of its own. After an error the result
+// has all values that could be read.
 func read(file string, base Config) (c Config, s source, err error) {
 	data, err := load(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -41,13 +41,13 @@ func read(file string, base Config) (c Config, s source, err error) {
 }
 
 func load(file string) ([]byte, error) {
-	// Whoever names the file answers for where its links lead.
+	// Follow links without a check: whoever names the file is responsible for that.
 	if real, err := filepath.EvalSymlinks(file); err == nil {
 		file = real
 	}
 	f, err := files.Open(file, os.O_RDONLY, 0) // not a named pipe, which would hang
 	if err != nil {
-		return nil, errors.Unwrap(err) // without the path, which is named already
+		return nil, errors.Unwrap(err) // without the path, because the caller adds it
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
@@ -60,7 +60,7 @@ func load(file string) ([]byte, error) {
 	return data, err
 }
 
-// A fault is an error in a line of the file; in none if line is 0.
+// A fault is an error in a line of the file. If line is 0, it belongs to no single line.
 type fault struct {
 	line int
 	text string
@@ -73,9 +73,9 @@ func (f fault) Error() string {
 	return fmt.Sprintf("%d: %s", f.line, f.text)
 }
 
-// decode puts the values of a document over the base, and also returns them as they
-// are written. It goes on after an error, for the sake of the help, and returns the
-// first.
+// decode returns base with the values of a document in place of its own, and the values as they
+// are written. It goes on after an error, because the help shows all that could be read. It
+// returns the first error.
 func decode(data []byte, base Config) (Config, map[string]value, error) {
 	c := base
 	values, err := decodeRows(data, c.rows())
@@ -85,7 +85,7 @@ func decode(data []byte, base Config) (Config, map[string]value, error) {
 	return c, values, err
 }
 
-// decodeRows is decode for the rows of a configuration.
+// decodeRows does the work of decode for these rows.
 func decodeRows(data []byte, rows []row.Row) (map[string]value, error) {
 	data = bytes.TrimPrefix(data, []byte(mark))
 	first := checkDocument(data)
@@ -105,7 +105,7 @@ func decodeRows(data []byte, rows []row.Row) (map[string]value, error) {
 	return values, first
 }
 
-// checkDocument returns what is wrong with the text, before any key is looked at.
+// checkDocument returns what is wrong with the text as a whole. It does not look at the keys.
 func checkDocument(data []byte) error {
 	wide := bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff"))
 	text := bytes.TrimSpace(data)
@@ -153,7 +153,7 @@ func checkSyntax(data []byte) error {
 	return fault{lineAt(data, at), fmt.Sprintf("%v; %s", err, syntaxRemedy(data[at], err.Error()))}
 }
 
-// syntaxRemedies are tried in this order. The texts are those of encoding/json.
+// syntaxRemedies says what to do about errors of encoding/json. The first that fits is taken.
 var syntaxRemedies = []struct{ chars, text, remedy string }{
 	{"", "unexpected end", "a quote, a ] or a } is missing"},
 	{"", "in string escape", `write a backslash twice, \\`},
@@ -185,7 +185,7 @@ type value struct {
 	key    string
 	line   int
 	raw    []byte
-	offset int // where it ends in the document
+	offset int // the end of the value in the document
 }
 
 // members returns the members of the document, up to the first syntax error.
@@ -208,7 +208,7 @@ func members(data []byte) []value {
 	return all
 }
 
-// once returns an error if the key is one of those that were there before.
+// once returns an error if the document had the key before.
 func (v value) once(values map[string]value) error {
 	if first, ok := values[v.key]; ok {
 		return v.errorf("the key %s is there twice, first in line %d; remove one", row.Quote(v.key), first.line)
@@ -217,9 +217,9 @@ func (v value) once(values map[string]value) error {
 	return nil
 }
 
-// set gives the value to the row of its key.
+// set passes the value to the row of its key.
 func (v value) set(rows []row.Row) error {
-	if isUnused(v.key) { // and may be anything
+	if isUnused(v.key) { // any value is accepted
 		return nil
 	}
 	r, known := find(rows, v.key)

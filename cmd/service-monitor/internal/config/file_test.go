@@ -20,7 +20,7 @@ import (
 	"service-monitor/stages/persist"
 )
 
-// valid has every key, one to a line, in the order of the rows.
+// valid returns a good value for every key.
 func valid() map[string]string {
 	return map[string]string{
 		"monitored_services": `["a.service", "b@*.service"]`,
@@ -194,7 +194,7 @@ func TestDecodeText(t *testing.T) {
 	}
 }
 
-// The help shows what could be read of a bad file.
+// TestDecodeKeepsWhatIsGood wants all values of a bad file that can be read, for the help.
 func TestDecodeKeepsWhatIsGood(t *testing.T) {
 	for _, tt := range []struct{ name, text string }{
 		{"before a bad value", `{"monitored_services": ["a.service"], "debug": 1}`},
@@ -214,7 +214,8 @@ func TestDecodeKeepsWhatIsGood(t *testing.T) {
 	}
 }
 
-// A relative file does not depend on who reads the configuration, and where.
+// TestReadRelativeFile wants a relative path to mean the same for every user and in every
+// working directory.
 func TestReadRelativeFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, tt := range []struct{ written, log, state string }{

@@ -2,18 +2,18 @@ package config
 
 import "fmt"
 
-// A Source is where a configuration comes from.
+// A Source says where a configuration comes from.
 type Source struct {
 	// File is an absolute path.
 	File string
-	// Named is true if somebody asked for this file. Unlike the default one, it has to
-	// be there.
+	// Named is true if the user has named this file. Then it has to exist. The default file
+	// need not.
 	Named bool
-	// Again is true if a monitor that runs is to read it. Then it has to be there, too:
-	// counters are dropped with their services, and the moment in which an editor
-	// replaces the file must not do that.
+	// Again is true for a reload. Then the file has to exist, too. Without it, the default
+	// services would replace those of the file, and the counters of the others would be
+	// dropped, only because an editor replaces the file at that moment.
 	Again bool
-	// Over are the values that win over those of the file.
+	// Over are values that win over those of the file.
 	Over []Override
 }
 
@@ -33,20 +33,20 @@ func (s Source) overrides(flag string) bool {
 	return false
 }
 
-// Loaded is a configuration that was read. Nothing changes it: a reload makes another.
+// Loaded is a configuration that was read. It does not change: a reload makes a new one.
 type Loaded struct {
 	Config Config
 	Source Source
 	// Found is false if the defaults are used because there is no default file.
 	Found bool
-	// Unused are the keys in the file that are accepted and not used.
+	// Unused are the keys in the file that are accepted but not used.
 	Unused []string
 
-	values map[string]value // of the file, by key, without comments
+	values map[string]value // the values in the file by key, without comments
 }
 
-// Load reads a configuration. Its errors are ErrUsage or ErrConfig. With an error it
-// returns what could be read, for the help.
+// Load reads a configuration. Its errors are ErrUsage or ErrConfig. Together with an error it
+// returns all that could be read, for the help.
 func Load(s Source) (Loaded, error) {
 	l, err := from(s)
 	if err == nil && !l.Found && s.Named {
@@ -61,7 +61,7 @@ func Load(s Source) (Loaded, error) {
 	return l, err
 }
 
-// Reload reads the same source again. With an error it returns what was read before.
+// Reload reads the same source again. Together with an error it returns the old configuration.
 func (l Loaded) Reload() (Loaded, error) {
 	again := l.Source
 	again.Again = true
@@ -80,7 +80,7 @@ func from(s Source) (Loaded, error) {
 	return Loaded{Config: c, Source: s, Found: src.found, Unused: src.unused(), values: src.values}, err
 }
 
-// checkFiles makes sure that no file is written over, or cleared, as another.
+// checkFiles makes sure that no two of the files are the same.
 func (l Loaded) checkFiles() error {
 	kind, where := ErrConfig, show(l.Source.File)+": "
 	if l.Source.overrides("log-file") || l.Source.overrides("persistence-file") {
@@ -99,7 +99,7 @@ func (l Loaded) checkFiles() error {
 	return nil
 }
 
-// problemf makes an error of one of the two kinds.
+// problemf returns an error of one of the two kinds.
 func problemf(kind error, format string, args ...any) error {
 	return problem{kind, fmt.Sprintf(format, args...)}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// over are the values that flags put over those of a file.
+// over returns the overrides of these flags.
 func over(flags string) []Override {
 	puts := map[string]func(*Config){
 		"services":         func(c *Config) { c.Services = []string{"x.service"} },
@@ -98,7 +98,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// A file that comes to be where there was none is read.
+// TestReloadNewFile wants a reload to read a file that did not exist before.
 func TestReloadNewFile(t *testing.T) {
 	dir := t.TempDir()
 	l, err := Load(Source{File: filepath.Join(dir, "config.json")})
@@ -111,7 +111,7 @@ func TestReloadNewFile(t *testing.T) {
 	}
 }
 
-// Origin, StartsAt and Unused are what is said of a file, of the Python monitor too.
+// TestOrigin tests Origin, StartsAt and Unused, also for a file of the Python monitor.
 func TestOrigin(t *testing.T) {
 	file := write(t, t.TempDir(), "config.json", `{
   "monitored_services": ["a.service"],

@@ -2,9 +2,9 @@ package config
 
 import "strings"
 
-// Nearest returns the known word that was probably meant; empty if none is near.
-// Of two that are as near it is the one as long as the word: "check-stat" has
-// "check" in it, too.
+// Nearest returns the known word that was probably meant; empty if none is similar. If two are
+// equally similar, it returns the one with the more similar length: "check-stat" is as near
+// to "check" as to "check-state".
 func Nearest(word string, known []string) string {
 	word = fold(word)
 	best, least := "", 2+len(word)/3
@@ -20,8 +20,8 @@ func Nearest(word string, known []string) string {
 
 func fold(word string) string { return strings.ReplaceAll(strings.ToLower(word), "-", "_") }
 
-// distance is the Levenshtein distance. A part of a word is one step away from
-// it: "services" is near "monitored_services".
+// distance returns the Levenshtein distance. If one word is a part of the other, the distance
+// is 1: "services" is near to "monitored_services".
 func distance(a, b string) int {
 	if a != b && min(len(a), len(b)) > 2 && (strings.Contains(a, b) || strings.Contains(b, a)) {
 		return 1

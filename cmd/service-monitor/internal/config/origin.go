@@ -11,26 +11,26 @@ import (
 	"service-monitor/stages/row"
 )
 
-// unusedKeys are the keys of the Python monitor for which this one has no use, as
-// the help shows them. A file of that monitor is taken as it is.
+// unusedKeys are keys of the Python monitor that this monitor does not use, as the help shows
+// them. They are accepted, so that a file of that monitor works as it is.
 const unusedKeys = "poll_interval, prometheus_*"
 
-// isUnused takes all of "prometheus_", so that it does not matter which version of
-// the Python monitor wrote the file.
+// isUnused reports whether a key is one of them. Any key with "prometheus_" is, because
+// versions of the Python monitor differ.
 func isUnused(key string) bool {
 	rest, ok := strings.CutPrefix(key, "prometheus_")
 	return key == "poll_interval" || ok && strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
 }
 
-// isComment reports whether a key is there for people alone.
+// isComment reports whether a key is a comment.
 func isComment(key string) bool {
 	return strings.HasPrefix(key, "_") || strings.HasPrefix(key, "//")
 }
 
-// A source is the file of which a configuration was made.
+// A source is the content of the configuration file.
 type source struct {
-	found  bool             // there is such a file
-	values map[string]value // what it has, by key, without comments
+	found  bool             // the file exists
+	values map[string]value // its values by key, without comments
 }
 
 // unused returns the keys that are not used, in the order of the file.
@@ -40,13 +40,13 @@ func (s source) unused() []string {
 	return keys
 }
 
-// The keys of files.
+// These keys name files.
 const (
 	LogFileKey   = "log_file"
 	StateFileKey = "persistence_file"
 )
 
-// Origin says where the path of a file was named, for the beginning of a message.
+// Origin returns where the path of a file was named, as the beginning of a message.
 func (l Loaded) Origin(key string) string {
 	r, _ := find(l.Config.rows(), key)
 	v, inFile := l.values[key]
@@ -59,8 +59,8 @@ func (l Loaded) Origin(key string) string {
 	return "the default " + key
 }
 
-// StartsAt is the directory at which the path of a file starts that is relative in
-// the configuration; empty if it is not.
+// StartsAt returns the directory at which the path of a file starts; empty if the path is not
+// relative in the configuration file.
 func (l Loaded) StartsAt(key string) string {
 	r, _ := find(l.Config.rows(), key)
 	file, isFile := r.Value.(row.File)
@@ -72,5 +72,5 @@ func (l Loaded) StartsAt(key string) string {
 	return file.Start()
 }
 
-// Show returns the name of a file as one printable word, in quotes if it needs them.
+// Show returns the name of a file as a printable word, in quotes if necessary.
 func Show(file string) string { return show(file) }

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// repair returns what was probably meant by an entry that is refused.
+// repair returns what was probably meant by a bad entry.
 func repair(entry string) string {
 	if slices.Contains(unitTypes, path.Ext(entry)) || areSeveral(entry) {
 		return entry
 	}
 	entry = strings.TrimSpace(entry)
 	before, _, _ := strings.Cut(entry, "@")
-	if strings.HasPrefix(entry, "/") { // the file of a unit
+	if strings.HasPrefix(entry, "/") { // the path of a unit file
 		before = entry
 	}
 	entry = entry[strings.LastIndex(before, "/")+1:]
@@ -25,7 +25,7 @@ func repair(entry string) string {
 	return repairGlob(stem(entry)) + ".service"
 }
 
-// stem is an entry without .service, in whatever letters.
+// stem returns an entry without .service, which may be in any case.
 func stem(entry string) string {
 	if strings.EqualFold(path.Ext(entry), ".service") {
 		return strings.TrimSuffix(entry, path.Ext(entry))
@@ -35,7 +35,7 @@ func stem(entry string) string {
 
 func isGlob(entry string) bool { return strings.ContainsAny(entry, "*?[") }
 
-// repairGlob writes a glob as path.Match takes it.
+// repairGlob rewrites a glob in the syntax of path.Match.
 func repairGlob(entry string) string {
 	if isGlob(entry) {
 		entry = strings.NewReplacer(`\`, "?", "[!", "[^").Replace(entry)
@@ -43,21 +43,21 @@ func repairGlob(entry string) string {
 	return entry
 }
 
-// repairInstance makes a name of what is before and after the first @. An instance
-// that no unit can have is escaped.
+// repairInstance joins the parts before and after the first @ to a name. It escapes an instance
+// that no unit can have.
 func repairInstance(prefix, instance string) string {
 	instance = stem(instance)
 	switch {
 	case instance == "":
-		instance = "*" // of a template, all instances
+		instance = "*" // a template stands for all its instances
 	case len(instance) <= maxUnit && charFault(repairGlob(instance)) != "":
 		instance = escape(instance)
 	}
 	return repairGlob(prefix+"@"+instance) + ".service"
 }
 
-// areSeveral reports whether an entry has several units in it. Blanks may also be in
-// the name of one instance.
+// areSeveral reports whether an entry consists of several units. Blanks alone do not show it,
+// because the name of one instance may contain some.
 func areSeveral(entry string) bool {
 	entry = strings.TrimSpace(entry)
 	at, blank := strings.IndexByte(entry, '@'), strings.IndexByte(entry, ' ')
@@ -66,11 +66,11 @@ func areSeveral(entry string) bool {
 	return !instance && len(strings.FieldsFunc(entry, isSeparator)) > 1
 }
 
-// kept are the parts of an instance that are escaped already, or wildcards.
+// kept matches the parts of an instance that are escaped already, and wildcards.
 var kept = regexp.MustCompile(`^(?:\\x[0-9a-f]{2}|[*?]|\[[^]]*\])`)
 
-// escape does what systemd-escape(1) does with a string that is to be an instance,
-// but for the parts that are to be kept.
+// escape escapes a string for an instance as systemd-escape(1) does. It leaves the parts that
+// kept matches.
 func escape(instance string) string {
 	var b strings.Builder
 	for len(instance) > 0 {

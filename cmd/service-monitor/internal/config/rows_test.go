@@ -14,8 +14,8 @@ import (
 	"service-monitor/stages/row"
 )
 
-// TestNewKey adds a key by its row alone. It is read, checked, proposed, shown in the
-// help, and named when it needs a restart.
+// TestNewKey adds a key by adding its row. That is enough: the key is read, checked, proposed for
+// a misspelled one, shown in the help, and named if it needs a restart.
 func TestNewKey(t *testing.T) {
 	type config struct {
 		Config
@@ -58,7 +58,7 @@ func TestNewKey(t *testing.T) {
 	}
 }
 
-// other is a value of a key that is good and not its default.
+// other returns a good value of a key that differs from its default.
 func other(r row.Row) string {
 	if n, err := strconv.Atoi(r.Value.Default()); err == nil {
 		return strconv.Itoa(n + 1)
@@ -66,7 +66,7 @@ func other(r row.Row) string {
 	return map[string]string{"a string": `"/elsewhere/` + r.Key + `"`, "true or false": "true"}[r.Value.Kind()]
 }
 
-// Each key that a reload does not take needs a restart, and no other does.
+// TestNeedRestart wants exactly the keys that a reload cannot apply to need a restart.
 func TestNeedRestart(t *testing.T) {
 	for _, r := range new(Config).rows() {
 		raw := other(r)
@@ -90,7 +90,7 @@ func TestNeedRestart(t *testing.T) {
 	}
 }
 
-// Each key and each target is there once, and each default is in its range.
+// TestRows wants each key and each target once, and each default to be in its range.
 func TestRows(t *testing.T) {
 	var c Config
 	seen := make(map[string]bool)
@@ -101,7 +101,7 @@ func TestRows(t *testing.T) {
 		seen[r.Key] = true
 		before := c
 		r.Value.Reset()
-		if r.Key != "debug" && cmp.Equal(before, c) { // false already
+		if r.Key != "debug" && cmp.Equal(before, c) { // its default is the zero value
 			t.Errorf("%s: its target is another key's, or nobody's", r.Key)
 		}
 		usual := r.Value.Get()
@@ -112,7 +112,7 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// The help has each row, and says what a reload takes.
+// TestHelp wants each row in the help, and which keys a reload applies.
 func TestHelp(t *testing.T) {
 	var b strings.Builder
 	WriteKeys(&b)
@@ -127,8 +127,8 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// TestManual holds service-monitor(5) against the rows: kind, range and default of each
-// key, and whether a reload takes it.
+// TestManual compares service-monitor(5) with the rows: the kind, range and default of each key,
+// and whether a reload applies it.
 func TestManual(t *testing.T) {
 	text, err := os.ReadFile("../../../../debian/service-monitor.5")
 	if err != nil {

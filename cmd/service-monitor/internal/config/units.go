@@ -12,7 +12,7 @@ import (
 	"service-monitor/stages/row"
 )
 
-// The services of the gateway, which are monitored if no others are named.
+// gateway lists the services that are monitored unless the user names other ones.
 var gateway = []string{
 	"wirepas-gateway.service",
 	"wirepas-sink-ttys1.service",
@@ -31,7 +31,7 @@ var gateway = []string{
 // maxUnit is the length of the longest unit name (systemd.unit(5)).
 const maxUnit = 255
 
-// A serviceList is the value of the key that names the units to monitor.
+// A serviceList is the value of the key that lists the units to monitor.
 type serviceList struct{ target *[]string }
 
 func (u serviceList) Kind() string    { return "a list of strings" }
@@ -42,7 +42,7 @@ func (u serviceList) Get() any        { return *u.target }
 
 // An entryFault is an error in an entry of a list.
 type entryFault struct {
-	end  int // where the entry ends in the list
+	end  int // the end of the entry in the list
 	text string
 }
 
@@ -70,10 +70,10 @@ func (u serviceList) Set(raw []byte) error {
 	return nil
 }
 
-// entryEnd is where an entry of a list ends.
+// entryEnd returns where an entry of a list ends.
 func entryEnd(list []byte, index int) int {
 	d := json.NewDecoder(bytes.NewReader(list))
-	_, _ = d.Token() // no error here and below: the list was decoded before
+	_, _ = d.Token() // no errors here and below, because the list was decoded before
 	var entry json.RawMessage
 	for range index + 1 {
 		_ = d.Decode(&entry)
@@ -108,16 +108,15 @@ func checkUnit(entry string) error {
 	return fmt.Errorf("%s %s", row.Quote(entry), fault)
 }
 
-// unitTypes are those that are not services (systemd.unit(5)).
+// unitTypes lists the types of units other than services (systemd.unit(5)).
 var unitTypes = []string{
 	".automount", ".device", ".mount", ".path", ".scope", ".slice", ".socket", ".swap", ".target", ".timer",
 }
 
-// unitFault says what is wrong with a name or a glob, by the rules of
-// systemd.unit(5) and of unit_name_is_valid in systemd; empty if nothing is.
+// unitFault returns what is wrong with a name or a glob, by the rules of systemd.unit(5) and of
+// unit_name_is_valid in systemd. It returns an empty string if nothing is wrong.
 //
-// A glob must end in .service to the letter: "foo*" would bring the sockets and
-// timers of that name along.
+// A glob must end in .service, because "foo*" would also match sockets and timers.
 func unitFault(entry string) string {
 	stem, service := strings.CutSuffix(entry, ".service")
 	char := charFault(entry)
@@ -141,7 +140,7 @@ func unitFault(entry string) string {
 	}
 }
 
-// charFault says which character of an entry does not belong there.
+// charFault returns which character of an entry is not allowed.
 func charFault(entry string) string {
 	wild := "*?"
 	if strings.Contains(entry, "[") {
@@ -162,8 +161,8 @@ func charFault(entry string) string {
 
 func isSeparator(r rune) bool { return strings.ContainsRune(", ;", r) }
 
-// globFault says what is wrong with a glob. A backslash is refused in it because
-// path.Match takes it for an escape, and systemd does not (FNM_NOESCAPE).
+// globFault returns what is wrong with a glob. A backslash is not allowed in it: for path.Match
+// it escapes the next character, but for systemd it does not (FNM_NOESCAPE).
 func globFault(entry string) string {
 	if !isGlob(entry) {
 		return ""

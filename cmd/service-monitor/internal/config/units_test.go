@@ -77,7 +77,7 @@ func TestDefaultServicesAreValid(t *testing.T) {
 	}
 }
 
-// systemd leaves a name as it is if that is valid.
+// TestUnitNamesAgainstSystemd compares with systemd, which leaves a valid name as it is.
 func TestUnitNamesAgainstSystemd(t *testing.T) {
 	escape, err := exec.LookPath("systemd-escape")
 	if err != nil {
@@ -99,7 +99,7 @@ func TestUnitNamesAgainstSystemd(t *testing.T) {
 	}
 }
 
-// systemd-escape(1) makes the same of an instance as we propose.
+// TestEscapeAgainstSystemd wants escape to give the same result as systemd-escape(1).
 func TestEscapeAgainstSystemd(t *testing.T) {
 	for _, tt := range []struct{ instance, want string }{
 		{"/dev/ttyS1", "-dev-ttyS1"},
@@ -159,7 +159,8 @@ func TestDistance(t *testing.T) {
 	}
 }
 
-// FuzzUnit: what is accepted can be matched, and what is proposed is accepted.
+// FuzzUnit wants every accepted entry to be usable for matching, and every proposed entry to be
+// accepted.
 func FuzzUnit(f *testing.F) {
 	for _, seed := range []string{"mosquitto", "a@.service", `a\x2d*`, "[!a]*", "a[.service", " a b ", "x.Service"} {
 		f.Add(seed)
