@@ -17,12 +17,11 @@ import (
 	"service-monitor/test/gateway/gatewaytest"
 )
 
-// control is that of a package with nothing in it.
+// control is the control file of an empty package.
 const control = "Package: trifle\nVersion: 1\nArchitecture: all\nMaintainer: none <none@localhost>\nDescription: nothing\n"
 
-// TestCopy installs a package, and reboots. The host's own root is not to be
-// copied, so without another there is nothing to test: each `make booted-...`
-// names one.
+// TestCopy installs a package, and reboots. It must not copy the host's own root, so it needs
+// another tree. Each `make booted-...` names one.
 func TestCopy(t *testing.T) {
 	t.Parallel()
 	system := os.Getenv(gatewaytest.System)
@@ -38,7 +37,7 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// liveInCopy does in a copy what only a copy can, and wants it to last. It
+// liveInCopy does in a copy what is possible only in a copy, and wants the result to last. It
 // returns the machine's name.
 func liveInCopy(t *testing.T) string {
 	t.Helper()
@@ -90,8 +89,8 @@ func TestCopyOfTheHost(t *testing.T) {
 	}
 }
 
-// snapshot is which file of a tree has changed last, and when: in its text, its
-// owner, mode or links. A directory changes with the names in it.
+// snapshot returns which file of a tree has changed last, and when: its text, its owner, its
+// mode or its number of links. A directory changes if a name in it does.
 func snapshot(t *testing.T, tree string) string {
 	t.Helper()
 	var last string

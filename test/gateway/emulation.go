@@ -7,19 +7,18 @@ import (
 	"runtime"
 )
 
-// slowness is how much longer than on this host a machine may take that is
-// emulated: a boot takes 3 s, and 8 s while others do.
+// slowness is how many times longer an emulated machine may take than one of this host's
+// architecture. An emulated boot takes 3 s, or 8 s while other machines boot.
 const slowness = 4
 
-// unemulated is a drop-in of all services, which turns off what qemu-user cannot
-// do: clone(2) with a new namespace, by which systemd sets up a service's
-// credentials and its user namespace, and the netlink and the file descriptors
-// of the others. Of Debian's own services, those of sysusers.d(5) and
-// tmpfiles.d(5) would not start. A drop-in of one service can turn it on again.
+// unemulated is a drop-in for all services. It turns off the settings that qemu-user cannot
+// emulate. Some need clone(2) with a new namespace, with which systemd sets up credentials
+// and the user namespace of a service. Others need netlink or certain file descriptors. With
+// them, the services for sysusers.d(5) and tmpfiles.d(5) would not start. A drop-in of one
+// service can turn a setting on again.
 //
-// Filters of system calls are not emulated either, but systemd does without
-// them in silence: SystemCallFilter=, MemoryDenyWriteExecute= and most of
-// Restrict...= forbid nothing.
+// Filters of system calls are not emulated either, but systemd silently does without them:
+// SystemCallFilter=, MemoryDenyWriteExecute= and most of Restrict...= forbid nothing.
 const unemulated = `[Service]
 LoadCredential=
 LoadCredentialEncrypted=
@@ -30,9 +29,9 @@ PrivateNetwork=no
 PrivateUsers=no
 `
 
-// Architecture is that of the programs of a system, as a GOARCH: of a tree, or
-// of this host if that is empty. One that is not the host's is emulated by
-// qemu-user, if the kernel's binfmt_misc is told of it.
+// Architecture returns the architecture of the programs in a tree as a GOARCH. An empty tree
+// means this host. qemu-user emulates another architecture if it is registered in the
+// kernel's binfmt_misc.
 func Architecture(system string) (string, error) {
 	if system == "" {
 		return runtime.GOARCH, nil

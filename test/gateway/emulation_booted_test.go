@@ -12,9 +12,9 @@ import (
 	"service-monitor/test/gateway/gatewaytest"
 )
 
-// TestEmulation wants services with settings that qemu-user cannot do to start,
-// since they are turned off; and not to start where they are turned on again,
-// or else they need not be turned off any more.
+// TestEmulation wants services to start although they have settings that qemu-user cannot
+// emulate, because these are turned off. If they are turned on again, the services must not
+// start. Otherwise there is no need any more to turn them off.
 func TestEmulation(t *testing.T) {
 	t.Parallel()
 	arch, err := gateway.Architecture(os.Getenv(gatewaytest.System))
@@ -26,7 +26,7 @@ func TestEmulation(t *testing.T) {
 	}
 	tests := []struct {
 		setting string
-		status  string // of the unit that has it all the same
+		status  string // the exit status of a unit for which the setting is turned on again
 	}{
 		{"SetCredential=key:value", "243"},
 		{"PrivateIPC=yes", "226"},

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// environment of what runs in a machine: nothing of ours, and no pager.
+// environment is the environment of commands in a machine: nothing of this process, and no
+// pager.
 var environment = []string{
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
 	"LC_ALL=C.UTF-8",
@@ -20,11 +21,11 @@ var environment = []string{
 	"SYSTEMD_COLORS=0",
 }
 
-// Command prepares a command that runs in the machine as root, for a caller
-// that wants its streams. It is killed when the context ends; what it has
-// started may live on until the machine is off.
+// Command prepares a command that runs in the machine as root, for a caller that uses its
+// streams. It is killed when the context ends. Processes that it has started may run until
+// the machine is off.
 //
-// It belongs to no unit: its control group is ours.
+// It belongs to no unit: it stays in the control group of this process.
 func (m *Machine) Command(ctx context.Context, argv ...string) *exec.Cmd {
 	enter := []string{"-t", strconv.Itoa(m.leader), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--"}
 	cmd := exec.CommandContext(ctx, "nsenter", append(enter, argv...)...)
@@ -34,23 +35,22 @@ func (m *Machine) Command(ctx context.Context, argv ...string) *exec.Cmd {
 	return cmd
 }
 
-// killChild kills the command that an nsenter(1) waits for, so that nsenter
-// reaps it and ends likewise. Were nsenter killed, the command would be left
-// to this host's PID 1. In a container that may be one that reaps nothing, and
-// then the machine waits at its shutdown for the dead to go.
+// killChild kills the command that an nsenter(1) waits for. nsenter then reaps the command and
+// ends, too. If nsenter were killed instead, this host's PID 1 would have to reap the command.
+// In a container PID 1 may reap nothing. The machine would then wait at its shutdown for the
+// dead process.
 func killChild(nsenter int) error {
 	pid := strconv.Itoa(nsenter)
 	children, _ := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
-	victim := nsenter // if it has not forked yet, or if this kernel does not tell
+	victim := nsenter // if nsenter has not forked yet, or if this kernel has no such file
 	if child := strings.Fields(string(children)); len(child) > 0 {
 		victim, _ = strconv.Atoi(child[0])
 	}
 	return syscall.Kill(victim, syscall.SIGKILL)
 }
 
-// Run runs a command in the machine as root, to its end, and returns what it
-// wrote to standard output. An error tells what it wrote to standard error and
-// wraps an [exec.ExitError] if there was a status.
+// Run runs a command in the machine as root, and returns its standard output. An error has the
+// text of its standard error, and wraps an [exec.ExitError] if there was a status.
 func (m *Machine) Run(ctx context.Context, argv ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := m.Command(ctx, argv...)
@@ -62,7 +62,7 @@ func (m *Machine) Run(ctx context.Context, argv ...string) (string, error) {
 	return stdout.String(), nil
 }
 
-// Version is that of the machine's systemd, such as 252.
+// Version returns the version of the machine's systemd, such as 252.
 func (m *Machine) Version(ctx context.Context) (int, error) {
 	out, err := m.Run(ctx, "systemctl", "--version")
 	if err != nil {
@@ -75,8 +75,8 @@ func (m *Machine) Version(ctx context.Context) (int, error) {
 	return version, nil
 }
 
-// ReadFile returns the text of a file of the machine, be it on or off. A link
-// is followed unless it is absolute: that would lead out of the machine.
+// ReadFile returns the text of a file of the machine, which may be on or off. It follows a
+// relative link. An absolute one would lead out of the machine.
 func (m *Machine) ReadFile(path string) (string, error) {
 	dir, err := os.OpenRoot(m.files())
 	if err != nil {
@@ -87,8 +87,8 @@ func (m *Machine) ReadFile(path string) (string, error) {
 	return string(text), err
 }
 
-// WriteFile writes a file of the machine, be it on or off, and makes the
-// directories that it needs.
+// WriteFile writes a file of the machine, which may be on or off. It makes the directories that
+// the file needs.
 func (m *Machine) WriteFile(path, text string, mode os.FileMode) error {
 	dir, err := os.OpenRoot(m.files())
 	if err != nil {
@@ -98,8 +98,8 @@ func (m *Machine) WriteFile(path, text string, mode os.FileMode) error {
 	return put(dir, path, text, mode)
 }
 
-// files is where this host sees the machine's files: with all that is mounted
-// in it while it is on.
+// files returns the directory in which this host sees the machine's files. While the machine is
+// on, that includes its mounts.
 func (m *Machine) files() string {
 	if m.leader == 0 {
 		return m.root()

@@ -4,13 +4,12 @@
 // A machine shares the host's /usr, read-only, and nothing else. Its root is a
 // temporary directory that holds what the caller puts there, so it boots in
 // half a second, needs no image and no network, and leaves nothing behind. The
-// directory outlives [Machine.PowerOff] and [Machine.PowerCut]: with
-// [Machine.PowerOn] after them, a machine reboots. Where that is not enough of a
-// Debian, as when packages are to be installed, there is [Options.Copy].
+// directory stays after [Machine.PowerOff] and [Machine.PowerCut], so that with
+// [Machine.PowerOn] a machine reboots. If a test needs a complete Debian, for example to
+// install packages, there is [Options.Copy].
 //
-// It needs root, and the packages systemd-container and dbus; [Check] says
-// what is missing. Commands behind /etc/alternatives (awk, for one) do not
-// exist in a machine.
+// It needs root, and the packages systemd-container and dbus. [Check] says what is missing.
+// Commands that are links to /etc/alternatives, such as awk, do not exist in a machine.
 package gateway
 
 import (
@@ -26,62 +25,63 @@ import (
 	"time"
 )
 
-// Limits that no healthy machine comes near: a boot takes 0.4 s and a clean
-// stop 0.15 s where this was written.
+// A healthy machine takes far less than these limits: on the machine of the authors a boot took
+// 0.4 s and a clean stop 0.15 s.
 const (
 	bootLimit = 30 * time.Second
 	stopLimit = 10 * time.Second
-	askLimit  = time.Second // for systemd-nspawn, which is asked a second time after that
+	askLimit  = time.Second // after this time systemd-nspawn is asked a second time
 	killLimit = 5 * time.Second
 )
 
-// Options say what a machine holds. The zero value is a machine with systemd,
-// journald, the system bus and nothing else.
+// Options say what is in a machine. The zero value means systemd, journald, the system bus and
+// nothing else.
 type Options struct {
-	// System is the tree whose /usr the machine runs, so that another
-	// systemd than the host's can be booted. Empty means the host's own.
+	// System is a tree. The machine uses its /usr, so it can boot another systemd than the
+	// host's. Empty means the host itself.
 	System string
 
-	// Copy gives the machine a copy of all of System, which must be whole:
-	// /etc, /var with the database of dpkg(1), and a /usr of its own, all
-	// of it writable. It takes a second and as much of the disk as System.
+	// Copy gives the machine a writable copy of all of System. System must be complete:
+	// /etc, /var with the database of dpkg(1), and /usr. The copy takes a second, and as
+	// much of the disk as System.
 	Copy bool
 
-	// Units are unit files by unit name, below /etc/systemd/system. An
-	// empty one masks that unit. On systemd 247, RestartSec=0 becomes 1ms.
+	// Units are the texts of unit files by unit name. They are put below
+	// /etc/systemd/system. An empty text masks the unit. On systemd 247, RestartSec=0
+	// becomes 1ms.
 	Units map[string]string
 
-	// Files are further files: text by path. Paths are absolute, and not
-	// below what is mounted at boot (/run, /tmp, and without Copy /usr).
+	// Files are the texts of other files by path. Paths are absolute. They must not be below
+	// a directory that is mounted at boot: /run, /tmp, and without Copy /usr.
 	Files map[string]string
 
-	// Binds are files and directories of the host that the machine sees
-	// read-only: path on the host by path in the machine. The latter is
-	// made if need be, but without Copy not below /usr.
+	// Binds are files and directories of the host that the machine sees read-only: the path
+	// on the host by the path in the machine. The path in the machine is made if necessary,
+	// but without Copy not below /usr.
 	Binds map[string]string
 
-	// Users are system users that may read the journal, made at boot by
-	// sysusers.d(5), for what must run unprivileged.
+	// Users are system users that may read the journal, for programs that must run without
+	// privileges. sysusers.d(5) makes them at boot.
 	Users []string
 
-	// Logind runs systemd-logind. It is masked otherwise: it subscribes to
-	// PID 1's signals, and so hides a client that forgot to.
+	// Logind runs systemd-logind. Without it logind is masked, because logind subscribes to
+	// PID 1's signals. A test would not notice if the monitor forgot to subscribe.
 	Logind bool
 }
 
-// Machine is a gateway. Its methods may be called from several goroutines, but
-// for those that switch it on or off.
+// A Machine is a gateway. Its methods may be called from several goroutines, except those that
+// switch it on or off.
 type Machine struct {
 	name   string
 	dir    *os.File // its directory on the host, locked while we live
 	binds  map[string]string
-	leader int // 0 when the machine is off
+	leader int // its PID 1 as a PID of this host; 0 if the machine is off
 	nspawn *process
 
 	emulated bool
 }
 
-// Check says what this host lacks to boot a machine, and the remedy.
+// Check returns an error if this host lacks something to boot a machine, and says what to do.
 func Check() error {
 	if os.Geteuid() != 0 {
 		return errors.New("cannot boot a gateway without root: run this with sudo")
@@ -98,10 +98,9 @@ func Check() error {
 	return nil
 }
 
-// Boot builds a machine and switches it on. It returns once systemd says that
-// start-up is finished, whether or not each unit has started. The machine must
-// be closed. If the calling process dies the machine is shut down, and a later
-// Boot removes what is left of it.
+// Boot makes a machine and switches it on. It returns when systemd says that the start-up is
+// finished, even if some unit has not started. The caller must close the machine. If the
+// calling process dies, the machine is shut down, and a later Boot removes its files.
 func Boot(ctx context.Context, o Options) (*Machine, error) {
 	if err := Check(); err != nil {
 		return nil, err
@@ -129,7 +128,7 @@ func Boot(ctx context.Context, o Options) (*Machine, error) {
 	return m, nil
 }
 
-// PowerOn boots a machine that is off. Every boot has a boot id of its own.
+// PowerOn boots a machine that is off. Every boot has a boot ID of its own.
 func (m *Machine) PowerOn(ctx context.Context) error {
 	if m.leader != 0 {
 		return fmt.Errorf("cannot boot %s: it is on", m.name)
@@ -144,25 +143,25 @@ func (m *Machine) PowerOn(ctx context.Context) error {
 	return nil
 }
 
-// PowerOff shuts the machine down in good order and keeps its files. It is an
-// error if that took too long and the machine was cut off.
+// PowerOff shuts the machine down and keeps its files. It returns an error if that took too
+// long, so that the machine was cut off.
 func (m *Machine) PowerOff() error { return m.off(m.halt, m.patience(stopLimit)) }
 
-// PowerCut ends everything in the machine at once, with no warning, and keeps
-// its files. Unlike a real power cut it loses nothing that was written.
+// PowerCut kills everything in the machine at once, without a warning, and keeps its files.
+// Unlike a real power cut, it loses no data that was written.
 func (m *Machine) PowerCut() error { return m.off(m.cut, killLimit) }
 
-// Close switches the machine off and removes all that is left of it.
+// Close switches the machine off and removes its files.
 func (m *Machine) Close() error { return errors.Join(m.PowerOff(), remove(m.dir)) }
 
-// Leader is the machine's PID 1 as a PID of this host, or 0 when it is off.
+// Leader returns the machine's PID 1 as a PID of this host; 0 if the machine is off.
 func (m *Machine) Leader() int { return m.leader }
 
-// Name is the machine's host name.
+// Name returns the machine's host name.
 func (m *Machine) Name() string { return m.name }
 
-// off asks the machine's PID 1 for the end, in some way, and waits for it. With
-// PID 1 the kernel ends every process of its PID namespace.
+// off makes the machine's PID 1 end, in the given way, and waits for that. When PID 1 ends, the
+// kernel kills every other process of its PID namespace.
 func (m *Machine) off(ask func(), limit time.Duration) error {
 	if m.leader == 0 {
 		return nil
@@ -178,16 +177,15 @@ func (m *Machine) off(ask func(), limit time.Duration) error {
 	return fmt.Errorf("cannot stop %s within %v; it was cut off, and its console said: %s", m.name, limit, m.nspawn.console)
 }
 
-// halt sends PID 1 the signal to halt, SIGRTMIN+3: see systemd(1). It is sent
-// from within, since qemu-user has other numbers for the real-time signals of
-// the host than for those of what it emulates.
+// halt sends PID 1 the signal to halt, SIGRTMIN+3 (systemd(1)). It sends it from inside of the
+// machine, because qemu-user changes the numbers of real-time signals from outside.
 func (m *Machine) halt() {
 	ctx, cancel := context.WithTimeout(context.Background(), m.patience(stopLimit))
 	defer cancel()
-	_, _ = m.Run(ctx, "sh", "-c", "kill -37 1") // if nothing is there to be halted, so much the better
+	_, _ = m.Run(ctx, "sh", "-c", "kill -37 1") // an error does not matter: the machine may be off already
 }
 
-// patience is a limit that suits the machine.
+// patience returns a time limit, which is longer for an emulated machine.
 func (m *Machine) patience(limit time.Duration) time.Duration {
 	if m.emulated {
 		return slowness * limit
@@ -197,5 +195,5 @@ func (m *Machine) patience(limit time.Duration) time.Duration {
 
 func (m *Machine) cut() { _ = syscall.Kill(m.leader, syscall.SIGKILL) }
 
-// root is the directory of this host that the machine has as /.
+// root returns the directory of this host that is / in the machine.
 func (m *Machine) root() string { return filepath.Join(m.dir.Name(), "root") }

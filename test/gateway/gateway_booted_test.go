@@ -22,7 +22,7 @@ import (
 	"service-monitor/test/gateway/gatewaytest"
 )
 
-// asHelper is set in a process that [TestDeath] starts, and kills.
+// asHelper is set in the environment of a process that [TestDeath] starts and kills.
 const asHelper = "GATEWAY_TEST_HELPER"
 
 func TestMain(m *testing.M) {
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bootAndWait boots a machine, tells about it, and waits to be killed.
+// bootAndWait boots a machine, prints its name and leader, and waits to be killed.
 func bootAndWait() int {
 	m, err := gateway.Boot(context.Background(), gateway.Options{})
 	if err != nil {
@@ -134,7 +134,7 @@ func TestFiles(t *testing.T) {
 	check("/var/lib/lasting/file", "text of /var/lib/lasting/file")
 }
 
-// TestCommandIsKilled kills a command by its context. Were it not reaped, the
+// TestCommandIsKilled kills a command by its context. If the command were not reaped, the
 // machine could not be switched off in time.
 func TestCommandIsKilled(t *testing.T) {
 	t.Parallel()
@@ -194,7 +194,7 @@ func TestReboot(t *testing.T) {
 	}
 }
 
-// again switches a machine off, in one way or another, and on.
+// again switches a machine off in the given way, and on again.
 func again(t *testing.T, m *gateway.Machine, off func() error) {
 	t.Helper()
 	if err := off(); err != nil {
@@ -244,8 +244,8 @@ func TestAwait(t *testing.T) {
 	}
 }
 
-// TestSeveral boots machines at the same time. Each must have processes and
-// control groups of its own, and none may leave anything.
+// TestSeveral boots several machines at the same time. Each must have its own processes and
+// control groups, and none may leave anything behind.
 func TestSeveral(t *testing.T) {
 	t.Parallel()
 	var group sync.WaitGroup
@@ -328,7 +328,7 @@ func parent(t *testing.T, pid string) int {
 	return ppid
 }
 
-// watch returns a function that waits for the end of a process, not a child.
+// watch returns a function that waits for the end of a process that is not a child.
 func watch(t *testing.T, pid int) (gone func()) {
 	t.Helper()
 	fd, err := unix.PidfdOpen(pid, 0)
@@ -344,8 +344,7 @@ func watch(t *testing.T, pid int) (gone func()) {
 	}
 }
 
-// checkGone fails the test if there is anything on this host that has the
-// name of the machine.
+// checkGone fails the test if anything with the name of the machine is left on this host.
 func checkGone(t *testing.T, name string) {
 	t.Helper()
 	for _, dir := range []string{os.TempDir(), "/sys/fs/cgroup", "/run/systemd/nspawn"} {
@@ -353,7 +352,7 @@ func checkGone(t *testing.T, name string) {
 			if filepath.Base(path) == name {
 				t.Errorf("%s is still there", path)
 			}
-			return nil // what vanishes on the way is none of ours
+			return nil // it has vanished meanwhile, so it is not ours
 		})
 	}
 }

@@ -17,15 +17,15 @@ import (
 	"time"
 )
 
-// boot starts systemd-nspawn and returns once the systemd in it has said, by
-// sd_notify(3), that start-up is finished.
+// boot starts systemd-nspawn. It returns when the systemd in the machine has notified that the
+// start-up is finished (sd_notify(3)).
 func boot(ctx context.Context, name, root string, binds map[string]string) (*process, int, error) {
 	news, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: "@" + name})
 	if err != nil {
 		return nil, 0, err
 	}
-	// Once nobody listens, what systemd-nspawn still tells is refused.
-	// Unread, it would fill the socket and then block systemd-nspawn.
+	// Close the socket afterwards, so that later notifications are refused. If nobody read
+	// them, they would fill the socket and block systemd-nspawn.
 	defer func() { _ = news.Close() }()
 	nspawn, err := start(command(name, root, binds), name)
 	if err != nil {
@@ -44,15 +44,15 @@ func boot(ctx context.Context, name, root string, binds map[string]string) (*pro
 	return nil, 0, fmt.Errorf("%w; its console said: %s", err, nspawn.console)
 }
 
-// command is the systemd-nspawn(1) call. It is not registered with
-// systemd-machined, which may not run; nsenter(1) needs no registration.
+// command returns the call of systemd-nspawn(1). The machine is not registered with
+// systemd-machined, because that may not run. nsenter(1) needs no registration.
 func command(name, root string, binds map[string]string) *exec.Cmd {
 	args := []string{
 		"--directory=" + root, "--boot", "--notify-ready=yes",
 		"--machine=" + name, "--register=no", "--link-journal=no", "--private-network", "--console=pipe",
 	}
 	if !booted() {
-		args = append(args, "--keep-unit") // nobody here could give it a unit of its own
+		args = append(args, "--keep-unit") // there is no systemd that could give it a unit of its own
 	}
 	for path, host := range binds {
 		args = append(args, "--bind-ro="+escape(host)+":"+escape(path))
@@ -60,24 +60,24 @@ func command(name, root string, binds map[string]string) *exec.Cmd {
 	cmd := exec.Command("systemd-nspawn", args...)
 	cmd.Env = append(os.Environ(),
 		"NOTIFY_SOCKET=@"+name,
-		// It cannot tell from the root, whose /usr is still empty, that this
-		// systemd knows the unified hierarchy, and would take the old one.
+		// The root has an empty /usr at this time, so systemd-nspawn cannot see that the
+		// systemd in it knows the unified hierarchy. It would use the old one.
 		"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1",
 	)
 	return cmd
 }
 
-// escape protects the separator of --bind-ro=.
+// escape escapes the separator of --bind-ro=.
 func escape(path string) string { return strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(path) }
 
-// booted tells whether this host itself runs systemd, see sd_booted(3).
+// booted reports whether this host itself runs systemd (sd_booted(3)).
 func booted() bool {
 	info, err := os.Lstat("/run/systemd/system")
 	return err == nil && info.IsDir()
 }
 
-// ready reads notifications until both have come: the PID of the machine's
-// systemd, which systemd-nspawn tells, and that it is ready, which it tells.
+// ready reads notifications until it has two: from systemd-nspawn the PID of the machine's
+// systemd, and from that systemd that it is ready.
 func ready(news net.Conn) (leader int, err error) {
 	buf := make([]byte, 4096)
 	for done := false; !done || leader == 0; {
@@ -98,8 +98,8 @@ func ready(news net.Conn) (leader int, err error) {
 	return leader, nil
 }
 
-// closeWhen closes a connection, and so ends a read from it, when one of two
-// channels is closed. The function that it returns calls that off.
+// closeWhen closes a connection when one of two channels is closed, which ends a read from the
+// connection. The function that it returns stops that.
 func closeWhen(a, b <-chan struct{}, conn net.Conn) func() {
 	over := make(chan struct{})
 	go func() {
@@ -113,16 +113,16 @@ func closeWhen(a, b <-chan struct{}, conn net.Conn) func() {
 	return func() { close(over) }
 }
 
-// process is a systemd-nspawn that runs.
+// process is a running systemd-nspawn.
 type process struct {
 	pid     int
 	done    chan struct{} // closed when it has ended and was reaped
 	console *tail
 }
 
-// start runs systemd-nspawn in a control group of its own and in a session of
-// its own, so that Ctrl-C is for us alone. When we die it shuts the machine
-// down. It is not killed then, for the machine would live on without it.
+// start runs systemd-nspawn in a control group of its own. It also has a session of its own, so
+// that Ctrl-C does not reach it. If this process dies, systemd-nspawn gets a signal to shut
+// the machine down. It must not be killed, because the machine would go on without it.
 func start(cmd *exec.Cmd, name string) (*process, error) {
 	p := &process{done: make(chan struct{}), console: new(tail)}
 	cmd.Stdout, cmd.Stderr = p.console, p.console
@@ -135,14 +135,14 @@ func start(cmd *exec.Cmd, name string) (*process, error) {
 	}
 	started := make(chan error)
 	go func() {
-		// The kernel sends Pdeathsig when the thread ends that started the
-		// process: this one must live until the process has ended.
+		// The kernel sends Pdeathsig when the thread that has started the process ends. So
+		// this thread must live as long as the process.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // its status tells nothing that the console does not
+			_ = cmd.Wait() // the console has more than the status
 			close(p.done)
 		}
 	}()
@@ -154,14 +154,14 @@ func start(cmd *exec.Cmd, name string) (*process, error) {
 	return p, nil
 }
 
-// over sends a signal to a process of the machine, or to systemd-nspawn
-// itself, and tells whether everything ended within the limit.
+// over sends a signal to a process of the machine or to systemd-nspawn. It reports whether all
+// processes ended within the limit.
 func (p *process) over(pid int, sig syscall.Signal, limit time.Duration) bool {
-	_ = syscall.Kill(pid, sig) // if it is gone already, so much the better
+	_ = syscall.Kill(pid, sig) // an error does not matter: the process may have ended already
 	return p.ends(limit)
 }
 
-// ends waits for the end of everything, and tells whether it came in time.
+// ends waits for the end of all processes, and reports whether it came in time.
 func (p *process) ends(limit time.Duration) bool {
 	select {
 	case <-p.done:
@@ -171,9 +171,9 @@ func (p *process) ends(limit time.Duration) bool {
 	}
 }
 
-// kill ends the machine, and waits for that. If its PID 1 is known it is that
-// which is killed, and systemd-nspawn tidies up. Otherwise systemd-nspawn is
-// asked: on the first SIGTERM it asks PID 1, and on the second it kills it.
+// kill ends the machine, and waits for that. If its PID 1 is known, kill kills that, and
+// systemd-nspawn cleans up. Otherwise it sends SIGTERM to systemd-nspawn, which asks PID 1 to
+// end at the first SIGTERM and kills it at the second.
 func (p *process) kill(leader int) {
 	if leader != 0 && p.over(leader, syscall.SIGKILL, killLimit) {
 		return
@@ -185,7 +185,7 @@ func (p *process) kill(leader int) {
 	<-p.done
 }
 
-// tail keeps the end of what was written to it.
+// tail keeps the last part of what was written to it.
 type tail struct {
 	mu   sync.Mutex
 	text []byte
@@ -205,9 +205,9 @@ func (t *tail) String() string {
 	return string(bytes.TrimSpace(t.text))
 }
 
-// makeGroup makes the control group in which a machine runs on a host without
-// systemd. Two machines that start in the same group would share one payload
-// group, and each systemd would take the other's processes for its own.
+// makeGroup makes the control group in which a machine runs on a host without systemd. If two
+// machines started in the same group, they would share one payload group. Each systemd would
+// then manage the processes of the other one, too.
 func makeGroup(name string) (*os.File, error) {
 	unified := groups("cgroup2", name)
 	if booted() || len(unified) == 0 {
@@ -219,13 +219,13 @@ func makeGroup(name string) (*os.File, error) {
 	return os.Open(unified[0])
 }
 
-// groups lists where the control group of a machine is, in hierarchies of one
-// type: cgroup2, or cgroup, to which systemd-nspawn copies it.
+// groups lists the directories of a machine's control group in hierarchies of one type: cgroup2,
+// or cgroup, to which systemd-nspawn copies it.
 func groups(fstype, name string) []string {
 	own := "/"
 	for _, line := range lines("/proc/self/cgroup") {
 		path, ok := strings.CutPrefix(line, "0::")
-		if ok && !strings.HasPrefix(path, "/..") { // else outside of what we see of the hierarchy
+		if ok && !strings.HasPrefix(path, "/..") { // with /.. it is in a part of the hierarchy that we do not see
 			own = path
 		}
 	}
@@ -238,8 +238,8 @@ func groups(fstype, name string) []string {
 	return dirs
 }
 
-// forget removes what systemd-nspawn may leave of a machine outside of the
-// machine's own directory: control groups and directories for its mounts.
+// forget removes what systemd-nspawn may leave outside of the machine's directory: control
+// groups and directories for its mounts.
 func forget(name string) {
 	for _, dir := range append(groups("cgroup2", name), groups("cgroup", name)...) {
 		removeGroup(dir)
@@ -251,8 +251,8 @@ func forget(name string) {
 	}
 }
 
-// removeGroup removes a control group and those in it. The files in it cannot
-// be removed, and need not be.
+// removeGroup removes a control group and the groups in it. The files in a group cannot be
+// removed, and need not be.
 func removeGroup(dir string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {

@@ -14,21 +14,21 @@ import (
 	"time"
 )
 
-// prefix begins the name of each machine, which is that of its directory too.
+// prefix is the beginning of each machine's name. Its directory has the same name.
 const prefix = "service-monitor-gateway-"
 
-// The journal is kept on disk, since a reboot must not lose it, and complete,
-// since it is the truth that counts are compared with.
+// The journal is kept on disk, because a reboot must not lose it. It is kept completely, because
+// counts are compared with it.
 const journald = `[Journal]
 Storage=persistent
 RateLimitIntervalSec=0
 RateLimitBurst=0
 `
 
-// bootTarget is what a machine without a display starts.
+// bootTarget makes a machine boot without a display.
 const bootTarget = "/usr/lib/systemd/system/multi-user.target"
 
-// claim makes the directory of a new machine. Its lock says that we live.
+// claim makes and locks the directory of a new machine. The lock shows that this process runs.
 func claim() (*os.File, error) {
 	path, err := os.MkdirTemp("", prefix)
 	if err != nil {
@@ -37,8 +37,8 @@ func claim() (*os.File, error) {
 	return lock(path)
 }
 
-// sweep removes what processes that were killed have left of their machines.
-// It spares what is newer than fresh, which may be about to be locked.
+// sweep removes the machines of processes that were killed. It leaves directories that are newer
+// than fresh, because their process may be just about to lock them.
 func sweep() {
 	const fresh = time.Minute
 	left, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
@@ -54,7 +54,7 @@ func sweep() {
 	}
 }
 
-// lock opens a directory and locks it, or fails if another process has.
+// lock opens a directory and locks it. It fails if another process has locked it.
 func lock(path string) (*os.File, error) {
 	dir, err := os.Open(path)
 	if err != nil {
@@ -66,18 +66,17 @@ func lock(path string) (*os.File, error) {
 	return dir, nil
 }
 
-// remove deletes a machine's directory, and then gives up its lock.
+// remove deletes a machine's directory, and then releases its lock.
 func remove(dir *os.File) error {
 	return errors.Join(os.RemoveAll(dir.Name()), dir.Close())
 }
 
-// plant fills the directory root with what systemd needs to boot on it, and
-// with what the options ask for.
+// plant fills the directory root with the files that systemd needs to boot, and with those of
+// the options.
 //
-// A machine id means that this is no first boot: systemd-firstboot asks
-// nothing, and presets enable nothing. What starts is what the units of the
-// system want without being enabled, which is about ten services; and in a
-// copy what is enabled there.
+// It writes a machine ID, so that the boot is not a first boot: systemd-firstboot asks nothing,
+// and presets enable nothing. About ten services start that the units of the system want
+// without being enabled. In a copy the services start that are enabled there, too.
 func plant(ctx context.Context, root string, o Options, emulated bool) error {
 	system := filepath.Join("/", o.System)
 	files := map[string]string{
@@ -93,7 +92,7 @@ func plant(ctx context.Context, root string, o Options, emulated bool) error {
 	}
 	var ground error
 	if o.Copy {
-		// At a random time of the day these hold the lock of apt-get(8).
+		// At random times of the day these would hold the lock of apt-get(8).
 		files[unitPath("apt-daily.timer")], files[unitPath("apt-daily-upgrade.timer")] = "", ""
 		ground = duplicate(ctx, system, root)
 	} else {
@@ -113,7 +112,7 @@ func plant(ctx context.Context, root string, o Options, emulated bool) error {
 	)
 }
 
-// lay makes a root on which the system's /usr is to be mounted.
+// lay makes a root on which the system's /usr will be mounted.
 func lay(system, root string) error {
 	release, err := os.ReadFile(filepath.Join(system, "usr/lib/os-release"))
 	if err != nil {
@@ -127,8 +126,8 @@ func lay(system, root string) error {
 	)
 }
 
-// duplicate makes a root that is as the system's: a copy, since nothing needs
-// to unmount that, which an overlay would ask of each way to the end.
+// duplicate copies the system's root. An overlay would be faster, but each way to end a machine
+// would have to unmount it.
 func duplicate(ctx context.Context, system, root string) error {
 	if system == "/" {
 		return errors.New("cannot copy the host's own system: name another")
@@ -136,13 +135,13 @@ func duplicate(ctx context.Context, system, root string) error {
 	if out, err := exec.CommandContext(ctx, "cp", "--archive", system, root).CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot copy %s: %w: %s", system, err, out)
 	}
-	// debootstrap(8) has put this host's name there.
+	// debootstrap(8) has written this host's name there.
 	return os.RemoveAll(filepath.Join(root, "etc/hostname"))
 }
 
-// pausing is a unit file that systemd 247 can stop. There, a unit that is to be
-// stopped while it waits for its restart waits once more; and if RestartSec=0,
-// PID 1 does that for ever and nothing else (service_enter_restart()).
+// pausing returns a unit file that systemd 247 can stop. In that version, a unit that is stopped
+// while it waits for its restart waits once more. With RestartSec=0, PID 1 does that for ever
+// and does nothing else any more (service_enter_restart()).
 func pausing(system, text string) string {
 	if _, err := os.Stat(filepath.Join(system, "usr/lib/systemd/libsystemd-shared-247.so")); err != nil {
 		return text
@@ -150,8 +149,8 @@ func pausing(system, text string) string {
 	return strings.ReplaceAll(text, "RestartSec=0\n", "RestartSec=1ms\n")
 }
 
-// links repeats those links of the system's root that lead into /usr: bin,
-// lib, lib64 or whatever it has. The dynamic loader is found through them.
+// links makes the same links as in the system's root that lead into /usr, such as bin, lib and
+// lib64. Programs find the dynamic loader through them.
 func links(system, root string) error {
 	entries, err := os.ReadDir(system)
 	if err != nil {
@@ -169,8 +168,7 @@ func links(system, root string) error {
 	return nil
 }
 
-// mkdir makes directories that everybody in the machine may enter, whatever
-// our umask.
+// mkdir makes directories that everybody in the machine may enter, regardless of our umask.
 func mkdir(root string, names ...string) error {
 	for _, name := range names {
 		path := filepath.Join(root, name)
@@ -181,7 +179,7 @@ func mkdir(root string, names ...string) error {
 	return os.Chmod(root, 0o755)
 }
 
-// write puts files below root, readable by everybody in the machine.
+// write writes files below root that everybody in the machine may read.
 func write(root string, files map[string]string) error {
 	dir, err := os.OpenRoot(root)
 	if err != nil {
@@ -196,14 +194,14 @@ func write(root string, files map[string]string) error {
 	return nil
 }
 
-// put writes one file, and the directories that it needs, whatever our umask.
+// put writes one file and makes the directories that it needs, regardless of our umask.
 func put(dir *os.Root, path, text string, mode os.FileMode) error {
 	path = inside(path)
 	made := ""
 	for name := range strings.SplitSeq(filepath.Dir(path), "/") {
 		made = filepath.Join(made, name)
 		if dir.Mkdir(made, 0o755) != nil {
-			continue // it is there; or else the file cannot be written, and that will tell
+			continue // it exists; if not, writing the file fails with an error
 		}
 		if err := dir.Chmod(made, 0o755); err != nil {
 			return err
@@ -215,12 +213,12 @@ func put(dir *os.Root, path, text string, mode os.FileMode) error {
 	return dir.Chmod(path, mode)
 }
 
-// inside turns an absolute path of the machine into one relative to its root.
+// inside makes an absolute path of the machine relative to its root.
 func inside(path string) string { return strings.TrimPrefix(filepath.Clean("/"+path), "/") }
 
 func unitPath(unit string) string { return "/etc/systemd/system/" + unit }
 
-// sysusers is a sysusers.d(5) file: users that may read the journal.
+// sysusers returns a sysusers.d(5) file with users that may read the journal.
 func sysusers(names []string) string {
 	var text strings.Builder
 	for _, name := range names {

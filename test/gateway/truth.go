@@ -11,28 +11,28 @@ import (
 	"strings"
 )
 
-// What systemd logs of a unit's life, by MESSAGE_ID: see sd-messages.h and
+// These are the MESSAGE_ID of messages of systemd about a unit's life: see sd-messages.h and
 // `journalctl --dump-catalog`.
 const (
 	unitStarting    = "7d4958e842da4a758f6c1cdc7b36dcc5"
 	unitStarted     = "39f53479d3a045ac8e11786248231fbf"
 	unitStartFailed = "be02cf6855d2428ba40df7e9d022f03d"
 	unitSucceeded   = "7ad2d189f7e94e70a38c781354912448"
-	unitSkipped     = "0e4284a0caca4bfc81c0bb6786972673" // by its ExecCondition=
+	unitSkipped     = "0e4284a0caca4bfc81c0bb6786972673" // because of its ExecCondition=
 	unitFailed      = "d9b373ed55a64feb8242e02dbe79a49c"
 	processExited   = "98e322203f7a4ed290d09fe03c09fe15"
 	restartSet      = "5eb03494b6584870a536b337290809b3"
 )
 
-// Why systemd gives a unit up. These have no MESSAGE_ID, so they are found by the
-// function of systemd that logs them.
+// These messages say why systemd gives a unit up. They have no MESSAGE_ID, so they are found by
+// the function of systemd that logs them.
 const (
 	repeatedTooQuickly = "Start request repeated too quickly."
 	notScheduled       = "Failed to schedule restart job: "
 )
 
-// lifeRecords asks the journal for these messages and no others, and only for
-// those that PID 1 itself has sent. Each match is for records that match more, too.
+// lifeRecords returns the journalctl(1) command for these messages, only from PID 1 itself. Each
+// record must also match more.
 func lifeRecords(more ...string) []string {
 	argv := []string{
 		"journalctl", "--quiet", "--all", "--output=json",
@@ -46,38 +46,36 @@ func lifeRecords(more ...string) []string {
 	return append(argv, more...)
 }
 
-// Tally is the life of one unit, as the journal tells it. An invocation is one
-// run of the unit, named by systemd's InvocationID.
+// A Tally has the counts of one unit's life according to the journal. An invocation is one run
+// of the unit. systemd's InvocationID identifies it.
 type Tally struct {
 	Starts   int // invocations
-	Stops    int // invocations that ended with Result success or exec-condition, or that were cut
+	Stops    int // invocations that ended with Result success or exec-condition, or that are in Cut
 	Crashes  int // invocations that ended with any other Result
 	Restarts int // invocations that systemd began by itself (Restart=)
-	Refused  int // starts beyond the start limit: the unit fails once more, in no new invocation
-	Failed   int // restarts that could not be scheduled, or whose job failed with what the unit needs
-	Cut      int // invocations of an earlier boot of which no end is recorded
+	Refused  int // starts beyond the start limit: the unit fails once more, without a new invocation
+	Failed   int // restarts that could not be scheduled, or whose job failed because a required unit failed
+	Cut      int // invocations of an earlier boot without a record of their end
 	Running  bool
 	Last     Crash // the last of the crashes
 
-	// Scheduled is how often NRestarts grew. That is once for each restart
-	// and once for each that the start limit refused; and once more for one
-	// that was due when a daemon-reload set its timer again.
+	// Scheduled is how often NRestarts grew: once for each restart, once for each restart
+	// that the start limit refused, and once more if a daemon-reload has set the timer of a
+	// restart again.
 	Scheduled int
 }
 
-// Crash is how an invocation ended. Code and Status tell the end of its main
-// process: exited and an exit status, or killed or dumped and a signal. They
-// are empty if the journal does not tell, because there was no main process
-// or because its end by itself was a clean one.
+// A Crash says how an invocation ended. Code and Status are those of its main process: exited
+// and an exit status, or killed or dumped and a signal. They are empty if the journal does not
+// have them: there was no main process, or the main process itself ended cleanly.
 type Crash struct {
 	Result string
 	Code   string
 	Status int
 }
 
-// Truth reads all of the machine's journal up to now and returns the life of
-// each service in it, by unit name. A unit that left no record of an
-// invocation has none.
+// Truth reads all of the machine's journal up to now. It returns the life of each service that
+// has a record of an invocation, by unit name.
 func (m *Machine) Truth(ctx context.Context) (map[string]Tally, error) {
 	if _, err := m.Run(ctx, "journalctl", "--sync"); err != nil {
 		return nil, err
@@ -89,12 +87,12 @@ func (m *Machine) Truth(ctx context.Context) (map[string]Tally, error) {
 	return truth(strings.NewReader(text))
 }
 
-// Await follows the journal until the life of one unit is as the caller wants
-// it. It needs no signal from systemd, unlike `systemctl start --wait`, whose
-// Manager.Subscribe() would serve every other client of the machine as well.
+// Await follows the journal until the life of one unit is as the caller wants it. It needs no
+// signals from systemd. `systemctl start --wait` calls Manager.Subscribe(), and then all other
+// clients in the machine get signals, too.
 //
-// systemd logs an end before it has changed the state, but answers no request
-// in between; so what follows Await sees the new state.
+// systemd logs the end of a run before it changes the state, but answers no request in between.
+// So a caller sees the new state after Await.
 func (m *Machine) Await(ctx context.Context, unit string, done func(Tally) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -109,14 +107,14 @@ func (m *Machine) Await(ctx context.Context, unit string, done func(Tally) bool)
 	seen, err := follow(records, unit, done)
 	cause := ctx.Err()
 	cancel()
-	_ = cmd.Wait() // it was killed, or else err tells more
+	_ = cmd.Wait() // it was killed; otherwise err has the reason
 	if err != nil {
 		return fmt.Errorf("cannot await the life of %s: %w; so far %+v", unit, errors.Join(cause, err), seen)
 	}
 	return nil
 }
 
-// follow reads records of one unit until its life is as wanted.
+// follow reads the records of one unit until done is true.
 func follow(r io.Reader, unit string, done func(Tally) bool) (Tally, error) {
 	var seen Tally
 	lives := ledger{}
@@ -132,7 +130,7 @@ func follow(r io.Reader, unit string, done func(Tally) bool) (Tally, error) {
 	return seen, nil
 }
 
-// truth reads records to their end.
+// truth reads all records.
 func truth(r io.Reader) (map[string]Tally, error) {
 	lives, boot := ledger{}, ""
 	records := json.NewDecoder(r)
@@ -148,7 +146,7 @@ func truth(r io.Reader) (map[string]Tally, error) {
 	}
 }
 
-// record is a journal entry as `journalctl --output=json` prints it.
+// A record is a journal entry as `journalctl --output=json` prints it.
 type record struct {
 	Boot       field `json:"_BOOT_ID"`
 	ID         field `json:"MESSAGE_ID"`
@@ -160,10 +158,9 @@ type record struct {
 	ExitStatus field `json:"EXIT_STATUS"`
 }
 
-// field is one field of a journal entry. journalctl(1) prints it as a string;
-// as an array of bytes if it is not valid UTF-8; as an array of these if the
-// entry has it several times, of which the first is taken; or as null if it is
-// too long.
+// A field is one field of a journal entry. journalctl(1) prints it as a string, or as an array of
+// bytes if it is not valid UTF-8. If the entry has the field several times, it prints an array
+// of these, and the first one is taken. If it is too long, it prints null.
 type field string
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -182,26 +179,26 @@ func (f *field) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &several); err != nil {
 		return err
 	}
-	*f = several[0] // an empty array has passed for bytes
+	*f = several[0] // it is not empty: an empty array was decoded as bytes above
 	return nil
 }
 
-// ledger has the life of each service.
+// A ledger has the life of each service.
 type ledger map[string]*life
 
-// life is what is known of one unit.
+// A life holds what the journal says about one unit.
 type life struct {
 	runs      []*run // in the order of their first record
 	restarts  int
 	refused   int
 	failed    int
-	reason    string // of the next of these: what PID 1 has just said
+	reason    string // the last message of PID 1 that may be the reason for the next failure
 	last      Crash
 	scheduled int
-	due       bool // a restart was scheduled, and nothing has come of it yet
+	due       bool // a restart was scheduled, but has neither begun nor failed yet
 }
 
-// run is one invocation.
+// A run is one invocation.
 type run struct {
 	id      string
 	boot    string
@@ -211,8 +208,8 @@ type run struct {
 	crashed bool
 }
 
-// add takes one record into account, unless it is of no invocation: a start
-// that a condition forbade is logged as any other, but with no invocation id.
+// add counts one record. It ignores a record without an invocation ID: a start that a condition
+// has forbidden is logged like any other start, but without one.
 func (l ledger) add(r record) {
 	if !strings.HasSuffix(string(r.Unit), ".service") || r.Invocation == "" {
 		return
@@ -225,7 +222,7 @@ func (l ledger) add(r record) {
 	u.add(u.run(r), r)
 }
 
-// run finds the invocation of a record, or begins it.
+// run returns the invocation of a record. It adds a new one if necessary.
 func (u *life) run(r record) *run {
 	for _, known := range slices.Backward(u.runs) {
 		if known.id == string(r.Invocation) {
@@ -251,7 +248,7 @@ func (u *life) add(n *run, r record) {
 		u.scheduled++
 		u.due = true
 	case processExited:
-		// The same message tells of ExecStartPre= and the like.
+		// Processes of ExecStartPre= and the like have the same message ID.
 		if strings.Contains(string(r.Message), "Main process exited") {
 			n.code = string(r.ExitCode)
 			n.status, _ = strconv.Atoi(string(r.ExitStatus))
@@ -273,8 +270,8 @@ func (u *life) add(n *run, r record) {
 	}
 }
 
-// giveUp counts why the unit has failed once more. A clean that fails says nothing
-// before.
+// giveUp counts a further failure of a unit by its reason. There is no reason if `systemctl
+// clean` has failed.
 func (u *life) giveUp() {
 	switch {
 	case strings.Contains(u.reason, repeatedTooQuickly):
@@ -295,7 +292,7 @@ func (l ledger) tallies(boot string) map[string]Tally {
 	return all
 }
 
-// tally adds up a life, given the boot that is the present one.
+// tally returns the counts of a life. boot is the current boot.
 func (u *life) tally(boot string) Tally {
 	if u == nil {
 		return Tally{}

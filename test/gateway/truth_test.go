@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// entries turns lines into what journalctl(1) prints: each line has fields,
-// separated by semicolons. A value that is null or begins with [ is JSON.
+// entries turns lines into the output of journalctl(1). Each line has fields, separated by
+// semicolons. A value that is null or begins with [ is JSON.
 func entries(lines ...string) io.Reader {
 	var text strings.Builder
 	for _, line := range lines {

@@ -9,14 +9,13 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// System is the environment variable that names the tree whose systemd is
-// booted, if the test does not say and it is not to be the host's: one made by
-// debootstrap(8), for example, with --include=systemd,systemd-sysv,dbus.
+// System is an environment variable. It names the tree whose systemd is booted if the test does
+// not name one. It may be made by debootstrap(8) with --include=systemd,systemd-sysv,dbus.
+// Without the variable, the systemd of the host is booted.
 const System = "GATEWAY_SYSTEM"
 
-// Boot boots a machine that is closed when the test and its subtests have
-// ended. It fails the test where no machine can be booted: a test that needs
-// one must not pass without it.
+// Boot boots a machine, and closes it when the test and its subtests have ended. It fails the test
+// if no machine can be booted: a test that needs a machine must not pass without one.
 func Boot(t testing.TB, o gateway.Options) *gateway.Machine {
 	t.Helper()
 	o.System = cmp.Or(o.System, os.Getenv(System))
