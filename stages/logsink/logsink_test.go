@@ -16,6 +16,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/journald/writer"
@@ -27,7 +28,7 @@ import (
 type world struct {
 	disk
 	events chan count.Event
-	other  other
+	other  chan error // makes another sink fail
 	log    *logrus.Logger
 	config Config
 
@@ -35,15 +36,15 @@ type world struct {
 	slow     time.Duration         // how long a write takes
 	watchdog time.Duration
 
-	begun    time.Time
-	notified []string
-	writes   atomic.Int64
+	begun   time.Time
+	manager *pipelinetest.Notifier
+	writes  atomic.Int64
 }
 
 // newWorld returns a world with an empty disk. A test in virtual time must call it inside of
 // the synctest bubble.
 func newWorld(c Config) *world {
-	w := &world{disk: disk{space: -1}, events: make(chan count.Event), other: make(other), log: logrus.New(), config: c, begun: time.Now()}
+	w := &world{disk: disk{space: -1}, events: make(chan count.Event), other: make(chan error), log: logrus.New(), config: c, begun: time.Now()}
 	w.config.File = w
 	w.config.Notes = NewNotes(c.Journal)
 	if c.Debug == nil {
@@ -54,18 +55,6 @@ func newWorld(c Config) *world {
 	return w
 }
 
-// Notify and the methods below make world a pipeline.Notifier.
-func (w *world) Notify(state string) {
-	if _, status, ok := strings.Cut(state, "STATUS="); ok {
-		w.notified = append(w.notified, fmt.Sprintf("%v %s", time.Since(w.begun), status))
-	}
-}
-func (w *world) Stalled(stage string, _ time.Duration) {
-	w.notified = append(w.notified, "stalled "+stage)
-}
-func (w *world) Watchdog() time.Duration { return w.watchdog }
-func (w *world) Reload() string          { return "" }
-
 // Write makes world the log file.
 func (w *world) Write(b []byte) (int, error) {
 	time.Sleep(w.slow)
@@ -73,56 +62,18 @@ func (w *world) Write(b []byte) (int, error) {
 	return w.disk.Write(b)
 }
 
-// Run makes world the source: it passes the events on until they end.
-func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, count.Event]) error {
-	for {
-		select {
-		case e, ok := <-w.events:
-			if !ok {
-				return nil
-			}
-			if err := p.Send(ctx, e); err != nil {
-				return err
-			}
-		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{})
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-// other is another sink. It fails with the error that it receives.
-type other chan error
-
-func (o other) Run(ctx context.Context, p *pipeline.Port[count.Event, pipeline.None]) error {
-	for {
-		select {
-		case _, ok := <-p.In:
-			if !ok {
-				return nil
-			}
-		case err := <-o:
-			return err
-		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{})
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
 // run runs a sink in this world while happen runs.
 func (w *world) run(t *testing.T, happen func()) error {
 	t.Helper()
-	g := pipeline.New(w)
-	events := pipeline.Source(g, "world", w)
+	w.manager = pipelinetest.NewNotifier(w.watchdog)
+	g := pipeline.New(w.manager)
+	events := pipeline.Source(g, "world", pipelinetest.Feed(w.events))
 	sink := New(w.config)
 	if w.zone != nil {
 		sink.stamp.local = w.zone
 	}
 	pipeline.Sink(g, "logsink", events, sink)
-	pipeline.Sink(g, "other", events, w.other)
+	pipeline.Sink(g, "other", events, pipelinetest.Each(func(count.Event) {}).FailOn(w.other))
 	stop, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer cancel()
@@ -419,7 +370,7 @@ func TestRunFullDisk(t *testing.T) {
 		}
 		since := w.begun.Add(time.Second).Format("15:04:05")
 		want := []string{"1s cannot write the log file since " + since, "2m31s ", "2m32.5s saving and stopping"}
-		if diff := cmp.Diff(want, w.notified); diff != "" {
+		if diff := cmp.Diff(want, w.manager.Statuses()); diff != "" {
 			t.Errorf("status (-want +got):\n%s", diff)
 		}
 	})
@@ -475,13 +426,14 @@ func TestRunSlowDisk(t *testing.T) {
 					t.Fatal(err)
 				}
 				w.wantFile(t, lines...)
-				for i, status := range w.notified { // replace the time of day by the time since the start
+				notified := w.manager.Statuses()
+				for i, status := range notified { // replace the time of day by the time since the start
 					for n := range time.Duration(60) {
 						status = strings.ReplaceAll(status, w.begun.Add(n*s).Format("15:04:05"), (n * s).String())
 					}
-					w.notified[i] = status
+					notified[i] = status
 				}
-				if diff := cmp.Diff(tt.notified, w.notified); diff != "" {
+				if diff := cmp.Diff(tt.notified, notified); diff != "" {
 					t.Errorf("status (-want +got):\n%s", diff)
 				}
 			})
