@@ -23,11 +23,11 @@ const (
 	keyring   = "/usr/share/keyrings/service-monitor-archive-keyring.gpg"
 )
 
-// limit is for what is awaited; nothing comes near, on emulated machines either.
+// limit is how long a test waits for something. Nothing takes that long, even on emulated machines.
 const limit = 2 * time.Minute
 
-// The services of a gateway: ten of the twelve that are monitored by default.
-// wps_button_monitor.service and Node-Configuration.service are missing.
+// These are the services of a gateway: ten of the twelve that are monitored by default. Missing
+// are wps_button_monitor.service and Node-Configuration.service.
 const (
 	stays = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"
 	again = stays + "Restart=always\nRestartSec=50ms\n"
@@ -52,7 +52,7 @@ type machine struct {
 	t *testing.T
 }
 
-// boot boots a machine with a repository, whose index has been fetched.
+// boot boots a machine with a repository, and fetches the index of the repository.
 func boot(t *testing.T, files map[string]string) *machine {
 	t.Helper()
 	key, err := os.ReadFile(filepath.Join(repositories.first, filepath.Base(keyring)))
@@ -61,7 +61,7 @@ func boot(t *testing.T, files map[string]string) *machine {
 	}
 	all := map[string]string{
 		keyring: string(key),
-		// Everything is there that the package depends on: apt has no need of others.
+		// The machine has all that the package depends on, so apt needs no other sources.
 		"/etc/apt/sources.list": source("/srv/first"),
 	}
 	for path, text := range files {
@@ -85,7 +85,7 @@ func source(repository string) string {
 	return "deb [signed-by=" + keyring + "] file:" + repository + " stable main\n"
 }
 
-// sh runs lines of sh(1), all of which must succeed.
+// sh runs lines of sh(1). All of them must succeed.
 func (m *machine) sh(lines string) string {
 	m.t.Helper()
 	out, err := m.Run(m.t.Context(), "sh", "-ec", lines)
@@ -95,7 +95,7 @@ func (m *machine) sh(lines string) string {
 	return strings.TrimSpace(out)
 }
 
-// want runs a command, which may fail, and wants its output.
+// want runs a command, which may fail, and compares its output.
 func (m *machine) want(command, want string) {
 	m.t.Helper()
 	out, _ := m.Run(m.t.Context(), "sh", "-c", command)
@@ -104,13 +104,13 @@ func (m *machine) want(command, want string) {
 	}
 }
 
-// apt runs apt-get(8) as a script does: nobody answers a question.
+// apt runs apt-get(8) as a script does, without anybody to answer questions.
 func (m *machine) apt(arguments string) string {
 	m.t.Helper()
 	return m.sh("DEBIAN_FRONTEND=noninteractive apt-get -qy " + arguments + " </dev/null 2>&1")
 }
 
-// wantRunning wants this version to run, started and ready, at boot too.
+// wantRunning wants this version to be running, ready and enabled.
 func (m *machine) wantRunning(version string) {
 	m.t.Helper()
 	m.want("dpkg-query -W -f '${Status} ${Version}' service-monitor", "install ok installed "+version)
@@ -120,13 +120,13 @@ func (m *machine) wantRunning(version string) {
 	m.want("systemctl show -P StatusText "+unit+" | cut -d, -f1", "watching 12 services")
 }
 
-// wantVersion wants this version of the monitor to be the one that runs.
+// wantVersion wants the running monitor to be of this version.
 func (m *machine) wantVersion(version string) {
 	m.t.Helper()
 	m.want("journalctl -q -o cat _SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID "+unit+") | sed -n 's/^starting .*version: \\(.*\\))$/\\1/p'", version)
 }
 
-// await waits until the journal has the life of a service as wanted.
+// await waits until the journal has the wanted counts of a service.
 func (m *machine) await(service string, done func(gateway.Tally) bool) {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(m.t.Context(), limit)
@@ -136,7 +136,7 @@ func (m *machine) await(service string, done func(gateway.Tally) bool) {
 	}
 }
 
-// crash kills a service that is restarted, and waits until it is.
+// crash kills a service, and waits until it is restarted.
 func (m *machine) crash(service string) {
 	m.t.Helper()
 	var before gateway.Tally
@@ -146,7 +146,7 @@ func (m *machine) crash(service string) {
 	m.sh("until systemctl is-active --quiet " + service + "; do :; done")
 }
 
-// trouble is what happens to the services again and again.
+// trouble lets the services crash, stop and start.
 func (m *machine) trouble() {
 	m.t.Helper()
 	m.sh("systemctl start wirepas-gateway wirepas-sink-ttys1 edger.connecteddev edger.endries devmgmt provisioning setup_cell_connect mosquitto; " +
@@ -157,7 +157,7 @@ func (m *machine) trouble() {
 	m.sh("systemctl stop devmgmt provisioning; systemctl restart edger.connecteddev")
 }
 
-// unitState is what the state file has of a service.
+// unitState is a service in the state file.
 type unitState struct {
 	LastState string `json:"last_state"`
 	Starts    int    `json:"starts"`
@@ -180,8 +180,8 @@ func (m *machine) state() map[string]unitState {
 	return state
 }
 
-// wantTruth wants the state file of a monitor that has stopped to have what the
-// journal tells of all services.
+// wantTruth wants the state file of a monitor that has stopped to have the counts of the journal
+// for all services.
 func (m *machine) wantTruth() {
 	m.t.Helper()
 	truth, err := m.Truth(m.t.Context())

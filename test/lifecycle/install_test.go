@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestPolicy wants the package to start nothing where policy-rc.d(8) forbids it, as
-// while an image is made.
+// TestPolicy wants the package to start nothing if policy-rc.d(8) forbids it, as while an image is
+// made.
 func TestPolicy(t *testing.T) {
 	m := boot(t, nil)
 	if err := m.WriteFile("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755); err != nil {
@@ -26,11 +26,11 @@ func TestPolicy(t *testing.T) {
 	m.wantRunning(newer)
 }
 
-// TestNoSystemd wants the package to install, upgrade and purge where no systemd
-// runs, and the monitor to start with the next boot.
+// TestNoSystemd wants the package to install, upgrade and purge if systemd does not run, and the
+// monitor to start at the next boot.
 func TestNoSystemd(t *testing.T) {
 	m := boot(t, nil)
-	// Without /run the scripts see what they see in a chroot.
+	// Without /run the scripts behave as in a chroot.
 	chroot := func(lines string) {
 		t.Helper()
 		m.sh("unshare --mount sh -ec 'mount -t tmpfs none /run; export DEBIAN_FRONTEND=noninteractive; " + lines + "'")
@@ -51,8 +51,7 @@ func TestNoSystemd(t *testing.T) {
 	m.want("find /etc /usr/bin /usr/sbin /usr/lib/systemd /var/lib/service_monitor /var/log/service-monitor -name '*service-monitor*' 2>/dev/null", "")
 }
 
-// TestRoot installs into the directory that DPKG_ROOT names, and wants the system
-// that runs to be left alone.
+// TestRoot installs into the directory that DPKG_ROOT names. The running system must not change.
 func TestRoot(t *testing.T) {
 	m := boot(t, nil)
 	m.sh("mkdir -p /srv/target/etc /srv/target/var/lib/dpkg/info /srv/target/var/lib/dpkg/updates; touch /srv/target/var/lib/dpkg/status; " +
@@ -75,8 +74,8 @@ func TestRoot(t *testing.T) {
 const python = `{"mosquitto.service": {"last_state": "active", "last_change_time": "2025-07-07 10:15:23", ` +
 	`"starts": 5, "stops": 3, "crashes": 1, "logged_unloaded": false}}`
 
-// TestTakeOver installs where the Python monitor has left its state, which belongs
-// to whoever ran it.
+// TestTakeOver installs on a machine with a state file of the Python monitor. The file belongs to
+// the user who ran that monitor.
 func TestTakeOver(t *testing.T) {
 	m := boot(t, nil)
 	m.sh("useradd pi; systemctl start mosquitto")
@@ -109,8 +108,8 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
-// TestPythonUnit installs while the Python monitor runs, by a unit of the same name.
-// The package says how it is replaced. That it wrote on does no harm.
+// TestPythonUnit installs while the Python monitor runs from a unit of the same name. The package
+// says how to replace it. It does no harm that the Python monitor goes on writing.
 func TestPythonUnit(t *testing.T) {
 	m := boot(t, map[string]string{
 		stateFile: python,
@@ -119,7 +118,7 @@ func TestPythonUnit(t *testing.T) {
 			"while cp service_states.json new && mv new service_states.json; do sleep 0.1; done'\n[Install]\nWantedBy=multi-user.target\n",
 	})
 	m.sh("systemctl enable --now service-monitor; systemctl start mosquitto")
-	// Nobody is there to be asked about a configuration that no package has brought.
+	// Nobody is there to answer a question about a configuration file that dpkg does not know.
 	if out, err := m.Run(t.Context(), "sh", "-c", "apt-get -qy install service-monitor </dev/null 2>&1"); err == nil {
 		t.Errorf("dpkg replaced or kept the configuration without a word:\n%s", out)
 	}
@@ -140,7 +139,7 @@ func TestPythonUnit(t *testing.T) {
 	}
 }
 
-// TestBadConfig wants apt to say that the monitor does not run, and why to look.
+// TestBadConfig wants apt to say that the monitor does not run, and where to look.
 func TestBadConfig(t *testing.T) {
 	m := boot(t, nil)
 	m.apt("install service-monitor")
@@ -150,20 +149,20 @@ func TestBadConfig(t *testing.T) {
 	}
 }
 
-// TestBusPolicy wants others on the bus to be kept away from the monitor once the
-// package is installed, whose user the bus did not know when it read the policy. What
-// comes all the same the monitor refuses, and says so.
+// TestBusPolicy wants the bus to keep other clients away from the monitor when the package is
+// installed, although the bus did not know the monitor's user when it read the policy.
+// Messages that reach the monitor all the same are refused and reported.
 func TestBusPolicy(t *testing.T) {
 	m := boot(t, nil)
 	m.apt("install service-monitor")
 	const send = "dbus-send --system --type=signal --dest=$(busctl --no-legend --unique list | sed -n 's/ .* service-monitor .*//p') " +
 		"/org/freedesktop/systemd1/unit/mosquitto_2eservice org.freedesktop.DBus.Properties.PropertiesChanged string:x"
 	const refusals = "journalctl -q -o cat -u " + unit + " | grep -c '^refused signals'"
-	m.sh(send + "; systemctl start mosquitto") // what PID 1 says comes behind it
+	m.sh(send + "; systemctl start mosquitto") // the signals of PID 1 come after it
 	m.crash("mosquitto.service")
 	m.sh("systemctl stop " + unit)
 	m.want(refusals, "0")
-	// Without the policy it does come.
+	// Without the policy the message reaches the monitor.
 	m.sh("rm /usr/share/dbus-1/system.d/service-monitor.conf; systemctl reload dbus; systemctl start " + unit + "; " + send)
 	m.crash("mosquitto.service")
 	m.sh("systemctl stop " + unit)

@@ -9,8 +9,8 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// TestLife takes one machine through the life of the package. The services live on
-// all the while; what they do is counted, whether or not the monitor runs.
+// TestLife takes one machine through the life of the package. Meanwhile the services start, stop
+// and crash. All of that is counted, whether or not the monitor runs.
 func TestLife(t *testing.T) {
 	m := boot(t, nil)
 	for _, step := range []struct {
@@ -29,7 +29,7 @@ func TestLife(t *testing.T) {
 		{"install anew", (*machine).installAnew},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { step.run(&machine{m.Machine, t}) }) {
-			return // each step begins where the one before it ended
+			return // each step needs the one before it
 		}
 	}
 }
@@ -47,8 +47,8 @@ func (m *machine) install() {
 	m.want("grep -c 'mosquitto.service: \\*\\*CRASH\\*\\*' "+logFile, "2")
 }
 
-// stopped does something while the monitor, which enabled or not is started again,
-// does not run.
+// stopped calls do while the monitor is stopped, and then starts the monitor again. The unit may
+// be enabled or not.
 func (m *machine) stopped(do func()) {
 	m.t.Helper()
 	m.sh("systemctl stop " + unit)
@@ -56,7 +56,7 @@ func (m *machine) stopped(do func()) {
 	m.sh("systemctl start " + unit)
 }
 
-// watchdog hangs the monitor.
+// watchdog makes the monitor hang.
 func (m *machine) watchdog() {
 	const dropIn = "/run/systemd/system/service-monitor.service.d/watchdog.conf"
 	if err := m.WriteFile(dropIn, "[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\n", 0o644); err != nil {
@@ -71,7 +71,7 @@ func (m *machine) watchdog() {
 	m.sh("rm " + dropIn + "; systemctl daemon-reload; systemctl restart " + unit)
 }
 
-// upgrade keeps what was counted and configured, and misses nothing in between.
+// upgrade keeps the counts and the configuration, and misses nothing in between.
 func (m *machine) upgrade() {
 	m.sh("sed -i 's/\"debug\": false/\"debug\": true/' " + config)
 	m.customize()
@@ -79,7 +79,7 @@ func (m *machine) upgrade() {
 	m.publish()
 	m.sh("systemctl start mosquitto edger.endries")
 	before := m.state()["edger.endries.service"].Crashes
-	// It crashes as often as it can while apt is at work.
+	// It crashes as often as it can while apt works.
 	m.sh("systemd-run --quiet --unit=storm sh -c 'while systemctl kill -s KILL edger.endries || true; do sleep 0.1; done'")
 	m.apt("install service-monitor")
 	m.sh("systemctl stop storm; systemctl stop edger.endries")
@@ -94,7 +94,7 @@ func (m *machine) upgrade() {
 	m.stopped(m.wantTruth)
 }
 
-// publish makes the newer version available.
+// publish makes the newer version available to apt.
 func (m *machine) publish() {
 	m.t.Helper()
 	if err := m.WriteFile("/etc/apt/sources.list", source("/srv/then"), 0o644); err != nil {
@@ -103,7 +103,8 @@ func (m *machine) publish() {
 	m.sh("apt-get update")
 }
 
-// disable holds through up- and downgrades, whether or not the monitor runs.
+// disable disables the unit. It stays disabled after upgrades and downgrades, whether or not the
+// monitor runs.
 func (m *machine) disable() {
 	m.sh("systemctl disable --now " + unit)
 	m.apt("install --allow-downgrades service-monitor=" + older)
@@ -147,7 +148,7 @@ func (m *machine) reboot() {
 	m.stopped(m.wantTruth)
 }
 
-// remove leaves what was counted and logged, and the configuration.
+// remove removes the package. The counts, the log and the configuration stay.
 func (m *machine) remove() {
 	m.apt("remove service-monitor")
 	m.want("systemctl show -P ActiveState "+unit, "inactive")
@@ -158,7 +159,8 @@ func (m *machine) remove() {
 	m.wantTruth()
 }
 
-// reinstall goes on where remove has stopped, and counts what was in between.
+// reinstall installs the package again. The monitor goes on with the old counts, and counts what
+// has happened in between.
 func (m *machine) reinstall() {
 	m.trouble()
 	m.apt("install service-monitor=" + older)
@@ -172,7 +174,7 @@ func (m *machine) reinstall() {
 	m.want("systemctl is-active "+unit, "inactive")
 }
 
-// purge leaves the user, and of apt and dpkg what they leave of all packages.
+// purge purges the package. Only its user stays, and what apt and dpkg leave of every package.
 func (m *machine) purge() {
 	m.sh("systemctl enable --now " + unit)
 	m.apt("purge service-monitor")
@@ -189,7 +191,7 @@ func (m *machine) purge() {
 	m.want("find / -xdev -user service-monitor", "")
 }
 
-// installAnew begins at zero.
+// installAnew installs the package after a purge. All counts begin at zero.
 func (m *machine) installAnew() {
 	m.apt("install service-monitor")
 	m.wantRunning(newer)

@@ -18,18 +18,18 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// The versions that are installed. They differ in the place of the program alone, which
-// is in /usr/sbin in the older one.
+// These versions are installed. They differ only in the place of the program: in the older one it
+// is in /usr/sbin.
 const (
 	older = "1.0.0~older"
 	newer = "1.0.0~older+newer"
 )
 
-// system is the root of a whole Debian, of which each machine gets a copy.
+// system is the root of a complete Debian. Each machine gets a copy of it.
 var system = flag.String("system", "", "the `root` of the Debian to test on, as debootstrap makes it")
 
-// repositories are directories with a signed repository each: of the older
-// version, and of both.
+// repositories are directories with a signed repository each: one with the older version, and one
+// with both versions.
 var repositories struct{ first, then string }
 
 func TestMain(m *testing.M) {
@@ -51,8 +51,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// prepare builds the packages and the repositories, for the architecture of the
-// system.
+// prepare builds the packages and the repositories for the architecture of system.
 func prepare(dir string) error {
 	if err := gateway.Check(); err != nil {
 		return err
@@ -64,7 +63,7 @@ func prepare(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // apt reads as a user of its own
+	if err := os.Chmod(dir, 0o755); err != nil { // apt reads it as another user
 		return err
 	}
 	build, then := filepath.Join(dir, "debs"), filepath.Join(dir, "then")
@@ -78,7 +77,7 @@ func prepare(dir string) error {
 	)
 }
 
-// command runs a command, without what a make that runs us hands down.
+// command runs a command without the environment variables of a make that runs this test.
 func command(name string, arguments ...string) error {
 	c := exec.Command(name, arguments...)
 	c.Env = slices.DeleteFunc(os.Environ(), func(pair string) bool {
@@ -90,7 +89,7 @@ func command(name string, arguments ...string) error {
 	return nil
 }
 
-// target is the Makefile's name for the architecture of a root.
+// target returns the Makefile's name for the architecture of a root.
 func target(root string) (string, error) {
 	arch, err := gateway.Architecture(root)
 	if err != nil {

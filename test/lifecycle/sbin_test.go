@@ -4,7 +4,7 @@ package lifecycle
 
 import "testing"
 
-// intoSbin makes of a package the one that it was before the program moved to /usr/bin.
+// intoSbin turns a package into one from before the program moved to /usr/bin.
 const intoSbin = `for deb in "$1"/*.deb; do
 	root=$(mktemp -d)
 	dpkg-deb -R "$deb" "$root"
@@ -21,7 +21,7 @@ const intoSbin = `for deb in "$1"/*.deb; do
 	rm -r "$root"
 done`
 
-// Where people have named the program, from before it moved.
+// These are places where people have named the program before it moved.
 const (
 	dropIn = "/etc/systemd/system/service-monitor.service.d/local.conf"
 	bySbin = `[Service]
@@ -33,7 +33,7 @@ ExecReload=/bin/sh -c 'kill -HUP $MAINPID'
 `
 )
 
-// customize has a drop-in name the program.
+// customize writes a drop-in that names the program.
 func (m *machine) customize() {
 	m.t.Helper()
 	if err := m.WriteFile(dropIn, bySbin, 0o644); err != nil {
@@ -42,8 +42,8 @@ func (m *machine) customize() {
 	m.sh("systemctl daemon-reload; systemctl restart " + unit + "; systemctl reload " + unit)
 }
 
-// wantMoved wants the program to be in /usr/bin and to be found where it was, by systemd
-// and by anybody.
+// wantMoved wants the program to be in /usr/bin, and systemd and users to find it under its old
+// path, too.
 func (m *machine) wantMoved() {
 	m.t.Helper()
 	m.want("stat -c %F /usr/bin/service-monitor", "regular file")
@@ -54,7 +54,7 @@ func (m *machine) wantMoved() {
 	m.sh("systemctl reload " + unit)
 }
 
-// TestMergedSbin upgrades where /usr/sbin is a link to /usr/bin, as it is in other
+// TestMergedSbin upgrades on a system where /usr/sbin is a link to /usr/bin, as in other
 // distributions. The program must not become a link to itself.
 func TestMergedSbin(t *testing.T) {
 	m := boot(t, nil)
