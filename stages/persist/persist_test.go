@@ -17,6 +17,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/files"
@@ -66,15 +67,13 @@ type world struct {
 
 	watchdog time.Duration
 
-	begun                   time.Time
-	saved, logged, notified []string
-	ready                   time.Duration // when READY=1 was sent
+	begun         time.Time
+	saved, logged []string
+	manager       *pipelinetest.Notifier
 }
 
-type timed struct {
-	at    time.Duration
-	event count.Event
-}
+// A timed event comes at its time.
+type timed = pipelinetest.Cue[count.Event]
 
 func (w *world) since() time.Duration { return time.Since(w.begun) }
 
@@ -110,62 +109,16 @@ func (w *world) Fire(e *logrus.Entry) error {
 	return nil
 }
 
-// Notify and the methods below make world a pipeline.Notifier.
-func (w *world) Notify(state string) {
-	if strings.Contains(state, "READY=1") {
-		w.ready = w.since()
-	}
-	if _, status, ok := strings.Cut(state, "STATUS="); ok {
-		w.notified = append(w.notified, fmt.Sprintf("%v %s", w.since().Truncate(time.Second), status))
-	}
-}
-func (w *world) Stalled(stage string, _ time.Duration) {
-	w.notified = append(w.notified, "stalled "+stage)
-}
-func (w *world) Watchdog() time.Duration { return w.watchdog }
-func (w *world) Reload() string          { return "" }
-
-// Run makes world the source: it sends the events, and then waits for the stop.
-func (w *world) Run(ctx context.Context, p *pipeline.Port[pipeline.None, count.Event]) error {
-	next := time.NewTimer(0)
-	events := w.events
-	for {
-		if next.Stop(); len(events) > 0 {
-			next.Reset(events[0].at - w.since())
-		}
-		select {
-		case <-next.C:
-			if err := p.Send(ctx, events[0].event); err != nil {
-				return err
-			}
-			events = events[1:]
-		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{Owing: len(events) > 0 && events[0].at <= w.since()})
-		case <-ctx.Done():
-			return nil
+// statuses returns each STATUS= with the whole seconds of its time.
+func (w *world) statuses() []string {
+	statuses := w.manager.Statuses()
+	for i, line := range statuses {
+		at, text, _ := strings.Cut(line, " ")
+		if since, err := time.ParseDuration(at); err == nil {
+			statuses[i] = fmt.Sprintf("%v %s", since.Truncate(time.Second), text)
 		}
 	}
-}
-
-// other is another sink. It fails after this time.
-type other time.Duration
-
-func (o other) Run(ctx context.Context, p *pipeline.Port[count.Event, pipeline.None]) error {
-	fail := time.After(time.Duration(o))
-	for {
-		select {
-		case _, ok := <-p.In:
-			if !ok {
-				return nil
-			}
-		case <-fail:
-			return errors.New("no ink")
-		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{})
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return statuses
 }
 
 // run runs the stage in this world until stop, in virtual time.
@@ -178,11 +131,14 @@ func (w *world) run(t *testing.T, stop time.Duration) error {
 	if w.store == nil {
 		w.store = w
 	}
-	g := pipeline.New(w)
-	events := pipeline.Source(g, "world", w)
+	w.manager = pipelinetest.NewNotifier(w.watchdog)
+	g := pipeline.New(w.manager)
+	events := pipeline.Source(g, "world", pipelinetest.PlayAt(w.events...))
 	pipeline.Sink(g, "persist", events, New(log, w.store, w.known, time.Second, 10*time.Second))
 	if w.fails > 0 {
-		pipeline.Sink(g, "other", events, other(w.fails))
+		fail := make(chan error, 1)
+		time.AfterFunc(w.fails, func() { fail <- errors.New("no ink") })
+		pipeline.Sink(g, "other", events, pipelinetest.Each(func(count.Event) {}).FailOn(fail))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), stop)
 	defer cancel()
@@ -191,7 +147,7 @@ func (w *world) run(t *testing.T, stop time.Duration) error {
 
 // changed returns an event of a unit that then has these starts and crashes.
 func changed(at time.Duration, unit string, starts, crashes uint64) timed {
-	return timed{at, count.Event{
+	return timed{At: at, Message: count.Event{
 		Transition: classify.Transition{Kind: classify.Started, Unit: unit},
 		Tally:      &count.Tally{Unit: unit, State: "active", Starts: starts, Crashes: crashes},
 	}}
@@ -199,14 +155,14 @@ func changed(at time.Duration, unit string, starts, crashes uint64) timed {
 
 func forgotten(at time.Duration, unit string, starts uint64) timed {
 	e := changed(at, unit, starts, 0)
-	e.event.Kind = classify.Forgotten
+	e.Message.Kind = classify.Forgotten
 	return e
 }
 
 // caughtUp returns the event at the end of a gap, when all that was missed is counted.
 func caughtUp(at time.Duration, unit string, starts, crashes uint64) timed {
 	e := changed(at, unit, starts, crashes)
-	e.event.Kind = classify.CaughtUp
+	e.Message.Kind = classify.CaughtUp
 	return e
 }
 
@@ -287,7 +243,7 @@ func TestRunSleeps(t *testing.T) {
 		events, done := make(chan []count.Event), make(chan error)
 		s := New(logrus.New(), &world{}, nil, time.Second, 10*time.Second)
 		go func() { done <- s.Run(ctx, &port{In: events}) }()
-		events <- []count.Event{changed(0, "a", 1, 0).event}
+		events <- []count.Event{changed(0, "a", 1, 0).Message}
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if most := 4; ctx.n > most { // at the start, after the event, when the save is due, after the save
@@ -346,7 +302,7 @@ func TestRunFails(t *testing.T) {
 		}
 		since := w.begun.Add(time.Second).Format("15:04:05")
 		notified := []string{"1s cannot save state since " + since, "4m4s ", "10m0s saving and stopping"}
-		if diff := cmp.Diff(notified, w.notified); diff != "" {
+		if diff := cmp.Diff(notified, w.statuses()); diff != "" {
 			t.Errorf("status (-want +got):\n%s", diff)
 		}
 	})
@@ -424,14 +380,15 @@ func TestRunSlowDisk(t *testing.T) {
 				if err := w.run(t, tt.stop); err != nil {
 					t.Fatal(err)
 				}
-				for i, status := range w.notified { // replace the time of day by the time since the start
+				notified := w.statuses()
+				for i, status := range notified { // replace the time of day by the time since the start
 					for n := range time.Duration(60) {
 						status = strings.ReplaceAll(status, w.begun.Add(n*s).Format("15:04:05"), (n * s).String())
 					}
-					w.notified[i] = status
+					notified[i] = status
 				}
 				for _, d := range []string{
-					cmp.Diff(tt.saved, w.saved), cmp.Diff(tt.logged, w.logged), cmp.Diff(tt.notified, w.notified),
+					cmp.Diff(tt.saved, w.saved), cmp.Diff(tt.logged, w.logged), cmp.Diff(tt.notified, notified),
 				} {
 					if d != "" {
 						t.Errorf("saves, log or status (-want +got):\n%s", d)
@@ -445,7 +402,7 @@ func TestRunSlowDisk(t *testing.T) {
 // TestReady wants READY=1 when the new units are saved, or when the disk fails.
 func TestReady(t *testing.T) {
 	seen := changed(0, "a", 0, 0)
-	seen.event.Kind = classify.Seen
+	seen.Message.Kind = classify.Seen
 	for _, tt := range []struct {
 		name   string
 		slow   time.Duration
@@ -463,8 +420,8 @@ func TestReady(t *testing.T) {
 				if (err == nil) != (tt.broken == nil) {
 					t.Errorf("Run: %v", err)
 				}
-				if w.ready < tt.want || w.ready > tt.want+time.Second {
-					t.Errorf("ready after %v, want %v", w.ready, tt.want)
+				if ready, _ := w.manager.Ready(); ready < tt.want || ready > tt.want+time.Second {
+					t.Errorf("ready after %v, want %v", ready, tt.want)
 				}
 			})
 		})
@@ -480,7 +437,7 @@ func TestReadyWithAll(t *testing.T) {
 		var all []string
 		for i := range units {
 			seen := changed(time.Duration(i)*6*time.Millisecond, fmt.Sprintf("%02d", i), 0, 0)
-			seen.event.Kind = classify.Seen
+			seen.Message.Kind = classify.Seen
 			w.events = append(w.events, seen)
 			all = append(all, fmt.Sprintf("%02d=0", i))
 		}
@@ -501,7 +458,7 @@ func TestFirstsTogether(t *testing.T) {
 		w := &world{slow: 5 * time.Millisecond}
 		for i := range 3 {
 			seen := changed(time.Duration(i)*gap/2, fmt.Sprint(i), 0, 0)
-			seen.event.Kind = classify.Seen
+			seen.Message.Kind = classify.Seen
 			w.events = append(w.events, seen)
 		}
 		if err := w.run(t, 50*time.Second); err != nil {
