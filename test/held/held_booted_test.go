@@ -1,9 +1,10 @@
 //go:build booted
 
-// Package held holds the reading of the journal wherever it wants, and lets
-// happen what happens then: what a real journald and a real systemd do in
-// microseconds, or once in a million times. Between a fake bus and a fake journal
-// stand the stages that ship. It needs root, for a /run of its own.
+// Package held tests what happens to units while the monitor reads the journal. A test can
+// hold each read of the journal at any point, and let units change meanwhile. With a real
+// journald and a real systemd that takes microseconds, or happens once in a million times.
+// The stages that ship run between a fake bus and a fake journal. The tests need root, for a
+// /run of their own.
 package held
 
 import (
@@ -18,11 +19,11 @@ import (
 	"service-monitor/stages/journald/records"
 )
 
-// An audit has asked only for the units that had changed. What is held back while
-// it reads the journal overflows, and a unit changes that was quiet until then.
+// TestOverflowOfAnAudit overflows the buffer for signals during an audit. The audit has asked
+// only for the units that had changed. Then a unit changes that had not changed before.
 //
-// It was not asked for behind the journal, either: what it announced was dropped,
-// and what the journal has of it was told to nobody.
+// The error was: after reading the journal the monitor did not ask for that unit either. Its
+// signals were dropped, and its records in the journal were ignored.
 func TestOverflowOfAnAudit(t *testing.T) {
 	const busy, quiet = "busy.service", "quiet.service"
 	for _, tt := range []struct {
@@ -43,7 +44,7 @@ func TestOverflowOfAnAudit(t *testing.T) {
 		later: func(*world) {},
 		want:  counts{starts: 2, crashes: 2, before: 1},
 	}, {
-		// The next audit begins to read behind this run, so it was lost for good.
+		// The next audit began to read after this run, so the run was lost for good.
 		name:  "a run that is over",
 		first: state{active: "failed", sub: "failed", result: "success", invocation: 2},
 		meanwhile: func(w *world) {
@@ -78,12 +79,11 @@ func TestOverflowOfAnAudit(t *testing.T) {
 	}
 }
 
-// The power went between two saves of boot 2: the crash of one unit had made the
-// first urgent, so its cursor is of boot 2, and that of the other still of boot 1.
-// Now it is boot 3, and the journal is read from the older one on.
+// TestCursorsOfTwoBoots begins with a power cut between two saves of boot 2. One unit had
+// crashed and was saved first, so its cursor is of boot 2. The cursor of the other unit is
+// still of boot 1. Now it is boot 3, and the monitor reads the journal from the older cursor.
 //
-// The runs of boot 1, counted long ago, were told again of the unit that was past
-// them, and counted again.
+// The error was: runs of boot 1 were counted again for the unit with the later cursor.
 func TestCursorsOfTwoBoots(t *testing.T) {
 	const saved, late = "saved.service", "late.service"
 	first, second := strings.Repeat("1", 32), strings.Repeat("2", 32)
@@ -106,7 +106,7 @@ func TestCursorsOfTwoBoots(t *testing.T) {
 
 	end := w.journal.end()
 	w.watch(0, map[string]*count.Tally{
-		// The stop is the end of boot 1, of which run 2 was.
+		// The stop is that of run 2, which ended with boot 1.
 		saved: {
 			Unit: saved, State: "active", Starts: 3, Crashes: 1, Stops: 1,
 			Causes:    []count.CauseCount{{Result: "signal", Crashes: 1}},
@@ -122,11 +122,11 @@ func TestCursorsOfTwoBoots(t *testing.T) {
 	w.want(saved, counts{starts: 4, stops: 1, crashes: 2})
 }
 
-// A unit that a glob names appears in a gap, so it was not there before and all
-// its runs are to be counted.
+// TestAppearsInAGap lets a new unit appear that matches a glob, in a gap. It did not exist before
+// the gap, so all its runs must be counted.
 //
-// The one that its first snapshot showed was taken for one from before anybody
-// watched, and those before it were not told.
+// The error was: the monitor took the run in the first snapshot for one from before it watched
+// the unit, and ignored the runs before it.
 func TestAppearsInAGap(t *testing.T) {
 	const here, comes = "here.service", "g-comes.service"
 	appear := func(w *world) {
@@ -148,7 +148,7 @@ func TestAppearsInAGap(t *testing.T) {
 			h.await()
 			appear(w)
 		}, again},
-		// As where its changes did not fit: nobody asked for it.
+		// As if its signals had not fitted into the buffer: nobody asked for it.
 		{"of which only the journal tells", func(w *world) {
 			w.journal.write(startOf(comes, 5))
 			w.journal.write(crashOf(comes, 5))
@@ -180,11 +180,11 @@ func TestAppearsInAGap(t *testing.T) {
 	}
 }
 
-// While the journal is read up to behind the snapshots, the bus is lost and comes
-// back, which a new list shows: until then nobody looks at the bus.
+// TestBusReturnsWhileClosing loses the bus and brings it back while the monitor reads the
+// journal up to the time of the snapshots. The monitor notices the loss only at the new list.
 //
-// The new connection's snapshots were asked for at once, and then the journal was
-// read up to behind them: what they showed was counted, and counted again.
+// The error was: the snapshots of the new connection were asked for at once, and after that the
+// journal was read up to them. What they showed was counted twice.
 func TestBusReturnsWhileClosing(t *testing.T) {
 	const unit, added = "unit.service", "added.service"
 	w := newWorld(t)
@@ -195,7 +195,7 @@ func TestBusReturnsWhileClosing(t *testing.T) {
 	w.doubt()
 	h.await()
 	h.pass()
-	h.await() // the snapshots are there
+	h.await() // the snapshots have come
 	w.bus.Forget()
 	w.bus.Drop()
 	w.lists <- bus.List{Services: []string{unit, added}}
@@ -207,10 +207,10 @@ func TestBusReturnsWhileClosing(t *testing.T) {
 	w.want(unit, counts{starts: 1, crashes: 1, before: 1})
 }
 
-// A unit that a reload adds in a gap was not monitored before, so it is counted
-// from the gap's end.
+// TestAddedInAGap adds a unit by a reload in a gap. It was not monitored before, so it must be
+// counted only from the end of the gap.
 //
-// What the journal had of the time before was counted.
+// The error was: its records from before were counted, too.
 func TestAddedInAGap(t *testing.T) {
 	const unit, added = "unit.service", "added.service"
 	w := newWorld(t)
@@ -232,8 +232,9 @@ func TestAddedInAGap(t *testing.T) {
 	w.want(added, counts{before: 1})
 }
 
-// At a first start the journal is read from when the mark was left, and just then the
-// clock is set: the mark is looked for in all of it.
+// TestClockIsSetAtAFirstStart sets the clock at the first start, just when the monitor has
+// written its mark. The monitor must then look for the mark in all of the journal, and not
+// from the time when it was written.
 func TestClockIsSetAtAFirstStart(t *testing.T) {
 	const unit = "unit.service"
 	w := newWorld(t)

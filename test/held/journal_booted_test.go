@@ -23,22 +23,22 @@ import (
 )
 
 const (
-	asInside  = "SERVICE_MONITOR_TEST_INSIDE"  // set in the process that has a /run of its own
-	toJournal = "SERVICE_MONITOR_TEST_JOURNAL" // where our journalctl asks
+	asInside  = "SERVICE_MONITOR_TEST_INSIDE"  // set in the process with its own /run
+	toJournal = "SERVICE_MONITOR_TEST_JOURNAL" // the socket that our journalctl asks
 	socket    = "/run/systemd/journal/socket"
 	bootID    = "/proc/sys/kernel/random/boot_id"
 )
 
-// Messages of PID 1 (systemd.journal-fields(7), sd-messages.h), and the monitor's mark.
+// These are the MESSAGE_ID of PID 1 (sd-messages.h) and of the monitor's mark.
 const (
 	started = "39f53479d3a045ac8e11786248231fbf"
 	failed  = "d9b373ed55a64feb8242e02dbe79a49c"
 	mark    = "fbd34845a7fc4586bceb996e68af7052"
 )
 
-// TestMain runs the tests in a mount namespace of their own: journald's socket is
-// at a fixed place, and this machine may have one there. The binary is also the
-// journalctl that they run.
+// TestMain runs the tests in a mount namespace of their own, because journald's socket has a
+// fixed path and this machine may have one there. The test binary is also the journalctl that
+// the monitor runs.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "journalctl" {
 		exit(journalctl())
@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asInside) == "" {
 		exit(inside())
 	}
-	// Go made all mounts private when it left the old namespace.
+	// Go has made all mounts private when it left the old namespace.
 	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
 		exit(fmt.Errorf("cannot mount a /run of our own: %w", err))
 	}
@@ -70,7 +70,7 @@ func inside() error {
 	if err != nil {
 		return err
 	}
-	runtime.LockOSThread() // Pdeathsig is about the thread
+	runtime.LockOSThread() // Pdeathsig is sent when this thread ends
 	cmd := exec.Command(self, os.Args[1:]...)
 	cmd.Env = append(os.Environ(), asInside+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -78,10 +78,10 @@ func inside() error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("cannot enter a mount namespace, which needs root: %w", err)
 	}
-	return cmd.Wait() // it has said itself what failed
+	return cmd.Wait() // the process has printed what failed
 }
 
-// journalctl asks the journal of the test what it was asked.
+// journalctl passes its arguments to the journal of the test, and prints the answer.
 func journalctl() error {
 	conn, err := net.Dial("unix", os.Getenv(toJournal))
 	if err != nil {
@@ -95,42 +95,42 @@ func journalctl() error {
 	return err
 }
 
-// A record is what the test wants in the journal.
+// A record is an entry that the test writes into the journal.
 type record struct {
 	boot   string
 	clock  uint64 // CLOCK_MONOTONIC in µs
 	fields []string
 }
 
-// A journal is journald's socket, and a journalctl that reads what came there and
-// what the test has written, when the test lets it.
+// A journal is journald's socket together with a journalctl. journalctl reads the entries that
+// came to the socket and those that the test has written. The test can hold its reads.
 type journal struct {
 	t    *testing.T
-	boot string // that goes on
+	boot string // the current boot
 
 	mu       sync.Mutex
 	fd       int // the socket
 	clock    uint64
 	entries  []entry
 	held     *hold // nil while journalctl reads at once
-	clockSet bool  // the clock was set: of what is asked for by its time, nothing is found
+	clockSet bool  // the clock was set, so journalctl --since finds nothing
 }
 
-// An entry is a record, as journalctl shows it.
+// An entry is a record as journalctl shows it.
 type entry struct {
 	place records.Place
 	boot  string
 	text  string
 }
 
-// A hold holds each journalctl before it reads, and behind each mark, until it is let
-// go.
+// A hold makes each journalctl wait before it reads, and after each mark, until the test lets it
+// go on.
 type hold struct {
 	t     *testing.T
 	calls chan chan struct{}
-	held  chan struct{} // closed to let go the one that came last
+	held  chan struct{} // closed to let the last journalctl that came go on
 	over  chan struct{}
-	end   func() // ends the hold; all that wait go on
+	end   func() // ends the hold, so that all go on
 }
 
 // startJournal starts a journal that ends with the test.
@@ -141,7 +141,7 @@ func startJournal(t *testing.T) *journal {
 		t.Fatal(err)
 	}
 	j := &journal{t: t, boot: strings.ReplaceAll(strings.TrimSpace(string(id)), "-", ""), clock: 1000}
-	os.Remove(socket) // that of the test before
+	os.Remove(socket) // the socket of the test before
 	if j.fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -178,8 +178,8 @@ func startJournal(t *testing.T) *journal {
 	return j
 }
 
-// answer answers one journalctl: up to the first mark and then, when the test lets
-// it read on, what is there behind that.
+// answer answers one journalctl: with the entries up to the first mark, and then with the next
+// ones when the test lets it go on.
 func (j *journal) answer(conn net.Conn) {
 	defer conn.Close()
 	var args []string
@@ -196,14 +196,13 @@ func (j *journal) answer(conn net.Conn) {
 		var text string
 		text, shown, more = j.find(args, shown)
 		if _, err := io.WriteString(conn, text); err != nil {
-			return // it was ended meanwhile
+			return // journalctl was ended meanwhile
 		}
 	}
 }
 
-// find returns the entries that journalctl is to show, from the one of this number up
-// to the first mark, and whether more may come behind it. Those of other messages
-// than the ones that it is asked for may be among them.
+// find returns the entries that journalctl shows: those from this number up to the first mark.
+// It also returns whether more entries may follow. It does not filter by message.
 func (j *journal) find(args []string, from int) (text string, next int, more bool) {
 	cursor, marked, boot, last, unfound := records.Place(""), "", "", false, false
 	for _, a := range args {
@@ -244,8 +243,8 @@ func (j *journal) find(args []string, from int) (text string, next int, more boo
 	return text, len(j.entries), false
 }
 
-// take appends what waits in the socket: before anything is read or written, so
-// that all of it has the order in which it was sent.
+// take appends the entries that wait in the socket. It is called before each read and write, so
+// that all entries are in the order in which they were sent.
 func (j *journal) take() {
 	for b := make([]byte, 4096); ; {
 		n, _, err := unix.Recvfrom(j.fd, b, unix.MSG_DONTWAIT)
@@ -256,7 +255,7 @@ func (j *journal) take() {
 	}
 }
 
-// append appends a record: of the boot that goes on, and now, if it does not tell.
+// append appends a record. Without a boot or a time, it gets the current ones.
 func (j *journal) append(r record) records.Place {
 	if r.boot == "" {
 		r.boot = j.boot
@@ -274,7 +273,7 @@ func (j *journal) append(r record) records.Place {
 
 func (j *journal) tick() uint64 { j.clock += 10; return j.clock }
 
-// now is the time of PID 1, CLOCK_MONOTONIC in µs: each is later than the last.
+// now returns the time of PID 1 (CLOCK_MONOTONIC in µs). Each time is later than the last one.
 func (j *journal) now() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -289,7 +288,7 @@ func (j *journal) write(r record) records.Place {
 	return j.append(r)
 }
 
-// end is the place of the last record.
+// end returns the place of the last record.
 func (j *journal) end() records.Place {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -297,7 +296,7 @@ func (j *journal) end() records.Place {
 	return j.entries[len(j.entries)-1].place
 }
 
-// hold holds each journalctl that begins from now on, until it is let go or the hold ends.
+// hold makes each journalctl that begins from now on wait, until it is let go or the hold ends.
 func (j *journal) hold() *hold {
 	h := &hold{t: j.t, calls: make(chan chan struct{}), over: make(chan struct{})}
 	j.set(h)
@@ -312,7 +311,7 @@ func (j *journal) set(h *hold) {
 	j.held = h
 }
 
-// wait returns when the journalctl that calls it may read.
+// wait returns when this journalctl may read.
 func (h *hold) wait() {
 	held := make(chan struct{})
 	select {
@@ -325,7 +324,7 @@ func (h *hold) wait() {
 	}
 }
 
-// await returns when the next journalctl is held, or the same one again.
+// await returns when a journalctl waits: the next one, or the same one again.
 func (h *hold) await() {
 	h.t.Helper()
 	select {
@@ -335,5 +334,5 @@ func (h *hold) await() {
 	}
 }
 
-// pass lets the journalctl go that is held, and holds the next.
+// pass lets the journalctl that waits go on, and holds the next one.
 func (h *hold) pass() { close(h.held) }

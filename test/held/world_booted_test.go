@@ -15,7 +15,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
-	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/bus"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
@@ -24,20 +23,38 @@ import (
 	"service-monitor/test/fakebus"
 )
 
-// limit is far more than anything takes that is awaited.
+// limit is far more than anything that a test waits for takes.
 const limit = 30 * time.Second
 
-// A ledger keeps what was counted.
+// ledger is a last stage that keeps the tallies.
 type ledger struct {
 	mu      sync.Mutex
 	tallies map[string]*count.Tally
-	changed chan struct{} // closed, and made anew, with new ones
+	changed chan struct{} // closed and replaced with each new tally
 }
 
-func (l *ledger) keep(e count.Event) {
+func (l *ledger) Run(ctx context.Context, p *pipeline.Port[count.Event, pipeline.None]) error {
+	for {
+		select {
+		case events, ok := <-p.In:
+			if !ok {
+				return nil
+			}
+			l.keep(events)
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (l *ledger) keep(events []count.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tallies[e.Tally.Unit] = e.Tally
+	for _, e := range events {
+		l.tallies[e.Tally.Unit] = e.Tally
+	}
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
@@ -51,7 +68,7 @@ func (l *ledger) of(unit string) (count.Tally, <-chan struct{}) {
 	return count.Tally{}, l.changed
 }
 
-// counts are the part of a tally that the tests are about.
+// counts is the part of a tally that the tests compare.
 type counts struct {
 	starts, stops, crashes uint64
 	before                 int64
@@ -60,15 +77,15 @@ type counts struct {
 
 func of(c count.Tally) counts { return counts{c.Starts, c.Stops, c.Crashes, c.Before, c.AtLeast} }
 
-// state is what PID 1 shows of a unit.
+// state is the state of a unit in PID 1.
 type state struct {
 	active, sub, result string
 	invocation          byte // 0 for none
 	entered             uint64
 }
 
-// world is the monitor, from the bus to the counts, on a bus and a journal that do
-// what the test wants.
+// world is the monitor from the bus to the counts, with a bus and a journal that the test
+// controls.
 type world struct {
 	t       *testing.T
 	bus     *fakebus.Bus
@@ -80,7 +97,7 @@ type world struct {
 	stop    func()
 }
 
-// newWorld makes a world in which nobody watches yet.
+// newWorld makes a world in which the monitor does not run yet.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
@@ -91,8 +108,8 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// watch starts the monitor, which audits as often as every, with what an earlier
-// process has saved.
+// watch starts the monitor with the state that an earlier process has saved. every is the time
+// between audits.
 func (w *world) watch(every time.Duration, saved map[string]*count.Tally, services ...string) {
 	w.t.Helper()
 	log := logrus.New()
@@ -108,7 +125,7 @@ func (w *world) watch(every time.Duration, saved map[string]*count.Tally, servic
 	g := pipeline.New(nil)
 	signals := pipeline.Add(g, "bus", pipeline.Source(g, "lists", w.lists), source)
 	transitions := pipeline.Add(g, "classify", pipeline.Add(g, "decode", signals, decode.New(log)), classify.New(lives, source.Doubt))
-	pipeline.Sink(g, "ledger", pipeline.Add(g, "count", transitions, count.New(log, saved, count.Now())), pipelinetest.Each(w.counted.keep))
+	pipeline.Sink(g, "ledger", pipeline.Add(g, "count", transitions, count.New(log, saved, count.Now())), w.counted)
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(context.Background()) }()
 	w.lists <- bus.List{Services: services}
@@ -121,12 +138,12 @@ func (w *world) watch(every time.Duration, saved map[string]*count.Tally, servic
 	w.t.Cleanup(w.stop)
 }
 
-// runs makes a unit one that runs.
+// runs makes a unit run, without a signal.
 func (w *world) runs(unit string, invocation byte) {
 	w.becomes(unit, state{"active", "running", "success", invocation, w.journal.now()})
 }
 
-// becomes makes PID 1 show a state, without a word.
+// becomes changes the state of a unit in PID 1, without a signal.
 func (w *world) becomes(unit string, s state) {
 	w.states[unit] = s
 	w.bus.Snapshot(unit, fakebus.Body(s.properties("LoadState", "ActiveState", "SubState", "InvocationID", "Result", "NRestarts", "StateChangeTimestampMonotonic")))
@@ -149,8 +166,8 @@ func (s state) properties(names ...string) map[string]dbus.Variant {
 	return properties
 }
 
-// announce makes PID 1 enter a state, and say so as it does: of the service first,
-// then of the unit.
+// announce changes the state of a unit in PID 1, and sends the signals as PID 1 does: first that
+// of the service, then that of the unit.
 func (w *world) announce(unit string, s state) {
 	w.t.Helper()
 	w.becomes(unit, s)
@@ -166,7 +183,7 @@ func (w *world) say(unit, of string, properties map[string]dbus.Variant) {
 	}
 }
 
-// flood says so much of a unit that it is not held back: more than 4 MiB.
+// flood sends more than 4 MiB of signals about a unit, which is more than the monitor holds back.
 func (w *world) flood(unit string) {
 	w.t.Helper()
 	properties := w.states[unit].properties("ActiveState")
@@ -176,7 +193,7 @@ func (w *world) flood(unit string) {
 	}
 }
 
-// reload makes a unit announce two changes that count for nothing.
+// reload makes a unit announce two changes that do not change a counter.
 func (w *world) reload(unit string) {
 	w.t.Helper()
 	for _, to := range [][2]string{{"reloading", "reload"}, {"active", "running"}} {
@@ -191,7 +208,7 @@ func (w *world) start(unit string, invocation byte) {
 	w.t.Helper()
 	s := w.states[unit]
 	if s.active == "" {
-		s = state{active: "inactive", sub: "dead"} // it was not loaded
+		s = state{active: "inactive", sub: "dead"} // the unit was not loaded
 	}
 	s.invocation, s.result = invocation, "success"
 	w.announce(unit, s)
@@ -207,7 +224,7 @@ func (w *world) crash(unit string) {
 	w.announce(unit, state{"failed", "failed", "signal", s.invocation, w.journal.now()})
 }
 
-// startOf is what PID 1 writes of a start, and crashOf of a crash.
+// startOf and crashOf return the record that PID 1 writes about a start and about a crash.
 func startOf(unit string, invocation byte) record { return about(unit, started, invocation) }
 func crashOf(unit string, invocation byte) record {
 	return about(unit, failed, invocation, "UNIT_RESULT=signal")
@@ -218,7 +235,7 @@ func about(unit, message string, invocation byte, more ...string) record {
 	return record{fields: append(fields, more...)}
 }
 
-// await returns when ok is true of what was counted of a unit.
+// await returns when ok is true for the tally of a unit.
 func (w *world) await(what, unit string, ok func(count.Tally) bool) {
 	w.t.Helper()
 	for late := time.After(limit); ; {
@@ -234,14 +251,14 @@ func (w *world) await(what, unit string, ok func(count.Tally) bool) {
 	}
 }
 
-// awaitSeen returns when a unit is watched. All that are there then are.
+// awaitSeen returns when a unit is watched. All other units that exist are watched then, too.
 func (w *world) awaitSeen(unit string) {
 	w.t.Helper()
 	w.await("seen", unit, func(c count.Tally) bool { return c.Life.Known() })
 }
 
-// awaitGap returns when what the journal has of a unit was counted, up to behind a
-// place.
+// awaitGap returns when the journal was read for a unit up to a place or further, and the unit's
+// events were counted.
 func (w *world) awaitGap(unit string, behind records.Place) {
 	w.t.Helper()
 	w.await("caught up with", unit, func(c count.Tally) bool { return c.Life.Known() && behind.Before(c.Life.Cursor) })
@@ -263,7 +280,8 @@ func (w *world) awaitCall(call string) {
 	}
 }
 
-// want stops the monitor, which first hands on what PID 1 has said, and compares.
+// want stops the monitor and compares its counts. Before it stops, the monitor counts all signals
+// that PID 1 has sent.
 func (w *world) want(unit string, want counts) {
 	w.t.Helper()
 	w.stop()
