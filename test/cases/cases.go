@@ -1,10 +1,9 @@
-// Package cases is the table of what can happen to a service: units for a real
-// systemd, what is done to them, and how often each has then been started,
-// stopped and crashed.
+// Package cases is a table of what can happen to a service. Each case has units for a real
+// systemd, a script, and how often each unit has started, stopped and crashed afterwards.
 //
-// No two cases share a unit, so all of them may run in one machine at the same
-// time, under one monitor. Nothing here subscribes to systemd's signals; a
-// monitor that forgets to will see none.
+// No two cases share a unit, so all of them may run in one machine at the same time, under one
+// monitor. Nothing here subscribes to systemd's signals, so a monitor that forgets to subscribe
+// gets none.
 package cases
 
 import (
@@ -21,33 +20,32 @@ import (
 
 const (
 	limit    = 20 * time.Second // far more than any case takes
-	together = 12               // cases that run at the same time
+	together = 12               // how many cases run at the same time
 )
 
-// Case is one life of one or more units.
+// A Case is one life of one or more units.
 type Case struct {
 	Name   string
-	Units  map[string]string // unit files that are there from the start
+	Units  map[string]string // unit files that exist from the start
 	Files  map[string]string // other files: text by path
 	Script []Step
 
-	// Since is the first version of systemd that has what the case is about,
-	// or 0 if all have it that Debian still ships.
+	// Since is the first version of systemd for the case; 0 if the case is for all versions
+	// that Debian still ships.
 	Since int
 
-	// Reloads is set if the script calls daemon-reload. That makes systemd
-	// forget how often a unit was started within its start limit interval,
-	// so such a case must not run at the same time as one that counts on it.
+	// Reloads is true if the script calls daemon-reload. systemd then forgets how often a
+	// unit was started within its start limit interval. So the case must not run at the
+	// same time as a case that needs the start limit.
 	Reloads bool
 
-	// Want is how each unit's life stands in the end. Its Last crash is what
-	// the unit's properties say at that crash, ExecMainCode and
-	// ExecMainStatus included, of which the journal may know less.
+	// Want has the counts of each unit at the end. Its Last crash is that of the unit's
+	// properties, with ExecMainCode and ExecMainStatus. The journal may have less of it.
 	Want map[string]gateway.Tally
 }
 
-// Step is either a line of sh(1), which must succeed, or a unit and how its
-// life must stand before the next step.
+// A Step is either a line of sh(1), which must succeed, or a unit and the counts that it must
+// have before the next step.
 type Step struct {
 	Shell string
 	Unit  string
@@ -58,12 +56,12 @@ func sh(line string) Step { return Step{Shell: line} }
 
 func until(unit string, t gateway.Tally) Step { return Step{Unit: unit, Until: t} }
 
-// Known returns those of the cases that are for a version of systemd.
+// Known returns the cases for a version of systemd.
 func Known(all []Case, version int) []Case {
 	return slices.DeleteFunc(slices.Clone(all), func(c Case) bool { return version < c.Since })
 }
 
-// Install adds what the cases need to the options of a machine.
+// Install adds the files and units of the cases to the options of a machine.
 func Install(o *gateway.Options, cases []Case) {
 	if o.Units == nil {
 		o.Units = map[string]string{}
@@ -78,10 +76,9 @@ func Install(o *gateway.Options, cases []Case) {
 	}
 }
 
-// Run plays the script in a machine in which the case is installed, and
-// returns once the journal shows each unit's life as wanted. Whether anything
-// happens to them after that is for the caller to check, with [Match], when
-// all is over.
+// Run runs the script in a machine in which the case is installed. It returns when the journal
+// shows the wanted counts of each unit. The units might still change afterwards, so the caller
+// should check them with [Match] at the end.
 func (c Case) Run(ctx context.Context, m *gateway.Machine) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -98,8 +95,8 @@ func (c Case) Run(ctx context.Context, m *gateway.Machine) error {
 	return nil
 }
 
-// RunAll runs cases, many at a time: most of what they do is wait. First come
-// all those that disturb no other. An error names its case.
+// RunAll runs many cases at a time, because most of the time they wait. It begins with the cases
+// that do not disturb others. An error names its case.
 func RunAll(ctx context.Context, m *gateway.Machine, all []Case) error {
 	var calm, reloading []Case
 	for _, c := range all {
@@ -141,8 +138,8 @@ func (s Step) run(ctx context.Context, m *gateway.Machine) error {
 	return err
 }
 
-// Match tells whether what the journal tells of a unit is what is wanted. Of
-// how the last crash's main process ended, the journal does not always tell.
+// Match reports whether a tally of the journal is the wanted one. The journal does not always say
+// how the main process ended at the last crash, so that may be missing.
 func Match(want, truth gateway.Tally) bool {
 	if truth.Last.Code == "" {
 		want.Last.Code, want.Last.Status = "", 0
@@ -150,22 +147,21 @@ func Match(want, truth gateway.Tally) bool {
 	return MatchExactly(want, truth)
 }
 
-// MatchExactly tells whether a tally is the wanted one, the end of the main
-// process included. Whether a core was dumped makes no difference, nor does
-// Scheduled.
+// MatchExactly reports whether a tally is the wanted one, including the end of the main process.
+// It ignores whether a core was dumped, and Scheduled.
 func MatchExactly(want, got gateway.Tally) bool {
 	return counts(want) == counts(got) && plain(want.Last) == plain(got.Last)
 }
 
-// counts is a tally without the cause, and without Scheduled, for which no
-// number is the right one when a reload comes in between.
+// counts returns a tally without the cause and without Scheduled. With a reload in between, no
+// single value of Scheduled is right.
 func counts(t gateway.Tally) gateway.Tally {
 	t.Last, t.Scheduled = gateway.Crash{}, 0
 	return t
 }
 
-// plain takes a dumped core for none. Whether there is one depends on the
-// host's kernel.core_pattern, and LimitCORE= does not always prevent it.
+// plain replaces "dumped" by "killed". Whether a core is dumped depends on the host's
+// kernel.core_pattern, and LimitCORE= does not always prevent it.
 func plain(c gateway.Crash) gateway.Crash {
 	if c.Result == "core-dump" {
 		c.Result = "signal"

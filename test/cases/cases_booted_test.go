@@ -14,9 +14,8 @@ import (
 	"service-monitor/test/gateway/gatewaytest"
 )
 
-// TestTable checks the table itself against a real systemd: what it wants is
-// what the journal tells of each unit, and what the properties of each unit
-// tell of its last crash.
+// TestTable checks the table itself against a real systemd. The wanted counts must be those of
+// the journal, and the last crash must be that of each unit's properties.
 func TestTable(t *testing.T) {
 	all := cases.All()
 	var o gateway.Options
@@ -52,8 +51,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// lastCrash reads a unit's properties and tells whether they are those of a
-// unit that has failed.
+// lastCrash reads the last crash from a unit's properties, and reports whether the unit has
+// failed.
 func lastCrash(ctx context.Context, m *gateway.Machine, unit string) (last gateway.Crash, failed bool, err error) {
 	text, err := m.Run(ctx, "systemctl", "show", "-p", "ActiveState,Result,ExecMainCode,ExecMainStatus", unit)
 	if err != nil {
@@ -64,7 +63,7 @@ func lastCrash(ctx context.Context, m *gateway.Machine, unit string) (last gatew
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		p[key] = value
 	}
-	// The codes are those of siginfo_t: CLD_EXITED, CLD_KILLED, CLD_DUMPED.
+	// These are codes of siginfo_t: CLD_EXITED, CLD_KILLED, CLD_DUMPED.
 	code, known := map[string]string{"0": "", "1": "exited", "2": "killed", "3": "dumped"}[p["ExecMainCode"]]
 	status, err := strconv.Atoi(p["ExecMainStatus"])
 	if err != nil || !known {

@@ -7,7 +7,7 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// TestAll checks what every case must hold for all of them to run together.
+// TestAll checks that all cases can run together.
 func TestAll(t *testing.T) {
 	caseOf := map[string]string{}
 	claim := func(unit, name string) {
@@ -42,7 +42,7 @@ func TestAll(t *testing.T) {
 	}
 }
 
-// balanced tells whether each start has ended once or goes on.
+// balanced reports whether each run has ended once or goes on.
 func balanced(t gateway.Tally) bool {
 	ends := t.Stops + t.Crashes
 	if t.Running {

@@ -2,11 +2,11 @@ package cases
 
 import "service-monitor/test/gateway"
 
-// restartedOnce is the tally of a unit that crashed, and that systemd restarted.
+// restartedOnce is the tally of a unit that has crashed once and was restarted.
 var restartedOnce = gateway.Tally{Starts: 2, Crashes: 1, Restarts: 1, Running: true}
 
-// lastRuns are runs that a restart began, that fail, and after which systemd is not
-// to restart the unit. So it has not given up.
+// lastRuns are units that fail once more after a restart, and that systemd must not restart again
+// because of their settings. So systemd has not given up.
 func lastRuns() []Case {
 	const (
 		service = unlimited + "[Service]\nType=notify\nNotifyAccess=all\nRestartSec=50ms\n"
@@ -37,8 +37,7 @@ func lastRuns() []Case {
 	}
 }
 
-// lostFiles are units that wait for a restart, and that systemd then cannot restart,
-// mostly because a file is lost.
+// lostFiles are units that wait for a restart that then fails, mostly because a file is gone.
 func lostFiles() []Case {
 	const (
 		etc     = "/etc/systemd/system/"
@@ -104,8 +103,8 @@ func lostFiles() []Case {
 	})
 }
 
-// cleans are what systemctl clean does to a unit that systemd does not unload, because
-// another unit names it: it still has its last invocation then.
+// cleans call systemctl clean for a unit that stays loaded because another unit refers to it. Such
+// a unit still has its last invocation ID.
 func cleans() []Case {
 	kept := func(unit string) map[string]string {
 		return map[string]string{"/etc/systemd/system/multi-user.target.d/" + unit + ".conf": "[Unit]\nAfter=" + unit + "\n"}

@@ -18,9 +18,8 @@ exec "$@"
 // unlimited lets systemd restart a unit as often as it likes.
 const unlimited = "[Unit]\nStartLimitIntervalSec=0\n"
 
-// stays is a service that does nothing, for ever. With Type=exec it is no
-// longer a part of systemd when it counts as started, so that a signal meets
-// the service and not the child of PID 1 that is about to become it.
+// stays is a service that does nothing for ever. With Type=exec it counts as started only after
+// execve(2). So a signal reaches the service, and not the child of PID 1 before execve(2).
 const stays = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"
 
 // All returns every case.
@@ -34,7 +33,7 @@ func All() []Case {
 	return all
 }
 
-// one is a case of one unit.
+// one returns a case of one unit.
 func one(name, unit, text string, want gateway.Tally, script ...Step) Case {
 	return Case{
 		Name:   name,
@@ -44,7 +43,7 @@ func one(name, unit, text string, want gateway.Tally, script ...Step) Case {
 	}
 }
 
-// crashed is the tally of a unit that was started once, and crashed.
+// crashed is the tally of a unit that has started once and has crashed.
 func crashed(result, code string, status int) gateway.Tally {
 	return gateway.Tally{Starts: 1, Crashes: 1, Last: gateway.Crash{Result: result, Code: code, Status: status}}
 }
@@ -75,7 +74,7 @@ func ends() []Case {
 		one("watchdog", "case-watchdog.service", stays+"WatchdogSec=300ms\nLimitCORE=0\n", crashed("watchdog", "killed", 6),
 			sh("systemctl start case-watchdog")),
 		one("stop timeout", "case-stop-timeout.service",
-			// A signal that does nothing, so that the service outlives the request to stop.
+			// This signal does nothing, so the service goes on after the request to stop.
 			stays+"KillSignal=SIGCONT\nTimeoutStopSec=300ms\n", crashed("timeout", "killed", 9),
 			sh("systemctl start case-stop-timeout"), sh("systemctl stop case-stop-timeout")),
 		one("run too long", "case-runtime-max.service", stays+"RuntimeMaxSec=300ms\n", crashed("timeout", "killed", 15),
@@ -88,7 +87,7 @@ func ends() []Case {
 	}
 }
 
-// failures are services that do not come up.
+// failures are services that fail to start.
 func failures() []Case {
 	return []Case{
 		one("missing binary", "case-no-binary.service", "[Service]\nExecStart=/no/such/binary\n", crashed("exit-code", "exited", 203),
@@ -117,8 +116,7 @@ func failures() []Case {
 	}
 }
 
-// kinds are the kinds of services (Type=), where nothing goes wrong or where
-// the kind makes a difference.
+// kinds are services of each Type=, without errors or with errors for which the type matters.
 func kinds() []Case {
 	return []Case{
 		one("oneshot", "case-oneshot.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n",
@@ -142,7 +140,7 @@ func kinds() []Case {
 	}
 }
 
-// restarts are what systemd restarts by itself.
+// restarts are services that systemd restarts by itself.
 func restarts() []Case {
 	return []Case{
 		one("restarted after exit 0", "case-always-0.service",
@@ -165,7 +163,7 @@ func restarts() []Case {
 			"[Service]\nRestart=always\nRestartSec=1h\nExecStart=/bin/false\n", crashed("exit-code", "exited", 1),
 			sh("systemctl start case-stop-restart"), until("case-stop-restart.service", crashed("", "", 0)),
 			sh("systemctl stop case-stop-restart")),
-		// A start would do nothing but wait for the restart, see service_start() of systemd.
+		// A start would only wait for the restart (service_start() of systemd).
 		one("restarted by hand while it waits for its restart", "case-hand-restart.service",
 			"[Service]\nRestart=always\nRestartSec=1h\nExecStart=/bin/sh "+firstPath+" 1 4 %n sleep infinity\n",
 			gateway.Tally{Starts: 2, Crashes: 1, Running: true, Last: gateway.Crash{Result: "exit-code", Code: "exited", Status: 4}},
@@ -174,8 +172,8 @@ func restarts() []Case {
 	}
 }
 
-// directRestarts are restarts with RestartMode=direct: the unit is neither failed
-// nor inactive in between.
+// directRestarts are restarts with RestartMode=direct. In between, the unit is neither failed nor
+// inactive.
 func directRestarts() []Case {
 	const direct = "[Service]\nRestartMode=direct\n"
 	some := []Case{
@@ -209,7 +207,7 @@ func directRestarts() []Case {
 	return some
 }
 
-// A unit that is started three times, and then no more.
+// limit3 lets a unit start three times; then it hits its start limit.
 const limit3 = "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=3\n"
 
 var (
