@@ -31,7 +31,8 @@ func TestMutedLives(t *testing.T) {
 	named := slices.DeleteFunc(slices.Clone(l.units), func(unit string) bool { return strings.HasPrefix(unit, "glob-") })
 	l.boot(append(named, livesGlob))
 	if l.version < 252 {
-		return // PID 1 spins in such lives ("Looping too fast"), and no stop job ever ends
+		t.Log("left out on systemd 247: PID 1 spins in such lives (\"Looping too fast\"), and no stop job ever ends")
+		return
 	}
 	l.menu, l.round = mutedMenu(), livesRound/3
 	l.sh("mkdir " + diaries + "; systemctl start service-monitor")
