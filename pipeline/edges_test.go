@@ -1,4 +1,4 @@
-package pipeline
+package pipeline_test
 
 import (
 	"context"
@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	. "service-monitor/pipeline"
+	"service-monitor/pipeline/pipelinetest"
 )
 
 // paced is a source that sends 1 to n, one number after each pause.
@@ -71,7 +74,7 @@ func TestCut(t *testing.T) {
 				l := &listener{slow: always(tt.slow)}
 				Sink(g, "listener", Cut(sent, 4, func(n int) { missed = append(missed, n) }), l)
 				begun := time.Now()
-				Sink(g, "other", sent, each(fine, func(_ context.Context, v int) {
+				Sink(g, "other", sent, pipelinetest.Each(func(v int) {
 					if at := time.Since(begun); at != time.Duration(v)*s {
 						t.Errorf("%d came after %v", v, at)
 					}
@@ -132,7 +135,7 @@ func TestCutRandom(t *testing.T) {
 // was cut off does not count as one that has ended.
 func TestReadyDoesNotWaitForCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := &said{watchdog: 30 * time.Second, begun: time.Now()}
+		n := pipelinetest.NewNotifier(30 * time.Second)
 		g := New(n)
 		var cuts atomic.Int64
 		sent := Source(g, "numbers", numbers(100))
@@ -154,7 +157,7 @@ func TestReadyDoesNotWaitForCut(t *testing.T) {
 				}
 			}
 		}))
-		Sink(g, "other", sent, each(fine, func(context.Context, int) {}))
+		Sink(g, "other", sent, pipelinetest.Each(func(int) {}))
 		stop, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 		defer cancel()
 		if err := g.Run(stop); err != nil {
@@ -163,9 +166,9 @@ func TestReadyDoesNotWaitForCut(t *testing.T) {
 		if cuts.Load() == 0 {
 			t.Error("the listener was not cut off")
 		}
-		n.want(t, n.lines[0], "10s WATCHDOG=1", "15s STOPPING=1 STATUS=saving and stopping")
-		if n.lines[0] != "0s READY=1" && n.lines[0] != "1ms READY=1" {
-			t.Errorf("first told %q", n.lines[0])
+		n.Want(t, n.Lines()[0], "10s WATCHDOG=1", "15s STOPPING=1 STATUS=saving and stopping")
+		if n.Lines()[0] != "0s READY=1" && n.Lines()[0] != "1ms READY=1" {
+			t.Errorf("first told %q", n.Lines()[0])
 		}
 	})
 }

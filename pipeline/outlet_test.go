@@ -1,4 +1,4 @@
-package pipeline
+package pipeline_test
 
 import (
 	"context"
@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	. "service-monitor/pipeline"
+	"service-monitor/pipeline/pipelinetest"
 )
 
 // outlet is a sink that writes through a Queue to a function of the test.
@@ -199,7 +202,7 @@ func TestOutlet(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				n := &said{watchdog: 300 * s, begun: time.Now()}
+				n := pipelinetest.NewNotifier(300 * s)
 				g := New(n)
 				o := newOutlet(tt.write)
 				Sink(g, "sink", Source(g, "timed", timed(tt.sent...)), o)
@@ -209,10 +212,10 @@ func TestOutlet(t *testing.T) {
 					t.Errorf("Run: %v, want %s", err, tt.err)
 				}
 				if tt.status == nil {
-					tt.status = n.statuses()
+					tt.status = statuses(n)
 				}
 				for _, diff := range []string{
-					cmp.Diff(tt.attempts, o.attempts), cmp.Diff(tt.reports, o.reports), cmp.Diff(tt.status, n.statuses()),
+					cmp.Diff(tt.attempts, o.attempts), cmp.Diff(tt.reports, o.reports), cmp.Diff(tt.status, statuses(n)),
 				} {
 					if diff != "" {
 						t.Errorf("attempts, reports or status (-want +got):\n%s", diff)
@@ -224,9 +227,9 @@ func TestOutlet(t *testing.T) {
 }
 
 // statuses returns the statuses of the stages, with the second when each was sent.
-func (s *said) statuses() []string {
+func statuses(s *pipelinetest.Notifier) []string {
 	statuses := []string{}
-	for _, line := range s.lines {
+	for _, line := range s.Lines() {
 		at, text, _ := strings.Cut(line, " ")
 		if _, status, ok := strings.Cut(text, "STATUS="); ok && status != "saving and stopping" {
 			when, _ := time.ParseDuration(at)
@@ -382,7 +385,7 @@ func TestStuckOutletHoldsUpNothing(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				n := &said{watchdog: 30 * time.Second, begun: time.Now()}
+				n := pipelinetest.NewNotifier(30 * time.Second)
 				release := make(chan struct{})
 				stuck := newOutlet(func(_ *outlet, numbers []int) (int, error) {
 					<-release
@@ -396,7 +399,7 @@ func TestStuckOutletHoldsUpNothing(t *testing.T) {
 				Sink(g, "stuck", sent, stuck)
 				Sink(g, "well", sent, well)
 				var third []int
-				Sink(g, "third", sent, each(fine, func(_ context.Context, v int) { third = append(third, v) }))
+				Sink(g, "third", sent, pipelinetest.Each(func(v int) { third = append(third, v) }))
 				stop, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				time.AfterFunc(time.Second, func() {
@@ -410,7 +413,7 @@ func TestStuckOutletHoldsUpNothing(t *testing.T) {
 					t.Errorf("Run: %v, want %s", err, want)
 				}
 				ready := ""
-				for _, line := range n.lines {
+				for _, line := range n.Lines() {
 					if at, said, _ := strings.Cut(line, " "); strings.HasPrefix(said, "READY=1") {
 						ready = strings.Replace(at, "1ms", "0s", 1) // the first round may find a stage sending
 					}
@@ -419,7 +422,7 @@ func TestStuckOutletHoldsUpNothing(t *testing.T) {
 					}
 				}
 				if ready != tt.ready {
-					t.Errorf("ready after %q, want %q, in %q", ready, tt.ready, n.lines)
+					t.Errorf("ready after %q, want %q, in %q", ready, tt.ready, n.Lines())
 				}
 				close(release)
 			})
