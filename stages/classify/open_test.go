@@ -7,94 +7,99 @@ import (
 	"service-monitor/stages/journald/records"
 )
 
+// firstSeen is a snapshot of a unit that runs before the gap.
+var firstSeen = at("active/running", 1, snapshot, entered(10))
+
+// openGaps are gaps for which the journal cannot be read at first.
+var openGaps = []struct {
+	name    string
+	updates []decode.Update
+	want    []string
+	pending int64 // starts minus ends that are still to be counted at the end
+}{{
+	name:    "nothing happened",
+	updates: []decode.Update{firstSeen, at("active/running", 1, unread, entered(10))},
+	want:    []string{"seen active", "caught up"},
+}, {
+	name:    "it is another run",
+	updates: []decode.Update{firstSeen, at("active/running", 2, unread, entered(20))},
+	want:    []string{"seen active", "caught up"},
+}, {
+	name:    "it is over",
+	updates: []decode.Update{firstSeen, at("failed/failed", 1, unread, failed, entered(20))},
+	want:    []string{"seen active", "active -> failed/failed", "caught up"},
+	pending: -1,
+}, {
+	name:    "it runs at last",
+	updates: []decode.Update{at("inactive/dead", 0, snapshot), at("active/running", 1, unread, entered(20))},
+	want:    []string{"seen inactive", "inactive -> active/running", "caught up"},
+	pending: 1,
+}, {
+	name: "it is read, and another run has crashed between",
+	updates: []decode.Update{
+		firstSeen, at("active/running", 3, unread, entered(30)), at("failed/failed", 3, failed, entered(40)),
+		past(3, run(1, "success", 0), run(2, "signal", 0), run(3, "exit-code", 0)), at("failed/failed", 3, failed, entered(40), recovered()),
+	},
+	want: []string{
+		"seen active", "caught up", "active -> failed/failed", "crashed exit-code",
+		"stopped success", "started", "crashed signal", "started", "caught up",
+	},
+}, {
+	name: "two gaps, with runs that were watched between",
+	updates: []decode.Update{
+		firstSeen, at("active/running", 3, unread, entered(30)), at("inactive/dead", 3, entered(35)), at("inactive/dead", 4, entered(35)), at("active/running", 4, entered(40)),
+		at("active/running", 6, unread, entered(60)),
+		past(6, run(1, "signal", 0), run(2, "signal", 0), run(3, "success", 0), run(4, "exit-code", 0), run(5, "signal", 0), run(6, "", 0)),
+		at("active/running", 6, entered(60), recovered()),
+	},
+	want: []string{
+		"seen active", "caught up", "active -> inactive/dead", "stopped success", "inactive -> active/running", "started", "caught up",
+		"crashed signal", "started", "crashed signal", "started", "crashed exit-code", "started", "crashed signal", "started", "caught up",
+	},
+}, {
+	name: "it ends with a boot, in which it was watched",
+	updates: []decode.Update{
+		firstSeen, at("active/running", 2, unread, entered(30)),
+		inBoot("b", past(2, run(1, "signal", 0), run(2, "", 0))), inBoot("b", cut(records.PowerLoss)), inBoot("c", past(1, run(3, "", 0))),
+		at("active/running", 3, recovered()),
+	},
+	want: []string{"seen active", "caught up", "crashed signal", "started", "stopped power-loss", "started", "caught up"},
+}, {
+	name: "a boot ends in it",
+	updates: []decode.Update{
+		firstSeen, inBoot("c", at("active/running", 3, unread, entered(5))),
+		inBoot("b", past(1, received(20, run(2, "", 0)))), inBoot("b", cut(records.Shutdown)), inBoot("c", past(1, run(3, "", 0))), at("active/running", 3, recovered()),
+	},
+	want: []string{
+		"seen active", "caught up", "ended unknown at least", "started", "stopped shutdown", "started", "caught up",
+	},
+}, {
+	name:    "the journal no longer reaches back",
+	updates: []decode.Update{firstSeen, at("active/running", 2, unread, entered(20)), at("active/running", 2, snapshot, entered(20))},
+	want:    []string{"seen active", "caught up", "ended unknown at least", "started at least", "caught up at least"},
+}, {
+	name: "what was known is lost, and all is read later",
+	updates: []decode.Update{
+		at("active/running", 3, unread, lost, entered(30)), at("failed/failed", 3, failed, entered(40)),
+		past(3, run(1, "success", 0), run(2, "signal", 0), run(3, "exit-code", 0)), at("failed/failed", 3, failed, entered(40), recovered()),
+	},
+	want: []string{
+		"seen inactive", "inactive -> active/running", "caught up", "active -> failed/failed", "crashed exit-code",
+		"started", "stopped success", "started", "crashed signal", "started", "caught up",
+	},
+}, {
+	name: "a unit that is not there, and that ran",
+	updates: []decode.Update{
+		at("inactive/dead", 0, snapshot, unloaded), at("inactive/dead", 0, unread, unloaded, func(u *decode.Update) { u.Clock = 100 }),
+		inBoot("b", past(2, received(50, run(1, "success", 0)), received(150, run(2, "signal", 0)))), at("inactive/dead", 0, unloaded, recovered()),
+	},
+	want: []string{"seen unloaded", "caught up", "started", "stopped success", "started", "crashed signal", "caught up"},
+}}
+
 // What happened in a gap is counted once the journal is read, and what came after the gap is not
 // counted twice.
 func TestOpenGaps(t *testing.T) {
-	seen := at("active/running", 1, snapshot, entered(10))
-	for _, tt := range []struct {
-		name    string
-		updates []decode.Update
-		want    []string
-		pending int64 // starts minus ends that are still to be counted at the end
-	}{{
-		name:    "nothing happened",
-		updates: []decode.Update{seen, at("active/running", 1, unread, entered(10))},
-		want:    []string{"seen active", "caught up"},
-	}, {
-		name:    "it is another run",
-		updates: []decode.Update{seen, at("active/running", 2, unread, entered(20))},
-		want:    []string{"seen active", "caught up"},
-	}, {
-		name:    "it is over",
-		updates: []decode.Update{seen, at("failed/failed", 1, unread, failed, entered(20))},
-		want:    []string{"seen active", "active -> failed/failed", "caught up"},
-		pending: -1,
-	}, {
-		name:    "it runs at last",
-		updates: []decode.Update{at("inactive/dead", 0, snapshot), at("active/running", 1, unread, entered(20))},
-		want:    []string{"seen inactive", "inactive -> active/running", "caught up"},
-		pending: 1,
-	}, {
-		name: "it is read, and another run has crashed between",
-		updates: []decode.Update{
-			seen, at("active/running", 3, unread, entered(30)), at("failed/failed", 3, failed, entered(40)),
-			past(3, run(1, "success", 0), run(2, "signal", 0), run(3, "exit-code", 0)), at("failed/failed", 3, failed, entered(40), recovered()),
-		},
-		want: []string{
-			"seen active", "caught up", "active -> failed/failed", "crashed exit-code",
-			"stopped success", "started", "crashed signal", "started", "caught up",
-		},
-	}, {
-		name: "two gaps, with runs that were watched between",
-		updates: []decode.Update{
-			seen, at("active/running", 3, unread, entered(30)), at("inactive/dead", 3, entered(35)), at("inactive/dead", 4, entered(35)), at("active/running", 4, entered(40)),
-			at("active/running", 6, unread, entered(60)),
-			past(6, run(1, "signal", 0), run(2, "signal", 0), run(3, "success", 0), run(4, "exit-code", 0), run(5, "signal", 0), run(6, "", 0)),
-			at("active/running", 6, entered(60), recovered()),
-		},
-		want: []string{
-			"seen active", "caught up", "active -> inactive/dead", "stopped success", "inactive -> active/running", "started", "caught up",
-			"crashed signal", "started", "crashed signal", "started", "crashed exit-code", "started", "crashed signal", "started", "caught up",
-		},
-	}, {
-		name: "it ends with a boot, in which it was watched",
-		updates: []decode.Update{
-			seen, at("active/running", 2, unread, entered(30)),
-			inBoot("b", past(2, run(1, "signal", 0), run(2, "", 0))), inBoot("b", cut(records.PowerLoss)), inBoot("c", past(1, run(3, "", 0))),
-			at("active/running", 3, recovered()),
-		},
-		want: []string{"seen active", "caught up", "crashed signal", "started", "stopped power-loss", "started", "caught up"},
-	}, {
-		name: "a boot ends in it",
-		updates: []decode.Update{
-			seen, inBoot("c", at("active/running", 3, unread, entered(5))),
-			inBoot("b", past(1, received(20, run(2, "", 0)))), inBoot("b", cut(records.Shutdown)), inBoot("c", past(1, run(3, "", 0))), at("active/running", 3, recovered()),
-		},
-		want: []string{
-			"seen active", "caught up", "ended unknown at least", "started", "stopped shutdown", "started", "caught up",
-		},
-	}, {
-		name:    "the journal no longer reaches back",
-		updates: []decode.Update{seen, at("active/running", 2, unread, entered(20)), at("active/running", 2, snapshot, entered(20))},
-		want:    []string{"seen active", "caught up", "ended unknown at least", "started at least", "caught up at least"},
-	}, {
-		name: "what was known is lost, and all is read later",
-		updates: []decode.Update{
-			at("active/running", 3, unread, lost, entered(30)), at("failed/failed", 3, failed, entered(40)),
-			past(3, run(1, "success", 0), run(2, "signal", 0), run(3, "exit-code", 0)), at("failed/failed", 3, failed, entered(40), recovered()),
-		},
-		want: []string{
-			"seen inactive", "inactive -> active/running", "caught up", "active -> failed/failed", "crashed exit-code",
-			"started", "stopped success", "started", "crashed signal", "started", "caught up",
-		},
-	}, {
-		name: "a unit that is not there, and that ran",
-		updates: []decode.Update{
-			at("inactive/dead", 0, snapshot, unloaded), at("inactive/dead", 0, unread, unloaded, func(u *decode.Update) { u.Clock = 100 }),
-			inBoot("b", past(2, received(50, run(1, "success", 0)), received(150, run(2, "signal", 0)))), at("inactive/dead", 0, unloaded, recovered()),
-		},
-		want: []string{"seen unloaded", "caught up", "started", "stopped success", "started", "crashed signal", "caught up"},
-	}} {
+	for _, tt := range openGaps {
 		t.Run(tt.name, func(t *testing.T) {
 			life := walk(t, tt.updates, tt.want)
 			if life.Pending() != tt.pending {

@@ -30,79 +30,82 @@ func good() Tally {
 	}
 }
 
+// checks are changes of what is good, and the faults that they make.
+var checks = []struct {
+	name   string
+	change func(*Tally)
+	want   []string
+}{
+	{"good", func(*Tally) {}, nil},
+	{"ended", func(u *Tally) { u.Life.Ended = true; u.Stops++ }, nil},
+	{"announced", func(u *Tally) { u.Life.StartOwed = true; u.Stops++ }, nil},
+	{"given up", func(u *Tally) { u.Life.Ended, u.Life.GivenUp = true, true; u.Stops++ }, nil},
+	{"ended, and nobody knows how", func(u *Tally) { u.Life.Ended = true; u.Unknown++ }, nil},
+	{"unloaded", func(u *Tally) {
+		u.State, u.LoggedUnloaded = "unloaded", true
+		u.Life = &classify.Life{ActiveState: "unloaded", SubState: "dead", Ended: true}
+		u.Stops++
+	}, nil},
+	{"crashes of an imported file have no cause", func(u *Tally) { u.Crashes += 7; u.Before += 7 }, nil},
+	{"an imported file that counted too few starts", func(u *Tally) { u.Stops += 7; u.Before += 7 }, nil},
+	{"an imported file that counted too few ends", func(u *Tally) { u.Starts += 7; u.Before -= 7 }, nil},
+	{"an imported file, not seen yet", func(u *Tally) { *u = Tally{State: "active", Starts: 5, Stops: 9, Crashes: 7} }, nil},
+	{"not seen since somebody removed its life", func(u *Tally) { u.Life = nil; u.Starts++ }, nil},
+
+	{"a start too many", func(u *Tally) { u.Starts++ }, []string{
+		"starts 4 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 1 running now by life"}},
+	{"a stop too many", func(u *Tally) { u.Stops++ }, []string{
+		"starts 3 + running_when_first_seen 1 is not stops 2 + crashes 2 + unknown 0 + 1 running now by life"}},
+	{"an unknown end too many", func(u *Tally) { u.Unknown++ }, []string{
+		"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 1 + 1 running now by life"}},
+	{"a crash too many", func(u *Tally) { u.Crashes++ }, []string{
+		"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 3 + unknown 0 + 1 running now by life"}},
+	{"first seen otherwise", func(u *Tally) { u.Before = -1 }, []string{
+		"starts 3 + running_when_first_seen -1 is not stops 1 + crashes 2 + unknown 0 + 1 running now by life"}},
+	{"an end that is not counted", func(u *Tally) { u.Life.Ended = true }, []string{
+		"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 0 running now by life"}},
+	{"a start that is counted before it is a fact", func(u *Tally) { u.Life.StartOwed = true }, []string{
+		"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 0 running now by life"}},
+
+	{"more starts than there can be", func(u *Tally) { u.Starts = most + 1; u.Before -= most - 2 }, []string{
+		"starts 9007199254740993 is more than there can have been"}},
+	{"more stops than there can be", func(u *Tally) { u.Stops = most + 1; u.Before += most }, []string{
+		"stops 9007199254740993 is more than there can have been"}},
+	{"more crashes than there can be", func(u *Tally) { u.Crashes = most + 1; u.Before += most - 1 }, []string{
+		"crashes 9007199254740993 is more than there can have been"}},
+	{"more unknown ends than there can be", func(u *Tally) { u.Unknown = most + 1; u.Before += most + 1 }, []string{
+		"unknown 9007199254740993 is more than there can have been"}},
+	{"more restarts than there can be", func(u *Tally) { u.Restarts = 1<<64 - 1 }, []string{
+		"restarts 18446744073709551615 is more than there can have been"}},
+	{"more causes than there can be", func(u *Tally) { u.Causes[0].Crashes = 1<<64 - 1 }, []string{
+		"crash_causes add up to 9007199254740993, more than crashes 2"}},
+
+	{"a cause too many", func(u *Tally) { u.Causes[0].Crashes++ }, []string{"crash_causes add up to 3, more than crashes 2"}},
+	{"causes without crashes, not seen yet", func(u *Tally) { u.Life, u.Crashes = nil, 1 }, []string{
+		"crash_causes add up to 2, more than crashes 1"}},
+	{"a stop among the causes", func(u *Tally) { u.Causes[0].Result = "success" }, []string{`crash_causes has "success", which is no crash`}},
+	{"a last crash without crashes", func(u *Tally) { u.Causes = nil }, []string{
+		`last_crash has the result "signal", crash_causes has not`}},
+	{"a last crash of another cause", func(u *Tally) { u.LastCrash.Cause.Result = "watchdog" }, []string{
+		`last_crash has the result "watchdog", crash_causes has not`}},
+	{"crashes without a last crash", func(u *Tally) { u.LastCrash = nil }, []string{"last_crash is missing, but crash_causes add up to 2"}},
+
+	{"no state", func(u *Tally) { *u = Tally{} }, []string{"last_state is missing"}},
+	{"another state", func(u *Tally) { u.State = "failed" }, []string{`last_state "failed" is not life's active_state "active"`}},
+	{"logged as unloaded, but it is loaded", func(u *Tally) { u.LoggedUnloaded = true }, []string{`logged_unloaded is true, but last_state is "active"`}},
+	{"unloaded, but not logged", func(u *Tally) { u.State, u.Life.ActiveState = "unloaded", "unloaded" }, []string{
+		`logged_unloaded is false, but last_state is "unloaded"`}},
+	{"runs without an invocation", func(u *Tally) { u.Life.Invocation = decode.Invocation{}; u.Stops++ }, []string{
+		"life has no invocation, but ended is not true"}},
+	{"ended before its start was a fact", func(u *Tally) { u.Life.StartOwed, u.Life.Ended = true, true; u.Stops++ }, []string{
+		"life has both untold and ended"}},
+	{"given up while it runs", func(u *Tally) { u.Life.GivenUp = true }, []string{"life has given_up, but ended is not true"}},
+	{"restarts too few", func(u *Tally) { u.Restarts = 0 }, []string{"restarts 0 is less than life's scheduled 1"}},
+}
+
 // TestCheck changes what is good.
 func TestCheck(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		change func(*Tally)
-		want   []string
-	}{
-		{"good", func(*Tally) {}, nil},
-		{"ended", func(u *Tally) { u.Life.Ended = true; u.Stops++ }, nil},
-		{"announced", func(u *Tally) { u.Life.StartOwed = true; u.Stops++ }, nil},
-		{"given up", func(u *Tally) { u.Life.Ended, u.Life.GivenUp = true, true; u.Stops++ }, nil},
-		{"ended, and nobody knows how", func(u *Tally) { u.Life.Ended = true; u.Unknown++ }, nil},
-		{"unloaded", func(u *Tally) {
-			u.State, u.LoggedUnloaded = "unloaded", true
-			u.Life = &classify.Life{ActiveState: "unloaded", SubState: "dead", Ended: true}
-			u.Stops++
-		}, nil},
-		{"crashes of an imported file have no cause", func(u *Tally) { u.Crashes += 7; u.Before += 7 }, nil},
-		{"an imported file that counted too few starts", func(u *Tally) { u.Stops += 7; u.Before += 7 }, nil},
-		{"an imported file that counted too few ends", func(u *Tally) { u.Starts += 7; u.Before -= 7 }, nil},
-		{"an imported file, not seen yet", func(u *Tally) { *u = Tally{State: "active", Starts: 5, Stops: 9, Crashes: 7} }, nil},
-		{"not seen since somebody removed its life", func(u *Tally) { u.Life = nil; u.Starts++ }, nil},
-
-		{"a start too many", func(u *Tally) { u.Starts++ }, []string{
-			"starts 4 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 1 running now by life"}},
-		{"a stop too many", func(u *Tally) { u.Stops++ }, []string{
-			"starts 3 + running_when_first_seen 1 is not stops 2 + crashes 2 + unknown 0 + 1 running now by life"}},
-		{"an unknown end too many", func(u *Tally) { u.Unknown++ }, []string{
-			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 1 + 1 running now by life"}},
-		{"a crash too many", func(u *Tally) { u.Crashes++ }, []string{
-			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 3 + unknown 0 + 1 running now by life"}},
-		{"first seen otherwise", func(u *Tally) { u.Before = -1 }, []string{
-			"starts 3 + running_when_first_seen -1 is not stops 1 + crashes 2 + unknown 0 + 1 running now by life"}},
-		{"an end that is not counted", func(u *Tally) { u.Life.Ended = true }, []string{
-			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 0 running now by life"}},
-		{"a start that is counted before it is a fact", func(u *Tally) { u.Life.StartOwed = true }, []string{
-			"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 0 running now by life"}},
-
-		{"more starts than there can be", func(u *Tally) { u.Starts = most + 1; u.Before -= most - 2 }, []string{
-			"starts 9007199254740993 is more than there can have been"}},
-		{"more stops than there can be", func(u *Tally) { u.Stops = most + 1; u.Before += most }, []string{
-			"stops 9007199254740993 is more than there can have been"}},
-		{"more crashes than there can be", func(u *Tally) { u.Crashes = most + 1; u.Before += most - 1 }, []string{
-			"crashes 9007199254740993 is more than there can have been"}},
-		{"more unknown ends than there can be", func(u *Tally) { u.Unknown = most + 1; u.Before += most + 1 }, []string{
-			"unknown 9007199254740993 is more than there can have been"}},
-		{"more restarts than there can be", func(u *Tally) { u.Restarts = 1<<64 - 1 }, []string{
-			"restarts 18446744073709551615 is more than there can have been"}},
-		{"more causes than there can be", func(u *Tally) { u.Causes[0].Crashes = 1<<64 - 1 }, []string{
-			"crash_causes add up to 9007199254740993, more than crashes 2"}},
-
-		{"a cause too many", func(u *Tally) { u.Causes[0].Crashes++ }, []string{"crash_causes add up to 3, more than crashes 2"}},
-		{"causes without crashes, not seen yet", func(u *Tally) { u.Life, u.Crashes = nil, 1 }, []string{
-			"crash_causes add up to 2, more than crashes 1"}},
-		{"a stop among the causes", func(u *Tally) { u.Causes[0].Result = "success" }, []string{`crash_causes has "success", which is no crash`}},
-		{"a last crash without crashes", func(u *Tally) { u.Causes = nil }, []string{
-			`last_crash has the result "signal", crash_causes has not`}},
-		{"a last crash of another cause", func(u *Tally) { u.LastCrash.Cause.Result = "watchdog" }, []string{
-			`last_crash has the result "watchdog", crash_causes has not`}},
-		{"crashes without a last crash", func(u *Tally) { u.LastCrash = nil }, []string{"last_crash is missing, but crash_causes add up to 2"}},
-
-		{"no state", func(u *Tally) { *u = Tally{} }, []string{"last_state is missing"}},
-		{"another state", func(u *Tally) { u.State = "failed" }, []string{`last_state "failed" is not life's active_state "active"`}},
-		{"logged as unloaded, but it is loaded", func(u *Tally) { u.LoggedUnloaded = true }, []string{`logged_unloaded is true, but last_state is "active"`}},
-		{"unloaded, but not logged", func(u *Tally) { u.State, u.Life.ActiveState = "unloaded", "unloaded" }, []string{
-			`logged_unloaded is false, but last_state is "unloaded"`}},
-		{"runs without an invocation", func(u *Tally) { u.Life.Invocation = decode.Invocation{}; u.Stops++ }, []string{
-			"life has no invocation, but ended is not true"}},
-		{"ended before its start was a fact", func(u *Tally) { u.Life.StartOwed, u.Life.Ended = true, true; u.Stops++ }, []string{
-			"life has both untold and ended"}},
-		{"given up while it runs", func(u *Tally) { u.Life.GivenUp = true }, []string{"life has given_up, but ended is not true"}},
-		{"restarts too few", func(u *Tally) { u.Restarts = 0 }, []string{"restarts 0 is less than life's scheduled 1"}},
-	} {
+	for _, tt := range checks {
 		t.Run(tt.name, func(t *testing.T) {
 			tally := good()
 			tt.change(&tally)

@@ -11,97 +11,103 @@ import (
 	"service-monitor/stages/classify"
 )
 
+var earlier = noon.Add(-time.Hour)
+
+// fact returns a transition at noon.
+func fact(k classify.Kind, to string, l *classify.Life) classify.Transition {
+	return classify.Transition{Kind: k, Unit: "a.service", Time: noon, To: to, Life: l}
+}
+
+// steps are transitions, with the tally before and after each.
+var steps = []struct {
+	name string
+	was  Tally
+	fact classify.Transition
+	want Tally
+}{{
+	name: "seen down",
+	fact: fact(classify.Seen, "inactive", life(0, false)),
+	want: Tally{State: "inactive", Changed: noon},
+}, {
+	name: "seen running",
+	fact: fact(classify.Seen, "active", life(1, true)),
+	want: Tally{State: "active", Changed: noon, Before: 1},
+}, {
+	name: "seen, and systemd does not have it",
+	fact: fact(classify.Seen, "unloaded", life(0, false)),
+	want: Tally{State: "unloaded", Changed: noon, LoggedUnloaded: true},
+}, {
+	name: "imported, in the state that the file has",
+	was:  Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
+	fact: fact(classify.Seen, "active", life(1, true)),
+	want: Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
+}, {
+	name: "imported, in another state",
+	was:  Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
+	fact: fact(classify.Seen, "failed", life(1, false)),
+	want: Tally{State: "failed", Changed: noon, Starts: 5, Stops: 4, Before: -1},
+}, {
+	name: "imported without a time",
+	was:  Tally{State: "active", Starts: 5, Stops: 4},
+	fact: fact(classify.Seen, "active", life(1, true)),
+	want: Tally{State: "active", Changed: noon, Starts: 5, Stops: 4},
+}, {
+	name: "imported, counted more ends than starts",
+	was:  Tally{State: "inactive", Changed: earlier, Starts: 1, Stops: 2, Crashes: 3},
+	fact: fact(classify.Seen, "active", life(1, true)),
+	want: Tally{State: "active", Changed: noon, Starts: 1, Stops: 2, Crashes: 3, Before: 5},
+}, {
+	name: "loaded at last",
+	was:  Tally{State: "unloaded", Changed: earlier, LoggedUnloaded: true},
+	fact: fact(classify.Moved, "inactive", life(0, false)),
+	want: Tally{State: "inactive", Changed: noon},
+}, {
+	name: "moved between sub states",
+	was:  Tally{State: "active", Changed: earlier},
+	fact: fact(classify.Moved, "active", life(1, true)),
+	want: Tally{State: "active", Changed: earlier},
+}, {
+	name: "started",
+	was:  Tally{State: "active", Changed: earlier, Starts: 1},
+	fact: fact(classify.Started, "active", life(2, true)),
+	want: Tally{State: "active", Changed: earlier, Starts: 2},
+}, {
+	name: "stopped",
+	was:  Tally{State: "active", Changed: earlier, Starts: 1},
+	fact: fact(classify.Stopped, "inactive", life(1, false)),
+	want: Tally{State: "active", Changed: earlier, Starts: 1, Stops: 1},
+}, {
+	name: "crashed",
+	was:  Tally{State: "failed", Changed: earlier, Starts: 1},
+	fact: crash("exit-code"),
+	want: Tally{
+		State: "failed", Changed: earlier, Starts: 1, Crashes: 1, Causes: []CauseCount{{"exit-code", 1}},
+		LastCrash: &Crash{Time: noon.Add(time.Minute), Cause: classify.Cause{Result: "exit-code", Code: 1, Status: 3}, Invocation: "01" + strings.Repeat("0", 30)},
+	},
+}, {
+	name: "ended, and nobody knows how",
+	was:  Tally{State: "active", Changed: earlier, Starts: 1},
+	fact: fact(classify.UnknownEnd, "inactive", life(1, false)),
+	want: Tally{State: "active", Changed: earlier, Starts: 1, Unknown: 1},
+}, {
+	name: "restarted",
+	was:  Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1},
+	fact: fact(classify.Restarted, "activating", life(1, false)),
+	want: Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1, Restarts: 1},
+}, {
+	name: "restarted, and what it began is over",
+	was:  Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1},
+	fact: missed(fact(classify.Restarted, "activating", life(1, false))),
+	want: Tally{State: "activating", Changed: earlier, Starts: 2, Unknown: 1, Crashes: 1, Restarts: 1},
+}, {
+	name: "gave up",
+	was:  Tally{State: "failed", Changed: earlier, Starts: 1, Crashes: 1},
+	fact: fact(classify.GaveUp, "failed", life(1, false)),
+	want: Tally{State: "failed", Changed: earlier, Starts: 1, Crashes: 1},
+}}
+
 func TestStep(t *testing.T) {
-	earlier := noon.Add(-time.Hour)
-	of := func(k classify.Kind, to string, l *classify.Life) classify.Transition {
-		return classify.Transition{Kind: k, Unit: "a.service", Time: noon, To: to, Life: l}
-	}
-	for _, tt := range []struct {
-		name string
-		was  Tally
-		fact classify.Transition
-		want Tally
-	}{{
-		name: "seen down",
-		fact: of(classify.Seen, "inactive", life(0, false)),
-		want: Tally{State: "inactive", Changed: noon},
-	}, {
-		name: "seen running",
-		fact: of(classify.Seen, "active", life(1, true)),
-		want: Tally{State: "active", Changed: noon, Before: 1},
-	}, {
-		name: "seen, and systemd does not have it",
-		fact: of(classify.Seen, "unloaded", life(0, false)),
-		want: Tally{State: "unloaded", Changed: noon, LoggedUnloaded: true},
-	}, {
-		name: "imported, in the state that the file has",
-		was:  Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
-		fact: of(classify.Seen, "active", life(1, true)),
-		want: Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
-	}, {
-		name: "imported, in another state",
-		was:  Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
-		fact: of(classify.Seen, "failed", life(1, false)),
-		want: Tally{State: "failed", Changed: noon, Starts: 5, Stops: 4, Before: -1},
-	}, {
-		name: "imported without a time",
-		was:  Tally{State: "active", Starts: 5, Stops: 4},
-		fact: of(classify.Seen, "active", life(1, true)),
-		want: Tally{State: "active", Changed: noon, Starts: 5, Stops: 4},
-	}, {
-		name: "imported, counted more ends than starts",
-		was:  Tally{State: "inactive", Changed: earlier, Starts: 1, Stops: 2, Crashes: 3},
-		fact: of(classify.Seen, "active", life(1, true)),
-		want: Tally{State: "active", Changed: noon, Starts: 1, Stops: 2, Crashes: 3, Before: 5},
-	}, {
-		name: "loaded at last",
-		was:  Tally{State: "unloaded", Changed: earlier, LoggedUnloaded: true},
-		fact: of(classify.Moved, "inactive", life(0, false)),
-		want: Tally{State: "inactive", Changed: noon},
-	}, {
-		name: "moved between sub states",
-		was:  Tally{State: "active", Changed: earlier},
-		fact: of(classify.Moved, "active", life(1, true)),
-		want: Tally{State: "active", Changed: earlier},
-	}, {
-		name: "started",
-		was:  Tally{State: "active", Changed: earlier, Starts: 1},
-		fact: of(classify.Started, "active", life(2, true)),
-		want: Tally{State: "active", Changed: earlier, Starts: 2},
-	}, {
-		name: "stopped",
-		was:  Tally{State: "active", Changed: earlier, Starts: 1},
-		fact: of(classify.Stopped, "inactive", life(1, false)),
-		want: Tally{State: "active", Changed: earlier, Starts: 1, Stops: 1},
-	}, {
-		name: "crashed",
-		was:  Tally{State: "failed", Changed: earlier, Starts: 1},
-		fact: crash("exit-code"),
-		want: Tally{
-			State: "failed", Changed: earlier, Starts: 1, Crashes: 1, Causes: []CauseCount{{"exit-code", 1}},
-			LastCrash: &Crash{Time: noon.Add(time.Minute), Cause: classify.Cause{Result: "exit-code", Code: 1, Status: 3}, Invocation: "01" + strings.Repeat("0", 30)},
-		},
-	}, {
-		name: "ended, and nobody knows how",
-		was:  Tally{State: "active", Changed: earlier, Starts: 1},
-		fact: of(classify.UnknownEnd, "inactive", life(1, false)),
-		want: Tally{State: "active", Changed: earlier, Starts: 1, Unknown: 1},
-	}, {
-		name: "restarted",
-		was:  Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1},
-		fact: of(classify.Restarted, "activating", life(1, false)),
-		want: Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1, Restarts: 1},
-	}, {
-		name: "restarted, and what it began is over",
-		was:  Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1},
-		fact: missed(of(classify.Restarted, "activating", life(1, false))),
-		want: Tally{State: "activating", Changed: earlier, Starts: 2, Unknown: 1, Crashes: 1, Restarts: 1},
-	}, {
-		name: "gave up",
-		was:  Tally{State: "failed", Changed: earlier, Starts: 1, Crashes: 1},
-		fact: of(classify.GaveUp, "failed", life(1, false)),
-		want: Tally{State: "failed", Changed: earlier, Starts: 1, Crashes: 1},
-	}} {
+	for _, tt := range steps {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.want.Unit, tt.want.Life = "a.service", tt.fact.Life
 			if diff := cmp.Diff(tt.want, step(tt.was, Event{Transition: tt.fact}, boot)); diff != "" {
