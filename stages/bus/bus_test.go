@@ -589,8 +589,11 @@ func TestFallingBehindIsDeclaredAndHealed(t *testing.T) {
 	r.play(change("b.service", "failed"))
 	counts := map[string]int{}
 	for s := range r.signals {
-		counts[show(s)]++
-		if counts["snapshot a.service active"] == 1 {
+		// On a busy machine, the snapshot comes amid the flood, the rest of which is handed on.
+		if healed := counts["snapshot a.service active"] > 0; !healed || s.Unit != "a.service" {
+			counts[show(s)]++
+		}
+		if counts["snapshot a.service active"] > 0 && counts["changed b.service failed"] > 0 {
 			break
 		}
 	}
