@@ -11,10 +11,10 @@ import (
 	"service-monitor/test/gateway/gatewaytest"
 )
 
-// TestCatalogExplains reads with journalctl -x what the daemon wrote of a crash,
-// and does what it then proposes.
+// TestCatalogExplains reads with journalctl -x the entry of the daemon about a crash, and runs the
+// commands that the explanation proposes.
 func TestCatalogExplains(t *testing.T) {
-	const unit = `it\x2dcrashes@1.service` // a shell would take the backslash away
+	const unit = `it\x2dcrashes@1.service` // a shell would remove the backslash
 	m := gatewaytest.Boot(t, gateway.Options{
 		Units: map[string]string{
 			"service-monitor.service":  read(t, "../../systemd/service-monitor.service"),
@@ -37,7 +37,7 @@ func TestCatalogExplains(t *testing.T) {
 		}
 		return out
 	}
-	// /usr is read-only there, and the catalog is where systemd's own are.
+	// In the machine /usr is read-only, and the catalog belongs beside those of systemd.
 	if said := sh(`cp /usr/lib/systemd/catalog/* /opt/catalog
 mount --bind /opt/catalog /usr/lib/systemd/catalog
 journalctl --update-catalog`); said != "" {
@@ -77,13 +77,13 @@ journalctl --sync`)
 		t.Errorf("they find other units, too:\n%s", said)
 	}
 
-	// Whatever the daemon has written is explained, with nothing left to fill in.
+	// All entries of the daemon are explained, and all fields are filled in.
 	everything := sh("journalctl -q -x -u service-monitor _COMM=service-monitor")
 	if left := regexp.MustCompile(`@[A-Z_]+@`).FindString(everything); left != "" || strings.Count(everything, "Subject: ") < 8 {
 		t.Errorf("%s is left of it:\n%s", left, everything)
 	}
 
-	// The manual's commands are of all systemds.
+	// The commands in the manual must work with all versions of systemd.
 	for _, line := range find(strings.ReplaceAll(plain(section(t, read(t, manual), ".SH EXAMPLES", ".SH STATE FILE")), "\\e\n", ""), `(?m)^(journalctl .+)`) {
 		line = strings.ReplaceAll(strings.ReplaceAll(line, `\fIID\fP`, invocation), "mosquitto.service", "'"+unit+"'")
 		if said := sh(line); !strings.Contains(said, unit) {

@@ -19,7 +19,7 @@ import (
 	"service-monitor/test/recording"
 )
 
-// explanations are the texts of the catalog by MESSAGE_ID.
+// explanations returns the texts of the catalog by MESSAGE_ID.
 func explanations(t *testing.T) map[string]string {
 	t.Helper()
 	texts := make(map[string]string)
@@ -33,7 +33,7 @@ func explanations(t *testing.T) map[string]string {
 	return texts
 }
 
-// TestCatalog wants an explanation of each kind of line.
+// TestCatalog wants an explanation for each kind of line.
 func TestCatalog(t *testing.T) {
 	var ids []string
 	shape := regexp.MustCompile(`^Subject: [^\n]+\nDefined-By: service-monitor\nDocumentation: [^\n]+\n\n.`)
@@ -49,19 +49,19 @@ func TestCatalog(t *testing.T) {
 	wantSame(t, "MESSAGE_IDs", constants(t, linesSource, "id"), find("-- "+strings.Join(ids, "\n-- ")+"\n", `-- (.+)\n`))
 }
 
-// least are events with no more than each kind has at least.
+// least has events of each kind with as few values as the kind can have.
 var least = []count.Event{
 	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Seen, Unit: "a.service", To: "unloaded"}},
 	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Restarted, Unit: "a.service", Recovered: true}},
-	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Restarted, Unit: "a.service", Missed: true}}, // tells of a start and a stop, too
+	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Restarted, Unit: "a.service", Missed: true}}, // causes lines about a start and a stop, too
 	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Crashed, Unit: "a.service", Invocation: decode.Invocation{1}, Cause: classify.Cause{Result: "timeout"}}},
 	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.GaveUp, Unit: "a.service"}},
 	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.GaveUp, Unit: "a.service", Cause: classify.Cause{Result: classify.StartLimitHit}}},
 	{Tally: &count.Tally{}, Transition: classify.Transition{Kind: classify.Forgotten, Unit: "a.service", From: "active"}},
 }
 
-// TestCatalogFields wants of each entry in the journal the fields that its
-// explanation shows: journalctl(1) would show @FIELD@ for one that is not there.
+// TestCatalogFields wants each entry in the journal to have the fields that its explanation shows.
+// For a missing field journalctl(1) would show @FIELD@.
 func TestCatalogFields(t *testing.T) {
 	entries := written(t, func(g *pipeline.Graph, _ logrus.FieldLogger) *pipeline.Stream[count.Event] {
 		return pipeline.Source(g, "player", pipelinetest.Play(least...))
@@ -99,7 +99,7 @@ func TestCatalogFields(t *testing.T) {
 	}
 }
 
-// written are the entries that the journal gets of the events of a source.
+// written returns the entries that the journal gets for the events of a source.
 func written(t *testing.T, source func(*pipeline.Graph, logrus.FieldLogger) *pipeline.Stream[count.Event]) (entries []map[string]string) {
 	t.Helper()
 	journald := journaltest.Start(t)
@@ -117,7 +117,7 @@ func written(t *testing.T, source func(*pipeline.Graph, logrus.FieldLogger) *pip
 	if err := g.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for done := false; !done; { // it takes some at a time
+	for done := false; !done; { // the source sends a few at a time
 		entries = append(entries, journald.Read()...)
 		done = j.Retry()
 	}

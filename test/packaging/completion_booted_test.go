@@ -14,8 +14,8 @@ import (
 	"service-monitor/test/gateway/gatewaytest"
 )
 
-// fakeSystemctl says what systemctl does of three services, a template and an
-// instance, if it is asked as the real one is.
+// fakeSystemctl prints what systemctl prints for three services, a template and an instance, if it
+// is called in the same way.
 const fakeSystemctl = `#!/bin/sh
 case "$*" in
 *list-units*) echo 'a.service loaded active running The first'
@@ -76,12 +76,12 @@ func TestCompletion(t *testing.T) {
 				{"service-monitor --restore-counts a" + tab, "service-monitor --restore-counts a.service"},
 				{"service-monitor --restore-counts a.service -p x in" + tab, "service-monitor --restore-counts a.service -p x inst@x.service"},
 				{"service-monitor --services b:" + tab, "service-monitor --services b:2.service"},
-				{"service-monitor a" + tab, "service-monitor a"}, // only behind --services
+				{"service-monitor a" + tab, "service-monitor a"}, // units are completed only after --services
 				{"service-monitor check-c" + tab, "service-monitor check-config"},
 				{"service-monitor cl" + tab, "service-monitor clear"},
 				{"service-monitor help ver" + tab, "service-monitor help version"},
 				{"service-monitor clear --lo" + tab, "service-monitor clear --log-file"},
-				{"service-monitor clear --serv" + tab, "service-monitor clear --serv"}, // which it has not
+				{"service-monitor clear --serv" + tab, "service-monitor clear --serv"}, // the command has no such flag
 				{"service-monitor clear -l " + files + "/on" + tab, "service-monitor clear -l " + files + `/one\ file.json`},
 				{"service-monitor check-state " + files + "/on" + tab, "service-monitor check-state " + files + `/one\ file.json`},
 				{"service-monitor check-config --services a.service in" + tab, "service-monitor check-config --services a.service inst@x.service"},
@@ -130,8 +130,8 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// TestCompletionUnits has the names of services from a real systemctl, as both
-// completions call it.
+// TestCompletionUnits gets the names of services from a real systemctl, as both completions call
+// it.
 func TestCompletionUnits(t *testing.T) {
 	const unit = "[Service]\nExecStart=/bin/sleep infinity\n"
 	m := gatewaytest.Boot(t, gateway.Options{

@@ -9,7 +9,7 @@ import (
 
 // TestFlags wants each flag in the manual and in both completions, and no other.
 func TestFlags(t *testing.T) {
-	// "-h, --help" is how it lists them; the text beside them names others.
+	// It lists flags as "-h, --help". The text beside them may name others.
 	flags := find(help(t), `(?m)^ +(?:-[a-z], )?(--[a-z-]+) `)
 	short := find(help(t), `(?m)^ +(-[a-z]), --`)
 	if len(flags) == 0 || len(short) == 0 {
@@ -29,7 +29,8 @@ func TestFlags(t *testing.T) {
 	for _, command := range find(section(t, help(t), "Commands:", "Flags:"), `(?m)^  ([a-z-]+) `) {
 		all = append(all, find(run(t, binary, "help", command), `(?m)^ +(?:-[a-z], )?(--[a-z-]+) `)...)
 	}
-	// And none elsewhere that there is not; those of others are in their lines.
+	// Other places must not name a flag that does not exist. Flags of other programs are in
+	// the lines of those programs.
 	for _, file := range []string{manual, fileManual} {
 		for line := range strings.Lines(plain(read(t, file))) {
 			for _, flag := range find(line, long) {
@@ -41,7 +42,7 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// expand puts the lists of flags of the zsh completion where they are named.
+// expand replaces the names of flag lists in the zsh completion by the lists.
 func expand(completion string) func(line string) string {
 	lists := make(map[string]string)
 	for line := range strings.Lines(completion) {
@@ -83,14 +84,14 @@ func TestCommandTable(t *testing.T) {
 	}
 }
 
-// sorted are the words of texts, in order.
+// sorted returns the words of texts in order.
 func sorted(texts []string) []string {
 	words := strings.Fields(strings.Join(texts, " "))
 	slices.Sort(words)
 	return words
 }
 
-// TestBashSyntax has bash read its completion; TestCompletion uses it.
+// TestBashSyntax lets bash read its completion. TestCompletion uses the completion.
 func TestBashSyntax(t *testing.T) {
 	run(t, "bash", "-n", bashCompletion)
 }

@@ -10,17 +10,17 @@ import (
 	"testing"
 )
 
-// oneLine takes from a text how it is laid out.
+// oneLine removes the layout from a text.
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// licences is debian/copyright without the marks of its format: a space before
-// each line, and a dot for an empty one.
+// licences returns debian/copyright without the marks of its format: the space before each line,
+// and the dot for an empty line.
 func licences(t *testing.T) string {
 	t.Helper()
 	return oneLine(regexp.MustCompile(`(?m)^ (\.$)?`).ReplaceAllString(read(t, copyrightFile), ""))
 }
 
-// TestModules wants each module that is linked, and no other, with its licence.
+// TestModules wants each module that is linked with its licence, and no others.
 func TestModules(t *testing.T) {
 	const paragraph = `(?m)^Files: (.+)/\*\n`
 	linked := find(run(t, "go", "version", "-m", binary), `\tdep\t([^\t]+)\t`)
@@ -51,8 +51,7 @@ func TestModules(t *testing.T) {
 	}
 }
 
-// TestHolders wants everybody who is named in a file that is linked, on any of
-// the architectures.
+// TestHolders wants all copyright holders of the files that are linked on any architecture.
 func TestHolders(t *testing.T) {
 	notice := regexp.MustCompile(`(?im)^(?://|#| \*)?\s*(?:revisions )?copyright (?:\(c\) |© )?([0-9][0-9, -]*)(?:by )?(.*)$`)
 	end := regexp.MustCompile(`(?i)\.?\s*(all rights reserved\.?.*)?$`)
@@ -70,7 +69,7 @@ func TestHolders(t *testing.T) {
 		}
 		for _, file := range strings.Fields(string(files)) {
 			if seen[file] {
-				continue // most are of each
+				continue // most files are linked on each architecture
 			}
 			seen[file] = true
 			for _, match := range notice.FindAllStringSubmatch(read(t, file), -1) {

@@ -30,8 +30,8 @@ func documents(t *testing.T) map[string]string {
 	return texts
 }
 
-// targets are those of the Makefile. make reads it and runs nothing. The flags of a
-// make that runs this test are not for it.
+// targets returns the targets of the Makefile. make only reads the Makefile and runs nothing. It
+// must not get the flags of a make that runs this test.
 func targets(t *testing.T) []string {
 	t.Helper()
 	cmd := exec.Command("env", "-u", "MAKEFLAGS", "make", "-C", top, "-pq", ".PHONY")
@@ -39,8 +39,8 @@ func targets(t *testing.T) []string {
 	return find(string(out), `(?m)^([a-z][a-z0-9-]*):(?: |$)`)
 }
 
-// TestReadmeIsShort keeps the README to what a stranger reads in one go. What is
-// more than that has a place in the manuals, or in the README of a directory.
+// TestReadmeIsShort wants a README that a stranger reads in one go. Anything else belongs into the
+// manuals, or into the README of a directory.
 func TestReadmeIsShort(t *testing.T) {
 	lines := slices.Collect(strings.Lines(read(t, top+"/README.md")))
 	if len(lines) < 60 || len(lines) > 90 {
@@ -67,8 +67,8 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestCommands wants what the documents name to be there: targets of make, flags
-// of the daemon, and tests.
+// TestCommands wants everything that the documents name to exist: targets of make, flags of the
+// daemon, and tests.
 func TestCommands(t *testing.T) {
 	targets, flags := targets(t), find(help(t), `(--[a-z]+(?:-[a-z]+)*)`)
 	tests := map[string]bool{}
@@ -97,8 +97,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// TestMakeHelp wants the list that make shows to be short, and each target of it
-// to be there.
+// TestMakeHelp wants the list that make shows to be short, and each target in it to exist.
 func TestMakeHelp(t *testing.T) {
 	shown := find(run(t, "env", "-u", "MAKEFLAGS", "make", "-C", top, "help"), `(?m)^([a-z]+) `)
 	if len(shown) == 0 || len(shown) > 14 {

@@ -12,8 +12,8 @@ import (
 	"service-monitor/test/gateway/gatewaytest"
 )
 
-// TestExamples has systemd read the unit with each drop-in that is shipped, as it
-// is and with all lines in force.
+// TestExamples lets systemd read the unit with each shipped drop-in, as it is and with all its
+// comments turned into settings.
 func TestExamples(t *testing.T) {
 	files, err := filepath.Glob(examples + "/*.conf")
 	if err != nil || len(files) == 0 {

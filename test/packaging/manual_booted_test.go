@@ -4,11 +4,10 @@ package packaging
 
 import "testing"
 
-// TestManualPages has man(1) and mandoc(1) read the pages; make deps installs
-// them.
+// TestManualPages lets man(1) and mandoc(1) read the pages. make deps installs these programs.
 func TestManualPages(t *testing.T) {
 	for _, page := range []string{manual, fileManual} {
-		// As lintian does it.
+		// lintian calls it in the same way.
 		if run(t, "man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", page) == "" {
 			t.Errorf("man shows nothing of %s", page)
 		}

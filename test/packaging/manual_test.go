@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// help is what the daemon says of itself.
+// help returns the help of the daemon.
 func help(t *testing.T) string {
 	t.Helper()
 	out, err := exec.Command(binary, "--help").Output()
@@ -22,7 +22,7 @@ func help(t *testing.T) string {
 	return string(out)
 }
 
-// section is the part of a text between two lines.
+// section returns the part of a text between two lines.
 func section(t *testing.T, text, from, to string) string {
 	t.Helper()
 	_, text, begins := strings.Cut(text, "\n"+from+"\n")
@@ -33,12 +33,12 @@ func section(t *testing.T, text, from, to string) string {
 	return text
 }
 
-// plain takes the marks of roff(7) from a text that matter here.
+// plain removes from a text the marks of roff(7) that the tests meet.
 func plain(text string) string {
 	return strings.NewReplacer(`\-`, "-", `\fR`, "").Replace(text)
 }
 
-// constants are those of a Go file whose names begin so: their values.
+// constants returns the values of the constants of a Go file whose names begin with prefix.
 func constants(t *testing.T, file, prefix string) []string {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
@@ -76,20 +76,20 @@ func TestKeys(t *testing.T) {
 	keys := find(list, `(?m)^  ([a-z_]+)  `)
 	text := plain(read(t, fileManual))
 	wantSame(t, "keys", keys, find(section(t, text, ".SH KEYS", ".SH RELOADING"), `(?m)^\.TP\n\.BR ([a-z_]+) `))
-	// Those that are not used are named in both, too.
+	// The keys that are not used are named in both, too.
 	unused := find(list, `(?m)^  ([a-z_]+, [a-z_*]+)$`)
 	for name := range strings.SplitSeq(strings.Join(unused, ", "), ", ") {
 		if len(unused) != 1 || !strings.Contains(text, "\n.B "+name+"\n") {
 			t.Errorf("%q is not used, which the manual does not say", name)
 		}
 	}
-	// What was said of each is said of it in the manual, too.
+	// The manual says the same about each key as the help.
 	for _, word := range find(list, `(\d+)\)`) {
 		if !strings.Contains(text, "Default: "+word+".") {
 			t.Errorf("no key has the default %s", word)
 		}
 	}
-	// The example is a configuration.
+	// The example must be a valid configuration.
 	example := strings.ReplaceAll(section(t, text, ".SH EXAMPLE\n.EX", ".EE"), `\(dq`, `"`)
 	file := t.TempDir() + "/config.json"
 	write(t, file, example)
@@ -98,8 +98,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestRanges tries the ends of the ranges that the manual has for each key, and
-// what is beyond them.
+// TestRanges tries the two ends of the range that the manual has for each key, and the values
+// beyond them.
 func TestRanges(t *testing.T) {
 	text := plain(read(t, fileManual))
 	file := t.TempDir() + "/config.json"
@@ -118,7 +118,7 @@ func TestRanges(t *testing.T) {
 		words := strings.Fields(line)
 		key, least, most := words[0], words[len(words)-3], words[len(words)-1]
 		below := map[string]string{"0": "-1", "1": "0"}[least]
-		above := most[:len(most)-1] + "1" // each ends in 0
+		above := most[:len(most)-1] + "1" // each limit ends in 0
 		if !good(key, least) || !good(key, most) || good(key, below) || good(key, above) {
 			t.Errorf("%s does not go from %s to %s", key, least, most)
 		}

@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// top is the top of the checkout.
+// top is the top directory of the checkout.
 const top = "../.."
 
-// TestReproducible wants the same bytes of two builds of the same files, in other
-// directories, at other times and with another umask and time zone.
+// TestReproducible builds the same files twice: in different directories, at different times, and
+// with a different umask and time zone. Both builds must give the same bytes.
 func TestReproducible(t *testing.T) {
 	one, other := build(t, "umask 022; export TZ=UTC"), build(t, "umask 077; export TZ=Asia/Kolkata")
 	if !bytes.Equal(one, other) {

@@ -18,10 +18,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limit is far more than any shell takes.
+// limit is far more time than any shell needs.
 const limit = 2 * time.Minute
 
-// Keys that the shells below have bound.
+// The shells below have bound these keys.
 const (
 	tab  = "\t"
 	all  = "\x18a" // insert all completions
@@ -29,7 +29,7 @@ const (
 	wipe = "\x18w" // delete the line
 )
 
-// A shell is one at a terminal, with a person at the keys.
+// A shell runs at a terminal, with a test in the place of the person at the keys.
 type shell struct {
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -37,7 +37,7 @@ type shell struct {
 	shown  *os.File
 	lines  *bufio.Reader
 	screen bytes.Buffer
-	read   chan struct{} // closed when the screen is read to its end
+	read   chan struct{} // closed when all of the screen was read
 }
 
 // startShell starts a shell, and returns when it answers.
@@ -59,7 +59,7 @@ func startShell(t *testing.T, env []string, argv ...string) *shell {
 	}
 	end.Close()
 	show.Close()
-	go func() { // or the shell waits for somebody to read
+	go func() { // if nobody read, the shell would wait
 		defer close(s.read)
 		io.Copy(&s.screen, tty)
 	}()
@@ -72,17 +72,17 @@ func startShell(t *testing.T, env []string, argv ...string) *shell {
 	return s
 }
 
-// stop ends the shell and returns all that was on its screen.
+// stop ends the shell and returns the text of its screen.
 func (s *shell) stop() string {
 	s.cmd.Process.Kill()
 	s.cmd.Wait()
-	<-s.read // the terminal ends with the last program that has it
+	<-s.read // the terminal ends with the last program that has it open
 	s.tty.Close()
 	s.shown.Close()
 	return s.screen.String()
 }
 
-// press presses keys at an empty line, and returns the line that comes of them.
+// press presses keys at an empty line, and returns the line that they make.
 func (s *shell) press(keys string) string {
 	s.t.Helper()
 	if _, err := s.tty.WriteString(keys + show + wipe); err != nil {
@@ -96,7 +96,7 @@ func (s *shell) press(keys string) string {
 	return strings.TrimSuffix(line, "\n")
 }
 
-// openTerminal opens a new terminal (pty(7)): our side, and that of a program.
+// openTerminal opens a new terminal (pty(7)). It returns our side and the side of a program.
 func openTerminal(t *testing.T) (tty, end *os.File) {
 	t.Helper()
 	tty, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -117,8 +117,8 @@ func openTerminal(t *testing.T) (tty, end *os.File) {
 	return tty, end
 }
 
-// startBash starts bash, which loads the completion itself, as it does where the
-// package has installed it.
+// startBash starts bash. bash loads the completion by itself, as it does when the package is
+// installed.
 func startBash(t *testing.T, path string) *shell {
 	t.Helper()
 	dir := t.TempDir()
@@ -137,7 +137,7 @@ bind -x '"\C-xs": printf "%s\n" "$READLINE_LINE" >&3'
 		"bash", "--noprofile", "--rcfile", rc, "-i")
 }
 
-// startZsh starts zsh likewise.
+// startZsh starts zsh in the same way.
 func startZsh(t *testing.T, path string) *shell {
 	t.Helper()
 	dir := t.TempDir()

@@ -1,7 +1,6 @@
-// Package packaging tests what is in the Debian package besides the program: that
-// it is built the same each time, and that its texts are true of the program they
-// are about: its manual pages, shell completions, journal catalog, licences and
-// examples.
+// Package packaging tests the parts of the Debian package besides the program. Each build gives the
+// same package. The texts must fit the program: its manual pages, shell completions, journal
+// catalog, licences and examples.
 package packaging
 
 import (
@@ -15,7 +14,7 @@ import (
 	"testing"
 )
 
-// The texts.
+// These are the texts.
 const (
 	manual         = "../../debian/service-monitor.8"
 	fileManual     = "../../debian/service-monitor.5"
@@ -34,7 +33,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	os.Chmod(dir, 0o755) // a machine's unprivileged user runs it
+	os.Chmod(dir, 0o755) // an unprivileged user of a machine runs it
 	binary = filepath.Join(dir, "service-monitor")
 	build := exec.Command("go", "build", "-trimpath", "-o", binary, "service-monitor/cmd/service-monitor")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -66,8 +65,8 @@ func write(t *testing.T, file, text string) {
 	}
 }
 
-// run returns what a command writes to standard output, and wants it to succeed
-// with nothing on standard error.
+// run returns the standard output of a command. The command must succeed and write nothing to
+// standard error.
 func run(t *testing.T, argv ...string) string {
 	t.Helper()
 	cmd := exec.Command(argv[0], argv[1:]...)
@@ -81,7 +80,7 @@ func run(t *testing.T, argv ...string) string {
 	return string(out)
 }
 
-// find returns the first group of each match, sorted, each once.
+// find returns the first group of each match, sorted and without duplicates.
 func find(text, pattern string) []string {
 	var found []string
 	for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
