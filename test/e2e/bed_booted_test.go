@@ -16,30 +16,29 @@ import (
 
 const monitorUnit = "service-monitor.service"
 
-// Units that the tests of the daemon's own life monitor.
+// The tests of the daemon's own life monitor these units.
 const (
-	// stays does nothing, for ever. Type=exec means that a signal meets it and
-	// not the child of PID 1 that is about to become it.
+	// stays does nothing for ever. With Type=exec it counts as started only after
+	// execve(2), so a signal reaches the service and not the child of PID 1.
 	stays = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"
 	// flaps crashes as often as it is restarted, until it is stopped.
 	flaps = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/sh -c 'exit 7'\nRestart=always\nRestartSec=20ms\n"
 )
 
-// bed is a booted machine with the daemon in it.
+// A bed is a booted machine with the daemon in it.
 type bed struct {
 	*gateway.Machine
 	t *testing.T
 }
 
-// bootBed boots a machine that has these units and the daemon, which monitors
-// services, as its unit file has it but for the lines in dropIn. The daemon is
-// not started.
+// bootBed boots a machine with these units and with the daemon, which monitors services. The lines
+// in dropIn change the daemon's unit. The daemon is not started.
 func bootBed(t *testing.T, units map[string]string, services []string, dropIn ...string) *bed {
 	t.Helper()
 	o := gateway.Options{Units: units}
 	install(t, &o, services, dropIn...)
-	// Something must refer to the daemon's unit, as it does once it is enabled, or
-	// systemd forgets how it ended as soon as it has.
+	// Something must refer to the daemon's unit, as if it were enabled. Otherwise systemd
+	// unloads it when it has ended, and forgets how it ended.
 	o.Files["/etc/systemd/system/multi-user.target.d/test.conf"] = "[Unit]\nAfter=" + monitorUnit + "\n"
 	return newBed(t, o)
 }
@@ -56,7 +55,7 @@ func newBed(t *testing.T, o gateway.Options) *bed {
 	return b
 }
 
-// sh runs lines of sh(1), all of which must succeed.
+// sh runs lines of sh(1). All of them must succeed.
 func (b *bed) sh(lines string) string {
 	b.t.Helper()
 	return strings.TrimSpace(must(b.t, b.Machine, "sh", "-ec", lines))
@@ -76,7 +75,7 @@ func (b *bed) wantShow(property, want string) {
 	}
 }
 
-// bounded is the context of something that is awaited.
+// bounded returns a context for waiting, with a time limit.
 func (b *bed) bounded() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(b.t.Context(), limit/2)
 }
@@ -87,8 +86,8 @@ func (b *bed) awaitShow(property, text string) {
 	b.awaitProperty(property, "it to have "+text, func(value string) bool { return strings.Contains(value, text) })
 }
 
-// awaitProperty waits for a property of the daemon's unit. Nothing follows
-// properties but a client of the bus, so it is asked for repeatedly.
+// awaitProperty waits for a property of the daemon's unit. It asks repeatedly, because only a client
+// of the bus could follow the property.
 func (b *bed) awaitProperty(property, want string, done func(value string) bool) {
 	b.t.Helper()
 	ctx, cancel := b.bounded()
@@ -106,7 +105,7 @@ func (b *bed) awaitProperty(property, want string, done func(value string) bool)
 	}
 }
 
-// cursor is the present end of the journal.
+// cursor returns the cursor of the last entry in the journal.
 func (b *bed) cursor() string {
 	b.t.Helper()
 	out := b.sh("journalctl --sync; journalctl -q -n 0 --show-cursor")
@@ -117,8 +116,8 @@ func (b *bed) cursor() string {
 	return cursor
 }
 
-// awaitLog follows what the journal has of the daemon since a cursor, or of
-// all time if that is empty, until a line contains all texts. It returns that.
+// awaitLog follows the daemon's entries in the journal after a cursor, or all of them if the cursor
+// is empty. It returns the first line that contains all texts.
 func (b *bed) awaitLog(since string, texts ...string) string {
 	b.t.Helper()
 	argv := []string{"journalctl", "-q", "-f", "-o", "cat", "-u", monitorUnit, "--no-tail"}
@@ -128,7 +127,7 @@ func (b *bed) awaitLog(since string, texts ...string) string {
 	return b.awaitLine(argv, texts...)
 }
 
-// awaitLine runs a command until a line of its output contains all texts.
+// awaitLine runs a command until a line of its output contains all texts. It returns the line.
 func (b *bed) awaitLine(argv []string, texts ...string) string {
 	b.t.Helper()
 	ctx, cancel := b.bounded()
@@ -160,7 +159,7 @@ func containsAll(line string, texts []string) bool {
 	return true
 }
 
-// awaitLife waits until the journal has the life of a unit as wanted.
+// awaitLife waits until the journal has the wanted counts of a unit.
 func (b *bed) awaitLife(unit string, done func(gateway.Tally) bool) {
 	b.t.Helper()
 	ctx, cancel := b.bounded()
@@ -170,7 +169,7 @@ func (b *bed) awaitLife(unit string, done func(gateway.Tally) bool) {
 	}
 }
 
-// awaitCrashes waits until a unit has crashed n times, by the journal.
+// awaitCrashes waits until a unit has crashed n times according to the journal.
 func (b *bed) awaitCrashes(unit string, n int) {
 	b.t.Helper()
 	b.awaitLife(unit, func(life gateway.Tally) bool { return life.Crashes >= n })
@@ -191,7 +190,7 @@ func (b *bed) truth() map[string]gateway.Tally {
 	return truth
 }
 
-// wantTruth wants of the state file what the journal tells of these units.
+// wantTruth wants the state file to have the counts of the journal for these units.
 func (b *bed) wantTruth(units ...string) {
 	b.t.Helper()
 	truth, state := b.truth(), readState(b.t, b.Machine)
@@ -216,8 +215,7 @@ func (b *bed) readLog() string {
 	return text
 }
 
-// wantLogged wants one CRASH line in the log file for each crash that the
-// journal tells of.
+// wantLogged wants one CRASH line in the log file for each crash in the journal.
 func (b *bed) wantLogged(units ...string) {
 	b.t.Helper()
 	truth, text := b.truth(), b.readLog()

@@ -37,10 +37,9 @@ const (
 	logPath    = "/var/log/service-monitor/service-monitor.log"
 )
 
-// install puts the daemon into a machine as the package does, but for the paths
-// below /usr: a machine's /usr is the host's. Lines in more are for [Service], and
-// not for its sandbox: what that does not allow, a test allows by a drop-in of its
-// own, with the reason.
+// install puts the daemon into a machine as the package does, except for the paths below /usr,
+// because a machine has the host's /usr. Lines in more go into [Service]. They must not change
+// the sandbox: a test that needs more rights has a drop-in for them, with the reason.
 func install(t *testing.T, o *gateway.Options, services []string, more ...string) {
 	t.Helper()
 	unit, err := os.ReadFile(unitFile)
@@ -61,7 +60,7 @@ func install(t *testing.T, o *gateway.Options, services []string, more ...string
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The tests follow the log, line by line.
+	// The tests follow the log line by line.
 	config, err := json.Marshal(map[string]any{"monitored_services": services, "fold_after": 0})
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +71,7 @@ func install(t *testing.T, o *gateway.Options, services []string, more ...string
 	if o.Files == nil {
 		o.Files = map[string]string{}
 	}
-	// What the unit calls is what is tested.
+	// The test must run the same program as the unit.
 	o.Units["service-monitor.service"] = strings.ReplaceAll(string(unit), "/usr/bin/service-monitor", daemonPath)
 	o.Files[dropIns+"order.conf"] = string(order)
 	o.Files[dropIns+"test.conf"] = "[Service]\n" + strings.Join(more, "\n")
@@ -100,8 +99,8 @@ func readState(t *testing.T, m *gateway.Machine) map[string]unitState {
 	return parseState(t, []byte(text))
 }
 
-// TestCases runs all cases in a booted machine, with the daemon as its user
-// and its unit have it, and compares what it counted with the journal.
+// TestCases runs all cases in a booted machine, with the daemon in its unit and as its user. It
+// compares the counts of the daemon with the journal.
 func TestCases(t *testing.T) {
 	all := cases.All()
 	var o gateway.Options
@@ -142,8 +141,8 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// startRecording records the machine's signals from here, through the socket
-// of its bus, if it is wanted.
+// startRecording records the signals of the machine, if that is wanted. It runs on the host and
+// uses the socket of the machine's bus.
 func startRecording(t *testing.T, m *gateway.Machine, services []string) (stop func() []bus.Signal) {
 	t.Helper()
 	if !*record {
@@ -169,8 +168,8 @@ func startRecording(t *testing.T, m *gateway.Machine, services []string) (stop f
 	}
 }
 
-// save writes a recording for each case that has none: the first snapshot of each of its
-// units, all changes, and what the journal told.
+// save writes a recording for each case that has none. A recording has the first snapshot of each
+// unit, all changes, and the records of the journal.
 func save(t *testing.T, version int, all []cases.Case, truth map[string]gateway.Tally, signals []bus.Signal) {
 	t.Helper()
 	if !*record || t.Failed() {

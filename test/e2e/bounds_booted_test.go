@@ -11,7 +11,7 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// ended are units that run and end in ways that their properties tell badly afterwards.
+// ended are units whose properties do not show clearly how they have ended.
 var ended = map[string]struct{ unit, script string }{
 	"wait-clean.service": {
 		"Type=exec\nStateDirectory=wait-clean\nRestart=on-failure\nRestartSec=1h\nExecStart=/bin/sleep infinity\n",
@@ -44,8 +44,8 @@ var ended = map[string]struct{ unit, script string }{
 	},
 }
 
-// TestBoundsWithoutJournal loses the journal after a gap. What the monitor counts then is not
-// more than happened: an end that nothing proves is neither a stop nor a crash.
+// TestBoundsWithoutJournal loses the journal after a gap. The monitor must not count more than has
+// happened: without a proof, the end of a run is neither a stop nor a crash.
 func TestBoundsWithoutJournal(t *testing.T) {
 	t.Parallel() // it mostly waits
 	o := gateway.Options{Units: map[string]string{}}

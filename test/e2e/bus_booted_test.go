@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestGlobs monitors units by a pattern: those that run at the start, those
-// that are there and do not, instances of a template, and those that come later.
+// TestGlobs monitors units by a glob: units that run at the start, units that exist but do not run,
+// instances of a template, and units that come later.
 func TestGlobs(t *testing.T) {
 	b := bootBed(t, map[string]string{
 		"sink-runs.service": stays, "sink-waits.service": stays, "sink-tty@.service": stays,
@@ -33,7 +33,7 @@ func TestGlobs(t *testing.T) {
 	b.sh("systemctl stop service-monitor")
 	b.wantTruth("sink-late.service", "sink-later.service", "sink-waits.service", "sink-tty@2.service")
 	state := readState(t, b.Machine)
-	// What ran before anybody watched was not seen to start.
+	// A unit that ran before the monitor watched it was not seen to start.
 	for _, unit := range []string{"sink-runs.service", "sink-tty@1.service"} {
 		if s := state[unit]; s.Starts != 0 || s.Crashes != 1 || s.Before != 1 {
 			t.Errorf("%s: counted %+v, want 1 crash of a run that had begun before", unit, s)
@@ -44,14 +44,13 @@ func TestGlobs(t *testing.T) {
 		names = append(names, unit)
 	}
 	slices.Sort(names)
-	want := "sink-* sink-late sink-later sink-runs sink-tty@1 sink-tty@2 sink-waits" // the first has the sums
+	want := "sink-* sink-late sink-later sink-runs sink-tty@1 sink-tty@2 sink-waits" // the first one has the sums of folded units
 	if got := strings.ReplaceAll(strings.Join(names, " "), ".service", ""); got != want {
 		t.Errorf("the state file has %s, want %s", got, want)
 	}
 }
 
-// TestBusRestarts takes the bus, and then PID 1, away from the daemon for a
-// moment in which nothing happens.
+// TestBusRestarts restarts the bus and then PID 1, while nothing happens to the units.
 func TestBusRestarts(t *testing.T) {
 	const unit = "up.service"
 	tests := []struct {

@@ -14,12 +14,12 @@ const (
 	asUnit   = "setpriv --reuid=service-monitor --regid=service-monitor --init-groups "
 )
 
-// checks are what people have where log and state are to be, and what --check says
-// of it when root calls it: the exit code, which is that of the start.
+// checks are things that people may have in the place of log and state. The exit code of --check,
+// when root calls it, must be that of a start.
 var checks = []struct {
 	name       string
-	prepare    string // by sh(1), in /srv; $log and $state are the default directories
-	log, state string // in the configuration; empty for the defaults
+	prepare    string // lines of sh(1) in /srv; $log and $state are the default directories
+	log, state string // the files in the configuration; empty for the defaults
 	code       int
 	says       string
 }{
@@ -50,7 +50,7 @@ var checks = []struct {
 	{"configuration of root alone", "chmod 600 " + configFile, "", "", 78, "user service-monitor cannot read the configuration file " + configFile},
 }
 
-// TestCheckJudgesAsTheStart has --check judge what a start then does.
+// TestCheckJudgesAsTheStart wants --check to predict whether a start succeeds.
 func TestCheckJudgesAsTheStart(t *testing.T) {
 	b := bootCheckBed(t)
 	for _, tt := range checks {
@@ -61,7 +61,7 @@ func TestCheckJudgesAsTheStart(t *testing.T) {
 			b.sh("systemctl start service-monitor 2>/dev/null || :")
 			b.wantShow("ExecMainStatus", map[int]string{0: "0", 73: "73", 78: "78"}[tt.code])
 			b.wantShow("ActiveState", map[bool]string{true: "active", false: "failed"}[tt.code == 0])
-			if tt.code == 0 { // in the sandbox, while the monitor holds the files
+			if tt.code == 0 { // check again in the sandbox, while the monitor holds the files
 				b.sh("systemctl reload service-monitor")
 			}
 			b.sh("systemctl stop service-monitor")
@@ -69,8 +69,8 @@ func TestCheckJudgesAsTheStart(t *testing.T) {
 	}
 }
 
-// TestCheckByOthers has others than root call --check, and what no start can be
-// compared with.
+// TestCheckByOthers lets other users than root call --check. It also has checks for which no start
+// can be compared.
 func TestCheckByOthers(t *testing.T) {
 	b := bootCheckBed(t)
 	for _, tt := range []struct {
@@ -100,8 +100,8 @@ func TestCheckByOthers(t *testing.T) {
 	b.wantCheck("", 0, "there is no user service-monitor here: checked with the rights of root")
 }
 
-// TestPythonConfig takes the place of the Python monitor, with its file as that one
-// wrote it on Windows.
+// TestPythonConfig replaces the Python monitor, and uses its configuration file as it was written on
+// Windows.
 func TestPythonConfig(t *testing.T) {
 	b := bootBed(t, map[string]string{"up.service": stays}, []string{"up.service"})
 	const python = "\xef\xbb\xbf{\r\n  \"monitored_services\": [\"up.service\"],\r\n  \"log_file\": \"systemd_monitor.log\",\r\n  \"poll_interval\": 100,\r\n" +
@@ -120,8 +120,8 @@ func TestPythonConfig(t *testing.T) {
 	}
 }
 
-// bootCheckBed boots a machine whose daemon may write to /srv. It is not restarted,
-// so that it is seen how it ended.
+// bootCheckBed boots a machine whose daemon may write to /srv. systemd does not restart the daemon,
+// so that the test sees how it has ended.
 func bootCheckBed(t *testing.T) *bed {
 	t.Helper()
 	given, err := os.ReadFile(tmpfiles)
@@ -132,7 +132,7 @@ func bootCheckBed(t *testing.T) *bed {
 	b.sh("mkdir -p /etc/tmpfiles.d /srv")
 	for file, text := range map[string]string{
 		"/etc/tmpfiles.d/service-monitor.conf": string(given),
-		dropIns + "paths.conf":                 "[Service]\nReadWritePaths=/srv\n", // files elsewhere are what is tested
+		dropIns + "paths.conf":                 "[Service]\nReadWritePaths=/srv\n", // the test has files in other directories
 	} {
 		if err := b.WriteFile(file, text, 0o644); err != nil {
 			t.Fatal(err)
@@ -142,7 +142,7 @@ func bootCheckBed(t *testing.T) *bed {
 	return b
 }
 
-// prepare makes everything new, and the configuration.
+// prepare removes the old files, runs the lines of a check, and writes the configuration.
 func (b *bed) prepare(lines, log, state string) {
 	b.t.Helper()
 	b.sh("umount /srv/ro 2>/dev/null || :; rm -rf /srv/* " + logDir + " " + stateDir + "; systemctl reset-failed service-monitor")
@@ -156,7 +156,7 @@ func (b *bed) prepare(lines, log, state string) {
 	b.sh("log=" + logDir + "; state=" + stateDir + "; cd /srv; " + lines)
 }
 
-// wantCheck calls --check, which must leave everything as it is.
+// wantCheck calls --check, which must not change anything.
 func (b *bed) wantCheck(as string, code int, says string) {
 	b.t.Helper()
 	const all = `find /srv /var/lib/service_monitor /var/log/service-monitor -printf '%p %y %u %m %s %T@ %C@\n' 2>/dev/null || :; `

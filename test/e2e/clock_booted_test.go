@@ -12,10 +12,9 @@ import (
 	"time"
 )
 
-// TestClockOfABoot wants a crash that nobody watched to be known by the clock of
-// the boot, and what the wall clock says to change nothing: the state file is
-// made one of a machine whose clock was in 1970 when the crash was, and then was
-// a year ahead until somebody set it back while no monitor ran.
+// TestClockOfABoot wants a crash from a gap to be recognized by the clock of the boot, whatever the
+// wall clock shows. The test changes the state file as if the wall clock had been in 1970 at
+// the crash, then a year ahead, and then set back while no monitor ran.
 func TestClockOfABoot(t *testing.T) {
 	const unit = "up.service"
 	b := bootBed(t, map[string]string{unit: stays}, []string{unit})

@@ -28,8 +28,8 @@ import (
 	"service-monitor/test/recording"
 )
 
-// years is a wall clock that is set now and then: what happens is a second
-// apart, and the year of each is told by its place.
+// years is a wall clock that is set now and then. Facts are a second apart. The number of a fact
+// decides which year the clock shows.
 type years struct {
 	begun count.Moment
 	shown []int // for some facts each
@@ -38,7 +38,7 @@ type years struct {
 
 const factsPerYear = 8
 
-// next is when the next fact happens, by both clocks.
+// next returns the time of the next fact by both clocks.
 func (y *years) next() (wall time.Time, clock uint64) {
 	year := y.shown[min(y.facts/factsPerYear, len(y.shown)-1)]
 	y.facts++
@@ -58,9 +58,9 @@ func (y *years) Run(ctx context.Context, p *pipeline.Port[classify.Transition, c
 	return nil
 }
 
-// TestYears plays what a real systemd sent while the clock showed 1970, was set
-// to 2026 and then to 2019. The counts are those of the journal of that machine,
-// what is wrong is marked and nothing else is, and the log says what was set.
+// TestYears plays what a real systemd sent, with a clock that shows 1970 and is set to 2026 and then
+// to 2019. The counts must be those of the journal of that machine. Exactly the wrong times
+// must be marked, and the log must say when the clock was set.
 func TestYears(t *testing.T) {
 	const name, unit = "restarted after a crash", "case-always-3.service"
 	r, err := recording.Load(recordingOf(252, cases.Case{Name: name}))
@@ -130,10 +130,10 @@ func TestYears(t *testing.T) {
 	}
 }
 
-// TestClock starts the daemon on state files in which the clock was otherwise.
+// TestClock starts the daemon with state files from times when the clock was wrong.
 func TestClock(t *testing.T) {
 	const unit, other = "a.service", "00000000000000000000000000000000"
-	const recently = " (just now|[0-9]+ min ago)" // as fast as this machine is
+	const recently = " (just now|[0-9]+ min ago)" // depends on how fast this machine is
 	now := count.Now()
 	if now.Boot == "" {
 		t.Fatal("this machine hides its boot id")
@@ -147,10 +147,10 @@ func TestClock(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		changed time.Time
-		mark    string // of the change
+		mark    string // the mark of the change
 		crash   string
-		trusts  bool   // its own clock
-		status  string // how long ago the crash was, a regular expression
+		trusts  bool   // the daemon trusts its clock
+		status  string // a regular expression for how long ago the crash was
 	}{
 		{"of an earlier version", before, "", crash(before, ""), true, " 2 h ago"},
 		{"of this boot and set forward", in1970, `"last_change_untrusted": true, `, crash(in1970, `, "untrusted": true`+clock(now.Boot)), true, recently},

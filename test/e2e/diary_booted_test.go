@@ -9,22 +9,22 @@ import (
 	"strings"
 )
 
-// Where there is no journal, units keep diaries: each writes down when a run
-// begins, and the result with which it ends. What ends with the machine is not
-// in them.
+// If there is no journal to compare with, units keep diaries. Each unit writes down when a run
+// begins, and the result with which it ends. The end of a run that ends with the machine is not
+// in the diary.
 const diaries = "/var/diaries"
 
-// diarist is a unit that keeps a diary. Lines in more are for its [Service].
+// diarist returns a unit that keeps a diary. Lines in more go into its [Service].
 func diarist(exec string, more ...string) string {
 	return "[Unit]\nStartLimitIntervalSec=0\n[Service]\n" +
 		"ExecStart=" + exec + "\n" +
-		"ExecStartPost=/bin/sh -c 'echo start >>" + diaries + "/%n'\n" + // a signal meets the main process then
+		"ExecStartPost=/bin/sh -c 'echo start >>" + diaries + "/%n'\n" + // so that a signal reaches the main process
 		"ExecStopPost=/bin/sh -c 'echo $$SERVICE_RESULT >>" + diaries + "/%n'\n" + strings.Join(more, "\n") + "\n"
 }
 
 const forEver = "/bin/sleep infinity"
 
-// A diary is what a unit has written down.
+// A diary has the counts that a unit has written down.
 type diary struct{ starts, stops, crashes int }
 
 func (d *diary) add(line string) {
@@ -38,12 +38,12 @@ func (d *diary) add(line string) {
 	}
 }
 
-// since is what was written down after an earlier reading.
+// since returns what was written down after an earlier reading.
 func (d diary) since(before diary) diary {
 	return diary{d.starts - before.starts, d.stops - before.stops, d.crashes - before.crashes}
 }
 
-// diary reads the diary of a unit. One that never ran has none.
+// diary reads the diary of a unit. It is empty if the unit never ran.
 func (b *bed) diary(unit string) (d diary) {
 	b.t.Helper()
 	text, err := b.ReadFile(diaries + "/" + unit)
@@ -88,20 +88,20 @@ func (b *bed) awaitDiary(unit string, done func(diary) bool) {
 	b.t.Fatalf("%s has written down %+v (%v)", unit, d, ctx.Err())
 }
 
-// crashed kills the main process of a unit and waits until that is written down. If
-// it is to be restarted, the next run has begun.
+// crashed kills the main process of a unit, and waits until the unit has written that down. If
+// systemd restarts the unit, crashed also waits for the next run.
 func (b *bed) crashed(unit string, restarted bool) {
 	b.t.Helper()
 	was := b.diary(unit)
-	b.sh("kill -KILL $(systemctl show -P MainPID " + unit + ")") // systemctl kill of 257 kills what writes, too
+	b.sh("kill -KILL $(systemctl show -P MainPID " + unit + ")") // systemctl kill of systemd 257 would also kill the process that writes
 	b.awaitDiary(unit, func(d diary) bool {
 		now := d.since(was)
 		return now.crashes == 1 && (now.starts == 1 || !restarted)
 	})
 }
 
-// wantWritten wants each unit to be counted from one state to the next as it has
-// written down since an earlier reading of its diary.
+// wantWritten wants the counts between two states to be those that each unit has written into its
+// diary since an earlier reading.
 func (b *bed) wantWritten(before, after map[string]unitState, since map[string]diary) {
 	b.t.Helper()
 	for unit, then := range since {

@@ -12,11 +12,11 @@ const (
 	logDir   = "/var/log/service-monitor"
 )
 
-// fill leaves no byte free in the file system of a directory.
+// fill fills the file system of a directory.
 const fill = `fill() { dd if=/dev/zero of="$1/fill" bs=512 2>/dev/null || :; }; `
 
-// TestDisk takes the disk away from the daemon, and gives it back. It must go
-// on to count, say what is wrong, and make up for it.
+// TestDisk takes the disk away from the daemon, and gives it back. The daemon must go on counting,
+// say what is wrong, and write everything later.
 func TestDisk(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const unit, trigger = "flaps.service", "trigger.service"
@@ -24,7 +24,7 @@ func TestDisk(t *testing.T) {
 	b.sh("mkdir -p " + stateDir + " " + logDir)
 	b.sh("mount -t tmpfs -o size=64k,mode=755 tmpfs " + stateDir + "; mount -t tmpfs -o size=128k,mode=755 tmpfs " + logDir)
 	b.sh("systemctl start service-monitor; systemctl start trigger")
-	// The daemon's own view of the file systems, whatever its sandbox.
+	// These commands see the file systems as the daemon does in its sandbox.
 	inside := "nsenter -t $(systemctl show -P MainPID service-monitor) -m "
 	tests := []struct {
 		name         string
@@ -53,7 +53,7 @@ func TestDisk(t *testing.T) {
 			before := b.cursor()
 			b.sh(tt.take)
 			b.sh("systemctl start flaps")
-			b.awaitCrashes(unit, b.truth()[unit].Crashes+20) // more than a page of lines
+			b.awaitCrashes(unit, b.truth()[unit].Crashes+20) // so many that their lines fill more than a page
 			for _, text := range tt.status {
 				b.awaitShow("StatusText", text)
 			}
@@ -66,7 +66,7 @@ func TestDisk(t *testing.T) {
 				return value == "watching 2 services, 1 active, last crash "+unit+" just now"
 			})
 			if strings.Contains(tt.status[0], "state") {
-				b.wantTruth(unit, trigger) // it is saved by now, with no stop to hasten it
+				b.wantTruth(unit, trigger) // saved without a stop
 			}
 		})
 	}

@@ -1,6 +1,5 @@
-// Package e2e runs the daemon whole: the binary as it ships, against recordings
-// of real systemds here, and against a booted one in the tests with the tag
-// booted.
+// Package e2e runs the whole daemon as it ships. Most tests run it with recordings of real systemds.
+// The tests with the tag booted run it with a booted systemd.
 package e2e
 
 import (
@@ -29,8 +28,8 @@ import (
 	"service-monitor/test/recording"
 )
 
-// limit is far more than any daemon takes to do what is awaited of it, on a machine that
-// does much else.
+// limit is far more time than a daemon needs for anything that a test waits for, even on a busy
+// machine.
 const limit = 4 * time.Minute
 
 // binary is the daemon, built once.
@@ -41,7 +40,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	os.Chmod(dir, 0o755) // a machine's unprivileged user runs it
+	os.Chmod(dir, 0o755) // an unprivileged user of a machine runs it
 	binary = filepath.Join(dir, "service-monitor")
 	if err := build(binary, "cmd/service-monitor", ""); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -52,7 +51,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// build makes a program for the architecture of the machines.
+// build builds a program for the architecture of the machines.
 func build(file, program, variables string) error {
 	arch, err := gateway.Architecture(os.Getenv(gatewaytest.System))
 	if err != nil {
@@ -66,7 +65,7 @@ func build(file, program, variables string) error {
 	return nil
 }
 
-// unitState is what the state file says of a unit.
+// unitState is a unit in the state file.
 type unitState struct {
 	LastState      string `json:"last_state"`
 	LastChangeTime string `json:"last_change_time"`
@@ -93,7 +92,7 @@ type unitState struct {
 	} `json:"last_crash"`
 }
 
-// parseState reads a state file, in which all counts must balance.
+// parseState reads a state file. All counts must balance.
 func parseState(t testing.TB, text []byte) map[string]unitState {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "state.json")
@@ -110,16 +109,16 @@ func parseState(t testing.TB, text []byte) map[string]unitState {
 	return state
 }
 
-// withoutChecksums makes a state file one that may be edited.
+// withoutChecksums removes the checksums from a state file, so that it may be edited.
 func withoutChecksums(text string) string {
 	return regexp.MustCompile(`\s*"checksum": "[^"]*",`).ReplaceAllString(text, "")
 }
 
-// ends is how many runs have ended, however they did.
+// ends returns how many runs have ended in any way.
 func (s unitState) ends() int { return s.Stops + s.Crashes + s.Unknown }
 
-// tally puts the state of a unit in the words of the truth, of which it takes
-// what the daemon does not count apart: its restarts are those that systemd
+// tally turns the state of a unit into a tally to compare with the truth. It takes the values from
+// the truth that the daemon does not count. The daemon's restarts are those that systemd has
 // scheduled.
 func (s unitState) tally(truth gateway.Tally) gateway.Tally {
 	truth.Starts, truth.Stops, truth.Crashes, truth.Scheduled = s.Starts, s.Stops, s.Crashes, s.Restarts
@@ -132,13 +131,13 @@ func (s unitState) tally(truth gateway.Tally) gateway.Tally {
 	return truth
 }
 
-// daemon is the binary, running on this machine.
+// A daemon is the running binary on this machine.
 type daemon struct {
 	t          *testing.T
 	cmd        *exec.Cmd
 	out        bytes.Buffer
 	log, state string
-	told       *net.UnixConn // what it tells its service manager
+	told       *net.UnixConn // receives its notifications for the service manager
 }
 
 // run starts the daemon with the files in dir.
@@ -162,7 +161,7 @@ func run(t *testing.T, dir, address string, services ...string) *daemon {
 	return d
 }
 
-// ready returns when the daemon has said so, and the status that it has then.
+// ready waits for READY=1, and returns the status that comes with it.
 func (d *daemon) ready() (status string) {
 	d.t.Helper()
 	d.told.SetReadDeadline(time.Now().Add(limit))
@@ -195,8 +194,8 @@ func (d *daemon) stop() map[string]unitState {
 	return parseState(d.t, text)
 }
 
-// TestRecordings plays what real systemds sent to the whole daemon, and wants
-// of it what the journal of that machine told.
+// TestRecordings plays recordings of real systemds to the whole daemon. The counts must be those of
+// the journal of the recorded machine.
 func TestRecordings(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(recordings, "*", "*.gz"))
 	if err != nil {
@@ -223,10 +222,10 @@ func TestRecordings(t *testing.T) {
 
 const recordings = "testdata/recordings"
 
-// versions of systemd of which there are recordings: see `make record`.
+// versions are the versions of systemd with recordings: see `make record`.
 var versions = []int{247, 252, 257}
 
-// recordingOf is the file of a case's recording.
+// recordingOf returns the name of the file with a case's recording.
 func recordingOf(version int, c cases.Case) string {
 	name := strings.Map(func(r rune) rune {
 		if strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789", r) {
@@ -261,8 +260,8 @@ func playCase(t *testing.T, c cases.Case, file string) {
 			}
 		}
 	}
-	// After a daemon-reload it asks for the units, when it has read all that came
-	// before. The snapshots of the beginning are no longer their states.
+	// After a daemon-reload the daemon asks for the units when it has read all earlier
+	// signals. By then the first snapshots are no longer the states of the units.
 	b.Reply("GetAll", fakebus.Reply{Error: "org.freedesktop.DBus.Error.NoReply"})
 	b.Forget()
 	if err := b.DaemonReload(); err != nil {
@@ -282,8 +281,7 @@ func playCase(t *testing.T, c cases.Case, file string) {
 	}
 }
 
-// compare wants of the state file what the case does, and what the journal of
-// the machine told.
+// compare wants the state file to have the counts of the case and those of the machine's journal.
 func compare(t *testing.T, c cases.Case, truth map[string]gateway.Tally, state map[string]unitState) {
 	t.Helper()
 	for unit, want := range c.Want {
@@ -297,9 +295,8 @@ func compare(t *testing.T, c cases.Case, truth map[string]gateway.Tally, state m
 	}
 }
 
-// wantGivenUp wants the log to say of each unit of a case how often systemd gave it up,
-// and why, as the journal has it. A start by hand that the start limit refuses changes
-// nothing that systemd announces.
+// wantGivenUp wants the log to say for each unit of a case how often and why systemd has given it up,
+// as the journal does. If the start limit refuses a start by hand, systemd sends no signal.
 func wantGivenUp(t *testing.T, c cases.Case, truth map[string]gateway.Tally, log string) {
 	t.Helper()
 	for unit := range c.Want {
@@ -316,7 +313,7 @@ func wantGivenUp(t *testing.T, c cases.Case, truth map[string]gateway.Tally, log
 	}
 }
 
-// crashLines is how many crashes of a unit a log tells of, folded or not.
+// crashLines returns how many crashes of a unit are in a log, folded or not.
 func crashLines(t *testing.T, log, unit string) (n int) {
 	t.Helper()
 	for line := range strings.Lines(log) {
