@@ -9,16 +9,16 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// floodLimit lets few of what PID 1 writes through: the more room there is on the disk, the more
-// than this, and of each priority apart. It writes of a failure as a warning, as of a message
-// that it cannot use, and of a start as an information.
+// floodLimit lets few messages of PID 1 through. journald lets more through if there is more room on
+// the disk, and it counts each priority apart. PID 1 logs a failure as a warning, and so it logs
+// a message that it cannot use. It logs a start with priority info.
 const floodLimit = "[Journal]\nRateLimitIntervalSec=1h\nRateLimitBurst=20\n"
 
-// flood sends PID 1 messages that it cannot use, and warns of.
+// flood sends messages to PID 1 that it cannot use. PID 1 logs a warning for each.
 const flood = "for i in $(seq 160); do " + asNobody + "env NOTIFY_SOCKET=/run/systemd/notify systemd-notify --no-block FLOOD=1; done"
 
-// floods are what any local user can do to the records of PID 1. Each is begun, and ended
-// when the units have had their lives.
+// floods are ways in which any local user can make records of PID 1 get lost. Each flood lasts until
+// the units have started, stopped and crashed.
 var floods = []struct{ name, begin, end string }{
 	{
 		"the socket of notifications",
@@ -32,9 +32,9 @@ var floods = []struct{ name, begin, end string }{
 	},
 }
 
-// TestFloods lets a local user flood the sockets of PID 1 and of journald while nobody
-// watches, so that records of PID 1 are lost before journald says that it left out some. No
-// crash becomes a stop, and no stop a crash: at worst they are unknown ends, and that is said.
+// TestFloods lets a local user flood the sockets of PID 1 and of journald in a gap. Records of PID 1
+// get lost before journald says that it has left out some. No crash may be counted as a stop,
+// and no stop as a crash. At worst they are unknown ends, and the monitor says so.
 func TestFloods(t *testing.T) {
 	t.Parallel() // it mostly waits
 	units := map[string]string{
@@ -87,7 +87,7 @@ func TestFloods(t *testing.T) {
 			if s := state["stays.service"]; s.Starts != 1 || s.ends() != 0 {
 				t.Errorf("stays.service: %+v", s)
 			}
-			// What is watched is exact again.
+			// While the monitor watches, counts are exact again.
 			was := b.diaries(names...)
 			b.sh("systemctl start service-monitor; systemctl stop stays; systemctl start crashes")
 			b.crashed("returns.service", true)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestFolded wants a storm to be a few lines, and all of it to be counted; of a
-// monitor as it is shipped.
+// TestFolded wants a storm to give only a few lines, and all of it to be counted. The monitor has the
+// shipped configuration.
 func TestFolded(t *testing.T) {
 	t.Parallel()
 	const unit = "up.service"

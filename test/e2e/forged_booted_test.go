@@ -10,15 +10,15 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// Messages of the journal, see stages/journald/records.
+// These are MESSAGE_ID of the journal, see stages/journald/records.
 const (
 	idMark    = "fbd34845a7fc4586bceb996e68af7052"
 	idFailed  = "d9b373ed55a64feb8242e02dbe79a49c"
 	idStopped = "d93fb3c9c24d451a97cea615ce59c00b"
 )
 
-// TestLiesInTheJournal forges records of PID 1 and of journald, as any user may
-// write them, while nobody watches.
+// TestLiesInTheJournal forges records of PID 1 and of journald in a gap. Any user may write such
+// records.
 func TestLiesInTheJournal(t *testing.T) {
 	const up = "up.service"
 	b := bootBed(t, map[string]string{up: stays}, []string{up}, "Restart=no")
@@ -42,7 +42,7 @@ func TestLiesInTheJournal(t *testing.T) {
 		t.Errorf("counted %+v, want 1 start and 1 crash", s)
 	}
 
-	// The last that is written before the power is cut is not that journald stops.
+	// The last record before the power cut must not say that journald stops.
 	b.sh("systemctl start service-monitor; systemctl kill -s KILL service-monitor")
 	b.awaitLife(monitorUnit, func(life gateway.Tally) bool { return life.Crashes == 1 })
 	forge("MESSAGE_ID=" + idStopped)

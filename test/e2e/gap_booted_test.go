@@ -13,8 +13,7 @@ import (
 	"service-monitor/test/gateway/gatewaytest"
 )
 
-// lively are units whose lives go on by themselves, and some that wait to be
-// started or killed.
+// lively are units that start and end by themselves, and some that wait to be started or killed.
 var lively = map[string]string{
 	"loop-exit.service":   "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/sh -c 'exit 7'\nRestart=always\nRestartSec=20ms\n",
 	"loop-clean.service":  "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/true\nRestart=always\nRestartSec=20ms\n",
@@ -31,7 +30,7 @@ const (
 	some     = "systemctl start once; systemctl kill -s KILL returns; systemctl restart stays; systemctl kill -s SEGV stays; systemctl reset-failed stays; systemctl start stays; systemctl start limited || true"
 )
 
-// A gap is a time in which nobody watches, or nobody should rely on it.
+// A gap is a time in which the monitor does not watch, or should not rely on what it has seen.
 type gap struct {
 	name string
 	do   func(t *testing.T, m *gateway.Machine)
@@ -52,7 +51,7 @@ var gaps = []gap{
 	{"daemon-reload", shell("for i in 1 2 3; do systemctl daemon-reload; systemctl kill -s KILL returns; done")},
 	{"rebooted", func(t *testing.T, m *gateway.Machine) { reboot(t, m, m.PowerOff) }},
 	{"power cut", func(t *testing.T, m *gateway.Machine) {
-		// What is on its way to journald is lost: the monitor must not have saved it.
+		// Records on their way to journald are lost. The monitor must not have saved them.
 		must(t, m, "systemctl", "kill", "-s", "STOP", "service-monitor")
 		reboot(t, m, m.PowerCut)
 	}},
@@ -60,7 +59,7 @@ var gaps = []gap{
 
 func reboot(t *testing.T, m *gateway.Machine, off func() error) {
 	t.Helper()
-	must(t, m, "journalctl", "--sync") // a cut of ours loses nothing that was written
+	must(t, m, "journalctl", "--sync") // this power cut loses nothing that was written
 	if err := off(); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +69,7 @@ func reboot(t *testing.T, m *gateway.Machine, off func() error) {
 	must(t, m, "systemctl", "start", "service-monitor")
 }
 
-// After each gap, the counts are those of the journal.
+// TestGaps wants the counts after each gap to be those of the journal.
 func TestGaps(t *testing.T) {
 	for _, g := range gaps {
 		t.Run(g.name, func(t *testing.T) {
@@ -83,7 +82,7 @@ func TestGaps(t *testing.T) {
 			g.do(t, m)
 			must(t, m, "sh", "-c", allLoops)
 			must(t, m, "sh", "-c", noLoops)
-			// The end of the last run may have come too late for the first stop.
+			// The last run may have ended too late for the first stop.
 			must(t, m, "sh", "-c", "systemctl start service-monitor; systemctl restart service-monitor; systemctl stop service-monitor")
 			compareWithJournal(t, m, units)
 		})
@@ -112,7 +111,7 @@ func compareWithJournal(t *testing.T, m *gateway.Machine, units []string) {
 	}
 }
 
-// A unit that is monitored by an alias stands in the journal by its own name.
+// A unit that is monitored by an alias has its own name in the journal.
 func TestGapOfAnAlias(t *testing.T) {
 	const alias, own = "alias.service", "own.service"
 	b := bootBed(t, map[string]string{own: flaps}, []string{alias})

@@ -16,11 +16,11 @@ const (
 	noRestartLine = ":  systemd could not restart it, "
 )
 
-// givenUp are units that systemd gives up, or seems to, while nobody watches.
+// givenUp are units that systemd gives up in a gap, or seems to.
 var givenUp = map[string]struct {
 	unit, script string
 	until        gateway.Tally
-	line         string // that the log has of it, once; empty for none
+	line         string // the line about it, once in the log; empty for none
 }{
 	"limit.service": {
 		unit:   "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=3\n[Service]\nRestart=on-failure\nRestartSec=0\nExecStart=/bin/false\n",
@@ -42,14 +42,15 @@ var givenUp = map[string]struct {
 	},
 	"gone.service": {
 		unit: "[Service]\nType=exec\nRestart=on-failure\nRestartSec=1h\nExecStart=/bin/sleep infinity\n",
-		// Were systemd reloaded before it sees that the process is dead, there would be no restart.
+		// If systemd were reloaded before it has seen the end of the process, there would be no
+		// restart.
 		script: "systemctl start gone; systemctl kill -s KILL gone; until systemctl show -P SubState gone | grep -qx auto-restart; do :; done; rm /etc/systemd/system/gone.service; systemctl daemon-reload",
 		until:  gateway.Tally{Starts: 1, Crashes: 1, Failed: 1},
 		line:   noRestartLine,
 	},
 	"needs.service": {
 		unit: "[Unit]\nRequires=needed.service\nAfter=needed.service\n[Service]\nRestart=on-failure\nExecStart=/bin/false\n",
-		// The first start makes the directory, and the second fails to.
+		// The first start makes the directory, and the second one fails to make it.
 		script: "printf '[Service]\nType=oneshot\nExecStart=/bin/mkdir /run/needed\n' >/run/systemd/system/needed.service; systemctl start needs",
 		until:  gateway.Tally{Starts: 1, Crashes: 1, Failed: 1},
 		line:   noRestartLine,
@@ -63,8 +64,8 @@ var givenUp = map[string]struct {
 	},
 }
 
-// bootGivenUp boots a machine in which all of that happens between two lives of the
-// daemon. systemd keeps the units, as it does those that are enabled.
+// bootGivenUp boots a machine in which all of that happens while the daemon is stopped. The units
+// stay loaded, as enabled units do.
 func bootGivenUp(t *testing.T) *bed {
 	t.Helper()
 	units := map[string]string{}
@@ -87,8 +88,8 @@ func bootGivenUp(t *testing.T) *bed {
 	return b
 }
 
-// TestGivenUp wants the journal to tell why systemd gave a unit up, and that a clean
-// which fails is nothing of that kind.
+// TestGivenUp wants the monitor to read from the journal why systemd has given a unit up. A failed
+// systemctl clean does not count as that.
 func TestGivenUp(t *testing.T) {
 	t.Parallel() // it mostly waits
 	b := bootGivenUp(t)
@@ -114,7 +115,7 @@ func TestGivenUp(t *testing.T) {
 			t.Errorf("the log does not quote what systemd says of %s: %s", unit, said)
 		}
 	}
-	// What the line of the log proposes works.
+	// The commands that the log line proposes must work.
 	if said := b.sh("journalctl -q _PID=1 UNIT='gone.service'"); !strings.Contains(said, "Unit gone.service not found.") {
 		t.Errorf("systemd does not say why it could not restart gone.service:\n%s", said)
 	}
@@ -126,8 +127,8 @@ func TestGivenUp(t *testing.T) {
 	b.sh("systemctl reset-failed limit; systemctl start limit")
 }
 
-// TestGivenUpQuotes wants what systemd says in the line about a restart that fails while the
-// monitor watches. The advice in it works.
+// TestGivenUpQuotes wants the line about a failed restart to quote systemd if the monitor watched
+// the restart. The advice in the line must work.
 func TestGivenUpQuotes(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const unit, file = "quoted.service", "/etc/systemd/system/quoted.service"
@@ -166,8 +167,8 @@ func lineWith(t *testing.T, log, text string) string {
 	return ""
 }
 
-// TestGivenUpWithoutJournal has properties alone to tell it from. Where these do not
-// prove a crash, there was none. A clean that failed leaves the result of a crash.
+// TestGivenUpWithoutJournal has no journal, so the monitor knows only the properties. If these do not
+// prove a crash, it counts none. A failed systemctl clean leaves the result of a crash.
 func TestGivenUpWithoutJournal(t *testing.T) {
 	t.Parallel() // it mostly waits
 	b := bootGivenUp(t)

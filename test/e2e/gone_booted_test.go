@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestDirectoriesGone removes the directories of the daemon while it runs. It says
-// so, with what to do; and when that is done nothing is lost.
+// TestDirectoriesGone removes the directories of the daemon while it runs. The daemon reports that
+// and says what to do. If that is done, nothing is lost.
 func TestDirectoriesGone(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const unit = "up.service"
@@ -32,12 +32,12 @@ func TestDirectoriesGone(t *testing.T) {
 	for _, dir := range []string{stateDir, logDir} {
 		if version >= knowsLater {
 			b.sh("systemctl bind service-monitor " + dir)
-		} else { // as the manual has it
+		} else { // as the manual says
 			b.sh("nsenter -m -t $(systemctl show -P MainPID service-monitor) sh -c 'mount --bind " + dir + " " + dir + " && mount -o remount,bind,rw " + dir + "'")
 		}
 	}
 	b.awaitProperty("StatusText", "no failure", func(value string) bool { return value == "watching 1 services, 1 active" })
-	b.wantTruth(unit) // which is saved by now
+	b.wantTruth(unit) // the counts are saved by now
 	if text := b.readLog(); strings.Count(text, "Incrementing stop counter") != 1 {
 		t.Errorf("the log lacks what was not written at once:\n%s", text)
 	}
@@ -45,7 +45,7 @@ func TestDirectoriesGone(t *testing.T) {
 	b.wantShow("Result", "success")
 }
 
-// command is the one that a line tells to run.
+// command returns the command that a line says to run.
 func command(t *testing.T, line, before, after string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(line, before)
@@ -56,8 +56,8 @@ func command(t *testing.T, line, before, after string) string {
 	return told
 }
 
-// TestStateGone removes the state of a daemon that does not run. It begins at zero,
-// and says so loudly; after --clear it says nothing.
+// TestStateGone removes the state file of a stopped daemon. The daemon begins at zero and reports
+// that as an error. After --clear it reports nothing.
 func TestStateGone(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const unit, gone = "up.service", "the state file is gone"
@@ -74,8 +74,8 @@ func TestStateGone(t *testing.T) {
 	}
 }
 
-// TestStateGoneUnread removes the state while the journal cannot be read. That it is to be read
-// back stays known when the monitor is started again, and nothing is counted twice.
+// TestStateGoneUnread removes the state file while the journal cannot be read. After a restart the
+// monitor still knows that it has to read the journal back, and counts nothing twice.
 func TestStateGoneUnread(t *testing.T) {
 	t.Parallel() // it mostly waits
 	units := slices.Sorted(maps.Keys(lively))
@@ -99,8 +99,8 @@ func TestStateGoneUnread(t *testing.T) {
 	}
 }
 
-// TestStopWhileStarting stops the daemon while its start waits for the disk: it asks
-// to open the state file, and gets no answer (fanotify(7)).
+// TestStopWhileStarting stops the daemon while its start waits for the disk. fanotify(7) holds the
+// daemon when it opens the state file.
 func TestStopWhileStarting(t *testing.T) {
 	b := bootBed(t, nil, []string{"up.service"})
 	b.sh("systemctl start service-monitor; systemctl stop service-monitor")
@@ -109,18 +109,18 @@ func TestStopWhileStarting(t *testing.T) {
 		t.Fatal(err)
 	}
 	held := os.NewFile(uintptr(group), "fanotify")
-	defer held.Close() // lets everybody go on
+	defer held.Close() // lets all processes go on
 	seen := fmt.Sprintf("/proc/%d/root%s", b.Leader(), stateFile)
 	if err := unix.FanotifyMark(group, unix.FAN_MARK_ADD, unix.FAN_OPEN_PERM, unix.AT_FDCWD, seen); err != nil {
 		t.Fatal(err)
 	}
 	b.sh("systemctl start --no-block service-monitor")
 	event := make([]byte, 4096)
-	if _, err := held.Read(event); err != nil { // somebody opens it
+	if _, err := held.Read(event); err != nil { // the daemon opens the file
 		t.Fatal(err)
 	}
 	b.sh("systemctl stop service-monitor")
 	b.wantShow("Result", "success")
 	b.wantShow("ExecMainStatus", "0")
-	b.wantShow("ExecMainCode", "1") // it exited
+	b.wantShow("ExecMainCode", "1") // CLD_EXITED
 }

@@ -14,11 +14,11 @@ import (
 
 const (
 	idleFor     = 10 * time.Second
-	idleWakeups = 10   // in that time; a timer that was stopped may still wake it once
+	idleWakeups = 10   // during idleFor; a timer that was stopped may still wake the daemon once
 	idleMemory  = 8192 // kB
 )
 
-// TestIdle measures what the daemon costs a machine on which nothing happens.
+// TestIdle measures wakeups and memory of the daemon while nothing happens.
 func TestIdle(t *testing.T) {
 	t.Parallel() // it mostly waits
 	units := map[string]string{}
@@ -28,7 +28,7 @@ func TestIdle(t *testing.T) {
 	names := slices.Sorted(maps.Keys(units))
 	b := bootBed(t, units, names, "WatchdogSec=0")
 	b.sh("systemctl start " + strings.Join(names, " ") + "; systemctl start service-monitor")
-	b.awaitLine([]string{"tail", "-F", "-n", "+1", stateFile}, names[11]) // the last thing that it owed
+	b.awaitLine([]string{"tail", "-F", "-n", "+1", stateFile}, names[11]) // the last write of the start
 	before, helper := b.wakeups()
 	<-time.After(idleFor) // the measurement
 	after, helperAfter := b.wakeups()
@@ -42,9 +42,9 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// wakeups is how often the daemon's threads have gone to sleep. The second
-// thread of a Go program is its runtime's helper (sysmon), which naps some ten
-// times before it rests whenever another thread was awake.
+// wakeups returns how often the daemon's threads have gone to sleep. helper is the second thread, which
+// is the Go runtime's sysmon: whenever another thread was awake, sysmon sleeps about ten times for
+// a short time before it rests.
 func (b *bed) wakeups() (threads, helper int) {
 	for i, n := range b.status("task/*/", "voluntary_ctxt_switches") {
 		if i == 1 {
@@ -56,8 +56,8 @@ func (b *bed) wakeups() (threads, helper int) {
 	return threads, helper
 }
 
-// status returns the numbers in a line of the daemon's proc_pid_status(5), or
-// in that of each of its threads, in their order.
+// status returns the numbers in a line of the daemon's proc_pid_status(5), or of each of its threads
+// in their order.
 func (b *bed) status(of, key string) []int {
 	b.t.Helper()
 	var all []int

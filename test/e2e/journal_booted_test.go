@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// MESSAGE_IDs of a CRASH line and of a start, see stages/logsink.
+// These are the MESSAGE_ID of a CRASH line and of a start, see stages/logsink.
 const (
 	idCrashed = "a9c7ce28cc9d4a2baf64dd96586ff35a"
 	idStarted = "1b35bf6905d74330ac38053d362e99b5"
@@ -18,9 +18,9 @@ const (
 
 // TestStalledJournal stops journald while a unit crashes again and again.
 //
-// PID 1 too writes to journald, but waits for it no longer than 10 ms per
-// message (log.c: SO_SNDTIMEO) and then loses it. So the storm goes on, slowly,
-// and the journal is no longer the truth: here the unit counts its own runs.
+// PID 1 writes to journald, too. It waits at most 10 ms for each message (log.c: SO_SNDTIMEO), and
+// then the message is lost. So the storm goes on slowly, and the journal is not complete. For that
+// reason the unit counts its own runs.
 func TestStalledJournal(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const unit, runs = "storm.service", 50
@@ -51,7 +51,7 @@ func TestStalledJournal(t *testing.T) {
 	}
 }
 
-// TestJournalFields reads what a filter on the journal finds of a crash.
+// TestJournalFields filters the journal by the fields of a crash.
 func TestJournalFields(t *testing.T) {
 	const unit = "up.service"
 	b := bootBed(t, map[string]string{unit: stays}, []string{unit})
@@ -63,7 +63,7 @@ func TestJournalFields(t *testing.T) {
 	out := b.sh("journalctl -q -o json MESSAGE_ID=" + idCrashed + " MONITOR_UNIT=" + unit)
 	var got map[string]any
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
-		t.Fatalf("%v in %q", err, out) // one entry is one line
+		t.Fatalf("%v in %q", err, out) // each entry is one line of JSON
 	}
 	for key, want := range map[string]string{
 		"MESSAGE":               unit + ": **CRASH** (ExitCode: none, Signal: 9 (SIGKILL), Result: signal)",

@@ -12,15 +12,14 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// TestKill kills the daemon at random moments while it is busy saving. At each
-// moment the state file must be whole, and what it has counted must stay
-// counted.
+// TestKill kills the daemon at random moments while it saves all the time. The state file must always
+// be complete, and no count may be lost.
 func TestKill(t *testing.T) {
 	const kills, longest = 20, 150 * time.Millisecond
 	units := []string{"flaps-1.service", "flaps-2.service", "flaps-3.service"}
 	b := bootBed(t, map[string]string{units[0]: flaps, units[1]: flaps, units[2]: flaps}, units,
 		"RestartSec=0", "[Unit]", "StartLimitIntervalSec=0")
-	// A state that is saved after each pause of a millisecond is saved all the time.
+	// With a pause of a millisecond before each save, the daemon saves all the time.
 	b.configure(t, map[string]any{"monitored_services": units, "save_quiet": 1, "save_deadline": 2})
 	b.sh("systemctl start service-monitor; systemctl start " + strings.Join(units, " "))
 	before := map[string]unitState{}
@@ -29,17 +28,17 @@ func TestKill(t *testing.T) {
 		b.sh("systemctl kill -s KILL service-monitor")
 		text, err := b.ReadFile(stateFile)
 		if err != nil && len(before) == 0 {
-			continue // it has not come to save anything yet
+			continue // it has not saved anything yet
 		} else if err != nil {
 			t.Fatal(err)
 		}
 		now := parseState(t, []byte(text))
 		b.wantOnward(before, now)
 		before = now
-		b.sh("systemctl start service-monitor") // waits for it to be ready again
+		b.sh("systemctl start service-monitor") // returns when it is ready again
 	}
 	b.sh("systemctl stop service-monitor; systemctl stop " + strings.Join(units, " "))
-	b.wantTidy() // not before: .tmp comes and goes
+	b.wantTidy() // only now, because .tmp comes and goes while it runs
 	truth, state := b.truth(), readState(t, b.Machine)
 	b.wantOnward(before, state)
 	if n := truth[monitorUnit].Crashes; n != kills {
@@ -50,7 +49,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// wantOnward wants no unit missing and no counter lower than before.
+// wantOnward wants no unit to be missing and no counter to be lower than before.
 func (b *bed) wantOnward(before, now map[string]unitState) {
 	b.t.Helper()
 	for unit, was := range before {
@@ -61,8 +60,8 @@ func (b *bed) wantOnward(before, now map[string]unitState) {
 	}
 }
 
-// wantProven wants nothing counted that did not happen. What happened while no
-// daemon was there need not be counted.
+// wantProven wants nothing to be counted that did not happen. Events while no daemon ran need not be
+// counted.
 func (b *bed) wantProven(unit string, got unitState, truth gateway.Tally) {
 	b.t.Helper()
 	ends, truly := got.ends(), truth.Stops+truth.Crashes
@@ -74,12 +73,12 @@ func (b *bed) wantProven(unit string, got unitState, truth gateway.Tally) {
 	}
 }
 
-// wantTidy wants the directory of the state file to hold nothing but what
-// belongs there, owned by the daemon's user.
+// wantTidy wants the directory of the state file to have only the files that belong there, owned by
+// the daemon's user.
 func (b *bed) wantTidy() {
 	b.t.Helper()
 	base := stateFile[strings.LastIndex(stateFile, "/")+1:]
-	known := map[string]string{ // with their modes
+	known := map[string]string{ // names with their modes
 		base: "640", base + ".tmp": "640", base + ".previous": "640", base + ".previous.tmp": "640", base + ".lock": "600",
 	}
 	for line := range strings.Lines(b.sh("cd /var/lib/service_monitor; stat -c '%n %U %G %a' .* *")) {
@@ -119,7 +118,7 @@ func TestDamage(t *testing.T) {
 			b.crash(unit)
 			b.awaitLog(before, unit, "Incrementing crash counter -> "+strconv.Itoa(2*i+1))
 			b.sh("systemctl stop service-monitor")
-			// Another generation, in which the counters are the same.
+			// Make another generation with the same counters.
 			b.sh("systemctl start service-monitor; systemctl reset-failed up; systemctl stop service-monitor")
 			b.wantTruth(unit)
 			b.sh(tt.damage)

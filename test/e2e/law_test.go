@@ -15,7 +15,7 @@ import (
 	"service-monitor/test/recording"
 )
 
-// auditor fails at the first count that does not balance.
+// An auditor is a stage that fails at the first tally that does not balance.
 type auditor struct{ events int }
 
 func (a *auditor) check(e count.Event) error {
@@ -27,8 +27,8 @@ func (a *auditor) check(e count.Event) error {
 	return nil
 }
 
-// TestRecordingsBalance wants the counts to balance after each event of what
-// real systemds sent. The state file shows them now and then only.
+// TestRecordingsBalance wants the counts to balance after each event of the recordings. The state file
+// has them only now and then.
 func TestRecordingsBalance(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(recordings, "*", "*.gz"))
 	if err != nil || len(files) == 0 {

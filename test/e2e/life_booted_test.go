@@ -11,15 +11,14 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// TestHang lets the log sink hang in a write to standard output, as it would
-// behind a pager that somebody left: systemd must find out, be told which stage
-// it is, and begin anew.
+// TestHang lets the log sink hang in a write to standard output, as with a pager that nobody uses any
+// more. The status must name the stage, and the watchdog must restart the daemon.
 func TestHang(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const before, trigger, reader = "before.service", "trigger.service", "reader.service"
 	b := bootBed(t, map[string]string{
 		before: stays, trigger: stays,
-		// It holds the pipe open and never reads.
+		// This holds the pipe open and never reads.
 		reader: "[Service]\nType=exec\nExecStartPre=/bin/sh -c 'mkfifo -m 666 /run/pipe || :'\n" +
 			"ExecStart=/bin/sh -c 'exec sleep infinity 0<>/run/pipe'\n",
 	}, []string{before, trigger}, "WatchdogSec=1s", "StandardOutput=file:/run/pipe", "StandardError=journal",
@@ -34,7 +33,7 @@ func TestHang(t *testing.T) {
 	b.awaitShow("StatusText", "stage logsink does not answer")
 	b.awaitLife(monitorUnit, func(life gateway.Tally) bool { return life.Last.Result == "watchdog" })
 
-	// What nobody holds open any more, the kernel empties.
+	// The kernel empties a pipe that nobody holds open.
 	b.sh("systemctl restart reader; systemctl start service-monitor; systemctl start before")
 	b.crash(before)
 	b.awaitCrashes(before, 2)
@@ -42,12 +41,12 @@ func TestHang(t *testing.T) {
 	b.wantTruth(before, trigger)
 }
 
-// TestStatus follows the daemon through its life by what it tells systemd.
+// TestStatus follows the daemon through its life by its notifications to systemd.
 func TestStatus(t *testing.T) {
 	const up, down, absent = "up.service", "down.service", "absent.service"
 	b := bootBed(t, map[string]string{up: stays, down: stays}, []string{up, down, absent})
 	b.sh("systemctl start up; systemctl start service-monitor")
-	// Nothing is awaited here: READY=1 says that this is known.
+	// The test need not wait: at READY=1 the daemon knows this.
 	b.wantShow("StatusText", "watching 3 services, 1 active")
 	for _, line := range []string{
 		up + ":  first seen    -> active        (SubState: running)",
@@ -68,8 +67,8 @@ func TestStatus(t *testing.T) {
 	b.wantShow("StatusText", "watching 3 services, 1 active, last crash up.service just now")
 }
 
-// TestStop stops the daemon, in each way, right behind a burst of changes. All
-// that happened before the stop must be counted, logged and saved.
+// TestStop stops the daemon in each way right after a burst of changes. All that happened before the
+// stop must be counted, logged and saved.
 func TestStop(t *testing.T) {
 	const fails, victim = "fails.service", "victim.service"
 	b := bootBed(t, map[string]string{
@@ -103,7 +102,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// stopTime is how long the last stop of the daemon took.
+// stopTime returns how long the last stop of the daemon took.
 func (b *bed) stopTime() time.Duration {
 	b.t.Helper()
 	var at [2]int
@@ -116,8 +115,8 @@ func (b *bed) stopTime() time.Duration {
 	return time.Duration(at[1]-at[0]) * time.Microsecond
 }
 
-// TestRestart restarts the daemon, by hand and by a failure of its own, while
-// nothing happens to what it monitors.
+// TestRestart restarts the daemon by hand and by a failure of the daemon, while nothing happens to the
+// units.
 func TestRestart(t *testing.T) {
 	const up, crashed = "up.service", "crashed.service"
 	b := bootBed(t, map[string]string{up: stays, crashed: stays}, []string{up, crashed}, "RestartSec=0")

@@ -15,12 +15,11 @@ import (
 
 const (
 	atLeast = "(at least: it was not watched)"
-	// asMonitor begins a line of what runs as the daemon's user.
+	// asMonitor is the beginning of a command that runs as the daemon's user.
 	asMonitor = "setpriv --reuid=service-monitor --regid=service-monitor --init-groups --inh-caps=-all --bounding-set=-all "
 )
 
-// lostLives are units to which something happens while nobody watches, or
-// nothing.
+// lostLives are units to which something happens in a gap, or nothing.
 var lostLives = map[string]string{
 	"changed.service": diarist(forEver, "Type=exec"),
 	"returns.service": diarist(forEver, "Type=exec", "Restart=always", "RestartSec=0"),
@@ -28,36 +27,36 @@ var lostLives = map[string]string{
 	"quiet.service":   diarist(forEver, "Type=exec"),
 	"idle.service":    diarist("/bin/true", "Type=oneshot"),
 	"brief.service":   diarist("/bin/true", "Type=oneshot"),
-	// Its last restart is cancelled while it waits for its turn, but is in NRestarts.
+	// Its last restart is cancelled before it begins, but NRestarts counts it.
 	"waits.service": diarist(forEver, "Type=exec", "Restart=always", "RestartSec=0", "[Unit]", "After="+lostGate),
 }
 
-// lostGate never comes to its end.
+// lostGate never ends.
 const lostGate = "gate.service"
 
-// proven is what the properties of a unit prove of a gap.
+// proven has the counts of a gap that the properties of a unit prove.
 type proven struct {
 	starts, crashes, restarts int
-	ended                     int // runs, well or not
+	ended                     int // runs that have ended in any way
 	atLeast                   bool
 }
 
-// lostProven is what they prove of the gap that [bed.lostGap] makes.
+// lostProven has what the properties prove about the gap of [bed.lostGap].
 var lostProven = map[string]proven{
 	"changed.service": {starts: 1, ended: 1, atLeast: true},
 	"returns.service": {starts: 3, restarts: 3, ended: 3, atLeast: true},
-	"crashed.service": {crashes: 1, ended: 1}, // it is the invocation that it was
+	"crashed.service": {crashes: 1, ended: 1}, // it still has the same invocation ID
 	"quiet.service":   {},
 	"idle.service":    {},
-	"brief.service":   {atLeast: true}, // systemd has forgotten it again
+	"brief.service":   {atLeast: true}, // systemd has unloaded it again
 	"waits.service":   {starts: 1, restarts: 2, ended: 2, atLeast: true},
 	"absent.service":  {},
 }
 
 var lostUnits = slices.Sorted(maps.Keys(lostProven))
 
-// bootLost boots a machine with units that keep diaries, and a daemon that
-// watches them. What systemd must not forget is referred to.
+// bootLost boots a machine with units that keep diaries, and a daemon that watches them. Another unit
+// refers to the units that systemd must not unload.
 func bootLost(t *testing.T, o gateway.Options) *bed {
 	t.Helper()
 	o.Units = maps.Clone(lostLives)
@@ -69,7 +68,7 @@ func bootLost(t *testing.T, o gateway.Options) *bed {
 	return b
 }
 
-// lostBefore lets everything run, watched, and stops the daemon.
+// lostBefore starts the units while the daemon watches, and stops the daemon.
 func (b *bed) lostBefore() map[string]unitState {
 	b.t.Helper()
 	b.sh("systemctl start service-monitor; systemctl start changed returns crashed quiet idle waits")
@@ -78,7 +77,7 @@ func (b *bed) lostBefore() map[string]unitState {
 	return readState(b.t, b.Machine)
 }
 
-// lostGap is what happens while nobody watches.
+// lostGap lets things happen to the units while the daemon is stopped.
 func (b *bed) lostGap() {
 	b.t.Helper()
 	b.crashed("changed.service", false)
@@ -98,7 +97,7 @@ func (b *bed) lostGap() {
 	b.sh("systemctl stop waits " + lostGate)
 }
 
-// lostAfter lets things happen that are watched, and stops the daemon.
+// lostAfter lets things happen while the daemon watches, and stops the daemon.
 func (b *bed) lostAfter() map[string]unitState {
 	b.t.Helper()
 	b.sh("systemctl start service-monitor; systemctl start crashed brief idle; systemctl restart quiet")
@@ -109,21 +108,20 @@ func (b *bed) lostAfter() map[string]unitState {
 	return readState(b.t, b.Machine)
 }
 
-// lostClear lets the next begin anew: at_least stays otherwise.
+// lostClear removes the state, so that the next test begins anew. Otherwise at_least would stay set.
 func (b *bed) lostClear() {
 	b.t.Helper()
 	b.sh("systemctl stop " + strings.Join(slices.Collect(maps.Keys(lostLives)), " ") + "; systemctl reset-failed; " +
 		asMonitor + "/opt/service-monitor --clear")
 }
 
-// TestLostJournal takes the journal away from a daemon that was stopped while
-// units went on. What properties prove is counted, and no more, and that is
-// said; from then on every count is exact again.
+// TestLostJournal removes the journal while the daemon is stopped. The daemon counts only what the
+// properties prove, and says so. After that every count is exact again.
 func TestLostJournal(t *testing.T) {
 	t.Parallel() // it mostly waits
 	tests := []struct {
 		name string
-		lose string // before the daemon starts again
+		lose string // a command that removes the journal before the daemon starts
 		says string
 	}{
 		{"rotated away", "journalctl -q --rotate --vacuum-size=1", "the journal lacks some"},
@@ -156,8 +154,8 @@ func TestLostJournal(t *testing.T) {
 	}
 }
 
-// wantProved wants of a gap what properties prove of it, and nothing that did
-// not happen.
+// wantProved wants the counts of a gap to be what the properties prove, and nothing to be counted that
+// did not happen.
 func wantProved(t *testing.T, unit string, was, is unitState, least proven, happened diary) {
 	t.Helper()
 	starts, stops, crashes := is.Starts-was.Starts, is.Stops-was.Stops, is.Crashes-was.Crashes
@@ -173,13 +171,13 @@ func wantProved(t *testing.T, unit string, was, is unitState, least proven, happ
 	}
 }
 
-// wantSaidAtLeast wants each start that was counted in a gap to be said to be one of
-// perhaps more, if the state file says so of the unit and the journal does not have
-// that start.
+// wantSaidAtLeast wants the entry of each start from a gap to say "at least", if the state file says so
+// for the unit and the journal does not have that start.
 func (b *bed) wantSaidAtLeast(since string, is, was map[string]unitState) {
 	b.t.Helper()
 	said := map[string]string{}
-	// Not --after-cursor=: where the entry there is no such one, it leaves out the first that is.
+	// --after-cursor= does not work here: if the entry at the cursor does not match, journalctl
+	// leaves out the first entry that does.
 	out := b.sh("journalctl --sync; journalctl -q -o json --cursor='" + since + "' MESSAGE_ID=" + idStarted)
 	for entries := json.NewDecoder(strings.NewReader(out)); entries.More(); {
 		var e map[string]string
@@ -197,8 +195,8 @@ func (b *bed) wantSaidAtLeast(since string, is, was map[string]unitState) {
 	}
 }
 
-// TestLostBoot reboots a machine whose journal goes with the boot. That a run
-// which was going on has ended is certain, and how is not.
+// TestLostBoot reboots a machine that loses its journal at each reboot. It is certain that a run from
+// before has ended, but not how.
 func TestLostBoot(t *testing.T) {
 	t.Parallel() // it mostly waits
 	b := bootLost(t, gateway.Options{Files: map[string]string{
@@ -218,11 +216,11 @@ func TestLostBoot(t *testing.T) {
 		name   string
 		before string
 		off    func() error
-		late   bool // it was later, by the clock, when the state was saved
+		late   bool // the clock was ahead when the state was saved
 	}{
 		{"shut down while nobody watches", "systemctl stop service-monitor; systemctl start brief", b.PowerOff, false},
 		{"power lost while nobody watches", "systemctl stop service-monitor; systemctl start brief", b.PowerCut, false},
-		{"power lost", "systemctl restart service-monitor", b.PowerCut, false}, // what it knows is saved
+		{"power lost", "systemctl restart service-monitor", b.PowerCut, false}, // so that the daemon has saved all that it knows
 		{"the clock is set back", "systemctl stop service-monitor; systemctl start brief", b.PowerOff, true},
 	}
 	for _, tt := range tests {
@@ -251,7 +249,7 @@ func TestLostBoot(t *testing.T) {
 			gap, now := readState(t, b.Machine), b.diaries(lostUnits...)
 			for _, unit := range lostUnits {
 				happened := now[unit].since(was[unit])
-				happened.stops += want[unit].ended // which a lost power supply leaves no time to write down
+				happened.stops += want[unit].ended // at a power cut the units have no time to write the ends down
 				wantProved(t, unit, before[unit], gap[unit], want[unit], happened)
 			}
 			b.wantEnds(map[string]string{"changed.service": "unknown", "returns.service": "unknown", "quiet.service": "unknown"})
@@ -262,11 +260,11 @@ func TestLostBoot(t *testing.T) {
 	}
 }
 
-// cursorTime is the time of day in a cursor.
+// cursorTime returns the wall clock time in a cursor.
 var cursorTime = regexp.MustCompile(`;t=[0-9a-f]+;`)
 
-// wantEnds wants one unknown end of each of these units, and of no other, to be logged in
-// this boot, with this result.
+// wantEnds wants exactly one unknown end with this result to be logged in this boot for each of these
+// units, and none for other units.
 func (b *bed) wantEnds(want map[string]string) {
 	b.t.Helper()
 	got := map[string]string{}
