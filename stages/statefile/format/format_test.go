@@ -336,6 +336,15 @@ func TestEveryBit(t *testing.T) {
 	}
 }
 
+// What is far longer than a record takes no longer to read than it should: here, a second
+// would be long, and to look for a bit in all of it would take hours.
+func TestLongGarbage(t *testing.T) {
+	deep := strings.Repeat("[", 1<<20)
+	for _, text := range []string{`{"a.service": ` + deep + "}", `{"a.service": {"x": ` + deep, "{" + deep + `"a.service": {"starts": 3}`, `{"a.service": "` + deep + `"}`} {
+		Parse([]byte(text))
+	}
+}
+
 // TestEveryBitIsFound flips every bit of a file with so many wrong records that none is
 // mended. A flip that is not found does not change a counter.
 func TestEveryBitIsFound(t *testing.T) {

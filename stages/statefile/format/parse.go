@@ -65,6 +65,10 @@ type parser struct {
 // time. If more records are wrong, somebody has edited the file.
 const mostMends = 8
 
+// longestMended bounds the text in which the bit is looked for, because that takes the
+// square of its length. It is more than a record has.
+const longestMended = 4 << 10
+
 // Parse reads the text of a state file. It reads every unit and every value that it can.
 func Parse(b []byte) *Content {
 	b = bytes.TrimPrefix(b, []byte("\uFEFF")) // the byte order mark, which some editors write
@@ -203,7 +207,7 @@ func (p *parser) intact(unit string, value []byte) bool {
 
 // mended adds a unit if a single flipped bit is all that is wrong with its text.
 func (p *parser) mended(text []byte) bool {
-	if p.mends == mostMends {
+	if p.mends == mostMends || len(text) > longestMended {
 		return false
 	}
 	p.mends++
