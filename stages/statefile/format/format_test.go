@@ -336,6 +336,30 @@ func TestEveryBit(t *testing.T) {
 	}
 }
 
+// A letter of a name may become a quote, as b and 2 do: the name is the right one all the
+// same, also where what is then left would be a name.
+func TestQuoteInName(t *testing.T) {
+	for _, name := range []string{"b.service", "wps_button.service", "ttys2.service", "x-b@2.service"} {
+		units := []*count.Tally{formattest.Running("a.service", 12), formattest.Running(name, 7)}
+		file := written(t, units...)
+		compact := new(bytes.Buffer)
+		if err := json.Compact(compact, []byte(file)); err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{file, compact.String()} {
+			for i := strings.Index(text, name); i < strings.Index(text, name)+len(name); i++ {
+				if text[i] != 'b' && text[i] != '2' {
+					continue
+				}
+				c := Parse([]byte(text[:i] + `"` + text[i+1:]))
+				if got, want := formattest.Counts(c.Units), formattest.Counts(Parse([]byte(text)).Units); got != want || len(c.Doubts) > 0 || !c.Lost() {
+					t.Errorf("%s: %s, want %s (%q)", text[i-2:i+12], got, want, linesOf(c.Findings, true))
+				}
+			}
+		}
+	}
+}
+
 // What is far longer than a record takes no longer to read than it should: here, a second
 // would be long, and to look for a bit in all of it would take hours.
 func TestLongGarbage(t *testing.T) {

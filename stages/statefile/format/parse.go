@@ -110,8 +110,15 @@ func (p *parser) find(unit string, lost bool, format string, args ...any) {
 	p.Findings = append(p.Findings, Finding{unit, fmt.Sprintf(format, args...), lost})
 }
 
-// part reads a part of a damaged file. The part begins with the member of a unit.
-func (p *parser) part(text []byte) {
+// part reads a part of a damaged file. The part begins with the member of a unit, whose
+// name may begin in the lead.
+func (p *parser) part(lead, text []byte) {
+	if len(lead) > 0 {
+		if p.mended(slices.Concat(lead, text)) {
+			return
+		}
+		p.scrap(lead)
+	}
 	m, rest := (&scanner{text: text}).member()
 	if (!m.whole || !blank(rest)) && p.mended(text) {
 		return

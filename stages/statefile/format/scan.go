@@ -160,17 +160,31 @@ var unitKey = regexp.MustCompile(`"(?:[^"\\\x00-\x1f]|\\.)*\.service"\s*:\s*\{`)
 
 // salvage splits a text that is no JSON object. It calls first with the text before the
 // first unit. Then it calls unit for each unit, with the text up to the next unit.
-func salvage(text []byte, first, unit func([]byte)) {
+// A letter in the name of a unit may have become a quote. The lead is the part of the name
+// that the text then lacks.
+func salvage(text []byte, first func([]byte), unit func(lead, text []byte)) {
+	type part struct{ lead, text []byte }
 	starts := unitKey.FindAllIndex(text, -1)
-	parts, to := [][]byte(nil), len(text)
+	parts, to := []part(nil), len(text)
 	for i := len(starts) - 1; i >= 0; i-- {
-		parts = append(parts, text[starts[i][0]:to])
-		to = starts[i][0]
+		lead := leadOf(text[:starts[i][0]])
+		parts = append(parts, part{lead, text[starts[i][0]:to]})
+		to = starts[i][0] - len(lead)
 	}
 	first(text[:to])
-	for _, part := range slices.Backward(parts) {
-		unit(part)
+	for _, p := range slices.Backward(parts) {
+		unit(p.lead, p.text)
 	}
+}
+
+// leadOf returns what stands before a name on its line, beginning with a quote.
+func leadOf(text []byte) []byte {
+	line := text[bytes.LastIndexAny(text, "\n{},")+1:]
+	quote := bytes.IndexByte(line, '"')
+	if quote < 0 {
+		return nil
+	}
+	return line[quote:]
 }
 
 // blank reports whether a text has only characters that may stand between members.
