@@ -92,6 +92,7 @@ type loading struct {
 	units    map[string]*count.Tally
 	notes    Notes
 	findings []format.Finding
+	misnamed bool // a record may be that of a unit which only the generation before has
 }
 
 func (l *loading) load() (map[string]*count.Tally, Notes, error) {
@@ -178,6 +179,7 @@ func (l *loading) settle() (taken int) {
 	for _, unit := range slices.Sorted(maps.Keys(l.content.Doubts)) {
 		r := l.content.Doubts[unit]
 		before := l.certain(unit)
+		l.misnamed = l.misnamed || r.Misnamed() && l.previous.Units[unit] == nil
 		tally, said := r.Settle(before)
 		if tally != nil {
 			l.units[unit] = tally
@@ -203,7 +205,7 @@ func (l *loading) certain(unit string) *count.Tally {
 // only if units may be missing in the file. If a unit was removed from the file on purpose,
 // it is not monitored, and the monitor removes it again.
 func (l *loading) add() (taken int) {
-	if l.whole() && !l.content.Unnamed {
+	if l.whole() && !l.content.Unnamed && !l.misnamed {
 		return 0
 	}
 	for _, unit := range slices.Sorted(maps.Keys(l.previous.Units)) {

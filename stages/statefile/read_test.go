@@ -163,8 +163,18 @@ func TestLoadRepairs(t *testing.T) {
 	}
 }
 
-// TestNewer wants a file of a newer version to be refused, whatever else is in it. A flipped
-// bit in the schema does not make a newer version.
+// TestMisnamed flips more than one bit in a name. That cannot be put right, but the
+// generation before still has the unit.
+func TestMisnamed(t *testing.T) {
+	file := written(t, formattest.Running("a.service", 12), formattest.Running("b.service", 7))
+	units, notes := loadedOf(t, strings.Replace(file, `"b.service"`, `"b.servkcd"`, 1), file)
+	if got, want := formattest.Counts(units), "a active 12/9/2, b active 7/4/2, b.servkcd active 7/4/2"; got != want {
+		t.Errorf("%s, want %s (%q)", got, want, notes)
+	}
+}
+
+// TestNewer wants a file of a newer version to be refused, and flipped bits not to make
+// one, as long as another record is certainly of this version.
 func TestNewer(t *testing.T) {
 	file := written(t, formattest.Running("a.service", 12), formattest.Running("b.service", 7))
 	newer := strings.Replace(file, `"schema": 1`, `"schema": 12`, 1)

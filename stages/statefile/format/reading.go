@@ -162,6 +162,9 @@ func (r *Reading) doubtful() bool {
 	return r.wrong || r.cut || r.none || r.uncertain || len(r.lacks) > 0
 }
 
+// Misnamed reports whether the name may be what is damaged. The checksum covers it, too.
+func (r *Reading) Misnamed() bool { return r.wrong }
+
 // Settle decides with which tally a unit goes on whose record is not certain, and says why.
 // The tally is nil if the record is useless. before is the tally of the unit in the
 // generation before; nil if there is none or that is not certain either.
