@@ -177,7 +177,7 @@ func TestMisnamed(t *testing.T) {
 // one, as long as another record is certainly of this version.
 func TestNewer(t *testing.T) {
 	file := written(t, formattest.Running("a.service", 12), formattest.Running("b.service", 7))
-	newer := strings.Replace(file, `"schema": 1`, `"schema": 12`, 1)
+	newer := strings.ReplaceAll(file, `"schema": 1`, `"schema": 12`)
 	for _, tt := range []struct {
 		name, file, previous string
 		refused              bool
@@ -188,8 +188,12 @@ func TestNewer(t *testing.T) {
 		{"newer with other types", strings.Replace(newer, `"life": {`, `"lives": [], "starts": {"all": 3}, "life": {`, 1), file, true},
 		{"newer before a missing one", "-", newer, true},
 		{"newer before a good one", file, newer, false},
-		{"newer in another form", strings.Replace(file, `"schema": 1`, `"schema": "2.0"`, 1), "-", true},
+		{"newer in another form", strings.ReplaceAll(file, `"schema": 1`, `"schema": "2.0"`), "-", true},
+		{"newer without checksum", strings.Replace(strings.ReplaceAll(file, `"checksum"`, `"_"`), `"schema": 1`, `"schema": 2`, 1), "-", true},
 		{"a bit that flipped", strings.Replace(file, `"schema": 1`, `"schema": 3`, 1), "-", false},
+		{"two bits that flipped", strings.Replace(file, `"schema": 1`, `"scxema": 3`, 1), "-", false},
+		{"two bits that flipped in the value", strings.Replace(file, `"schema": 1`, `"schema": 7`, 1), "-", false},
+		{"the record also has no end", strings.Replace(file, "\"schema\": 1,\n ", "\"schema\": 9,\n!", 1), "-", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "s.json")

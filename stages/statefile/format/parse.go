@@ -59,6 +59,10 @@ type parser struct {
 	compact bytes.Buffer
 	plain   map[string]*Reading // units whose record has no right checksum
 	mends   int
+	// claimed is the highest schema of damaged records, and known is true where a
+	// record is certainly of this version. A monitor writes one schema into all records.
+	claimed uint64
+	known   bool
 }
 
 // mostMends is how often a parser looks for a flipped bit, which takes about 50 ms each
@@ -75,7 +79,7 @@ func Parse(b []byte) *Content {
 	p := newParser()
 	if rest, ok := members(b, p.unit); ok && blankEnd(rest) {
 		p.commas(b)
-		return &p.Content
+		return p.content()
 	}
 	p = newParser()
 	p.Broken = unmarshal(b, new(map[string]json.RawMessage))
@@ -83,6 +87,16 @@ func Parse(b []byte) *Content {
 		p.Broken = errNotUTF8
 	}
 	salvage(b, p.head, p.part)
+	return p.content()
+}
+
+// content is what was read. The schema of a damaged record counts only where no other
+// record shows that the file is of this version: damage must not keep the monitor from
+// starting.
+func (p *parser) content() *Content {
+	if !p.known {
+		p.Newer = max(p.Newer, p.claimed)
+	}
 	return &p.Content
 }
 
@@ -178,7 +192,11 @@ func (p *parser) unit(m member) {
 
 // take adds the reading of a unit.
 func (p *parser) take(r *Reading) {
-	if r.Schema > Schema {
+	switch {
+	case r.Schema <= Schema:
+	case r.wrong || r.cut:
+		p.claimed = max(p.claimed, r.Schema)
+	default:
 		p.Newer = max(p.Newer, r.Schema)
 	}
 	p.Findings = append(p.Findings, r.Findings...)
@@ -204,7 +222,7 @@ func (p *parser) intact(unit string, value []byte) bool {
 	if json.Unmarshal(p.compact.Bytes(), &r) != nil {
 		return false
 	}
-	if r.Schema > Schema {
+	if p.known = p.known || r.Schema <= Schema; r.Schema > Schema {
 		p.Newer = max(p.Newer, r.Schema)
 	}
 	p.words.share(&r)
