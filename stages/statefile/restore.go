@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"service-monitor/stages/count"
+	"service-monitor/stages/files"
 	"service-monitor/stages/statefile/format"
 )
 
@@ -63,7 +64,8 @@ type generations struct {
 	units []map[string]*count.Tally
 }
 
-// read reads as much of a copy as it can. It leaves out a copy of a newer version.
+// read reads as much of a copy as it can. It leaves out a copy of a newer version,
+// and what is not a regular file.
 func (g *generations) read(path string) (more Notes, err error) {
 	c, err := readContent(path)
 	switch {
@@ -71,7 +73,7 @@ func (g *generations) read(path string) (more Notes, err error) {
 		return Notes{err.Error()}, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	case errors.As(err, new(*lostError)):
+	case errors.As(err, new(*lostError)) || errors.Is(err, files.ErrKind):
 		return Notes{err.Error()}, nil
 	case err != nil:
 		return nil, err

@@ -1,6 +1,7 @@
 package statefile
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/classify"
@@ -238,6 +240,33 @@ func TestRestoreFromWhatIsThere(t *testing.T) {
 	}
 	if got := formattest.Counts(loaded(t, g.f)); got != "a active 12/9/2, b active 0/17/2" {
 		t.Errorf("state %q", got)
+	}
+}
+
+// TestRestoreBesideNoFile puts something that is no file in place of a copy. The other copies
+// are read all the same.
+func TestRestoreBesideNoFile(t *testing.T) {
+	for name, plant := range map[string]func(path string) error{
+		"link":      func(path string) error { return os.Symlink("/etc/passwd", path) },
+		"pipe":      func(path string) error { return unix.Mkfifo(path, 0o666) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o755) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGateway(t, formattest.Running("a.service", 12), formattest.Running("b.service", 20))
+			g.drop("a.service")
+			g.drop("b.service")
+			newest := g.f.path + removedSuffix
+			if err := errors.Join(os.Remove(newest), plant(newest)); err != nil {
+				t.Fatal(err)
+			}
+			_, notes, err := g.f.Restore(func(string) bool { return true })
+			if err != nil || len(notes) != 1 || !strings.Contains(notes[0], newest+": it is a") {
+				t.Errorf("%q, %v", notes, err)
+			}
+			if got := formattest.Counts(loaded(t, g.f)); got != "a active 12/9/2" {
+				t.Errorf("state %q", got)
+			}
+		})
 	}
 }
 
