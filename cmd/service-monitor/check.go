@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/stages/statefile"
 )
 
 // A refusal is an error that check-config finds. Its kind is the error with which a start
@@ -92,6 +93,9 @@ func checkFiles(loaded config.Loaded, a account, stdout io.Writer) error {
 		if err := a.mayUse(f); err != nil {
 			return refused(loaded, a, f, err)
 		}
+	}
+	if err := statefile.Newer(loaded.Config.State.File); err != nil {
+		return fmt.Errorf("%s: %w", loaded.Origin(config.StateFileKey), err)
 	}
 	for _, f := range files {
 		if unitDirectory(f.path) == "" {

@@ -119,6 +119,9 @@ func TestNewerState(t *testing.T) {
 	if want := state + " was written by a newer version of the monitor: it has schema 7, this version knows schema 1"; code != exitConfig || !strings.Contains(errs.String(), want) {
 		t.Errorf("exit code %d, %s", code, errs.String())
 	}
+	if code := run([]string{"check-config", "-l", log, "-p", state}, &out, &errs); code != exitConfig {
+		t.Errorf("check-config: exit code %d, %s", code, errs.String())
+	}
 	if text, err := os.ReadFile(state); err != nil || string(text) != newer {
 		t.Errorf("the file is another one now (%v): %s", err, text)
 	}

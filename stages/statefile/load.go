@@ -48,6 +48,25 @@ func Read(path string) (map[string]*count.Tally, []format.Finding, error) {
 	return c.Known(), c.Findings, err
 }
 
+// Newer returns ErrNewer where Load would. It takes no lock.
+func Newer(path string) error {
+	real, err := files.Follow(path)
+	if err != nil {
+		return nil // whoever opens it says so
+	}
+	c, err := readContent(real)
+	if err == nil && !c.Lost() && len(c.Doubts) == 0 {
+		return nil
+	}
+	if !errors.Is(err, ErrNewer) {
+		_, err = readContent(real + previousSuffix)
+	}
+	if errors.Is(err, ErrNewer) {
+		return err
+	}
+	return nil
+}
+
 // Notes are what people must know about a state file that was loaded, one line each.
 type Notes []string
 

@@ -204,6 +204,9 @@ func TestNewer(t *testing.T) {
 				}
 			}
 			before := beside(t, path)
+			if err := Newer(path); errors.Is(err, ErrNewer) != tt.refused {
+				t.Errorf("Newer: %v", err)
+			}
 			units, _, err := f.Load()
 			if errors.Is(err, ErrNewer) != tt.refused || (err == nil) == tt.refused {
 				t.Fatalf("Load: %v, %q", err, formattest.Counts(units))
