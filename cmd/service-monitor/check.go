@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,6 +69,9 @@ func (f planned) each(path string, may func(path string, want uint32) error) err
 	}
 	if err == nil && f.replaced {
 		err = may(path+".tmp", unix.F_OK) // the monitor only removes an old one
+	}
+	if _, missing := os.Lstat(path); err == nil && f.replaced && errors.Is(missing, fs.ErrNotExist) {
+		err = may(path+".previous", unix.R_OK) // then the start reads the generation before
 	}
 	return err
 }

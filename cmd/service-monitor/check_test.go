@@ -49,6 +49,15 @@ func TestCheckFiles(t *testing.T) {
 		{"link to itself", func(path string) error { return os.Symlink(path, path) }, "too many levels of symbolic links", "too many levels of symbolic links", true},
 		{"link into nothing", func(path string) error { return os.Symlink("none/x", path) }, "there is no directory ", "there is no directory ", false},
 		{"lock is a directory", func(path string) error { return os.Mkdir(path+".lock", 0o755) }, "f.lock is a directory", "f.lock is a directory", false},
+		{"lock is a link to nothing", func(path string) error { return os.Symlink("x", path+".lock") }, "f.lock is a symbolic link", "f.lock is a symbolic link", false},
+		{"only the generation before is there, and is a directory", func(path string) error { return os.Mkdir(path+".previous", 0o755) }, good, "f.previous is a directory", false},
+		{"only the generation before is there, and is a link", func(path string) error { return os.Symlink("x", path+".previous") }, good, "f.previous is a symbolic link", false},
+		{"the generation before is not read", func(path string) error {
+			return cause(os.WriteFile(path, []byte("{}"), 0o644), unix.Mkfifo(path+".previous", 0o666))
+		}, good, good, false},
+		{"what is left of a save is a named pipe", func(path string) error { return unix.Mkfifo(path+".tmp", 0o666) }, good, good, false},
+		{"what is left of a save is a link", func(path string) error { return os.Symlink("x", path+".tmp") }, good, good, false},
+		{"what is left of a save is an empty directory", func(path string) error { return os.Mkdir(path+".tmp", 0o755) }, good, good, false},
 		{"what is left of a save is a directory", func(path string) error { return os.MkdirAll(path+".tmp/x", 0o755) }, good, "f.tmp is a directory", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -130,12 +130,12 @@ func (a account) mayUseOne(path string, want uint32, in fs.FileInfo) error {
 		return nil
 	}
 	if err == nil {
-		err = regular(path, info)
+		err = usable(path, info, want)
 	}
 	if err == nil && in.Mode()&fs.ModeSticky != 0 && a.uid != 0 && owner(info) != a.uid && owner(in) != a.uid {
 		return fmt.Errorf("%s belongs to another user, and in %s nobody else may replace it (sticky bit); remove it, or name a file elsewhere", config.Show(path), config.Show(filepath.Dir(path)))
 	}
-	if err == nil {
+	if err == nil && want != unix.F_OK {
 		err = unix.Access(path, want)
 	}
 	return a.explain(err, path)
@@ -190,7 +190,7 @@ func (a account) mayUseGivenOne(path string, want uint32) error {
 		return nil
 	}
 	if err == nil {
-		err = regular(path, info)
+		err = usable(path, info, want)
 	}
 	if err == nil && !ownerMay(info, want) {
 		err = unix.EACCES
@@ -218,6 +218,21 @@ func ownerMay(info fs.FileInfo, want uint32) bool {
 func owner(info fs.FileInfo) int {
 	st, _ := info.Sys().(*syscall.Stat_t)
 	return int(st.Uid)
+}
+
+// usable returns an error for anything but a regular file. What is only removed may also be
+// anything else, but for a directory that is not empty.
+func usable(path string, info fs.FileInfo, want uint32) error {
+	if want != unix.F_OK {
+		return regular(path, info)
+	}
+	if !info.IsDir() {
+		return nil
+	}
+	if entries, err := os.ReadDir(path); err == nil && len(entries) == 0 {
+		return nil
+	}
+	return regular(path, info)
 }
 
 // regular returns an error for anything but a regular file.
