@@ -27,15 +27,6 @@ type File struct {
 	gone  bool // a state was saved here, but Load found none
 }
 
-// These are the suffixes of the files beside the state file.
-const (
-	tempSuffix     = ".tmp"            // the next generation, while it is written
-	previousSuffix = ".previous"       // the generation before
-	removedSuffix  = ".before-removal" // the last generation with units that are no longer monitored
-	removals       = 5                 // how many of those are kept; the older ones have .1 to .4 at the end
-	corruptSuffix  = ".corrupt-"       // a damaged file; the time when it was found follows
-)
-
 // ErrGone means that a monitor has saved its state here, but neither the state file nor
 // the generation before is there any more. A state that was cleared is not gone.
 var ErrGone = errors.New("the state file is gone")

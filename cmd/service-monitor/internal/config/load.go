@@ -80,25 +80,6 @@ func from(s Source) (Loaded, error) {
 	return Loaded{Config: c, Source: s, Found: src.found, Unused: src.unused(), values: src.values}, err
 }
 
-// checkFiles makes sure that no two of the files are the same.
-func (l Loaded) checkFiles() error {
-	kind, where := ErrConfig, show(l.Source.File)+": "
-	if l.Source.overrides("log-file") || l.Source.overrides("persistence-file") {
-		kind, where = ErrUsage, ""
-	}
-	files := []struct{ name, path string }{
-		{"log", l.Config.Log.File}, {"persistence", l.Config.State.File}, {"configuration", l.Source.File},
-	}
-	for i, a := range files {
-		for _, b := range files[i+1:] {
-			if a.path == b.path {
-				return problemf(kind, "%s%s file and %s file are both %s; give each a file of its own", where, a.name, b.name, show(a.path))
-			}
-		}
-	}
-	return nil
-}
-
 // problemf returns an error of one of the two kinds.
 func problemf(kind error, format string, args ...any) error {
 	return problem{kind, fmt.Sprintf(format, args...)}

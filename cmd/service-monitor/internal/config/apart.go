@@ -1,0 +1,77 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+
+	"service-monitor/stages/files"
+	"service-monitor/stages/statefile"
+)
+
+// A use is what a file is for.
+type use struct {
+	name, path string
+	beside     func(path, other string) bool // whether another name is that of a file beside it
+}
+
+// checkFiles makes sure that no file is written over, or cleared, as another. It looks at
+// where links lead, because the monitor goes there.
+func (l Loaded) checkFiles() error {
+	kind, where := ErrConfig, show(l.Source.File)+": "
+	if l.Source.overrides("log-file") || l.Source.overrides("persistence-file") {
+		kind, where = ErrUsage, ""
+	}
+	uses := []use{
+		{"log", l.Config.Log.File, isLock},
+		{"persistence", l.Config.State.File, statefile.Beside},
+		{"configuration", l.Source.File, func(string, string) bool { return false }},
+	}
+	for i, a := range uses {
+		for j, b := range uses {
+			switch {
+			case i < j && isOne(a.path, b.path):
+				return problemf(kind, "%s%s file and %s file are both %s; give each a file of its own", where, a.name, b.name, show(a.path))
+			case i != j && a.takes(b):
+				return problemf(kind, "%s%s file %s has a name that the monitor uses for what it keeps beside the %s file %s; choose another name",
+					where, b.name, show(b.path), a.name, show(a.path))
+			}
+		}
+	}
+	return nil
+}
+
+func isLock(path, other string) bool { return other == path+files.LockSuffix }
+
+func (u use) takes(other use) bool { return u.beside(leadsTo(u.path), leadsTo(other.path)) }
+
+// isOne reports whether two names are of one file, there or not yet.
+func isOne(a, b string) bool {
+	if a == b || leadsTo(a) == leadsTo(b) {
+		return true
+	}
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
+}
+
+// leadsTo is a path without the symbolic links that can be followed. What is there need
+// not exist.
+func leadsTo(path string) string {
+	for range 40 { // the kernel follows no more (path_resolution(7))
+		if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+			path = filepath.Join(dir, filepath.Base(path))
+		}
+		target, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
+	return path
+}

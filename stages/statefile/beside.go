@@ -1,0 +1,26 @@
+package statefile
+
+import (
+	"slices"
+	"strings"
+
+	"service-monitor/stages/files"
+)
+
+// These are the suffixes of the files beside the state file.
+const (
+	tempSuffix     = ".tmp"            // the next generation, while it is written
+	previousSuffix = ".previous"       // the generation before
+	removedSuffix  = ".before-removal" // the last generation with units that are no longer monitored
+	removals       = 5                 // how many of those are kept; the older ones have .1 to .4 at the end
+	corruptSuffix  = ".corrupt-"       // a damaged file; the time when it was found follows
+)
+
+// Beside reports whether a file has a name that is used for what is kept beside the
+// state file.
+func Beside(state, path string) bool {
+	suffix, ok := strings.CutPrefix(path, state)
+	suffix = strings.TrimSuffix(suffix, tempSuffix)
+	return ok && path != state && (slices.Contains([]string{"", files.LockSuffix, previousSuffix}, suffix) ||
+		strings.HasPrefix(suffix, removedSuffix) || strings.HasPrefix(suffix, corruptSuffix))
+}
