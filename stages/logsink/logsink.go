@@ -86,7 +86,6 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case batch, ok := <-in:
 			if !ok {
 				events = nil
-				s.close()
 				break
 			}
 			s.take(batch)
@@ -117,12 +116,16 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), s.finish())
 		}
-		if events == nil {
+		ended := events == nil && s.quotes.said == nil // a stop waits for what systemd says, too
+		if ended && !s.lines.Closed() {
+			s.close()
+		}
+		if ended {
 			s.takeNotes()
 		}
 		s.lines.Begin()
-		s.sendIfDue(events == nil)
-		if events == nil && s.lines.Drained() && s.journalDone() {
+		s.sendIfDue(ended)
+		if ended && s.lines.Drained() && s.journalDone() {
 			return nil
 		}
 	}
