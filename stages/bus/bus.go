@@ -214,7 +214,7 @@ func (s *Stage) receive(ctx context.Context, p *port) error {
 			return err
 		}
 		if err := s.failed(p, s.askLoaded(false)); err != nil || s.link == nil {
-			return err // a unit may have come of which only the list tells
+			return err // only the list may know of a unit that has come
 		}
 	}
 	s.reportRefused(time.Now())

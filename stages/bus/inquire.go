@@ -87,7 +87,7 @@ func (s *Stage) named(r request, shown glance) (done bool, err error) {
 	w := s.watch.Load()
 	own := w.Alias(r.unit)
 	switch {
-	case shown.name == "" || r.name != r.unit: // by its own name, of which there is no other
+	case shown.name == "" || r.name != r.unit: // we asked by its own name, so it is the unit
 		return true, nil
 	case !shown.loaded && own != "" && shown.name == r.unit:
 		return false, s.askSnapshot(r.unit, own)

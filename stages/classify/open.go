@@ -59,7 +59,7 @@ func (g *Gap) shows() *Life {
 	}
 }
 
-// unread takes in a snapshot for which the journal could not be read, and reports whether the
+// unread works on a snapshot for which the journal could not be read, and reports whether the
 // step ends here. If the unit is as it was, nothing has happened to it. If it is not, a gap is
 // opened, and the life begins anew with the snapshot.
 func (d *deduction) unread(u decode.Update) bool {

@@ -91,7 +91,7 @@ func (d *deduction) announced(u decode.Update) uint64 {
 	return u.Entered
 }
 
-// see takes in the first update of a unit. It reports whether the step ends here: a run that is
+// see works on the first update of a unit. It reports whether the step ends here: a run that is
 // going on was started before the monitor watched, and is not counted.
 func (d *deduction) see(u decode.Update) bool {
 	// If the saved state was lost, everything that the journal has is still to be counted.
@@ -123,7 +123,7 @@ func (d *deduction) see(u decode.Update) bool {
 	return true
 }
 
-// appear takes in a unit that did not exist before.
+// appear adds a unit that did not exist before.
 func (d *deduction) appear() {
 	d.life = Life{ActiveState: "inactive", SubState: "dead", Ended: true}
 	d.base.To, d.base.SubState = d.life.ActiveState, d.life.SubState

@@ -93,7 +93,7 @@ func (c *clock) raise(t time.Time) {
 // trusts reports whether a time may be right: nothing proves that it is wrong.
 func (c *clock) trusts(t time.Time) bool { return !t.Before(c.floor.Add(-slack)) }
 
-// take takes in a moment at which something happened. set is true if the clock was set before it.
+// take notes a moment at which something happened. set is true if the clock was set before it.
 // from is what the clock would show otherwise.
 //
 // A person or NTP sets the clock back on purpose, and knows better than a clock that ran by itself.

@@ -118,7 +118,7 @@ func (s *Stage) fold(e Event) []Event {
 	return []Event{e, {Transition: t, Untrusted: e.Untrusted, Tally: &sum}}
 }
 
-// set takes in a moment at which something happened. If the clock was set back before that, the
+// set notes a moment at which something happened. If the clock was set back before that, the
 // times of some units are no longer trusted. An event of each such unit carries this and nothing
 // else. A unit that is still recovering gets it with its next event.
 func (s *Stage) set(m Moment) (events []Event) {

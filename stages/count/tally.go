@@ -109,7 +109,7 @@ func step(tally Tally, t Event, boot string) Tally {
 	return tally
 }
 
-// enter takes in the new state. A unit has not changed if it is first seen in the state that an
+// enter notes the new state. A unit has not changed if it is first seen in the state that an
 // imported file has.
 func (t *Tally) enter(into Event) {
 	if into.To != t.State || t.Changed.IsZero() {
@@ -117,7 +117,7 @@ func (t *Tally) enter(into Event) {
 	}
 }
 
-// lastCrash takes in a crash. A crash in an open gap may be older than the last one that is known.
+// lastCrash notes a crash. A crash in an open gap may be older than the last one that is known.
 func (t *Tally) lastCrash(e Event, boot string) {
 	crash := &Crash{Time: e.Time, Cause: e.Cause, Invocation: e.Invocation.String(), Untrusted: e.Untrusted, Clock: e.Clock}
 	if e.Clock > 0 {

@@ -87,7 +87,7 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[bus.Signal, Update]) e
 	}
 }
 
-// step takes in a signal. ok is false if the state is not complete with it. systemd announces every
+// step works on a signal. ok is false if the state is not complete with it. systemd announces every
 // change by the Service half and then the Unit half, each in full, so the state is complete with the
 // Unit half (measured on systemd 247 to 257).
 func (s *Stage) step(in bus.Signal) (out Update, ok bool) {

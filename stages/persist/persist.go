@@ -52,7 +52,7 @@ type Stage struct {
 	disk    pipeline.Outlet
 	behind  map[string]*count.Tally // changes during a save, because the save reads units; nil for a unit that is forgotten
 	removed map[string]*count.Tally // units that are forgotten and will be removed, with their last tally
-	copying map[string]*count.Tally // removed units of which the save under way has to keep a copy first
+	copying map[string]*count.Tally // removed units; the save under way has to keep a copy of them first
 	seen    bool                    // new units have come since the last save began
 	owed    bool                    // the save under way has new units, and READY=1 waits for it
 	looking bool                    // the write under way looks whether the file is still there, and saves only if not

@@ -219,7 +219,7 @@ var steps = [phases][inputs]*step{
 	},
 }
 
-// Step takes in what happened. It returns the next state, and what to do.
+// Step works on an input. It returns the next state and the actions to do.
 func (s State) Step(in Input) (State, []Action) {
 	next := steps[s.Phase][in]
 	if next == nil {

@@ -266,7 +266,7 @@ func (run *Run) refuse(r *record) {
 	}
 }
 
-// unrecorded takes in that the start limit refused the next start, although the journal has
+// unrecorded notes that the start limit refused the next start, although the journal has
 // no end of this run. There was one, and its record is missing.
 func (u *unit) unrecorded(run *Run, r *record) {
 	run.Ended, run.Result = r.at, Unknown
