@@ -1,7 +1,7 @@
-// Package fakebus is a system bus with a systemd on it that says what a test
-// wants: the frames are those of D-Bus, on a real socket, but their order and
-// content are the test's. It is for what a real systemd cannot be made to do
-// (lie, stall, refuse) and for recordings of real ones.
+// Package fakebus is a fake system bus with a fake systemd on it. It sends real
+// D-Bus frames on a real socket, and the test decides their order and content.
+// Tests use it if a real systemd cannot be made to do something (lie, stall,
+// refuse), and to play recordings of a real one.
 package fakebus
 
 import (
@@ -31,8 +31,8 @@ const (
 	systemd = "org.freedesktop.systemd1"
 )
 
-// A Reply answers a call: a body of a signature, an error by its name, or not
-// at all.
+// A Reply is the answer to a call. It is a body with its signature, or the name
+// of an error. If None is set, the call gets no answer.
 type Reply struct {
 	Signature string
 	Body      []byte
@@ -93,7 +93,7 @@ func (b *Bus) serve() {
 	}
 }
 
-// Drop closes the client's connection, as a bus does that is restarted.
+// Drop closes the client's connection, as a restart of the bus does.
 func (b *Bus) Drop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -109,8 +109,8 @@ func (b *Bus) Reply(member string, r Reply) {
 	b.replies[member] = r
 }
 
-// Hold makes systemd answer neither the next call of a method nor what comes behind
-// it. made is closed when that call was made; release lets it be answered.
+// Hold delays the answer to the next call of a method, and to all calls after it.
+// made is closed when the client has made that call. release ends the delay.
 func (b *Bus) Hold(member string) (made <-chan struct{}, release func()) {
 	h := hold{make(chan struct{}), make(chan struct{})}
 	b.mu.Lock()
@@ -133,8 +133,8 @@ func (b *Bus) wait(member string) {
 	}
 }
 
-// Snapshot sets the reply to GetAll of a unit, an a{sv}; a unit that has none
-// is not found.
+// Snapshot sets the reply to GetAll for a unit. The body is an a{sv}. A unit
+// without a snapshot has the load state not-found.
 func (b *Bus) Snapshot(unit string, body []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -144,7 +144,7 @@ func (b *Bus) Snapshot(unit string, body []byte) {
 // Called returns the next call of the client as "Member argument".
 func (b *Bus) Called() string { return <-b.calls }
 
-// Await returns when the client makes this call, after all the ones before.
+// Await waits until the client makes this call, and drops all calls before it.
 func (b *Bus) Await(call string) {
 	for b.Called() != call {
 	}
@@ -212,7 +212,7 @@ func (b *Bus) answer(m *dbus.Message, member string) {
 	b.SayReply(sender, m.Serial(), reply)
 }
 
-// SayReply sends a reply to a call, whoever is to have sent it.
+// SayReply sends a reply to a call, under any sender's name.
 func (b *Bus) SayReply(sender string, serial uint32, reply Reply) error {
 	headers := map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldReplySerial: dbus.MakeVariant(serial), dbus.FieldSender: dbus.MakeVariant(sender),
@@ -235,7 +235,7 @@ func (b *Bus) reply(m *dbus.Message, member string) (reply Reply, owner string) 
 	return b.usual(m, member), b.owner
 }
 
-// usual is what a bus and a systemd reply that were told nothing else.
+// usual is the default reply, if the test has set no other.
 func (b *Bus) usual(m *dbus.Message, member string) Reply {
 	switch member {
 	case "Hello":
@@ -281,7 +281,7 @@ func (b *Bus) Play(signals ...bus.Signal) error {
 	return nil
 }
 
-// NewOwner says that PID 1 has its name on the bus (again).
+// NewOwner announces that PID 1 owns the name of systemd (again).
 func (b *Bus) NewOwner(owner string) error {
 	b.mu.Lock()
 	b.owner = owner
@@ -289,7 +289,7 @@ func (b *Bus) NewOwner(owner string) error {
 	return b.Say(busName, "/org/freedesktop/DBus", busName, "NameOwnerChanged", "sss", Body(systemd, "", owner), binary.LittleEndian)
 }
 
-// DaemonReload says that PID 1 has read its unit files again.
+// DaemonReload announces that PID 1 has reloaded its unit files.
 func (b *Bus) DaemonReload() error {
 	return b.Say(PID1, "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "Reloading", "b", Body(false), binary.LittleEndian)
 }
@@ -301,7 +301,7 @@ func (b *Bus) Forget() {
 	}
 }
 
-// Say sends any signal, whoever is to have sent it.
+// Say sends any signal, under any sender's name.
 func (b *Bus) Say(sender, path, iface, member, signature string, body []byte, order binary.ByteOrder) error {
 	return b.send(dbus.TypeSignal, map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldSender: dbus.MakeVariant(sender), dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath(path)),
@@ -309,7 +309,7 @@ func (b *Bus) Say(sender, path, iface, member, signature string, body []byte, or
 	}, signature, body, order)
 }
 
-// send writes one message with a body that is marshaled already.
+// send writes one message. Its body is already marshaled.
 func (b *Bus) send(kind dbus.Type, headers map[dbus.HeaderField]dbus.Variant, signature string, body []byte, order binary.ByteOrder) error {
 	if signature != "" {
 		headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.ParseSignatureMust(signature))
@@ -332,7 +332,7 @@ func (b *Bus) send(kind dbus.Type, headers map[dbus.HeaderField]dbus.Variant, si
 	return err
 }
 
-// SendRaw writes bytes that need not be a message.
+// SendRaw writes any bytes, even if they are no valid message.
 func (b *Bus) SendRaw(frame []byte) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

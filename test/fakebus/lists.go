@@ -7,7 +7,8 @@ import (
 	"service-monitor/stages/bus"
 )
 
-// Lists is a first stage that sends what a test gives it, and ends with it.
+// Lists is a first stage that sends the lists of a test. It ends when the test
+// closes the channel.
 type Lists chan bus.List
 
 // Run sends lists until there are no more.
