@@ -11,8 +11,8 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// An attack is what is sent over and over: to a target, about a unit, by the
-// connection that has the name self.
+// An attack is a series of messages that is sent again and again. They go to a
+// target and are about a unit. self is the name of the connection that sends them.
 type attack struct {
 	lies   func(self, target, unit string) [][]byte
 	dammed bool // the last byte of each is held back until all connections have come to theirs
@@ -105,8 +105,8 @@ func serviceHalf(h headers, unit, result string, restarts uint32, code, status i
 	}.variants(), []string{"ExecStart"})
 }
 
-// crash is what systemd says of a unit that is started, crashes, and is
-// restarted: again and again, each run with an invocation of its own.
+// crash returns the signals of a unit that starts, crashes and is restarted, many
+// times. Each run has its own invocation id.
 func crash(h headers, unit string) [][]byte {
 	var lies [][]byte
 	for run := range byte(50) {
@@ -123,8 +123,8 @@ func crash(h headers, unit string) [][]byte {
 	return lies
 }
 
-// unicast lies straight to the target, which no match rule keeps out; and about
-// who it is that lies, and what of.
+// unicast sends lies directly to the target, since no match rule filters those.
+// Some also forge the sender, and some claim to come from the manager or the bus.
 func unicast(self, target, unit string) [][]byte {
 	lies := crash(to(target), unit)
 	for _, sender := range []string{systemd, busName, ":1.0", ":1.1", target} {
@@ -143,7 +143,7 @@ func unicast(self, target, unit string) [][]byte {
 	)
 }
 
-// deep returns a value in so many variants.
+// deep wraps a value in n nested variants.
 func deep(n int, value any) dbus.Variant {
 	v := dbus.MakeVariant(value)
 	for range n {
@@ -152,7 +152,7 @@ func deep(n int, value any) dbus.Variant {
 	return v
 }
 
-// types are bodies that are well-formed, but not those of a change.
+// types returns messages that are well-formed D-Bus but no valid change of a unit.
 func types(_, target, unit string) [][]byte {
 	changed := change(to(target), unit)
 	state := func(name string, value any) []byte {
@@ -194,8 +194,7 @@ func types(_, target, unit string) [][]byte {
 	}
 }
 
-// edited returns a frame with one byte of it replaced; the place is counted
-// from the end if it is negative.
+// edited replaces one byte of a frame. A negative index counts from the end.
 func edited(frame []byte, at int, b byte) []byte {
 	if at < 0 {
 		at += len(frame)
@@ -204,7 +203,8 @@ func edited(frame []byte, at int, b byte) []byte {
 	return frame
 }
 
-// malformed are a few good lies, and one for which the bus closes the connection.
+// malformed returns broken messages, each after two valid ones. The bus closes the
+// connection because of a broken one.
 func malformed(_, target, unit string) [][]byte {
 	h := to(target)
 	failed := func() []byte { return unitHalf(h, unit, "failed", "failed", []byte("0123456789abcdef")) }
@@ -230,7 +230,7 @@ func malformed(_, target, unit string) [][]byte {
 	return lies
 }
 
-// huge are lies of the longest that the bus takes, 32 MB.
+// huge returns lies of about 32 MB, the longest message that the bus accepts.
 func huge(_, target, unit string) [][]byte {
 	const size = 32<<20 - 1000
 	changed := change(to(target), unit)
@@ -241,8 +241,8 @@ func huge(_, target, unit string) [][]byte {
 	}
 }
 
-// long puts so many bytes into the empty string or array that is the body of a
-// frame. (Reflection would take seconds.)
+// long fills the body of a frame, an empty string or array, with size bytes. It
+// patches the frame because marshaling by reflection would take seconds.
 func long(frame []byte, size int) []byte {
 	body := binary.LittleEndian.Uint32(frame[4:])
 	binary.LittleEndian.PutUint32(frame[4:], body+uint32(size))
@@ -251,10 +251,10 @@ func long(frame []byte, size int) []byte {
 	return slices.Concat(frame[:n+4], bytes.Repeat([]byte{'x'}, size), frame[n+4:])
 }
 
-// firstSerial is about where the target's own calls begin to be numbered.
+// firstSerial is roughly the first serial of the target's own calls.
 const firstSerial = 1 << 31
 
-// replies are to calls that the target may be awaiting the reply to.
+// replies returns forged replies to calls that the target may have made.
 func replies(self, target, unit string) [][]byte {
 	var lies [][]byte
 	for _, first := range []uint32{0, firstSerial} {
@@ -274,7 +274,7 @@ func replies(self, target, unit string) [][]byte {
 	return append(lies, crash(to(target), unit)...)
 }
 
-// calls are of methods, of which the target has none.
+// calls returns method calls. The target has no methods.
 func calls(_, target, unit string) [][]byte {
 	call := func(path, iface, member string, args ...any) []byte {
 		return frame(dbus.TypeMethodCall, to(target).with(headers{
