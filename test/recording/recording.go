@@ -1,5 +1,5 @@
-// Package recording keeps what the bus source handed on while a case ran on a
-// real systemd, so that the case can be played again where there is none.
+// Package recording saves the signals of a case that ran on a real systemd. Tests
+// can then replay the case without a systemd.
 package recording
 
 import (
@@ -17,15 +17,15 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// A Recording is what a real systemd sent while a case ran, and what its
-// journal told of the units then.
+// A Recording holds the signals that a real systemd sent during a case, and the
+// counts of each unit by its journal.
 type Recording struct {
 	Signals []bus.Signal
 	Truth   map[string]gateway.Tally
 }
 
-// line is a signal in a file: gzipped JSON, a line for the truth and then one for
-// each signal.
+// line is one signal in a file. The file is gzipped JSON. Its first line is the
+// truth, and each further line is a signal.
 type line struct {
 	Kind string    `json:"kind"`
 	Unit string    `json:"unit"`
