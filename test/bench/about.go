@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// about says on what the figures were found.
+// about describes the machine and the software that the figures were measured on.
 func about(ctx context.Context, daemon string) map[string]string {
 	first := func(name string, args ...string) string {
 		out, _ := exec.CommandContext(ctx, name, args...).Output()

@@ -13,10 +13,9 @@ import (
 	"service-monitor/test/bench/result"
 )
 
-// TestBench runs all of the bench, briefly: each load must have figures of each
-// contestant that takes part in it, and nothing may be lost of what really
-// happened. What the figures are says little on a busy machine, and nothing is
-// wanted of them here.
+// TestBench runs the whole bench, briefly. Each load must have figures of each of
+// its contestants, and no real event may be lost. The test does not judge the
+// figures, because they mean little on a busy machine.
 func TestBench(t *testing.T) {
 	t.Chdir("../..")
 	out := t.TempDir()

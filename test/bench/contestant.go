@@ -20,7 +20,7 @@ const (
 	floor     = "floor"
 )
 
-// A contestant is a program that tells of changes of state.
+// A contestant is a program that logs changes of state.
 type contestant struct {
 	name, program string
 	// argv runs it, with its files in dir. It is ready when it says so by

@@ -182,8 +182,8 @@ func (b *bench) compareCrowds(ctx context.Context, nobody, past *crowdSite) erro
 	return nil
 }
 
-// largest follows how large the state file is until the function is called that it
-// returns, which tells the most.
+// largest watches the size of the state file. The function that it returns ends this
+// and returns the largest size.
 func (r *run) largest() func() float64 {
 	done, most := make(chan struct{}), make(chan float64, 1)
 	go func() {

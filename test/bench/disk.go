@@ -65,7 +65,7 @@ func (s *site) ownDisk(r *run) error {
 	return nil
 }
 
-// sync has what a run's disk is owed written to it.
+// sync writes all dirty data to the run's disk.
 func (r *run) sync() error {
 	if r.device == "" {
 		return nil

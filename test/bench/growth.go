@@ -41,8 +41,8 @@ func (b *bench) growth(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// growUnits watches more and more units. Flat is what costs as much with the most of
-// them as with the fewest, in the same round.
+// growUnits watches more and more units. It compares the cost of the most units with
+// the cost of the fewest, in the same round.
 func (b *bench) growUnits(ctx context.Context, s *site, c contestant) error {
 	var all []growing
 	var errs []error
@@ -71,8 +71,8 @@ func (b *bench) growUnits(ctx context.Context, s *site, c contestant) error {
 	return nil
 }
 
-// growRate lets more and more events happen. Few of them are waited for by all
-// contestants side by side, each with a bus of its own.
+// growRate raises the rate of events. At low rates all contestants run side by side,
+// each with its own bus.
 func (b *bench) growRate(ctx context.Context, s *site, round, rate int) error {
 	one := func(c contestant) func(*bench) error {
 		return func(b *bench) error {

@@ -55,7 +55,7 @@ type resting struct {
 	calls, diskings int
 }
 
-// idles is load 1: services, and nothing happens. The machines rest side by side.
+// idles is load 1: services run and nothing happens. The machines rest side by side.
 func (b *bench) idles(ctx context.Context) error {
 	var all []func(*bench) error
 	for _, n := range b.plan.sizes {

@@ -175,7 +175,7 @@ func (p *pulse) follow(signals <-chan *dbus.Signal) {
 	}
 }
 
-// await waits for a start, and forgets it.
+// await waits for a start and discards it.
 func (p *pulse) await(ctx context.Context) error {
 	for len(p.take()) == 0 {
 		if err := sleep(ctx, time.Millisecond); err != nil {

@@ -28,7 +28,7 @@ import (
 
 var allLoads = []string{"storm", "start", "latency", "growth", "real", "crowd", "idle", "single", "day"}
 
-// quiet are loads that hardly use the processor and take minutes: they wait together.
+// quiet are loads that take minutes but hardly use the processor, so they run together.
 var quiet = []string{"idle", "single", "day"}
 
 func main() {

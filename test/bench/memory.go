@@ -36,8 +36,8 @@ func (r *run) rested(ctx context.Context, still time.Duration) (proc.Memory, err
 // kernel knows the peak; of anonymous memory it is the highest of what was seen.
 const peakLook = 10 * time.Millisecond
 
-// peak follows the anonymous memory of a contestant until the function is called
-// that it returns, which tells the highest.
+// peak watches the anonymous memory of a contestant. The function that it returns
+// ends this and returns the highest value.
 func (r *run) peak() func() float64 {
 	done, highest := make(chan struct{}), make(chan float64, 1)
 	go func() {

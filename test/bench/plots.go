@@ -11,7 +11,7 @@ import (
 	"service-monitor/test/bench/result"
 )
 
-// plotted are the figures of which there is a plot, of what grows.
+// plotted are the figures that get a plot.
 var plotted = []struct{ load, figure, file, over string }{
 	{loadUnits, cpuPerEvent, "cpu-by-units", "watched units"},
 	{loadUnits, latency50, "latency-by-units", "watched units"},

@@ -18,7 +18,7 @@ import (
 const profiled = "service-monitor-profiled"
 
 // profile runs load 2 with a daemon that profiles itself. Its figures are not
-// reported: to profile costs something.
+// reported, because profiling has a cost of its own.
 func (b *bench) profile(ctx context.Context) error {
 	daemon, err := filepath.Abs(filepath.Join(b.out, profiled))
 	if err != nil {

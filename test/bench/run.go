@@ -61,8 +61,8 @@ func (a cost) all() time.Duration { return a.own + a.children }
 // cost is what a contestant has cost so far.
 func (r *run) cost() cost { return cost{r.CPU(), r.ChildCPU()} }
 
-// end stops a contestant, and returns what it has cost since it was ready: with
-// what it still owed. The daemon saves.
+// end stops a contestant and returns its cost since it was ready. That includes its
+// work at the stop: the daemon saves.
 func (r *run) end() cost { return cost{r.Stop(), r.ChildCPU()}.minus(r.began) }
 
 // launchOptions say how a contestant is started.
@@ -211,7 +211,7 @@ func (c contestant) tolerate(err error) error {
 	return nil
 }
 
-// awaitLine returns when the end of the log has such a line.
+// awaitLine waits until the end of the log has a wanted line.
 func (r *run) awaitLine(ctx context.Context, wanted func(string) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()

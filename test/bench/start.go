@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// starts measures starts with so many services that run.
+// starts measures starts of the contestants while services run.
 func (b *bench) starts(ctx context.Context) error {
 	for _, n := range b.plan.sizes {
 		if err := b.startAmong(ctx, n); err != nil {

@@ -2,7 +2,7 @@ package main
 
 import "service-monitor/test/bench/result"
 
-// targets are where the daemon is to arrive.
+// targets are the figures that the daemon must reach.
 var targets = []result.Target{
 	{Load: loadStorm, Figure: cpuPerSignals, OfFloor: 1},
 	{Load: loadStorm, Figure: busPeak, OfFloor: 1.2},

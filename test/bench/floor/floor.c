@@ -23,7 +23,7 @@
 #define UNIT_PATH "/org/freedesktop/systemd1/unit"
 #define UNIT_INTERFACE "org.freedesktop.systemd1.Unit"
 #define SERVICE_INTERFACE "org.freedesktop.systemd1.Service"
-#define PATH_RULES 32 /* beyond it, rules by path cost the bus more than the others' signals */
+#define PATH_RULES 32 /* with more, the rules cost the bus more than unwanted signals do */
 #define MAX_LINE 512
 
 struct unit {

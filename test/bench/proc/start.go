@@ -40,8 +40,8 @@ func Start(leader int, argv, env []string, output string) (*Process, error) {
 	cmd := &exec.Cmd{Path: argv[0], Args: argv, Stdout: file, Stderr: file}
 	// To what looks for it, the output is the journal, as it is in a service.
 	cmd.Env = append([]string{"PATH=/usr/sbin:/usr/bin", fmt.Sprintf("JOURNAL_STREAM=%d:%d", stat.Dev, stat.Ino)}, env...)
-	// When we die, the machine does, and with it what is in it. (Pdeathsig would not
-	// do: from another PID namespace, we seem dead.)
+	// If we die, the machine dies too, and so do all its processes. (Pdeathsig does not
+	// work: from another PID namespace we seem to be dead.)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	p := &Process{done: make(chan struct{})}
 	started := make(chan error)

@@ -21,8 +21,8 @@ import (
 	"service-monitor/test/fakebus"
 )
 
-// Last is a unit of every Systemd that starts once, when all is over: who has
-// told that has told everything.
+// Last is a unit of every Systemd. It starts once, after everything else. If a
+// contestant has logged that start, it has logged everything.
 const Last = "bench-last.service"
 
 // chunk is how much is written at once.

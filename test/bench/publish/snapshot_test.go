@@ -12,8 +12,8 @@ import (
 	states "service-monitor/stages/decode"
 )
 
-// The daemon takes the snapshots that are made up. If it refused them, it would see each unit
-// only with its first change, and miss an end.
+// The daemon accepts the snapshots that the publisher makes up. If it refused them, it would
+// first see each unit at its first change, and miss an end.
 func TestSnapshotIsTaken(t *testing.T) {
 	script, err := Load(recorded)
 	if err != nil {

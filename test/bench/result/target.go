@@ -7,8 +7,8 @@ import (
 	"text/tabwriter"
 )
 
-// A Target is where a figure of a contestant is to arrive, in all cases of a load:
-// at most so much, or at most so many times the floor's.
+// A Target is a limit for a figure of a contestant, in all cases of a load. The
+// limit is a value, or a multiple of the floor's figure.
 type Target struct {
 	Load, Case, Figure string // an empty Case is every one
 	Contestant         string // who is to be in all cases; empty for all that are judged
@@ -18,7 +18,7 @@ type Target struct {
 	Always             bool    // in each round, not by the median
 }
 
-// A Verdict is what has become of a target in one case.
+// A Verdict says if a target was met in one case.
 type Verdict struct {
 	Load       string  `json:"load"`
 	Case       string  `json:"case"`
@@ -33,8 +33,8 @@ type Verdict struct {
 	Met        bool    `json:"met"`
 }
 
-// Judge compares the figures of contestants with targets. A target of which no case
-// was run has no verdict.
+// Judge compares the figures of contestants with targets. A target has no verdict
+// if none of its cases was run.
 func Judge(figures []Figure, contestants []string, targets []Target) (verdicts []Verdict) {
 	for _, t := range targets {
 		for _, c := range contestants {
