@@ -154,8 +154,9 @@ const before = `"pass@%[1]d.service": {
     }
   }`
 
-// TestCrowdOfEarlierVersion starts on a state file in which each instance that ever was has a
-// record. The first start folds them, and what they did while no monitor ran is counted.
+// TestCrowdOfEarlierVersion starts with a state file of an earlier version, which has a
+// record of every past instance. The first start must fold these records. It must also
+// count what the instances did while no monitor ran.
 func TestCrowdOfEarlierVersion(t *testing.T) {
 	const many = 6000 // are about as many as MemoryMax=64M lets an earlier version have
 	b := bootBed(t, passing, []string{"pass@*.service"})

@@ -29,9 +29,9 @@ func (l *lives) named() string {
 	return pick(l.r, slices.DeleteFunc(slices.Clone(l.units), func(unit string) bool { return strings.HasPrefix(unit, "glob-") })...)
 }
 
-// try runs a line that may fail: to start what fails is a failure. It may also
-// take for ever: a systemctl(1) that waits for a job does not hear of its end
-// where PID 1 re-executes itself meanwhile.
+// try runs a line that may fail, since a start of a failing unit fails. The line may
+// also hang: if PID 1 re-executes itself, a systemctl(1) that waits for a job never
+// hears of its end.
 func (l *lives) try(format string, args ...any) {
 	_, err := l.Run(l.t.Context(), "timeout", "10", "sh", "-c", fmt.Sprintf(format, args...)+"; true")
 	if status := new(exec.ExitError); errors.As(err, &status) && status.ExitCode() == 124 {
@@ -195,7 +195,7 @@ func (l *lives) rest() {
 	l.sh(stop + " || " + stop + " || { timeout 5 systemctl thaw " + all + " || :; " + each + "; }")
 }
 
-// without lets things happen while a unit has no unit file that is any good.
+// without lets things happen while a unit has no valid unit file.
 func (l *lives) without(unit, spoil string) {
 	file := "/etc/systemd/system/" + unit
 	l.try(spoil+"; systemctl daemon-reload", unit)

@@ -12,8 +12,8 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// TestLogLevelMax watches units of which the journal has nothing, or crashes
-// alone, beside one of which it has all.
+// TestLogLevelMax watches three kinds of units: the journal has no record of some,
+// only the crashes of others, and everything of another.
 func TestLogLevelMax(t *testing.T) {
 	t.Parallel() // it mostly waits
 	o := gateway.Options{Units: map[string]string{}}
@@ -78,8 +78,8 @@ func TestLogLevelMax(t *testing.T) {
 	b.wantWritten(gap, readState(t, b.Machine), happened)
 }
 
-// TestRateLimit lets journald leave out what PID 1 writes of a storm, which goes
-// on until journald says so.
+// TestRateLimit makes a storm, so that journald drops records of PID 1. The storm
+// goes on until journald reports the loss.
 func TestRateLimit(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const storm, quiet = "storm.service", "quiet.service"

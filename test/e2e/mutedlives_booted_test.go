@@ -11,10 +11,10 @@ import (
 	"testing"
 )
 
-// TestMutedLives lets random things happen to random units while PID 1 is kept from writing
-// into the journal, now and then. The journal is not the truth then: each unit writes down
-// its own runs. What is counted may be less than that, if it says so, and is never more.
-// As long as nothing was kept out of the journal, it is the same.
+// TestMutedLives lets random things happen to random units. Now and then the test keeps
+// PID 1 from writing into the journal. The journal is not the truth then, so each unit
+// writes down its own runs. The counts may be lower than that if the monitor says so, but
+// never higher. If the journal is complete, they are equal.
 func TestMutedLives(t *testing.T) {
 	l := newLives(t, "TestMutedLives")
 	for i := range livesUnits {
@@ -89,7 +89,7 @@ func (l *lives) written(unit string) (w written) {
 	return w
 }
 
-// muted are lives of which the journal may lack something.
+// muted are lives whose journal may be incomplete.
 type muted struct {
 	*lives
 	before map[string]unitState // at the last comparison
@@ -208,8 +208,8 @@ func mutedMenu() (menu []happening) {
 	}...)
 }
 
-// mute keeps PID 1's records out of the journal for a while, of which a gap may be a part,
-// or all, or which may begin or end in it.
+// mute keeps PID 1's records out of the journal for a while. A gap may lie inside that
+// time, or be the same time, or overlap its begin or its end.
 func (l *lives) mute(some func(l *lives), begin, end string) {
 	stop, start := pick(l.r, "systemctl stop service-monitor", "systemctl kill -s KILL service-monitor"), "systemctl start service-monitor"
 	for _, line := range pick(l.r,

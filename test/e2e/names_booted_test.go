@@ -33,8 +33,8 @@ func TestAliasGoes(t *testing.T) {
 	}
 }
 
-// TestAliasComes gives a unit that runs a second name, by which it is monitored. It was
-// running when it was first seen, and was not started then.
+// TestAliasComes gives a running unit a second name. The monitor watches it by that name.
+// The unit was already running when the monitor first saw it, so that is no start.
 func TestAliasComes(t *testing.T) {
 	const alias, own = "alias.service", "own.service"
 	b := bootBed(t, map[string]string{own: stays}, []string{alias})
@@ -58,8 +58,8 @@ func TestAliasComes(t *testing.T) {
 	}
 }
 
-// TestBornInAGap creates units while the monitor is down, which only a glob names. All of
-// their lives is counted.
+// TestBornInAGap creates units while the monitor is down. Only a glob names them. The
+// monitor must count their whole lives.
 func TestBornInAGap(t *testing.T) {
 	const old, born, dead = "g-old.service", "g-born.service", "g-dead.service"
 	for _, how := range []string{"systemctl stop service-monitor", "systemctl kill -s KILL service-monitor; systemctl stop service-monitor"} {

@@ -87,8 +87,8 @@ func (b *bed) afresh() {
 	}
 }
 
-// TestPlanted plants links where root's runs have their files. Whatever the run
-// says, it must end, and nothing that is root's may be another than before.
+// TestPlanted plants links in place of the files that root's commands use. Each
+// command must end, whether it fails or not, and no file of root may change.
 func TestPlanted(t *testing.T) {
 	t.Parallel() // it mostly waits
 	b := bootPlanted(t)
@@ -144,8 +144,8 @@ func content(seen string) string {
 	return strings.Join(kept, "\n")
 }
 
-// TestPlantedRace swaps a file and a link all the time, while root's commands run:
-// between a check and what follows from it there must be no time.
+// TestPlantedRace keeps swapping a file and a link while root's commands run.
+// There must be no time between a check of a file and its use.
 func TestPlantedRace(t *testing.T) {
 	t.Parallel() // it mostly waits
 	b := bootPlanted(t)

@@ -14,7 +14,7 @@ import (
 // idEnded is the MESSAGE_ID of a stop, see stages/logsink.
 const idEnded = "3769531c6aa04fb699667a9abdce1110"
 
-// idUnknownEnd is that of an end of which nothing tells how it came.
+// idUnknownEnd is the MESSAGE_ID of an end whose cause is unknown.
 const idUnknownEnd = "0d5c31d3c0f6475d97a3f83d9956edbe"
 
 // rebootLives are units that a shutdown ends, each in its way.
@@ -51,8 +51,8 @@ type rebooting struct {
 	between string // "", or whether another boot comes between that is "watched" or "unwatched"
 }
 
-// TestReboots ends the machine in every way. Each run is counted once, and one
-// that went on until then has the machine's end as its cause.
+// TestReboots ends the machine in every way. Each run must be counted once. If a
+// run lasted until the machine ended, its end must have that as its cause.
 func TestReboots(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const (
@@ -172,9 +172,8 @@ func (b *bed) loseEnd() {
 	}
 }
 
-// wantEndings wants the end of each of these runs to be logged once since a
-// cursor, with the end of the machine as its cause; and each other to be none of
-// that.
+// wantEndings wants the log since a cursor to have the end of each of these runs
+// once, with the end of the machine as its cause. No other end may have that cause.
 func (b *bed) wantEndings(since string, runs map[string]string, cut bool) {
 	b.t.Helper()
 	got := b.endings(since)

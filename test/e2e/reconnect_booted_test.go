@@ -10,8 +10,8 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// TestBusLost takes the bus away for a while in which units go on. systemctl(1)
-// as root needs none.
+// TestBusLost takes the bus away for a while. The units go on meanwhile. systemctl(1)
+// as root needs no bus.
 func TestBusLost(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const loop, up, returns = "loop.service", "up.service", "returns.service"

@@ -13,8 +13,8 @@ import (
 const configFile = "/etc/service-monitor/config.json"
 
 // TestReload changes the list of services while one of them crashes again and
-// again, of which nothing may be missed. The daemon monitors itself too: that
-// is how the states through which systemd sees a reload go are in its log.
+// again. The daemon must miss none of these crashes. It also monitors itself, so
+// its log has the states that systemd shows during a reload.
 func TestReload(t *testing.T) {
 	const kept, gone, later = "kept.service", "gone.service", "later.service"
 	b := bootBed(t, map[string]string{kept: flaps, gone: stays, later: stays}, []string{kept, gone, monitorUnit})
@@ -52,9 +52,9 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestRestoreCounts drops a service by a typo in the list, which it crashes under, and puts
-// its counts back: after that they are those of the journal again, for what came meanwhile
-// is read there.
+// TestRestoreCounts drops a service by a typo in the list. The service crashes meanwhile.
+// Then its counts are restored. They must equal those of the journal again, because the
+// monitor reads there what it missed.
 func TestRestoreCounts(t *testing.T) {
 	const kept, unit, typo = "kept.service", "unit.service", "unti.service"
 	b := bootBed(t, map[string]string{kept: stays, unit: stays}, []string{kept, unit})
@@ -114,8 +114,9 @@ func TestReloadWithOptions(t *testing.T) {
 	b.sh("echo '" + good + "' >" + other + "; systemctl reload service-monitor")
 }
 
-// TestReloadWithoutFile has a reload fail where a monitor that runs would refuse it,
-// however the file has gone, and what is monitored stay as it is.
+// TestReloadWithoutFile reloads without a configuration file, however it was lost. The
+// reload must fail if the running monitor would refuse it, and the monitored services
+// must stay the same.
 func TestReloadWithoutFile(t *testing.T) {
 	b := bootBed(t, map[string]string{"up.service": stays}, []string{"up.service"})
 	b.sh("systemctl start service-monitor; systemctl start up")

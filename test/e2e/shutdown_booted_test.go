@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestShutdownSeen shuts the machine down while the monitor still watches: what
-// is stopped then is told from what was stopped before.
+// TestShutdownSeen shuts the machine down while the monitor still watches. The
+// monitor must distinguish a stop by the shutdown from a stop before it.
 func TestShutdownSeen(t *testing.T) {
 	const by, before = "by-shutdown.service", "before.service"
 	b := bootBed(t, map[string]string{

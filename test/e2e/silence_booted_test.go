@@ -63,8 +63,8 @@ func TestKeptOut(t *testing.T) {
 	}
 }
 
-// TestResetInAGap lets units fail in a gap of which the journal has nothing, and resets one of
-// them: systemd shows success then. That is no stop.
+// TestResetInAGap lets units fail in a gap, and the journal has no record of that gap. One
+// unit is reset, so systemd shows success for it. The monitor must not count that as a stop.
 func TestResetInAGap(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const reset, stopped = "reset.service", "stopped.service"
@@ -87,8 +87,8 @@ func TestResetInAGap(t *testing.T) {
 	}
 }
 
-// TestKeptOutForAWhile silences PID 1 for a part of what nobody watches. When the monitor asks
-// it, PID 1 writes as ever: only the journal has that it did not.
+// TestKeptOutForAWhile silences PID 1 for a part of a gap. When the monitor asks PID 1, it
+// writes as usual again. Only the journal shows that it was silent.
 func TestKeptOutForAWhile(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const gone, up = "gone.service", "up.service"
@@ -124,9 +124,9 @@ func TestKeptOutForAWhile(t *testing.T) {
 	}
 }
 
-// TestMutedUntilTheReboot lets units crash of which the journal has nothing, before the machine
-// goes down. The next boot has nothing of them, either. They were no stops, and nobody knows
-// that the one that still ran was.
+// TestMutedUntilTheReboot lets units crash before the machine goes down. The journal has no
+// record of them, and neither has the next boot. The monitor must not count these ends as
+// stops. It must not count one for the unit that still ran either, because nothing proves it.
 func TestMutedUntilTheReboot(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const up, muted, still = "up.service", "muted.service", "still.service"

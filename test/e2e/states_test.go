@@ -9,8 +9,8 @@ import (
 	"service-monitor/test/recording"
 )
 
-// TestRecordedStates wants the states that only some versions of systemd have to
-// be in the recordings, so that it is certain that they are played.
+// TestRecordedStates wants the recordings to have the states that only some versions
+// of systemd have. Otherwise no test would replay them.
 func TestRecordedStates(t *testing.T) {
 	tests := []struct {
 		name    string // of the case

@@ -110,7 +110,7 @@ func (b *bed) follow(argv ...string) *bufio.Scanner {
 	return bufio.NewScanner(out)
 }
 
-// awaitEnds waits until so many more units have run for the last time.
+// awaitEnds waits until n more units have run for the last time.
 func (s *storm) awaitEnds(n int) {
 	s.t.Helper()
 	for i := range n {
@@ -140,7 +140,7 @@ func (s *storm) wantCalm() {
 	}
 }
 
-// peakQueue is the most that the bus had to keep for the daemon, because its
+// peakQueue is the most bytes that the bus had to queue for the daemon because its
 // socket was full.
 func (s *storm) peakQueue() int {
 	s.t.Helper()
@@ -192,8 +192,8 @@ func (s *storm) runs() map[string]int {
 	return runs
 }
 
-// TestStorm lets happen more than a gateway ever will. Whatever it is, the
-// daemon reads on, stays small, and each count is exact.
+// TestStorm makes more events than a gateway ever will. In each case the daemon
+// must read on, stay small, and count exactly.
 func TestStorm(t *testing.T) {
 	t.Run("200 units restarted 20 times", func(t *testing.T) {
 		s := bootStorm(t, swarmRuns)
@@ -317,9 +317,9 @@ func (s *storm) awaitSaved(units ...string) {
 	}
 }
 
-// TestFallBehind lets the daemon fall behind until its bound is reached: whoever
-// reads its standard output reads no more while 200 units crash. It must read on
-// all the same, say what it has lost, and find it in the journal.
+// TestFallBehind lets the daemon fall behind until its bound is reached. Nobody
+// reads its standard output while 200 units crash. The daemon must still read on,
+// report what it has lost, and find it in the journal.
 func TestFallBehind(t *testing.T) {
 	const trigger = "trigger.service"
 	for _, tt := range []struct {
