@@ -113,7 +113,7 @@ func (m *muted) compare() {
 	spoiled := m.kept() > m.done["compared, spoiled"]
 	m.done["compared, spoiled"] = m.kept()
 	m.rest()
-	m.sh("systemctl start service-monitor; systemctl restart service-monitor; systemctl stop service-monitor")
+	m.settle()
 	state := readState(t, m.Machine)
 	for _, unit := range m.units {
 		is, w, was, wrote := state[unit], m.written(unit), m.before[unit], m.wrote[unit]
