@@ -6,7 +6,7 @@ import "service-monitor/test/bench/result"
 var targets = []result.Target{
 	{Load: loadStorm, Figure: cpuPerSignals, OfFloor: 1},
 	{Load: loadStorm, Figure: busPeak, OfFloor: 1.2},
-	{Load: loadStorm, Figure: peakRSS, AtMost: 14}, // with some 5 MB of the program's file, which is in the page cache anyway
+	{Load: loadStorm, Figure: peakRSS, AtMost: 12},
 	{Load: loadStorm, Figure: lost, AtMost: 0, Always: true},
 	{Load: loadReal, Contestant: monitor, Figure: cpuPerCrash, OfFloor: 1.3},
 	{Load: loadReal, Contestant: monitor, Figure: drained, AtMost: 100},
@@ -16,9 +16,7 @@ var targets = []result.Target{
 	{Load: loadDay, Contestant: monitor, Figure: diskPerDay, AtMost: 50},
 	{Load: loadLatency, Contestant: everyLine, Figure: latency50, OfFloor: 1.1},
 	{Load: loadLatency, Contestant: everyLine, Figure: latency99, OfFloor: 1.1},
-	// Two thirds of it are pages of the program's file, which cost the system nothing more
-	// than the page cache has anyway. What it does cost is the next line.
-	{Load: loadIdle, Contestant: monitor, Figure: rss, OfFloor: 2.6},
+	{Load: loadIdle, Contestant: monitor, Figure: rss, OfFloor: 2},
 	{Load: loadIdle, Contestant: monitor, Figure: anonymous, AtMost: 3},
 	// There are to be no wake-ups but the watchdog's, so without it there are to be none.
 	// The Go runtime has two a minute, whatever it runs: sysmon looks around, and naps.
