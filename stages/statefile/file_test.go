@@ -22,6 +22,7 @@ import (
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/files"
+	"service-monitor/stages/files/filestest"
 	"service-monitor/stages/statefile/format/formattest"
 )
 
@@ -645,7 +646,7 @@ func unprivileged(t *testing.T, path string, f func()) {
 // TestSaveFails lets saves fail. The saved state stays, no file is left behind that would
 // fill the disk, and a later save succeeds.
 func TestSaveFails(t *testing.T) {
-	if !alone(t) {
+	if !filestest.Alone(t) {
 		return
 	}
 	for _, tt := range []struct {
@@ -676,27 +677,6 @@ func TestSaveFails(t *testing.T) {
 			same(t, generation(3), loaded(t, f))
 		})
 	}
-}
-
-// alone runs the rest of a test in a process of its own, and reports whether this is that
-// process. A resource limit holds for the whole process, and go test makes a test write a
-// list of the files it opens: the limit would cut that file, too.
-func alone(t *testing.T) bool {
-	t.Helper()
-	const mark = "SERVICE_MONITOR_TEST_ALONE"
-	if os.Getenv(mark) != "" {
-		return true
-	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self, "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), mark+"=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	return false
 }
 
 // fullDisk calls f while files are limited to 100 bytes. A longer write writes a part, and

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"service-monitor/stages/files"
+	"service-monitor/stages/files/filestest"
 )
 
 // newLog returns a log file, prepared as at the start of the monitor.
@@ -248,7 +248,7 @@ func TestLogEndsTornLine(t *testing.T) {
 // TestLogFullDisk has a disk that takes only a part of a write. The whole lines stay, and
 // Write returns how many bytes they have.
 func TestLogFullDisk(t *testing.T) {
-	if !alone(t) {
+	if !filestest.Alone(t) {
 		return
 	}
 	for _, tt := range []struct {
@@ -276,27 +276,6 @@ func TestLogFullDisk(t *testing.T) {
 			wantText(t, path, "one\ntwo\nthree\n")
 		})
 	}
-}
-
-// alone runs the rest of a test in a process of its own, and reports whether this is that
-// process. A resource limit holds for the whole process, and go test makes a test write a
-// list of the files it opens: the limit would cut that file, too.
-func alone(t *testing.T) bool {
-	t.Helper()
-	const mark = "SERVICE_MONITOR_TEST_ALONE"
-	if os.Getenv(mark) != "" {
-		return true
-	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self, "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), mark+"=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	return false
 }
 
 // limited calls write while files are limited to this many bytes.
