@@ -7,23 +7,24 @@ import (
 	"service-monitor/stages/decode"
 )
 
-// most is more than there can be of anything: one per microsecond for three hundred years. It also
-// keeps sums from overflowing.
-const most = 1 << 53
+// maxCount is the highest count that is possible: one per microsecond for three hundred years. The
+// limit also keeps sums from overflowing.
+const maxCount = 1 << 53
 
 // Check returns what cannot be true of a tally: one line for each fault, in the words of the state
-// file, or nil. The law is that every known run began once, or was going on when the unit was first
-// seen. And it has ended once (as a stop, as a crash, or nobody knows how), or it is going on.
+// file, or nil. The counts must balance. Each known run began once, or was running already when the
+// unit was first seen. Each has ended once (as a stop, as a crash, or nobody knows how), or is still
+// running.
 //
-// An imported file has counts of another monitor. When the unit is first seen, Before makes them
-// balance, and may then be any number. Until then nothing is known of the runs, so only the counts
-// themselves are checked.
+// An imported file has counts of another monitor, which may not balance. When the unit is first seen,
+// Before is set so that they do. So Before may be any number. Before the unit is seen, nothing is
+// known of its runs, and only the counts themselves are checked.
 func (t Tally) Check() []string {
 	var f faults
 	f.counters(t)
 	f.crashes(t)
 	if t.Life.Known() {
-		f.law(t)
+		f.balance(t)
 		f.life(t)
 	}
 	return f
@@ -44,7 +45,7 @@ func (f *faults) counters(t Tally) {
 		key   string
 		count uint64
 	}{{"starts", t.Starts}, {"stops", t.Stops}, {"crashes", t.Crashes}, {"unknown", t.Unknown}, {"restarts", t.Restarts}} {
-		f.add(c.count > most, "%s %d is more than there can have been", c.key, c.count)
+		f.add(c.count > maxCount, "%s %d is more than there can have been", c.key, c.count)
 	}
 }
 
@@ -53,7 +54,7 @@ func (f *faults) counters(t Tally) {
 func (f *faults) crashes(t Tally) {
 	var caused, last uint64
 	for _, c := range t.Causes {
-		caused += min(c.Crashes, most) // so that the sum cannot wrap around
+		caused += min(c.Crashes, maxCount) // so that the sum cannot wrap around
 		if t.LastCrash != nil && c.Result == t.LastCrash.Cause.Result {
 			last = c.Crashes
 		}
@@ -67,18 +68,18 @@ func (f *faults) crashes(t Tally) {
 	}
 }
 
-func (f *faults) law(t Tally) {
+func (f *faults) balance(t Tally) {
 	running := int64(0)
 	if t.Life.Running() {
 		running = 1
 	}
-	pending, open := t.Life.Pending(), ""
+	pending, rest := t.Life.Pending(), ""
 	if pending != 0 {
-		open = fmt.Sprintf(" + %d still untold in open gaps", -pending)
+		rest = fmt.Sprintf(" %+d not counted yet in open gaps", -pending)
 	}
 	f.add(int64(t.Starts)+t.Before != int64(t.ends())+running-pending,
 		"starts %d + running_when_first_seen %d is not stops %d + crashes %d + unknown %d + %d running now by life%s",
-		t.Starts, t.Before, t.Stops, t.Crashes, t.Unknown, running, open)
+		t.Starts, t.Before, t.Stops, t.Crashes, t.Unknown, running, rest)
 }
 
 // life checks the unit's life against itself and against the tally.
