@@ -6,7 +6,7 @@ import (
 	"service-monitor/stages/row"
 )
 
-// Settings are what can be chosen about the bus.
+// Settings are the settings of the bus stage in the configuration file.
 type Settings struct {
 	// MaxRetries is how often to try again to reach the system bus at start; 0 means
 	// one attempt only.
@@ -16,10 +16,10 @@ type Settings struct {
 	AuditInterval time.Duration
 }
 
-// mostRetries go on for a year.
+// mostRetries take about a year, with lastRetry between them.
 const mostRetries = 1_000_000
 
-// Rows are the keys of the settings, which they put here.
+// Rows describe the keys of the configuration file. Each key sets one of the settings.
 func (s *Settings) Rows() []row.Row {
 	return []row.Row{
 		{Key: "max_retries", Help: "more attempts at the system bus at start",

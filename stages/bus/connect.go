@@ -19,8 +19,9 @@ func (s *Stage) connect() {
 	}()
 }
 
-// failed deals with an error of the connection, or of an attempt to connect. It arms the next
-// attempt. If there never was a good connection, it gives up after maxRetries.
+// failed handles an error of the connection, or of an attempt to connect, and schedules the next
+// attempt. If the state of the units was never received and maxRetries is used up, it returns
+// ErrNoBus.
 func (s *Stage) failed(p *port, err error) error {
 	if err == nil {
 		return nil
@@ -51,5 +52,5 @@ func (s *Stage) disconnect() {
 	}
 }
 
-// ErrNoBus ends the source when the bus could not be reached at start.
+// ErrNoBus ends the bus stage if it cannot reach the bus at start.
 var ErrNoBus = errors.New("no system bus")

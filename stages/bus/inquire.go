@@ -9,9 +9,9 @@ import (
 	"service-monitor/stages/bus/watch"
 )
 
-// atOnce is how many snapshots may be on their way. PID 1 answers them between other work,
-// and the socket never fills.
-const atOnce = 32
+// maxAsked is how many snapshots may be on their way. PID 1 does other work between the answers,
+// and so many answers fit into the socket.
+const maxAsked = 32
 
 // subscribe changes the match rules to those of the present units, and asks PID 1 for everything.
 func (s *Stage) subscribe() error {
@@ -35,8 +35,8 @@ func without(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(rule string) bool { return slices.Contains(b, rule) })
 }
 
-// inquire asks PID 1 to send signals, for lists of the units that match a glob, and for the
-// snapshot of each unit that has none yet. PID 1 answers in order, so it announces whatever
+// inquire asks PID 1 to send signals. Then it asks for lists of the units that match a glob, and
+// for the snapshot of each unit that has none yet. PID 1 answers in order, so it announces whatever
 // happens after a snapshot.
 func (s *Stage) inquire() error {
 	s.subscribed = false
@@ -59,7 +59,7 @@ func (s *Stage) inquire() error {
 
 // askSnapshots asks for queued snapshots, but only for a few at a time.
 func (s *Stage) askSnapshots() error {
-	for s.state.Asks() && s.asked < atOnce && len(s.queue) > 0 {
+	for s.state.Asks() && s.asked < maxAsked && len(s.queue) > 0 {
 		unit := s.queue[0]
 		s.queue = s.queue[1:]
 		if err := s.askSnapshot(unit, unit); err != nil {
@@ -80,9 +80,8 @@ func (s *Stage) askSnapshot(unit, name string) error {
 // named compares the name that we asked for with the name in the snapshot. It reports whether
 // the snapshot belongs to the unit. If it does not, named asks for another one.
 //
-// A unit that is monitored by an alias is followed by its own name. It goes on to be followed
-// when the alias is gone, because the unit is still there. The alias may also become the
-// name of another unit, or of a unit of its own.
+// An alias may disappear while its unit stays. So we go on to monitor the unit by its own name.
+// Later the alias may become the name of another unit, or a unit itself.
 func (s *Stage) named(r request, shown glance) (done bool, err error) {
 	w := s.watch.Load()
 	own := w.Alias(r.unit)
@@ -101,9 +100,10 @@ func (s *Stage) named(r request, shown glance) (done bool, err error) {
 	return s.alias(r.unit, shown.name)
 }
 
-// alias notes that a monitored unit is an alias of another name, so that changes under that
-// name are counted for it. It reports whether this was known. An alias that only a glob
-// matches does not count: the unit matches by its own name, or not at all.
+// alias notes that a monitored name is an alias of another name, so that changes under that name
+// are counted for it. known is true if nothing had to be noted. If another monitored name stands
+// for the same unit, or if only a glob matches the alias, the alias is no longer monitored: the
+// unit matches by its own name, or not at all.
 func (s *Stage) alias(unit, name string) (known bool, err error) {
 	w := s.watch.Load()
 	by, taken := w.Known(name)
@@ -119,11 +119,11 @@ func (s *Stage) alias(unit, name string) (known bool, err error) {
 		return false, nil
 	}
 	s.watch.Store(w.Aliased(unit, name))
-	s.note(unit).unasked() // its snapshot counts when its changes are matched
+	s.note(unit).unasked() // ask again, once the match rules cover the other name
 	return false, s.subscribe()
 }
 
-// askSilence asks PID 1 for its log level and its log target.
+// askSilence asks PID 1 for its log level and its log target, which a silence consists of.
 func (s *Stage) askSilence() error {
 	for _, property := range []string{logLevel, logTarget} {
 		r := request{member: getProperty, property: property}
@@ -134,7 +134,7 @@ func (s *Stage) askSilence() error {
 	return nil
 }
 
-// ping asks PID 1 for a sign of life. Before that, PID 1 has sent the changes of everything
+// ping asks PID 1 for an empty reply. Before that, PID 1 has sent the changes of everything
 // that it wrote into the journal.
 func (s *Stage) ping() error {
 	return s.ask(request{member: pingCall}, link.Systemd, link.ManagerPath, "org.freedesktop.DBus.Peer")

@@ -29,7 +29,8 @@ var kindNames = [kinds]string{"changed", "snapshot", "missing", "forgotten", "pa
 // String returns the name of the kind.
 func (k Kind) String() string { return kindNames[k] }
 
-// A Signal is what PID 1 said of one unit.
+// A Signal is what became known of one unit or glob: from PID 1, from the journal, or from a
+// changed list of services. Kind says which.
 type Signal struct {
 	Kind  Kind
 	Unit  string
@@ -40,7 +41,11 @@ type Signal struct {
 	Account
 }
 
-// An Account is what is known of a signal beside its body.
+// An Account is the rest of a Signal, beside the body. Most fields mean something for some kinds
+// only, and are zero for the others.
+//
+// Three fields say that the journal is not complete. Lossy: records are missing. Muted: the unit's
+// own setting keeps them out. Lost: it is our state file that is missing.
 type Account struct {
 	// Glob is the glob that names an Unloaded unit. Recovered is true for Unloaded if the unit
 	// came and went in a gap, so that only the journal knows of it.
@@ -53,9 +58,10 @@ type Account struct {
 	// New is true for the Snapshot of a unit that did not exist before the gap. For Missing it
 	// is true if the unit comes and goes: that it is not loaded is no news then.
 	New bool
-	// Runs are the runs in the journal. A Snapshot carries those that no Past carried. Of a
-	// Past, only the first News are new; the others show where these belong. Cut is set for
-	// the end of a boot: how that boot ended, at Time.
+	// Runs are the runs in the journal. A Snapshot carries those that no Past carried. A Past has
+	// its new runs first, and News is their number. The runs behind them are known already, and
+	// show where the new ones belong. Cut is set for the end of a boot: how that boot ended, at
+	// Time.
 	Runs []records.Run
 	News int
 	Cut  string
@@ -75,8 +81,8 @@ type Account struct {
 	From     records.Place
 	Restarts uint32
 	// Cursor, of Snapshot and Unchanged, is where to begin reading after the next gap. It is
-	// empty where there is no journal. Since counts the restarts that lie behind Cursor
-	// already. Complete is true for a Snapshot if the journal had everything since the last cursor.
+	// empty where there is no journal. Since is the number of restarts that were counted
+	// although their records come after Cursor: the next reading finds them again. Complete is true for a Snapshot if the journal had everything since the last cursor.
 	Cursor   records.Place
 	Since    uint32
 	Complete bool

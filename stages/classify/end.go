@@ -5,7 +5,7 @@ import (
 	"service-monitor/stages/journald/records"
 )
 
-// cause returns how a run ended, if the unit was in the state from before.
+// cause returns how a run ended. from is the active state in which the unit was before.
 func cause(u decode.Update, from string) Cause {
 	c := Cause{u.Result, u.MainCode, u.MainStatus}
 	switch {
@@ -17,10 +17,11 @@ func cause(u decode.Update, from string) Cause {
 	return c
 }
 
-// overwritten reports whether the result is not that of the run. A start that is refused
-// overwrites the result success, but no other (service_enter_dead() of systemd). The result
-// resources is that of a run that lacked resources, or of a restart that failed. A change shows
-// it as the run ends. A snapshot may be later, and then nobody knows.
+// overwritten reports whether the result may belong to something else than the run. A refused
+// start replaces the result success, and no other (service_enter_dead() of systemd). The result
+// resources has two causes: the run lacked resources, or a restart failed. systemd sends a change
+// as the run ends, so the result in it belongs to the run. A snapshot may be taken later, so its
+// result may belong to either.
 func overwritten(u decode.Update) bool {
 	if u.Kind != decode.Snapshot {
 		return u.Result == StartLimitHit
@@ -29,10 +30,10 @@ func overwritten(u decode.Update) bool {
 }
 
 // cleaned reports whether systemctl clean, or the wait before a restart, may have come after
-// the run. If the clean fails, the unit is failed, with the result of the clean. A restart that
-// fails leaves the same state, with the result of the run; after a daemon-reload the two cannot
-// be told apart, because systemd has forgotten the clean. If the unit is inactive or in
-// maintenance, it may have failed, and somebody reset it before the clean or during the wait.
+// the run. A failed clean leaves the unit failed, with the result of the clean. A failed restart
+// also leaves it failed, but with the result of the run. After a daemon-reload systemd has
+// forgotten the clean, so we cannot distinguish the two. A unit that is inactive or in maintenance
+// may have failed first: somebody may have reset it before the clean or during the wait.
 func cleaned(u decode.Update) bool {
 	switch {
 	case !u.Reentered || u.Result == StartLimitHit:
@@ -43,16 +44,17 @@ func cleaned(u decode.Update) bool {
 	return u.Result == success && (u.ActiveState == "inactive" || u.ActiveState == maintenance)
 }
 
-// reset reports whether the unit may have failed and was reset. reset-failed sets the result to
-// success. The unit enters the state inactive then, but it became inactive before.
+// reset reports whether the unit may have failed and been reset. reset-failed sets the result to
+// success, and the unit goes from failed to inactive. That is a new state, so Entered is new. But
+// Left stays, because for systemd a failed unit was inactive already.
 func reset(u decode.Update) bool {
 	return u.ActiveState == "inactive" && u.Result == success && u.Left != 0 && u.Left != u.Entered
 }
 
 // finish ends a run as the state shows it. The state does not always show how the run ended.
 func (d *deduction) finish(c Cause, by Rule) {
-	was := d.base.AtLeast
-	d.base.AtLeast = was || c.Result == Unknown
+	before := d.base.AtLeast
+	d.base.AtLeast = before || c.Result == Unknown // for this end alone
 	d.end(c, by)
-	d.base.AtLeast = was
+	d.base.AtLeast = before
 }

@@ -8,7 +8,7 @@ import (
 	"service-monitor/stages/decode"
 )
 
-// A Tally is everything that is counted of one unit. It is a state.
+// A Tally is everything that is counted of one unit. A newer one replaces it.
 type Tally struct {
 	Unit    string
 	State   string    // active state, or decode.NotLoaded
@@ -19,7 +19,8 @@ type Tally struct {
 	Starts, Stops, Crashes, Unknown uint64
 	// Restarts are the restarts that systemd scheduled.
 	Restarts uint64
-	// Before balances what was not counted. It is 1 if the unit was running when it was first seen.
+	// Before is 1 if the unit was running when it was first seen, and otherwise 0. If an imported file
+	// had counts that do not balance, it is the number that makes them balance.
 	Before int64
 	// Causes counts the crashes by result.
 	Causes []CauseCount
@@ -31,14 +32,14 @@ type Tally struct {
 	ChangedUntrusted bool
 	// LoggedUnloaded is true once it was logged that systemd has no such unit.
 	LoggedUnloaded bool
-	// Folded is, for a glob, how many units these counts contain: all that the glob named and that
-	// systemd has unloaded.
+	// Folded is only for a glob: how many of its units systemd has unloaded. Their counts are part of
+	// these counts.
 	Folded uint64
 	// AtLeast is true once something may have happened that the monitor did not see and the journal
 	// could not show. The counts are then lower bounds.
 	AtLeast bool
-	// Dropped is true in a copy of the state for a unit that was then removed from the state. Restored
-	// is true once the counts of all these copies are part of these counts.
+	// Dropped is true only in a copy of the state file: the unit was then removed from the file itself.
+	// Restored is true once the counts of all these copies are part of these counts.
 	Dropped, Restored bool
 }
 
@@ -61,7 +62,7 @@ type Crash struct {
 	Boot  string
 }
 
-// An Event is a transition and the counts after it. It is a fact.
+// An Event is a transition and the counts after it. None may be lost.
 type Event struct {
 	classify.Transition
 	// Untrusted is true if Time is certainly wrong: the wall clock had not been
@@ -71,22 +72,22 @@ type Event struct {
 	Tally *Tally
 }
 
-// step counts the transition of an event, in a boot.
-func step(tally Tally, t Event, boot string) Tally {
-	tally.Unit, tally.Life, tally.AtLeast = t.Unit, t.Life, tally.AtLeast || t.AtLeast
-	switch t.Kind {
+// step counts the transition of an event. boot is the current boot.
+func step(tally Tally, e Event, boot string) Tally {
+	tally.Unit, tally.Life, tally.AtLeast = e.Unit, e.Life, tally.AtLeast || e.AtLeast
+	switch e.Kind {
 	case classify.Seen:
-		tally.enter(t)
+		tally.enter(e)
 		// An imported state file may hold counters that do not balance.
 		tally.Before = int64(tally.ends()) - int64(tally.Starts)
-		if t.Life.Running() {
+		if e.Life.Running() {
 			tally.Before++
 		}
 	case classify.Moved:
-		tally.enter(t)
+		tally.enter(e)
 	case classify.CaughtUp:
 		if tally.State == "" { // a glob that was not known before
-			tally.enter(t)
+			tally.enter(e)
 		}
 	case classify.Started:
 		tally.Starts++
@@ -94,13 +95,13 @@ func step(tally Tally, t Event, boot string) Tally {
 		tally.Stops++
 	case classify.Crashed:
 		tally.Crashes++
-		tally.Causes = addCause(tally.Causes, t.Cause.Result, 1)
-		tally.lastCrash(t, boot)
+		tally.Causes = addCause(tally.Causes, e.Cause.Result, 1)
+		tally.lastCrash(e, boot)
 	case classify.UnknownEnd:
 		tally.Unknown++
 	case classify.Restarted:
 		tally.Restarts++
-		if t.Missed {
+		if e.Missed {
 			tally.Starts++
 			tally.Unknown++
 		}
@@ -131,7 +132,7 @@ func (t *Tally) lastCrash(e Event, boot string) {
 // ends returns how many runs have ended, in whatever way.
 func (t *Tally) ends() uint64 { return t.Stops + t.Crashes + t.Unknown }
 
-// add adds the counts of a unit that is over.
+// add adds the counts of a unit that systemd has unloaded.
 func (t *Tally) add(unit *Tally, boot string) {
 	t.Folded++
 	t.Starts, t.Stops, t.Crashes, t.Unknown = t.Starts+unit.Starts, t.Stops+unit.Stops, t.Crashes+unit.Crashes, t.Unknown+unit.Unknown

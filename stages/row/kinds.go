@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// Bool is true or false; false by default.
+// Bool is true or false; false by default. Bool, Int, Duration and File implement Value.
 type Bool struct{ Target *bool }
 
-// Kind and the methods of the types below implement Value.
 func (b Bool) Kind() string    { return "true or false" }
 func (b Bool) Unit() string    { return "" }
 func (b Bool) Default() string { return "false" }
@@ -100,9 +99,9 @@ func (f File) Default() string { return f.Usual }
 func (f File) Reset()          { *f.Target = f.Usual }
 func (f File) Get() any        { return *f.Target }
 
-// Start returns the directory at which a relative name starts. It is not the working
-// directory, because that differs between the unit and the people who check the
-// configuration. The unit lets the monitor write in this directory.
+// Start returns the directory in which a relative name starts. It is not the working directory:
+// the service and a person who runs check-config have different ones. The service may write in
+// this directory.
 func (f File) Start() string { return filepath.Dir(f.Usual) }
 
 func (f File) Set(raw []byte) error {

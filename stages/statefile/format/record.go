@@ -19,17 +19,17 @@ import (
 )
 
 const (
-	timeFormat   = "2006-01-02 15:04:05" // of last_change_time, in local time
-	offsetFormat = "-07:00"              // of last_change_offset
+	timeFormat   = "2006-01-02 15:04:05" // last_change_time is written like this, in local time
+	offsetFormat = "-07:00"              // and last_change_offset like this
 )
 
 // Schema is the version of the record format. A monitor does not touch a file that has a
 // record of a higher version, because it would lose values that it does not know.
 const Schema = 1
 
-// record is a unit in the state file. The first six keys are those of the Python monitor. It
-// can load the file, because it ignores the others. Whoever edits a record by hand removes
-// the line of the checksum. That line is not the last, so the rest is still JSON.
+// record is a unit in the state file. The first six keys are those of the Python monitor. The
+// Python monitor ignores the others, so it can load the file. To edit a record by hand, one has
+// to remove the line with the checksum. It is never the last line, so the rest is still JSON.
 type record struct {
 	LastState      string            `json:"last_state"`
 	LastChangeTime *string           `json:"last_change_time"`
@@ -59,8 +59,8 @@ type crashRecord struct {
 	Invocation string `json:"invocation"`
 	// Untrusted is true if Time is certainly wrong.
 	Untrusted bool `json:"untrusted,omitempty"`
-	// Clock is CLOCK_MONOTONIC of that boot, in µs. It shows how long ago the crash was,
-	// even if the wall clock is set.
+	// Clock is CLOCK_MONOTONIC at the crash, in µs, and Boot is the boot that it belongs to. They
+	// show how long ago the crash was, even if the wall clock was set since.
 	Boot  string `json:"boot_id,omitempty"`
 	Clock uint64 `json:"monotonic_usec,omitempty"`
 }

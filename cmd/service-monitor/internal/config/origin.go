@@ -15,8 +15,8 @@ import (
 // them. They are accepted, so that a file of that monitor works as it is.
 const unusedKeys = "poll_interval, prometheus_*"
 
-// isUnused reports whether a key is one of them. Any key with "prometheus_" is, because
-// versions of the Python monitor differ.
+// isUnused reports whether a key is one of the unusedKeys. Every key that begins with
+// "prometheus_" and goes on in lower case is one, because versions of the Python monitor differ.
 func isUnused(key string) bool {
 	rest, ok := strings.CutPrefix(key, "prometheus_")
 	return key == "poll_interval" || ok && strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
@@ -46,7 +46,8 @@ const (
 	StateFileKey = "persistence_file"
 )
 
-// Origin returns where the path of a file was named, as the beginning of a message.
+// Origin returns who set the path of a file: an option, a line of the configuration file, or the
+// default. An error message begins with it.
 func (l Loaded) Origin(key string) string {
 	r, _ := find(l.Config.rows(), key)
 	v, inFile := l.values[key]
@@ -59,8 +60,8 @@ func (l Loaded) Origin(key string) string {
 	return "the default " + key
 }
 
-// StartsAt returns the directory at which the path of a file starts; empty if the path is not
-// relative in the configuration file.
+// StartsAt returns the directory in which a relative path of the configuration file starts. It is
+// empty if the path is absolute, or if an option or the default set it.
 func (l Loaded) StartsAt(key string) string {
 	r, _ := find(l.Config.rows(), key)
 	file, isFile := r.Value.(row.File)
