@@ -245,6 +245,9 @@ func (l *lives) compare() {
 		}
 		l.events += want.Starts + want.Stops + want.Crashes
 	}
+	if t.Failed() {
+		t.Logf("folded into %s: %+v", livesGlob, state[livesGlob])
+	}
 	l.comparePassing(truth, state)
 	l.compareInvocations()
 	l.sh("systemctl start service-monitor")

@@ -122,3 +122,24 @@ func TestPassingUnits(t *testing.T) {
 		t.Log(b.readLog())
 	}
 }
+
+// TestFileIsAway takes the file of a glob's unit away, and puts it back. The counts go into
+// the sum of the glob with the file. The unit's later runs are its own. Together they are
+// what the journal has.
+func TestFileIsAway(t *testing.T) {
+	const unit, pattern, file = "g-a.service", "g-*.service", "/etc/systemd/system/g-a.service"
+	b := bootBed(t, map[string]string{unit: stays}, []string{pattern})
+	b.sh("systemctl start service-monitor; for i in 1 2 3; do systemctl start g-a; systemctl stop g-a; done")
+	b.sh("rm " + file + "; systemctl daemon-reload; systemctl restart service-monitor")
+	b.put(file, stays)
+	b.sh("systemctl daemon-reload; systemctl start g-a; systemctl stop g-a; systemctl stop service-monitor")
+
+	truth, state := b.truth()[unit], readState(t, b.Machine)
+	own, sum := state[unit], state[pattern]
+	if starts, stops := own.Starts+sum.Starts, own.Stops+sum.Stops; starts != truth.Starts || stops != truth.Stops || sum.Folded != 1 || own.AtLeast || sum.AtLeast {
+		t.Errorf("(-journal +counted)\n- %+v\n+ %+v\n+ %+v", truth, own, sum)
+	}
+	if t.Failed() {
+		t.Log(b.readLog())
+	}
+}
