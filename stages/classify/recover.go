@@ -168,6 +168,7 @@ func (d *deduction) addRun(r records.Run) {
 	}
 	for n := d.counted(); n < r.Scheduled; n++ {
 		l.Retrying, l.NRestarts, l.Unexplained = true, r.NRestarts, 0
+		l.Scheduled++
 		d.restart(Record)
 	}
 	if !r.Refused.IsZero() && !l.GivenUp {

@@ -34,6 +34,23 @@ var recoveredRuns = []story{{
 	},
 	want: []string{"seen active", "ended unknown at least", "started", "stopped success", "started"},
 }, {
+	name: "a unit that was failed has failed again, and the journal has the runs before: they are counted once",
+	updates: []decode.Update{
+		at("failed/failed", 2, snapshot, failed, entered(10)),
+		past(1, received(20, scheduled(1, run(3, "exit-code", 1)))),
+		at("failed/failed", 4, snapshot, failed, restarts(1), entered(40)),
+		past(1, received(20, scheduled(1, run(3, "exit-code", 1)))),
+	},
+	want: []string{"seen failed", "started", "crashed exit-code", "restarted", "started at least", "crashed exit-code at least", "caught up at least"},
+}, {
+	name: "a record of the last run comes after systemd has entered the state in which the next run is announced",
+	updates: []decode.Update{
+		at("failed/failed", 2, snapshot, failed, entered(10)),
+		at("failed/failed", 3, failed, entered(10)), at("activating/start", 3, entered(40)), at("failed/failed", 3, failed, entered(41)),
+		past(1, received(20, refused(run(2, "", 0)))),
+	},
+	want: []string{"seen failed", "failed -> activating/start", "started", "activating -> failed/failed", "crashed exit-code"},
+}, {
 	name: "recovered, and the known run had ended before",
 	updates: []decode.Update{
 		at("inactive/dead", 2, snapshot), past(1, run(3, "success", 0)), at("inactive/dead", 0, recovered()),

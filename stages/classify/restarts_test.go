@@ -128,4 +128,16 @@ var recoveredRestarts = []story{{
 		"seen active", "active -> activating/auto-restart", "crashed exit-code", "restarted", "caught up",
 		"restarted", "restarted", "started", "crashed exit-code", "restarted", "started", "activating -> active/running", "caught up",
 	},
+}, {
+	name: "the journal lacks the restarts that began the known runs, and the next restart tells more",
+	updates: []decode.Update{
+		at("active/running", 2, snapshot),
+		past(2, run(2, "exit-code", 0), run(3, "exit-code", 0)),
+		at("activating/auto-restart", 3, failed, restarts(1), snapshot),
+		past(1, run(4, "exit-code", 1)), // that restart is the third, so the second began this run
+	},
+	want: []string{
+		"seen active", "crashed exit-code", "started", "crashed exit-code", "active -> activating/auto-restart", "restarted at least", "caught up at least",
+		"restarted at least", "started", "crashed exit-code", "restarted",
+	},
 }}

@@ -137,8 +137,8 @@ func (d *deduction) observe(u decode.Update) {
 	if u.Invocation != l.Invocation || l.Invocation.IsZero() {
 		return
 	}
-	if l.Begun == 0 {
-		l.Begun = u.Entered
+	if l.Begun == 0 || !l.Ran { // the state may be the first one of the run
+		l.Begun = max(l.Begun, u.Entered)
 	}
 	if down(&u.Properties) {
 		return
@@ -186,6 +186,10 @@ func (d *deduction) restarts(u decode.Update) {
 	if scheduled >= l.NRestarts {
 		scheduled -= l.NRestarts
 	}
+	before := known // so many of them came before the known run
+	if !down(&u.Properties) {
+		before = scheduled
+	}
 	l.NRestarts, l.Unexplained = u.NRestarts, 0
 	d.scheduled = scheduled > 0
 	if d.recorded {
@@ -199,6 +203,9 @@ func (d *deduction) restarts(u decode.Update) {
 	}
 	for i := range scheduled {
 		d.base.Missed = d.base.AtLeast && i+known < scheduled
+		if i >= before {
+			l.Scheduled++
+		}
 		d.restart(NRestartsGrew)
 	}
 	d.base.Missed = false
@@ -206,7 +213,6 @@ func (d *deduction) restarts(u decode.Update) {
 
 // restart adds a scheduled restart.
 func (d *deduction) restart(by Rule) {
-	d.life.Scheduled++
 	d.life.Since++
 	d.add(Restarted, by)
 }
