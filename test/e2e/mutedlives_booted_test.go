@@ -35,9 +35,7 @@ func TestMutedLives(t *testing.T) {
 		return
 	}
 	l.menu, l.round = mutedMenu(), livesRound/3
-	// journald is restarted more often here than its start limit allows.
-	l.put("/etc/systemd/system/systemd-journald.service.d/limit.conf", "[Unit]\nStartLimitIntervalSec=0\n")
-	l.sh("systemctl daemon-reload; mkdir " + diaries + "; systemctl start service-monitor")
+	l.sh("mkdir " + diaries + "; systemctl start service-monitor")
 	m := muted{lives: l, before: map[string]unitState{}, wrote: map[string]written{}}
 	l.live(m.compare)
 }
@@ -103,7 +101,7 @@ type muted struct {
 }
 
 // spoilers are the happenings after which the journal is not the truth.
-var spoilers = []string{"log level", "log target", "journald stall with lives", "rate limit", "reboot"}
+var spoilers = []string{"log level", "log target", "journald stall with lives", "reboot"}
 
 // kept tells how often something was kept out of the journal.
 func (m *muted) kept() (n int) {
@@ -169,7 +167,9 @@ func (l *lives) calm() string {
 }
 
 // mutedMenu is what may happen there. A unit is killed by its main process, so that what
-// writes is not.
+// writes is not. The rate limit of journald is not here: to set it, journald is restarted, and
+// then it has forgotten what it suppressed. So there are losses of which nothing tells. TestFloods
+// and TestRateLimit have those of which something does.
 func mutedMenu() (menu []happening) {
 	ordinary := slices.Clone(ordinary)
 	// After reset-failed, clean makes PID 1 write that the failed run has succeeded. If it wrote
@@ -200,9 +200,6 @@ func mutedMenu() (menu []happening) {
 			pick(l.r, ordinary...).do(l)
 		}
 	}
-	const limits = "/run/systemd/journald.conf.d/zz.conf"
-	// The more room there is on the disk, the more than the burst is let through.
-	limit := "mkdir -p /run/systemd/journald.conf.d; printf '[Journal]\\nRateLimitIntervalSec=5s\\nRateLimitBurst=%d\\n' >" + limits + "; systemctl restart systemd-journald"
 	return append(menu, []happening{
 		{"monitor stop", 3, true, func(l *lives) {
 			l.try("systemctl stop service-monitor")
@@ -217,13 +214,6 @@ func mutedMenu() (menu []happening) {
 		}},
 		{"journald stall with lives", 1, true, func(l *lives) {
 			l.mute(some, "systemctl kill -s STOP systemd-journald", "systemctl kill -s CONT systemd-journald")
-		}},
-		{"rate limit", 2, true, func(l *lives) {
-			begin := fmt.Sprintf(limit, pick(l.r, 1, 5, 20))
-			if l.r.IntN(2) == 0 {
-				begin += "; " + flood
-			}
-			l.mute(some, begin, "rm "+limits+"; systemctl restart systemd-journald")
 		}},
 	}...)
 }
