@@ -1,0 +1,179 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"service-monitor/stages/files"
+)
+
+const (
+	suffix = ".v1" // of a segment; the number is the version of the format
+	// largest is the size of the largest segment.
+	largest = 256 << 10
+)
+
+// Damage is a place in a store that cannot be read.
+type Damage struct {
+	File string
+	At   int64 // where in the file; what is behind it in its page cannot be read either
+}
+
+// String says where the damage is.
+func (d Damage) String() string { return fmt.Sprintf("%s is damaged at byte %d", d.File, d.At) }
+
+// Read calls tell for each record of a store, the oldest first, until it returns false. The record
+// is only valid during the call. Somebody else may write meanwhile. What cannot be read is left out
+// and returned. The end of the last page may be there only in part, and that is no damage. If there
+// is no store, that is an fs.ErrNotExist.
+func Read(dir string, tell func(*Record) bool) ([]Damage, error) {
+	names, err := segments(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, &fs.PathError{Op: "read", Path: dir, Err: fs.ErrNotExist}
+	}
+	var damages []Damage
+	s := newScanner()
+	for i, name := range names {
+		path := filepath.Join(dir, name)
+		err := s.load(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it was the oldest one, and made room
+		}
+		if err != nil {
+			return damages, err
+		}
+		more, end := s.each(tell)
+		for _, at := range s.bad {
+			if i == len(names)-1 && at == end.torn {
+				continue
+			}
+			damages = append(damages, Damage{path, int64(at)})
+		}
+		if !more {
+			break
+		}
+	}
+	return damages, nil
+}
+
+// segments returns the names of the segments of a store, the oldest first.
+func segments(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), suffix) {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// A scanner reads segments.
+type scanner struct {
+	buf   []byte // a whole segment
+	data  []byte // the part of it that the file has
+	bad   []int  // where the segment is damaged
+	zones map[int]*time.Location
+	texts map[string]string
+	room  []string // for the texts of a page
+}
+
+func newScanner() *scanner {
+	return &scanner{buf: make([]byte, largest), zones: map[int]*time.Location{}, texts: map[string]string{}}
+}
+
+// load reads a segment.
+func (s *scanner) load(path string) error {
+	f, err := files.Open(path, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	n, err := io.ReadFull(f, s.buf)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return err
+	}
+	s.data = s.buf[:n]
+	return nil
+}
+
+// An end is where the records of a segment end.
+type end struct {
+	page int  // the number of the last page that has a record
+	at   int  // where the next record of that page begins
+	of   page // what is known of that page
+	torn int  // where a record begins that was not written completely; -1 if there is none
+	seq  uint64
+}
+
+// each calls tell for each record of the loaded segment, until it returns false. It reports whether
+// it always returned true, and where the records end.
+func (s *scanner) each(tell func(*Record) bool) (more bool, e end) {
+	s.bad, e.page, e.torn = s.bad[:0], -1, -1
+	var r Record
+	for from := 0; from < len(s.data); from += pageSize {
+		data := s.data[from:min(from+pageSize, len(s.data))]
+		p := page{same: s.texts, texts: s.room[:0]}
+		at := 0
+		for {
+			n, err := p.decode(data[at:], &r, s.zone)
+			if err != nil {
+				s.bad = append(s.bad, from+at)
+				e.page, e.at, e.of, e.torn = from/pageSize, at, p, -1
+				if !follows(data[at:]) {
+					e.torn = from + at
+				}
+				break
+			}
+			if n == 0 {
+				break
+			}
+			at += n
+			e.page, e.at, e.of, e.torn, e.seq = from/pageSize, at, p, -1, r.Seq
+			if !tell(&r) {
+				return false, e
+			}
+		}
+		s.room = p.texts
+	}
+	return true, e
+}
+
+// follows reports whether a good record follows a bad one. Then the bad one was written completely
+// once.
+func follows(b []byte) bool {
+	next := head + int(b[0]) + int(b[1])<<8
+	if next+head > len(b) {
+		return false
+	}
+	b = b[next:]
+	n := int(b[0]) + int(b[1])<<8
+	return n > 0 && head+n <= len(b) && checksum(b[:head+n]) == uint32(b[2])|uint32(b[3])<<8|uint32(b[4])<<16|uint32(b[5])<<24
+}
+
+// zone returns the zone with an offset from UTC.
+func (s *scanner) zone(seconds int) *time.Location {
+	if seconds == 0 {
+		return time.UTC
+	}
+	z := s.zones[seconds]
+	if z == nil {
+		z = time.FixedZone("", seconds)
+		s.zones[seconds] = z
+	}
+	return z
+}

@@ -1,0 +1,269 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"service-monitor/stages/files"
+)
+
+const (
+	// fewest is how many segments a store has at least when it is full. When a segment is begun, the
+	// oldest one makes room, so a store keeps at least (fewest-1)/fewest of its size.
+	fewest = 8
+	// Smallest is the smallest size of a store.
+	Smallest = fewest * 2 * pageSize
+	making   = ".new"    // of a segment that is being made
+	held     = "records" // the lock is called after this, see files.Hold
+)
+
+// A Store is a store that is open for writing. Only one process may have it open, and only one
+// goroutine at a time may use it. Its methods block for as long as the disk does.
+type Store struct {
+	dir     string
+	lock    *files.Lock
+	segment int // the size of a segment
+	limit   int // how many segments there are at most
+	names   []string
+	file    *os.File // the last segment; nil if there is none yet
+	pages   int      // how many pages it has
+	page    int      // the page to write to
+	at      int      // where in the page the next record goes
+	of      page
+	seq     uint64
+	buf     []byte
+}
+
+// Open opens the store in a directory, and makes the directory if it is not there. size is how many
+// bytes it may have in all. It calls tell for each record, the oldest first, and returns what cannot
+// be read. If the last record was not written completely, because of a power cut, it is removed. The
+// rest of what is damaged stays as it is until it is the oldest.
+func Open(dir string, size int64, tell func(*Record)) (*Store, []Damage, error) {
+	s := &Store{dir: dir, segment: int(min(max(size, Smallest)/fewest, largest)) / pageSize * pageSize}
+	s.limit = max(int(size/int64(s.segment)), fewest)
+	if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, nil, err
+	}
+	lock, err := files.Hold(filepath.Join(dir, held))
+	if err != nil {
+		return nil, nil, err
+	}
+	s.lock = lock
+	if s.names, err = segments(dir); err != nil {
+		s.Close()
+		return nil, nil, err
+	}
+	var damages []Damage
+	var last end
+	scan := newScanner()
+	for i, name := range s.names {
+		path := filepath.Join(dir, name)
+		if err := scan.load(path); err != nil {
+			s.Close()
+			return nil, damages, err
+		}
+		_, last = scan.each(func(r *Record) bool { tell(r); return true })
+		s.seq = max(s.seq, last.seq)
+		for _, at := range scan.bad {
+			if i < len(s.names)-1 || at != last.torn {
+				damages = append(damages, Damage{path, int64(at)})
+			}
+		}
+	}
+	// A record that was told to somebody may be lost in a power cut, or by an older copy of the store
+	// that is put in its place. Its number must not be used again, so each process has its own range.
+	s.seq = max(s.seq, uint64(max(time.Now().Unix(), 0))<<20)
+	if len(s.names) > 0 {
+		err = s.resume(last, len(scan.data))
+	}
+	if err != nil {
+		s.Close()
+		return nil, damages, err
+	}
+	return s, damages, nil
+}
+
+// resume goes on in the last segment.
+func (s *Store) resume(last end, size int) (err error) {
+	path := filepath.Join(s.dir, s.names[len(s.names)-1])
+	if s.file, err = files.Open(path, os.O_RDWR, 0); err != nil {
+		return err
+	}
+	s.pages = size / pageSize
+	last.of.same = nil
+	switch {
+	case last.page < 0:
+		return nil
+	case last.torn >= 0: // nothing of it may be taken for the rest of what is written there now
+		s.page, s.at, s.of = last.page, last.at, last.of
+		_, err = s.file.WriteAt(make([]byte, pageSize-last.at), int64(last.torn))
+		return errors.Join(err, unix.Fdatasync(int(s.file.Fd())))
+	}
+	s.page, s.at, s.of = last.page, last.at, last.of
+	if s.damaged() {
+		s.page, s.at, s.of = last.page+1, 0, page{}
+	}
+	return nil
+}
+
+// damaged reports whether something is behind the last record of the page.
+func (s *Store) damaged() bool {
+	b := make([]byte, min(2, pageSize-s.at))
+	_, err := s.file.ReadAt(b, int64(s.page*pageSize+s.at))
+	return err != nil || len(b) == 2 && b[0]|b[1] != 0
+}
+
+// Append writes records, and gives them their numbers. It returns how many are on the disk. One
+// record at least is, unless there is an error.
+func (s *Store) Append(records []Record) (written int, err error) {
+	for written < len(records) {
+		n, err := s.appendPage(records[written:])
+		written += n
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+// appendPage writes as many records as fit into the page. Pages are synced one by one: after a power
+// cut, only the last one is incomplete.
+func (s *Store) appendPage(records []Record) (n int, err error) {
+	if s.file == nil || s.page >= s.pages {
+		if err := s.begin(); err != nil {
+			return 0, err
+		}
+	}
+	b, of := s.buf[:0], s.of
+	for n < len(records) {
+		r := &records[n]
+		r.Seq = s.seq + uint64(n) + 1
+		before, texts := len(b), len(of.texts)
+		seq, at := of.seq, of.time
+		if b = of.append(b, r); s.at+len(b) > pageSize {
+			b, of.texts, of.seq, of.time = b[:before], of.texts[:texts], seq, at
+			break
+		}
+		n++
+	}
+	s.buf = b
+	if n == 0 {
+		if s.at == 0 {
+			return 0, fmt.Errorf("a record of %s does not fit into a page", records[0].Unit)
+		}
+		s.page, s.at, s.of = s.page+1, 0, page{}
+		return 0, nil
+	}
+	if _, err := s.file.WriteAt(b, int64(s.page*pageSize+s.at)); err != nil {
+		return 0, err
+	}
+	if err := unix.Fdatasync(int(s.file.Fd())); err != nil {
+		return 0, &fs.PathError{Op: "sync", Path: s.file.Name(), Err: err}
+	}
+	s.at, s.of, s.seq = s.at+len(b), of, s.seq+uint64(n)
+	return n, nil
+}
+
+// begin begins a new segment. If the store is full, the oldest one is removed before.
+func (s *Store) begin() error {
+	number := 1
+	if len(s.names) > 0 {
+		last, err := strconv.Atoi(strings.TrimSuffix(s.names[len(s.names)-1], suffix))
+		if err != nil {
+			return fmt.Errorf("%s in %s is no segment of a chronicle; remove it", s.names[len(s.names)-1], s.dir)
+		}
+		number = last + 1
+	}
+	for len(s.names) >= s.limit {
+		if err := os.Remove(filepath.Join(s.dir, s.names[0])); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		s.names = s.names[1:]
+	}
+	name := fmt.Sprintf("%010d%s", number, suffix)
+	f, err := s.create(name)
+	if err != nil {
+		return err
+	}
+	if s.file != nil {
+		s.file.Close()
+	}
+	s.file, s.names, s.pages = f, append(s.names, name), s.segment/pageSize
+	s.page, s.at, s.of = 0, 0, page{}
+	return nil
+}
+
+// create makes a segment that is full of zeros. It gets its name when it is complete.
+func (s *Store) create(name string) (*os.File, error) {
+	path := filepath.Join(s.dir, name)
+	if err := os.Remove(path + making); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	f, err := files.Open(path+making, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = f.Write(make([]byte, s.segment)); err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = os.Rename(path+making, path)
+	}
+	if err == nil {
+		err = syncDir(s.dir)
+	}
+	if err != nil {
+		f.Close()
+		return nil, errors.Join(err, os.Remove(path+making))
+	}
+	return f, nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// Close closes the store.
+func (s *Store) Close() {
+	if s.file != nil {
+		s.file.Close()
+	}
+	s.lock.Close()
+}
+
+// InUse reports whether a process has the store open for writing.
+func InUse(dir string) bool {
+	f, err := files.Open(filepath.Join(dir, held+files.LockSuffix), os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
+// Remove removes a store that nobody uses. If there is none, that is no error.
+func Remove(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), suffix) || strings.HasSuffix(e.Name(), suffix+making) || e.Name() == held+files.LockSuffix {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return errors.Join(err, os.Remove(dir))
+}

@@ -1,0 +1,316 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// records returns n records as a few units make them.
+func records(n int) []Record {
+	r := rand.New(rand.NewPCG(1, uint64(n)))
+	at := time.Date(2026, 11, 27, 10, 0, 0, 0, time.FixedZone("", 7200))
+	after := map[string]Counts{}
+	var all []Record
+	for i := range n {
+		unit := fmt.Sprintf("wirepas-sink-ttyUSB%d.service", r.IntN(12))
+		at = at.Add(time.Duration(r.IntN(3_000_000)) * time.Microsecond)
+		rec := Record{Kind: []Kind{Start, Crash, Restart}[i%3], Time: at, Monotonic: uint64(i) * 1e6, Boot: "0123456789abcdef0123456789abcdef", Unit: unit, Rule: "down-after-run"}
+		r32 := r.Uint64()
+		for j := range rec.Invocation {
+			rec.Invocation[j] = byte(r32 >> (j % 8 * 8))
+		}
+		if rec.Kind == Crash {
+			rec.Result, rec.Code, rec.Status = "exit-code", 1, 203
+		}
+		rec.Delta = Single(rec.Kind, 0)
+		after[unit] = after[unit].Plus(rec.Delta)
+		rec.After = after[unit]
+		all = append(all, rec)
+	}
+	return all
+}
+
+func mustOpen(t testing.TB, dir string, size int64) (*Store, []Record, []Damage) {
+	t.Helper()
+	var had []Record
+	s, damages, err := Open(dir, size, func(r *Record) { had = append(had, *r) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s, had, damages
+}
+
+func mustAppend(t testing.TB, s *Store, records []Record) {
+	t.Helper()
+	if n, err := s.Append(records); n != len(records) || err != nil {
+		t.Fatalf("%d of %d records are on the disk: %v", n, len(records), err)
+	}
+}
+
+func mustRead(t testing.TB, dir string) (all []Record, damages []Damage) {
+	t.Helper()
+	damages, err := Read(dir, func(r *Record) bool { all = append(all, *r); return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all, damages
+}
+
+// equal compares records, also their zones.
+var equal = cmp.Transformer("inWords", func(t time.Time) string { return t.Format(time.RFC3339Nano) })
+
+func TestEveryField(t *testing.T) {
+	at := time.Date(2026, 11, 27, 10, 0, 0, 123456000, time.FixedZone("", -12600))
+	want := []Record{
+		{Kind: Seen, Time: at, Unit: "a.service", To: "active", SubState: "running", After: Counts{5, 4, 3, 2, 1}},
+		{Kind: Restart, Flags: Recovered | AtLeast | Missed | Untrusted, Time: time.UnixMicro(5).UTC(), Unit: "a.service", Delta: Counts{1, 0, 0, 1, 1}, After: Counts{6, 4, 3, 3, 2}},
+		{Kind: Many, Time: at, Until: at.Add(time.Hour), Monotonic: 1 << 60, Boot: "b", Unit: "ä b", Delta: Counts{-1, 2, 3, 0, 1e12}, Flags: Untold},
+		{Kind: Crash, Time: at, From: "active", Rule: "down-after-run", Result: "signal", Code: 2, Status: -1, Invocation: [16]byte{15: 1}, Unit: "a.service", Delta: Counts{Crashes: 1}},
+		{Kind: Monitor, Time: at, To: "started"},
+	}
+	dir := filepath.Join(t.TempDir(), "c")
+	s, _, _ := mustOpen(t, dir, Smallest)
+	mustAppend(t, s, want)
+	got, damages := mustRead(t, dir)
+	if diff := cmp.Diff(want, got, equal); diff != "" || len(damages) > 0 {
+		t.Errorf("(-want +got), %v:\n%s", damages, diff)
+	}
+	if got[4].Seq-got[0].Seq != 4 {
+		t.Errorf("numbers from %d to %d", got[0].Seq, got[4].Seq)
+	}
+}
+
+// A store of the usual size keeps at least 40,000 events. It never takes more than its size, and
+// what it keeps are the newest ones.
+func TestRoom(t *testing.T) {
+	const size = 4 << 20
+	dir := t.TempDir()
+	s, _, _ := mustOpen(t, dir, size)
+	all := records(120_000)
+	for part := range slices.Chunk(all, 700) {
+		mustAppend(t, s, part)
+	}
+	got, _ := mustRead(t, dir)
+	if len(got) < 40_000 {
+		t.Errorf("%d records", len(got))
+	}
+	if diff := cmp.Diff(all[len(all)-len(got):], got, equal); diff != "" {
+		t.Error("not the newest ones")
+	}
+	var total int64
+	for _, name := range s.names {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += info.Size()
+	}
+	if total > size {
+		t.Errorf("%d bytes", total)
+	}
+}
+
+// A process that opens the store goes on where the one before ended, with other numbers.
+func TestReopen(t *testing.T) {
+	dir := t.TempDir()
+	all := records(3000)
+	for part := range slices.Chunk(all, 30) {
+		s, had, damages := mustOpen(t, dir, 1<<20)
+		if at := len(had); at > 0 && had[at-1].Seq >= s.seq+1 || len(damages) > 0 {
+			t.Fatalf("after %d records: %d, %v", at, s.seq, damages)
+		}
+		mustAppend(t, s, part)
+		s.Close()
+	}
+	got, _ := mustRead(t, dir)
+	if diff := cmp.Diff(all, got, equal); diff != "" {
+		t.Error(diff)
+	}
+	if !slices.IsSortedFunc(got, func(a, b Record) int { return int(a.Seq - b.Seq) }) {
+		t.Error("the numbers do not grow")
+	}
+}
+
+// Whatever a power cut leaves of the last write, the records before are there, and the next ones
+// come after them.
+func TestTornTail(t *testing.T) {
+	const before = 20
+	base := t.TempDir()
+	s, _, _ := mustOpen(t, base, Smallest)
+	all := records(before + 2)
+	mustAppend(t, s, all[:before])
+	from := s.at
+	mustAppend(t, s, all[before:before+1])
+	to := s.at
+	path := filepath.Join(base, s.names[0])
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := from; cut < to; cut++ {
+		dir := t.TempDir()
+		torn := slices.Clone(whole)
+		clear(torn[cut:to])
+		if err := os.WriteFile(filepath.Join(dir, s.names[0]), torn, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, damages := mustRead(t, dir); len(got) != before || len(damages) > 0 {
+			t.Fatalf("cut at %d: %d records, %v", cut, len(got), damages)
+		}
+		again, had, damages := mustOpen(t, dir, Smallest)
+		if len(had) != before || len(damages) > 0 {
+			t.Fatalf("cut at %d: opened with %d records, %v", cut, len(had), damages)
+		}
+		mustAppend(t, again, all[before+1:])
+		got, damages := mustRead(t, dir)
+		if want := append(slices.Clone(all[:before]), all[before+1]); len(damages) > 0 || cmp.Diff(want, got, equal) != "" {
+			t.Fatalf("cut at %d: %v, %s", cut, damages, cmp.Diff(want, got, equal))
+		}
+	}
+}
+
+// A flipped bit costs at most what is behind it in its page, and is told. It is never taken for a
+// record, and opening the store changes nothing there.
+func TestDamage(t *testing.T) {
+	base := t.TempDir()
+	s, _, _ := mustOpen(t, base, 1<<20)
+	all := records(300)
+	mustAppend(t, s, all)
+	path := filepath.Join(base, s.names[0])
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[[16]byte]bool{}
+	for _, r := range all {
+		known[r.Invocation] = true
+	}
+	for flip := 3; flip < 2*pageSize; flip += 7 {
+		dir := t.TempDir()
+		bad := slices.Clone(whole)
+		bad[flip] ^= 1 << (flip % 8)
+		if err := os.WriteFile(filepath.Join(dir, s.names[0]), bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		again, had, damages := mustOpen(t, dir, 1<<20)
+		if again.Close(); len(had) == len(all) && len(damages) == 0 && slices.Equal(bad[flip:flip+1], whole[flip:flip+1]) {
+			t.Fatalf("byte %d: nothing is noticed", flip)
+		}
+		for _, r := range had {
+			if !known[r.Invocation] {
+				t.Fatalf("byte %d: there was no %+v", flip, r)
+			}
+		}
+		if lost := len(all) - len(had); lost > 100 {
+			t.Fatalf("byte %d: %d records are lost", flip, lost)
+		}
+		if unused := whole[flip] == 0 && len(had) == len(all); !unused && len(damages) != 1 {
+			t.Fatalf("byte %d: %d records, %v", flip, len(had), damages)
+		}
+		if now, err := os.ReadFile(filepath.Join(dir, s.names[0])); err != nil || !slices.Equal(now, bad) {
+			t.Fatalf("byte %d: the file was changed: %v", flip, err)
+		}
+	}
+}
+
+// A disk that takes nothing more costs no record that it has.
+func TestNoRoom(t *testing.T) {
+	dir := t.TempDir()
+	s, _, _ := mustOpen(t, dir, Smallest)
+	all := records(400)
+	mustAppend(t, s, all[:50])
+	first := s.names[0]
+	if err := os.Mkdir(filepath.Join(dir, "0000000002.v1.new"), 0o700); err != nil { // the next segment cannot be made
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "0000000002.v1.new", "x"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n, err := s.Append(all[50:])
+	if err == nil || n == 0 || n == 350 {
+		t.Fatalf("%d records, %v", n, err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "0000000002.v1.new")); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, s, all[50+n:])
+	got, damages := mustRead(t, dir)
+	if diff := cmp.Diff(all, got, equal); diff != "" || len(damages) > 0 || s.names[0] != first {
+		t.Errorf("%v %v", damages, diff)
+	}
+}
+
+func TestNoStore(t *testing.T) {
+	for _, dir := range []string{t.TempDir(), "/no/such/directory"} {
+		if _, err := Read(dir, nil); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "c")
+	s, _, _ := mustOpen(t, dir, Smallest)
+	mustAppend(t, s, records(3))
+	if err := Remove(dir); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if err := Remove(dir); err != nil {
+		t.Error(err)
+	}
+}
+
+// FuzzDecode decodes pages that anybody may have written.
+func FuzzDecode(f *testing.F) {
+	var p page
+	var b []byte
+	for _, r := range records(3) {
+		b = p.append(b, &r)
+	}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s := newScanner()
+		s.data = b
+		s.each(func(r *Record) bool {
+			_ = r.Kind.String()
+			return true
+		})
+		// Behind a good checksum, anything may stand, too.
+		if len(b) > head {
+			b[0], b[1] = byte(len(b)-head), byte((len(b)-head)>>8)
+			sum := checksum(b)
+			b[2], b[3], b[4], b[5] = byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24)
+			s.each(func(*Record) bool { return true })
+		}
+	})
+}
+
+// BenchmarkOneUnit reads all events of one unit out of a full store.
+func BenchmarkOneUnit(b *testing.B) {
+	dir := b.TempDir()
+	s, _, _ := mustOpen(b, dir, 16<<20)
+	mustAppend(b, s, records(100_000))
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		_, err := Read(dir, func(r *Record) bool {
+			if r.Unit == "wirepas-sink-ttyUSB3.service" {
+				n++
+			}
+			return true
+		})
+		if err != nil || n == 0 {
+			b.Fatal(n, err)
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package store
+
+import "fmt"
+
+// A Sum is what the records of a unit add up to.
+type Sum struct {
+	Before Counts // the counts before its first record that is still there
+	After  Counts
+	seq    uint64
+}
+
+// A Fault is a record that does not fit to the one before of the same unit.
+type Fault struct {
+	Unit          string
+	Seq, Before   uint64 // the numbers of the two
+	Counted, Made Counts // the counts of the record, and what the one before and it add up to
+}
+
+// String says what does not fit.
+func (f Fault) String() string {
+	return fmt.Sprintf("record %d says %+v, but with record %d it is %+v", f.Seq, f.Counted, f.Before, f.Made)
+}
+
+// Sums adds up the records of each unit.
+type Sums struct {
+	Units  map[string]Sum
+	Faults []Fault
+}
+
+// Add adds a record. Records come in their order.
+func (s *Sums) Add(r *Record) {
+	if r.Unit == "" {
+		return
+	}
+	if s.Units == nil {
+		s.Units = map[string]Sum{}
+	}
+	sum, known := s.Units[r.Unit]
+	switch {
+	case r.Kind == Forgotten:
+		delete(s.Units, r.Unit)
+		return
+	case r.Kind == Seen:
+		sum = Sum{Before: r.After, After: r.After}
+	case !known:
+		sum.Before = r.After.Minus(r.Delta)
+	default:
+		if made := sum.After.Plus(r.Delta); made != r.After {
+			s.Faults = append(s.Faults, Fault{r.Unit, r.Seq, sum.seq, r.After, made})
+		}
+	}
+	sum.After, sum.seq = r.After, r.Seq
+	s.Units[r.Unit] = sum
+}
