@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 
+	"service-monitor/stages/chronicle"
+	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/count"
 	"service-monitor/stages/statefile"
 )
@@ -67,5 +70,49 @@ func checkCounts(path string, units map[string]*count.Tally, stdout io.Writer) e
 	default:
 		fmt.Fprintf(stdout, "%s: %d services, all counts balance\n", path, len(units))
 	}
+	return checkHistory(path, units, stdout)
+}
+
+// checkHistory checks whether the records of the chronicle beside a state file add up to its counts.
+// If a monitor is running, or was killed, it has not saved all of both. It brings them together at its
+// next start. So only the records are checked then.
+func checkHistory(path string, units map[string]*count.Tally, stdout io.Writer) error {
+	dir := chronicle.Beside(path)
+	var sums store.Sums
+	complete := false
+	damages, err := store.Read(dir, func(r *store.Record) bool {
+		sums.Add(r)
+		complete = r.Kind == store.Monitor && r.To == chronicle.Stopped
+		return true
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot read the history: %w; %w", err, errNoState)
+	}
+	for _, d := range damages {
+		fmt.Fprintln(stdout, d)
+	}
+	wrong := len(sums.Faults)
+	for _, f := range sums.Faults {
+		fmt.Fprintf(stdout, "%s: %q: %s\n", dir, f.Unit, f)
+	}
+	if complete && !store.InUse(dir) {
+		for _, unit := range slices.Sorted(maps.Keys(sums.Units)) {
+			tally := units[unit]
+			if tally == nil {
+				tally = &count.Tally{}
+			}
+			if has, is := sums.Units[unit].After, chronicle.Counts(tally); has != is {
+				wrong++
+				fmt.Fprintf(stdout, "%s: %q: the history adds up to %+v, the state file has %+v\n", dir, unit, has, is)
+			}
+		}
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%s: the history does not fit the state file in %d places; %w", path, wrong, errUnbalanced)
+	}
+	fmt.Fprintf(stdout, "%s: the history of %d services adds up\n", dir, len(sums.Units))
 	return nil
 }

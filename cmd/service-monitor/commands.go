@@ -18,6 +18,13 @@ var startFlags = []string{cli.LogFile, cli.StateFile, cli.ConfigFile, cli.Servic
 func table() *cli.Program {
 	return &cli.Program{DefaultFile: config.DefaultFile, Exits: exits, Commands: []cli.Command{
 		{Flags: startFlags, Run: startMonitor},
+		{Name: "history", Takes: cli.ShortUnits, Flags: []string{cli.Since, cli.Until, cli.Crashes, cli.Lines, cli.All, cli.JSON, cli.NoPager, cli.StateFile, cli.ConfigFile}, Run: showHistory,
+			Help: "show what happened to the services",
+			About: `Shows what happened to the services that are named, by names or globs, or else
+to all. Crashes that repeat are one line. It reads files only, so the monitor
+need not run. The last seconds may not be there yet. Members of the group
+service-monitor may ask.
+`},
 		{Name: "check-config", Old: "check", Flags: append(slices.Clone(startFlags), cli.Reload), Run: checkConfig,
 			Help: "check flags, configuration and rights to the files",
 			About: `Checks the flags, the configuration file, and that the monitor may write the

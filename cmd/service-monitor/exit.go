@@ -22,6 +22,7 @@ const (
 	exitUnavailable = 69 // EX_UNAVAILABLE
 	exitCantCreate  = 73 // EX_CANTCREAT
 	exitTempFail    = 75 // EX_TEMPFAIL
+	exitNoPerm      = 77 // EX_NOPERM
 	exitConfig      = 78 // EX_CONFIG
 )
 
@@ -30,11 +31,12 @@ var exits = []cli.Exit{
 	{Code: exitOK, Text: "stopped as asked"},
 	{Code: exitFailure, Text: "a stage failed"},
 	{Code: exitUsage, Text: "bad command line"},
-	{Code: exitDataErr, Text: "the state file to be checked is damaged, newer, or does not balance"},
-	{Code: exitNoInput, Text: "there is no such state file, or it cannot be read, or no\ncopy has the counts that are to be restored"},
+	{Code: exitDataErr, Text: "the state file to be checked is damaged, newer, or does not\nbalance, or the history does not add up to it"},
+	{Code: exitNoInput, Text: "there is no such state file or history, or it cannot be\nread, or no copy has the counts that are to be restored"},
 	{Code: exitUnavailable, Text: "no system bus"},
 	{Code: exitCantCreate, Text: "cannot create or write the log or the state file"},
 	{Code: exitTempFail, Text: "another monitor holds the files"},
+	{Code: exitNoPerm, Text: "who asks may not read the files of the monitor"},
 	{Code: exitConfig, Text: "bad configuration, or a state file of a newer version"},
 }
 
@@ -47,7 +49,8 @@ var codes = []struct {
 	{exitConfig, []error{config.ErrConfig}},
 	{exitDataErr, []error{errDamaged, errUnbalanced, errNewer}},
 	{exitConfig, []error{statefile.ErrNewer}},
-	{exitNoInput, []error{errNoState, errNoCopy}},
+	{exitNoInput, []error{errNoState, errNoCopy, errNoHistory}},
+	{exitNoPerm, []error{errRights}},
 	{exitTempFail, []error{files.ErrHeld}},
 	{exitCantCreate, []error{errFile, files.ErrOwner}},
 	{exitUnavailable, []error{bus.ErrNoBus}},

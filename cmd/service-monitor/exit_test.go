@@ -26,6 +26,8 @@ func TestExitCode(t *testing.T) {
 		{errUnbalanced, 65},
 		{errNoState, 66},
 		{errNoCopy, 66},
+		{errNoHistory, 66},
+		{errRights, 77},
 		{fmt.Errorf("bus: %w", bus.ErrNoBus), 69},
 		{fmt.Errorf("cannot open: %w", errFile), 73},
 		{fileError("use the state file", "/s", files.ErrHeld), 75},

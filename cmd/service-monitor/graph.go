@@ -8,6 +8,7 @@ import (
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/bus"
+	"service-monitor/stages/chronicle"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
@@ -20,8 +21,8 @@ import (
 // graph wires the whole pipeline:
 //
 //	config ─lists─▶ bus ─signals─▶ decode ─updates─▶ classify ─transitions─▶ count ─events─┬─(latest)─▶ persist
-//	                 ▲                                  │                                  └──────────▶ logsink
-//	                 └──────────────doubts──────────────┘
+//	                 ▲                                  │                                  ├──────────▶ logsink
+//	                 └──────────────doubts──────────────┘                                  └──────────▶ chronicle
 //
 // If the changes of a unit do not show what happened, classify sends a doubt to bus, and bus
 // reads the answer from the journal. graph runs nothing yet.
@@ -53,6 +54,7 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 		First:   c.Log.FoldAfter,
 		Quote:   quote,
 	}))
+	pipeline.Sink(g, "chronicle", events, chronicle.New(m.log, m.history.store, m.history.sums, known))
 	return g
 }
 

@@ -20,6 +20,8 @@ import (
 
 	"service-monitor/cmd/service-monitor/internal/config"
 	"service-monitor/pipeline"
+	"service-monitor/stages/chronicle"
+	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/count"
 	"service-monitor/stages/files"
 	"service-monitor/stages/journald/writer"
@@ -83,6 +85,7 @@ type monitor struct {
 	console io.Writer   // nil if standard output goes to the journal
 	lost    bool        // the counts of an earlier monitor are lost
 	lock    *files.Lock // the lock of the log file
+	history history
 }
 
 // newMonitor returns a monitor. It opens the journal's socket, but no files.
@@ -126,13 +129,16 @@ func (m *monitor) run() error {
 	for _, note := range o.notes {
 		m.log.Error(note)
 	}
+	for _, note := range o.history.notes {
+		m.log.Error(note)
+	}
 	zone.Report(func(fault error) { m.log.Warn(fault) })
 	if unused := m.running.Unused; len(unused) > 0 {
 		m.log.WithField("keys", strings.Join(unused, ", ")).Info("the configuration has keys that are not used, and may be removed")
 	}
 	m.log.WithFields(logrus.Fields{"version": version, "services": len(c.Services)}).Info("starting")
 	limitMemory(uint64(max(len(c.Services), len(o.known))) * perService)
-	m.lost, m.lock = o.state.Gone(), o.lock
+	m.lost, m.lock, m.history = o.state.Gone(), o.lock, o.history
 	err := m.graph(o.state, o.known, keepHouse(newNotifier(m.log))).Run(stop)
 	if err != nil {
 		m.lastLine(err)
@@ -142,10 +148,11 @@ func (m *monitor) run() error {
 
 // openFiles holds the open files of a monitor and their content.
 type openFiles struct {
-	lock  *files.Lock // the lock of the log file
-	state *statefile.File
-	known map[string]*count.Tally
-	notes statefile.Notes // what people must know about the state file
+	lock    *files.Lock // the lock of the log file
+	state   *statefile.File
+	known   map[string]*count.Tally
+	notes   statefile.Notes // what people must know about the state file
+	history history
 }
 
 func (o *openFiles) open(c config.Config) (err error) {
@@ -159,6 +166,7 @@ func (o *openFiles) open(c config.Config) (err error) {
 		o.close()
 		return fileError("use the state file", c.State.File, err)
 	}
+	o.history = openHistory(c)
 	return nil
 }
 
@@ -166,6 +174,7 @@ func (o *openFiles) close() {
 	if o.state != nil {
 		o.state.Close()
 	}
+	o.history.close()
 	o.lock.Close()
 }
 
@@ -209,9 +218,9 @@ func clearFiles(c config.Config, stdout io.Writer) error {
 		return fileError("clear the state file", c.State.File, err)
 	}
 	defer state.Close()
-	if err := errors.Join(logfile.Remove(c.Log.File), state.Remove()); err != nil {
+	if err := errors.Join(logfile.Remove(c.Log.File), state.Remove(), store.Remove(chronicle.Beside(c.State.File))); err != nil {
 		return fmt.Errorf("cannot clear: %w; %w", err, errFile)
 	}
-	fmt.Fprintf(stdout, "removed %s with its backups and %s\n", c.Log.File, c.State.File)
+	fmt.Fprintf(stdout, "removed %s with its backups, %s and the history beside it\n", c.Log.File, c.State.File)
 	return nil
 }

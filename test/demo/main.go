@@ -1,6 +1,6 @@
 // Command demo boots a throw-away gateway whose services are the default ones,
 // lets some of them misbehave, shows the log as it grows and, at the end, the
-// state file and the counters in it. It needs root.
+// counters in the state file and the history. It needs root.
 package main
 
 import (
@@ -112,7 +112,7 @@ func watch(ctx context.Context, m *gateway.Machine, length time.Duration) error 
 	return nil
 }
 
-// show stops the monitor, which saves, and shows what it has counted.
+// show stops the monitor, which saves, and shows what it has counted, and what happened.
 func show(m *gateway.Machine) error {
 	if _, err := m.Run(context.Background(), "systemctl", "stop", "service-monitor"); err != nil {
 		return err
@@ -121,8 +121,16 @@ func show(m *gateway.Machine) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nthe state file, %s:\n\n%s\n", stateFile, state)
-	return sum(os.Stdout, []byte(state))
+	fmt.Printf("\nthe counters in %s:\n\n", stateFile)
+	if err := sum(os.Stdout, []byte(state)); err != nil {
+		return err
+	}
+	history, err := m.Run(context.Background(), daemonPath, "history")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nservice-monitor history:\n\n%s\n", history)
+	return nil
 }
 
 // sum shows the counters of a state file alone: the file is longer than a screen.

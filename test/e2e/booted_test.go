@@ -96,7 +96,11 @@ func readState(t *testing.T, m *gateway.Machine) map[string]unitState {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return parseState(t, []byte(text))
+	state := parseState(t, []byte(text))
+	if m.Leader() != 0 { // otherwise the machine is off
+		must(t, m, "sh", "-c", "$(ls /opt/copy "+daemonPath+" 2>/dev/null | head -1) check-state "+stateFile+" >&2")
+	}
+	return state
 }
 
 // TestCases runs all cases in a booted machine, with the daemon in its unit and as its user. It

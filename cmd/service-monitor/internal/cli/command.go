@@ -35,11 +35,12 @@ const (
 	Nothing Args = iota
 	File
 	Units
+	ShortUnits // units whose suffix may be left out
 	Name
 )
 
 // String returns what the help shows.
-func (a Args) String() string { return [...]string{"", "[FILE]", "[A B C]", "[COMMAND]"}[a] }
+func (a Args) String() string { return [...]string{"", "[FILE]", "[A B C]", "[A B C]", "[COMMAND]"}[a] }
 
 // Program is a table of commands.
 type Program struct {
@@ -62,6 +63,14 @@ type Line struct {
 	Args    []string
 	// Source says where the configuration comes from. It was not read yet.
 	Source config.Source
+	Ask    Ask
+}
+
+// Ask is what somebody wants to know.
+type Ask struct {
+	Since, Until                string // as they were written
+	Crashes, All, JSON, NoPager bool
+	Lines                       int
 }
 
 // Load reads the configuration.

@@ -21,6 +21,13 @@ const (
 	Services   = "services"
 	Debug      = "debug"
 	Reload     = "reload" // check as for a reload
+	Since      = "since"
+	Until      = "until"
+	Crashes    = "crashes"
+	Lines      = "lines"
+	All        = "all"
+	JSON       = "json"
+	NoPager    = "no-pager"
 )
 
 // flags holds the values of the command line.
@@ -33,6 +40,7 @@ type flags struct {
 	config, logFile, stateFile filePath
 	services                   unitList
 	debug, reload              bool
+	ask                        Ask
 	old                        []oldFlag
 }
 
@@ -83,6 +91,20 @@ func (f *flags) add(name string) {
 		f.set.BoolVar(&f.debug, name, false, "log debug messages too; default: no")
 	case Reload:
 		f.set.BoolVar(&f.reload, name, false, "check as for a reload: the file has to be there")
+	case Since:
+		f.set.VarP(word{&f.ask.Since, "TIME"}, name, "", "from then on: 2h, yesterday, 10:30, 2026-11-27")
+	case Until:
+		f.set.VarP(word{&f.ask.Until, "TIME"}, name, "", "up to then")
+	case Crashes:
+		f.set.BoolVar(&f.ask.Crashes, name, false, "only crashes")
+	case Lines:
+		f.set.VarP(number{&f.ask.Lines}, name, "n", "only so many of the last lines; default: all")
+	case All:
+		f.set.BoolVar(&f.ask.All, name, false, "each event in a line of its own")
+	case JSON:
+		f.set.BoolVar(&f.ask.JSON, name, false, "each event as JSON in a line")
+	case NoPager:
+		f.set.BoolVar(&f.ask.NoPager, name, false, "do not show it in a pager")
 	default:
 		panic("a command has the flag " + name + ", which there is not")
 	}
@@ -158,6 +180,13 @@ func (f *flags) take(arg, list string) error {
 	switch {
 	case f.command.Takes == Units:
 		f.args = append(f.args, strings.Split(arg, ",")...)
+	case f.command.Takes == ShortUnits:
+		for _, name := range strings.Split(arg, ",") {
+			if name != "" && !strings.Contains(name, ".") {
+				name += ".service"
+			}
+			f.args = append(f.args, name)
+		}
 	case f.command.Takes == File && len(f.args) == 0:
 		full, err := row.Absolute(arg, "")
 		f.args = []string{full}
@@ -187,7 +216,7 @@ func (f *flags) checkShort(args []string) error {
 			continue
 		}
 		name, _, _ := strings.Cut(arg[1:], "=")
-		if !strings.ContainsRune("lp", rune(arg[1])) || f.set.Lookup(strings.ReplaceAll(name, "_", "-")) != nil {
+		if !strings.ContainsRune("lpn", rune(arg[1])) || f.set.Lookup(strings.ReplaceAll(name, "_", "-")) != nil {
 			return f.unknown("-"+name, name)
 		}
 	}
@@ -212,7 +241,7 @@ func (f *flags) check() error {
 	if i, err := config.CheckUnits(f.services); err != nil {
 		return fmt.Errorf("--services entry %d: %w", i+1, err)
 	}
-	if f.command.Takes == Units {
+	if f.command.Takes == Units || f.command.Takes == ShortUnits {
 		if i, err := config.CheckUnits(f.args); err != nil {
 			return fmt.Errorf("%s entry %d: %w", f.command.Name, i+1, err)
 		}
@@ -222,7 +251,7 @@ func (f *flags) check() error {
 
 // line returns the command line that was read.
 func (f *flags) line() Line {
-	l := Line{Program: f.program, Command: f.command, Args: f.args, Source: f.source()}
+	l := Line{Program: f.program, Command: f.command, Args: f.args, Source: f.source(), Ask: f.ask}
 	for _, old := range f.old {
 		if old.given() && (l.Command == f.command || old.command.Wins && !l.Command.Wins) {
 			l.Command, l.Args = old.command, old.args()

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"service-monitor/stages/row"
@@ -20,6 +21,38 @@ func (f *filePath) Set(s string) error {
 	full, err := row.Absolute(s, "")
 	*f = filePath(full)
 	return err
+}
+
+// A word is the value of a flag that takes any text but another flag.
+type word struct {
+	text *string
+	kind string // what the help shows
+}
+
+func (w word) String() string { return "" }
+func (w word) Type() string   { return w.kind }
+
+func (w word) Set(s string) error {
+	if s == "" || strings.HasPrefix(s, "--") {
+		return fmt.Errorf("must be followed by a %s, found %s", strings.ToLower(w.kind), row.Quote(s))
+	}
+	*w.text = s
+	return nil
+}
+
+// A number is the value of a flag that takes a number from 1 on.
+type number struct{ n *int }
+
+func (n number) String() string { return "" }
+func (n number) Type() string   { return "N" }
+
+func (n number) Set(s string) error {
+	i, err := strconv.Atoi(s)
+	if err != nil || i < 1 {
+		return fmt.Errorf("must be followed by a number from 1 on, found %s", row.Quote(s))
+	}
+	*n.n = i
+	return nil
 }
 
 // A unitList is the value of --services.

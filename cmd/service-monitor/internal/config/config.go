@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"service-monitor/stages/bus"
+	"service-monitor/stages/chronicle"
 	"service-monitor/stages/logsink"
 	"service-monitor/stages/persist"
 	"service-monitor/stages/row"
@@ -35,6 +36,8 @@ type Config struct {
 	Log   logsink.Settings
 	State persist.Settings
 	Bus   bus.Settings
+	// History is the chronicle beside the state file.
+	History chronicle.Settings
 }
 
 // These files are used unless the user names other ones.
@@ -51,7 +54,7 @@ func (c *Config) rows() []row.Row {
 			{Key: "monitored_services", Flag: "services", Help: "names and globs", Reload: true, Value: serviceList{&c.Services}},
 			{Key: "debug", Flag: "debug", Help: "true or false", Reload: true, Value: row.Bool{Target: &c.Debug}},
 		},
-		c.Log.Rows(), c.State.Rows(), c.Bus.Rows())
+		c.Log.Rows(), c.State.Rows(), c.History.Rows(), c.Bus.Rows())
 }
 
 // Default returns the configuration of a monitor without flags and without a file.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -79,7 +80,7 @@ func (f fault) Error() string {
 func decode(data []byte, base Config) (Config, map[string]value, error) {
 	c := base
 	values, err := decodeRows(data, c.rows())
-	if together := c.State.Check(); err == nil && together != nil {
+	if together := cmp.Or(c.State.Check(), c.History.Check()); err == nil && together != nil {
 		err = fault{text: together.Error()}
 	}
 	return c, values, err

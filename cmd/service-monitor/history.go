@@ -1,0 +1,165 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"service-monitor/cmd/service-monitor/internal/cli"
+	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/cmd/service-monitor/internal/tell"
+	"service-monitor/stages/chronicle"
+	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/zone"
+)
+
+// These errors say what to do if there is nothing to show.
+var (
+	errNoHistory = errors.New("start the monitor (systemctl start service-monitor), or name its state file with --persistence-file")
+	errRights    = errors.New("ask as root, or as a member of the group service-monitor (usermod -aG service-monitor USER, then log in again)")
+)
+
+// showHistory shows what the chronicle has.
+func showHistory(l cli.Line, stdout io.Writer) error {
+	loaded, err := l.Load()
+	if err != nil {
+		return err
+	}
+	q, err := query(l)
+	if err != nil {
+		return err
+	}
+	dir := chronicle.Beside(loaded.Config.State.File)
+	var h *tell.History
+	err = asOwner(func() (err error) { h, err = readHistory(dir, q, l.Ask.JSON, stdout); return err }, loaded.Config.State.File)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("cannot read the history: %w; %w", err, errRights)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no history in %s; %w", config.Show(dir), errNoHistory)
+	case err != nil || l.Ask.JSON:
+		return err
+	}
+	return page(stdout, l.Ask.NoPager, func(w io.Writer) error {
+		if !h.Write(w, screen(stdout)) {
+			fmt.Fprintln(w, "nothing happened that the history has")
+		}
+		return nil
+	})
+}
+
+// query returns what is wanted.
+func query(l cli.Line) (q tell.Query, err error) {
+	now := zone.Local(time.Now())
+	for _, limit := range []struct {
+		flag, text string
+		into       *time.Time
+	}{{cli.Since, l.Ask.Since, &q.Since}, {cli.Until, l.Ask.Until, &q.Until}} {
+		if limit.text == "" {
+			continue
+		}
+		if *limit.into, err = tell.When(limit.text, now); err != nil {
+			return q, config.Misuse("--%s %s", limit.flag, err)
+		}
+	}
+	q.Wanted = func(unit string) bool {
+		for _, name := range l.Args {
+			if matched, _ := path.Match(name, unit); matched || name == unit {
+				return true
+			}
+		}
+		return len(l.Args) == 0
+	}
+	q.Crashes, q.Last, q.All = l.Ask.Crashes, l.Ask.Lines, l.Ask.All
+	return q, nil
+}
+
+// readHistory reads the chronicle. As JSON it is written at once.
+func readHistory(dir string, q tell.Query, asJSON bool, stdout io.Writer) (*tell.History, error) {
+	h := tell.NewHistory(q)
+	var failed error
+	damages, err := store.Read(dir, func(r *store.Record) bool {
+		switch {
+		case !asJSON:
+			h.Add(r)
+		case (r.Unit == "" || q.Wanted(r.Unit)) && q.Within(r.Time) && (!q.Crashes || r.Delta.Crashes > 0):
+			failed = tell.WriteJSON(stdout, r)
+		}
+		return failed == nil
+	})
+	for _, d := range damages {
+		fmt.Fprintf(os.Stderr, "service-monitor: some records are missing: %s\n", d)
+	}
+	return h, errors.Join(err, failed)
+}
+
+// screen returns what the output can show.
+func screen(stdout io.Writer) tell.Screen {
+	s := tell.Screen{Width: 80, Zone: zone.Location(), ASCII: !utf8Locale()}
+	if f, ok := stdout.(*os.File); ok {
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
+			s.Width = int(size.Col)
+		}
+	}
+	return s
+}
+
+// utf8Locale reports whether the locale is one of UTF-8 (locale(7)).
+func utf8Locale() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if value := os.Getenv(name); value != "" {
+			value = strings.ToLower(strings.ReplaceAll(value, "-", ""))
+			return strings.Contains(value, "utf8")
+		}
+	}
+	return false
+}
+
+// page shows what write writes in a pager if standard output is a terminal, as journalctl(1) does.
+func page(stdout io.Writer, never bool, write func(io.Writer) error) error {
+	f, ok := stdout.(*os.File)
+	if !ok || never {
+		return write(stdout)
+	}
+	if _, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err != nil {
+		return write(stdout)
+	}
+	pager, less := os.LookupEnv("SYSTEMD_PAGER")
+	if !less {
+		pager = os.Getenv("PAGER")
+	}
+	if pager == "" && !less {
+		pager = "less"
+	}
+	argv := strings.Fields(pager)
+	if len(argv) == 0 || argv[0] == "cat" {
+		return write(stdout)
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = f, os.Stderr
+	cmd.Env = append(os.Environ(), "LESS=FRSXMK", "LESSCHARSET=utf-8")
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil { // there is no such pager
+		return write(stdout)
+	}
+	err = write(in)
+	in.Close()
+	if wait := cmd.Wait(); err == nil {
+		err = wait
+	}
+	if errors.Is(err, unix.EPIPE) { // whoever reads has seen enough
+		return nil
+	}
+	return err
+}

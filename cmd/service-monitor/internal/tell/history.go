@@ -1,0 +1,199 @@
+package tell
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"service-monitor/stages/chronicle/store"
+)
+
+// A Query says which part of the history is wanted.
+type Query struct {
+	Wanted       func(unit string) bool
+	Since, Until time.Time // zero if there is no limit
+	Crashes      bool      // only crashes
+	Last         int       // only so many of the last lines; 0 for all
+	All          bool      // each event is a line
+}
+
+// Within reports whether a time is wanted.
+func (q *Query) Within(at time.Time) bool {
+	return (q.Since.IsZero() || !at.Before(q.Since)) && (q.Until.IsZero() || at.Before(q.Until))
+}
+
+// A Screen is where text goes.
+type Screen struct {
+	Width int  // in columns
+	ASCII bool // other characters cannot be shown
+	Zone  *time.Location
+}
+
+// History is the history in words. Records come in their order.
+type History struct {
+	Query
+	account account
+	each    []*item // a line for each event
+	units   map[string]bool
+	first   time.Time
+}
+
+// NewHistory returns a history without records.
+func NewHistory(q Query) *History {
+	return &History{Query: q, account: account{stories: map[string]*story{}}, units: map[string]bool{}}
+}
+
+// Add adds a record. It may be used again afterwards.
+func (h *History) Add(r *store.Record) {
+	if h.first.IsZero() {
+		h.first = r.Time
+	}
+	if r.Unit != "" && !h.Wanted(r.Unit) {
+		return
+	}
+	if r.Unit != "" {
+		h.units[r.Unit] = true
+	}
+	h.account.add(r)
+	if h.All && r.Unit != "" {
+		keep := *r
+		h.each = append(h.each, &item{
+			at: r.Time, recovered: r.Flags&store.Recovered != 0, unit: r.Unit, what: r.Kind.String(), stands: 1, text: func() string { return bare(&keep) },
+		})
+	}
+}
+
+// bare returns the fields of a record as words.
+func bare(r *store.Record) string {
+	var words []string
+	switch r.Kind {
+	case store.Many:
+		words = append(words, events(r.Delta))
+	case store.Seen:
+		words = append(words, r.To)
+	case store.Stop, store.Crash, store.UnknownEnd, store.GaveUp:
+		words = append(words, Cause(r.Result, r.Code, r.Status))
+	}
+	words = append(words, fmt.Sprintf("%d/%d/%d/%d/%d", r.After.Starts, r.After.Stops, r.After.Crashes, r.After.Unknown, r.After.Restarts))
+	for _, f := range []struct {
+		flag store.Flags
+		word string
+	}{{store.AtLeast, "at least"}, {store.Untrusted, "clock not set"}, {store.Missed, "with its run"}, {store.Untold, "not told"}} {
+		if r.Flags&f.flag != 0 {
+			words = append(words, f.word)
+		}
+	}
+	if r.Rule != "" {
+		words = append(words, "by "+r.Rule)
+	}
+	return strings.Join(words, ", ")
+}
+
+// wanted returns the items to show, and whether there is anything else.
+func (h *History) wanted() []*item {
+	items := h.account.sorted()
+	if h.All {
+		for _, i := range items {
+			if i.rule != "" {
+				h.each = append(h.each, i)
+			}
+		}
+		items = h.each
+		slices.SortStableFunc(items, func(x, y *item) int { return x.at.Compare(y.at) })
+	}
+	items = slices.DeleteFunc(items, func(i *item) bool {
+		return !h.Within(i.at) || h.Crashes && i.rule == "" && !strings.HasPrefix(i.what, "crash")
+	})
+	if h.Last > 0 && len(items) > h.Last {
+		items = items[len(items)-h.Last:]
+	}
+	return items
+}
+
+// Write writes the history. It reports whether there was anything.
+func (h *History) Write(w io.Writer, s Screen) (any bool) {
+	items := h.wanted()
+	width, lines, stands := 0, 0, int64(0)
+	for _, i := range items {
+		width = max(width, utf8.RuneCountInString(short(i.unit)))
+	}
+	width = min(width, max(12, s.Width/3))
+	day := ""
+	for _, i := range items {
+		at := i.at.In(s.Zone)
+		if today := at.Format("Mon 2006-01-02 (-07)"); today != day {
+			text := "-- " + today + " "
+			if day == "" {
+				text = s.head(text, fmt.Sprintf(" %s, since %s", plural(int64(len(h.units)), "service"), h.first.In(s.Zone).Format("2006-01-02 15:04")))
+			}
+			s.rule(w, text)
+			day = today
+		}
+		if i.rule != "" {
+			s.rule(w, i.rule)
+			continue
+		}
+		any = true
+		lines, stands = lines+1, stands+max(i.stands, 0)
+		mark := " "
+		if i.recovered {
+			mark = "R"
+		}
+		s.line(w, fmt.Sprintf("%s%s %s %-11s %s", at.Format("15:04:05"), mark, fit(short(i.unit), width, s.ASCII), i.what, i.text()))
+	}
+	if any {
+		s.line(w, fmt.Sprintf("%s for %s. --all shows each, --json is for jq", plural(int64(lines), "line"), plural(stands, "event")))
+	}
+	return any
+}
+
+// short returns the name of a service without ".service".
+func short(unit string) string { return strings.TrimSuffix(unit, ".service") }
+
+// fit makes a text as wide as a column.
+func fit(text string, width int, ascii bool) string {
+	n := utf8.RuneCountInString(text)
+	if n <= width {
+		return text + strings.Repeat(" ", width-n)
+	}
+	end := "…"
+	if ascii {
+		end = "~"
+	}
+	return string([]rune(text)[:width-1]) + end
+}
+
+// head joins two ends of a line across.
+func (s Screen) head(left, right string) string {
+	n := s.Width - utf8.RuneCountInString(left+right)
+	return left + strings.Repeat("-", max(n, 3)) + right
+}
+
+// rule writes a line across.
+func (s Screen) rule(w io.Writer, text string) {
+	s.line(w, text+strings.Repeat("-", max(s.Width-utf8.RuneCountInString(text), 0)))
+}
+
+// line writes a line that is cut at the edge of the screen. Control characters are not written.
+func (s Screen) line(w io.Writer, text string) {
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case r < ' ' || r >= 0x7f && r < 0xa0:
+			return '?'
+		case s.ASCII && r == '×':
+			return 'x'
+		case s.ASCII && r == '–':
+			return '-'
+		case s.ASCII && r > 0x7f:
+			return '?'
+		}
+		return r
+	}, strings.TrimRight(text, " "))
+	if s.Width > 0 && utf8.RuneCountInString(text) > s.Width {
+		text = fit(text, s.Width, s.ASCII)
+	}
+	fmt.Fprintln(w, text)
+}

@@ -1,0 +1,276 @@
+package tell
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"service-monitor/stages/chronicle/store"
+)
+
+const (
+	gateway = "wirepas-gateway.service"
+	sink    = "wirepas-sink@ttyUSB1.service"
+	broker  = "mosquitto.service"
+)
+
+var zone = time.FixedZone("", 2*60*60)
+
+// A diary makes records as the chronicle does.
+type diary struct {
+	records []store.Record
+	now     time.Time
+	counts  map[string]store.Counts
+	boot    string
+	uptime  time.Duration
+}
+
+func newDiary() *diary {
+	return &diary{now: time.Date(2025, 7, 7, 11, 50, 0, 0, zone), counts: map[string]store.Counts{}, boot: "b", uptime: time.Hour}
+}
+
+func (d *diary) later(t time.Duration) *diary {
+	d.now, d.uptime = d.now.Add(t), d.uptime+t
+	return d
+}
+
+func (d *diary) add(unit string, k store.Kind, more ...func(*store.Record)) *diary {
+	r := store.Record{Seq: uint64(len(d.records) + 1), Kind: k, Time: d.now, Unit: unit, Boot: d.boot, Monotonic: uint64(d.uptime.Microseconds())}
+	for _, f := range more {
+		f(&r)
+	}
+	if r.Kind != store.Many {
+		r.Delta = store.Single(r.Kind, r.Flags)
+	}
+	d.counts[unit] = d.counts[unit].Plus(r.Delta)
+	r.After = d.counts[unit]
+	d.records = append(d.records, r)
+	return d
+}
+
+func result(result string, code, status int32) func(*store.Record) {
+	return func(r *store.Record) { r.Result, r.Code, r.Status = result, code, status }
+}
+
+func flag(f store.Flags) func(*store.Record) { return func(r *store.Record) { r.Flags |= f } }
+
+func says(to string) func(*store.Record) { return func(r *store.Record) { r.To = to } }
+
+var (
+	success = result("success", 1, 0)
+	segv    = result("core-dump", 3, 11)
+	exec    = result("exit-code", 1, 203)
+	R       = flag(store.Recovered)
+)
+
+// night is what happened in a night.
+func night() *diary {
+	d := newDiary()
+	d.add("", store.Monitor, says("started"))
+	for _, unit := range []string{gateway, sink, broker} {
+		d.add(unit, store.Seen)
+	}
+	d.add(gateway, store.Start).add(broker, store.Start)
+	d.later(3*time.Minute+4*time.Second).add(sink, store.Start)
+	for i := range 6 {
+		if i > 0 {
+			d.add(sink, store.Restart).add(sink, store.Start)
+		}
+		d.later(2*time.Millisecond).add(sink, store.Crash, exec).later(200 * time.Millisecond)
+	}
+	d.add(sink, store.Restart).add(sink, store.GaveUp, result("start-limit-hit", 0, 0))
+	d.later(10*time.Minute).add(broker, store.Stop, success).later(time.Second).add(broker, store.Start)
+	d.later(time.Hour).add("", store.Monitor, says("stopped"))
+	d.later(27*time.Second).add(broker, store.Crash, R, result("oom-kill", 2, 9)).later(100*time.Millisecond).add(broker, store.Restart, R).add(broker, store.Start, R)
+	d.later(69*time.Second).add("", store.Monitor, says("started"))
+	d.later(30*time.Minute).add(gateway, store.Crash, segv)
+	for range 5 {
+		d.later(5*time.Second).add(gateway, store.Restart).add(gateway, store.Start).later(12*time.Second).add(gateway, store.Crash, segv)
+	}
+	d.later(17*time.Second).add(gateway, store.Many, segv, func(r *store.Record) {
+		r.Until, r.Delta = r.Time.Add(33*time.Minute), store.Counts{Crashes: 125, Starts: 125, Restarts: 125}
+	}).later(33 * time.Minute)
+	d.later(12*time.Hour).add(broker, store.Stop, success)
+	return d
+}
+
+func show(d *diary, q Query, s Screen) string {
+	if q.Wanted == nil {
+		q.Wanted = func(string) bool { return true }
+	}
+	s.Zone = zone
+	h := NewHistory(q)
+	for _, r := range d.records {
+		h.Add(&r)
+		r = store.Record{} // whoever reads uses it again
+	}
+	var b bytes.Buffer
+	h.Write(&b, s)
+	return b.String()
+}
+
+func TestHistory(t *testing.T) {
+	events := int64(0)
+	for _, r := range night().records {
+		if events += r.Delta.Sum(); r.Kind == store.GaveUp {
+			events++
+		}
+	}
+	want := fmt.Sprintf(`
+-- Mon 2025-07-07 (+02) --------------------- 3 services, since 2025-07-07 11:50
+11:50:00  wirepas-gateway      started
+11:50:00  mosquitto            started
+11:53:04  wirepas-sink@ttyUSB1 started
+11:53:04  wirepas-sink@ttyUSB1 crash 1     203/EXEC, no program after 2 ms
+11:53:05  wirepas-sink@ttyUSB1 crash ×5    to 6, every 202 ms, each after 2 ms
+11:53:05  wirepas-sink@ttyUSB1 GAVE UP     start limit hit; down since then
+12:03:05  mosquitto            restarted   by request; had run 13m 5s
+-- not watched 13:03:06 to 13:04:42 (96 s); R was read in the journal later ----
+13:03:33R mosquitto            crash 1     oom-kill, memory was short after 1h
+13:03:33R mosquitto            restart     by systemd after 100 ms
+13:34:42  wirepas-gateway      crash 1     SIGSEGV, core dumped after 1h 44m
+14:09:24  wirepas-gateway      crash ×130  to 131, every 16 s, each after 12 s
+-- Tue 2025-07-08 (+02) --------------------------------------------------------
+02:09:24  mosquitto            stopped     after 13h 5m
+12 lines for %d events. --all shows each, --json is for jq
+`, events)
+	if diff := cmp.Diff(want[1:], show(night(), Query{}, Screen{Width: 80})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// No line is wider than the screen, and a terminal that knows only ASCII gets nothing else.
+func TestScreens(t *testing.T) {
+	for _, width := range []int{60, 80, 140} {
+		for _, all := range []bool{false, true} {
+			text := show(night(), Query{All: all}, Screen{Width: width, ASCII: true})
+			for line := range strings.Lines(text) {
+				if n := len(strings.TrimSuffix(line, "\n")); n > width {
+					t.Errorf("%d columns of %d: %q", n, width, line)
+				}
+				for _, r := range line {
+					if r > 0x7e || r < ' ' && r != '\n' {
+						t.Errorf("%q in %q", r, line)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestQueries(t *testing.T) {
+	lines := func(q Query) int { return strings.Count(show(night(), q, Screen{Width: 80}), "\n") }
+	only := func(unit string) func(string) bool { return func(u string) bool { return u == unit } }
+	for _, tt := range []struct {
+		name string
+		q    Query
+		want int
+	}{
+		{"one unit", Query{Wanted: only(sink)}, 1 + 4 + 1 + 1}, // a day, four lines, the time when nobody watched, and the last line
+		{"nobody", Query{Wanted: only("x")}, 2},
+		{"the last two", Query{Last: 2}, 2 + 2 + 1},
+		{"crashes", Query{Crashes: true}, 1 + 5 + 1 + 1},
+		{"from a time on", Query{Since: time.Date(2025, 7, 7, 23, 0, 0, 0, time.UTC)}, 1 + 1 + 1},
+		{"up to a time", Query{Until: time.Date(2025, 7, 7, 9, 50, 1, 0, time.UTC)}, 1 + 2 + 1},
+	} {
+		if got := lines(tt.q); got != tt.want {
+			t.Errorf("%s: %d lines, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+// What is counted while the history was not written is told as such.
+func TestUntold(t *testing.T) {
+	d := newDiary().add(sink, store.Start).later(time.Minute).add(sink, store.Many, flag(store.Untold), func(r *store.Record) {
+		r.Until, r.Delta = r.Time, store.Counts{Crashes: 2, Starts: 2, Unknown: 1}
+	})
+	if text := show(d, Query{}, Screen{Width: 120}); !strings.Contains(text, "2 starts, 2 crashes, 1 unknown end, while the history was not written") {
+		t.Error(text)
+	}
+}
+
+// Each record is one object for each kind of event, and they add up to the counts.
+func TestJSON(t *testing.T) {
+	d := night()
+	sums := map[string]map[string]int64{}
+	for _, r := range d.records {
+		var b bytes.Buffer
+		if err := WriteJSON(&b, &r); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(b.String()) {
+			var e Event
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatal(err)
+			}
+			if sums[e.Unit] == nil {
+				sums[e.Unit] = map[string]int64{}
+			}
+			sums[e.Unit][e.Kind] += e.Count
+			if e.Kind == "crash" && (e.Text == "" || e.Signal == nil && e.Code == nil) {
+				t.Errorf("no cause: %s", line)
+			}
+		}
+	}
+	if got, want := sums[gateway]["crash"], d.counts[gateway].Crashes; got != want {
+		t.Errorf("%d crashes, want %d", got, want)
+	}
+	if got, want := sums[gateway]["start"], d.counts[gateway].Starts; got != want {
+		t.Errorf("%d starts, want %d", got, want)
+	}
+}
+
+func TestCause(t *testing.T) {
+	for _, tt := range []struct {
+		result       string
+		code, status int32
+		want         string
+	}{
+		{"exit-code", 1, 1, "exit 1"}, {"exit-code", 1, 217, "217/USER, no such user"}, {"signal", 2, 9, "SIGKILL"}, {"signal", 2, 40, "SIGRTMIN+6"},
+		{"core-dump", 3, 6, "SIGABRT, core dumped"}, {"timeout", 2, 15, "timeout"}, {"watchdog", 2, 6, "watchdog, no answer in time"},
+		{"oom-kill", 2, 9, "oom-kill, memory was short"}, {"exit-code", 0, 0, "exit-code"}, {"success", 1, 0, "success"}, {"something-new", 0, 0, "something-new"},
+	} {
+		if got := Cause(tt.result, tt.code, tt.status); got != tt.want {
+			t.Errorf("%s %d %d: %q, want %q", tt.result, tt.code, tt.status, got, tt.want)
+		}
+	}
+	for code, text := range exits {
+		if code < 200 || code > 245 || text == "" {
+			t.Errorf("%d %q", code, text)
+		}
+	}
+}
+
+func TestSpan(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		2 * time.Millisecond: "2 ms", time.Second: "1 s", 1500 * time.Millisecond: "1.5 s", 96 * time.Second: "96 s", 2 * time.Minute: "2m",
+		3*time.Hour + 12*time.Minute: "3h 12m", 11*24*time.Hour + 20*time.Hour: "11d 20h", -1: "–",
+	} {
+		if got := Span(d); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestWhen(t *testing.T) {
+	now := time.Date(2026, 11, 27, 10, 30, 0, 0, zone)
+	for text, want := range map[string]string{
+		"2h": "2026-11-27 08:30:00", "30min": "2026-11-27 10:00:00", "-3d": "2026-11-24 10:30:00", "1 week ago": "2026-11-20 10:30:00",
+		"yesterday": "2026-11-26 00:00:00", "today": "2026-11-27 00:00:00", "now": "2026-11-27 10:30:00", "09:15": "2026-11-27 09:15:00",
+		"2026-11-01": "2026-11-01 00:00:00", "2026-11-01 12:00": "2026-11-01 12:00:00", "2026-11-01 12:00:07": "2026-11-01 12:00:07",
+	} {
+		if got, err := When(text, now); err != nil || got.Format(time.DateTime) != want {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "tomorow", "2 fortnights", "h", "-", "99999999999h", "2026-13-01"} {
+		if got, err := When(text, now); err == nil {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}

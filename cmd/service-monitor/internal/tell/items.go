@@ -1,0 +1,292 @@
+package tell
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"service-monitor/stages/chronicle/store"
+)
+
+// near is how soon things must follow each other to belong together.
+const (
+	near = 10 * time.Minute // two crashes of a loop
+	soon = 3 * time.Second  // a stop and the start by which somebody restarted the unit
+)
+
+// An item is one line of the history.
+type item struct {
+	at        time.Time
+	recovered bool
+	unit      string
+	what      string
+	text      func() string
+	stands    int64 // for how many events
+	hidden    bool
+	rule      string // a line across, instead of all of the above
+}
+
+// A story is what is told of one unit so far.
+type story struct {
+	began   *store.Record // the start of the run that goes on
+	ended   *store.Record // the last end
+	restart *store.Record // the restart that was scheduled after that
+	stop    *item         // the line of the last stop
+	again   *item         // the line of that restart, until the run begins
+	after   *item         // the line of the restart after the last crash
+	crash   *store.Record // the last crash
+	loop    *loop
+}
+
+// A loop is one line for several crashes.
+type loop struct {
+	item        *item
+	crashes     int64
+	first, last time.Time
+	before      time.Time     // the crash before the first one
+	runs        time.Duration // of those that are known
+	known       int64
+	after       int64
+	cause       string
+}
+
+// An account makes items of records, which come in their order.
+type account struct {
+	items   []*item
+	stories map[string]*story
+	stopped *store.Record // the monitor has stopped, and not started since then
+	last    time.Time     // of the last record
+}
+
+func (a *account) add(r *store.Record) {
+	if r.Kind == store.Monitor {
+		a.monitor(r)
+		return
+	}
+	s := a.stories[r.Unit]
+	if s == nil {
+		s = &story{}
+		a.stories[r.Unit] = s
+	}
+	if r.Flags&store.Recovered == 0 {
+		a.last = r.Time
+	}
+	keep := *r
+	switch r.Kind {
+	case store.Start:
+		a.start(s, &keep)
+	case store.Stop, store.UnknownEnd:
+		a.stop(s, &keep)
+	case store.Crash:
+		a.crash(s, &keep)
+	case store.Restart:
+		s.restart = &keep
+		s.again = a.put(&keep, "restart", func() string { return "by systemd" })
+		if s.after = s.again; s.loop != nil {
+			s.loop.item.stands++
+			s.again.hidden = true
+		}
+	case store.GaveUp:
+		a.put(&keep, "GAVE UP", func() string {
+			text := cmp.Or(results[keep.Result], keep.Result)
+			return text + "; down since then"
+		})
+		s.loop = nil
+	case store.Many:
+		a.many(s, &keep)
+	case store.Forgotten:
+		a.put(&keep, "forgotten", func() string { return "no longer monitored, or gone" })
+		delete(a.stories, r.Unit)
+	}
+}
+
+func (a *account) put(r *store.Record, what string, text func() string) *item {
+	i := &item{at: r.Time, recovered: r.Flags&store.Recovered != 0, unit: r.Unit, what: what, stands: 1}
+	i.text = func() string {
+		words := text()
+		if r.Flags&store.AtLeast != 0 {
+			words += " (at least)"
+		}
+		if r.Flags&store.Untrusted != 0 {
+			words += " (the clock was not set)"
+		}
+		return words
+	}
+	a.items = append(a.items, i)
+	return i
+}
+
+func (a *account) monitor(r *store.Record) {
+	if r.To != "started" {
+		stopped := *r
+		a.stopped = &stopped
+		return
+	}
+	from := a.last
+	if a.stopped != nil {
+		from = a.stopped.Time
+	}
+	if a.stopped = nil; from.IsZero() {
+		return
+	}
+	to := r.Time
+	a.items = append(a.items, &item{at: from, rule: fmt.Sprintf("-- not watched %s to %s (%s); R was read in the journal later ", from.Format("15:04:05"), to.Format("15:04:05"), Span(to.Sub(from)))})
+}
+
+func (a *account) start(s *story, r *store.Record) {
+	begun := *r
+	ended, stop, again, restart := s.ended, s.stop, s.again, s.restart
+	s.began, s.stop, s.again, s.restart = &begun, nil, nil, nil
+	switch {
+	case s.loop != nil && restart != nil:
+		s.loop.item.stands++
+	case again != nil && ended != nil:
+		again.stands++
+		again.text = func() string { return "by systemd after " + Span(between(ended, &begun)) }
+	case again != nil:
+		again.stands++
+	case stop != nil && ended != nil && between(ended, &begun) < soon:
+		text := stop.text
+		stop.what, stop.stands = "restarted", stop.stands+1
+		stop.text = func() string { return "by request; " + strings.Replace(text(), "after ", "had run ", 1) }
+	default:
+		a.put(r, "started", func() string { return "" })
+	}
+}
+
+func (a *account) stop(s *story, r *store.Record) {
+	began := s.began
+	s.began, s.ended, s.loop, s.crash, s.after = nil, r, nil, nil, nil
+	what := "stopped"
+	if r.Kind == store.UnknownEnd {
+		what = "ended"
+	}
+	s.stop = a.put(r, what, func() string { return reason(r, began) })
+	if r.Kind == store.UnknownEnd {
+		s.stop = nil
+	}
+}
+
+// reason says how a run ended, if that is not ordinary, and how long it took.
+func reason(r, began *store.Record) string {
+	text := ""
+	if r.Result != "success" {
+		text = Cause(r.Result, r.Code, r.Status)
+	}
+	if began == nil {
+		return text
+	}
+	if text != "" {
+		text += " "
+	}
+	return text + "after " + Span(between(began, r))
+}
+
+func (a *account) crash(s *story, r *store.Record) {
+	began, before := s.began, s.crash
+	s.began, s.ended, s.crash, s.stop = nil, r, r, nil
+	run := time.Duration(-1)
+	if began != nil {
+		run = between(began, r)
+	}
+	cause := Cause(r.Result, r.Code, r.Status)
+	repeats := before != nil && r.Time.Sub(before.Time) < near && (run < 0 || run < near) && Cause(before.Result, before.Code, before.Status) == cause
+	if !repeats {
+		s.loop, s.after = nil, nil
+		a.put(r, fmt.Sprintf("crash %d", r.After.Crashes), func() string { return reason(r, began) })
+		return
+	}
+	if s.loop == nil || s.loop.cause != cause {
+		a.loop(s, r, before.Time, cause)
+	}
+	s.loop.add(r, 1, run)
+	s.loop.item.stands++
+}
+
+// loop begins a line for several crashes.
+func (a *account) loop(s *story, r *store.Record, before time.Time, cause string) {
+	l := &loop{cause: cause, before: before, first: r.Time}
+	s.loop = l
+	l.item = a.put(r, "", func() string { return l.text() })
+	l.item.stands = 0
+	if s.after != nil && !s.after.hidden {
+		s.after.hidden = true
+		l.item.stands += s.after.stands
+	}
+}
+
+func (l *loop) add(r *store.Record, crashes int64, run time.Duration) {
+	l.crashes, l.last, l.after = l.crashes+crashes, r.Time, r.After.Crashes
+	if !r.Until.IsZero() {
+		l.last = r.Until
+	}
+	if run >= 0 {
+		l.runs, l.known = l.runs+run, l.known+1
+	}
+	l.item.at = l.last
+	if l.item.what = fmt.Sprintf("crash ×%d", l.crashes); l.crashes == 1 {
+		l.item.what = fmt.Sprintf("crash %d", l.after)
+	}
+}
+
+func (l *loop) text() string {
+	each := ""
+	if l.known > 0 {
+		each = ", each after " + Span(l.runs/time.Duration(l.known))
+	}
+	if l.crashes == 1 {
+		return l.cause + each
+	}
+	n := l.crashes - 1
+	if !l.before.IsZero() {
+		l.first, n = l.before, l.crashes
+	}
+	text := fmt.Sprintf("to %d, every %s%s", l.after, Span(l.last.Sub(l.first)/time.Duration(max(n, 1))), each)
+	if each == "" {
+		text += ", " + l.cause
+	}
+	return text
+}
+
+// many adds a record that stands for several events.
+func (a *account) many(s *story, r *store.Record) {
+	s.began, s.again, s.restart, s.stop = nil, nil, nil, nil
+	switch {
+	case r.Flags&store.Untold != 0:
+		a.put(r, "not told", func() string { return events(r.Delta) + ", while the history was not written" }).stands = max(0, r.Delta.Sum())
+	case r.Delta.Crashes > 0 && r.Result != "":
+		cause := Cause(r.Result, r.Code, r.Status)
+		if s.loop == nil || s.loop.cause != cause || r.Time.Sub(s.loop.last) > near {
+			before := time.Time{}
+			if s.crash != nil && r.Time.Sub(s.crash.Time) < near {
+				before = s.crash.Time
+			}
+			a.loop(s, r, before, cause)
+		}
+		s.loop.add(r, r.Delta.Crashes, -1)
+		s.loop.item.stands += r.Delta.Sum()
+		last := *r
+		last.Time = r.Until
+		s.crash = &last
+	default:
+		a.put(r, "together", func() string { return events(r.Delta) }).stands = r.Delta.Sum()
+	}
+}
+
+// between returns how long it was from one record to another, by the clock that nobody can set if
+// both are of the same boot.
+func between(from, to *store.Record) time.Duration {
+	if from.Boot == to.Boot && from.Monotonic > 0 && to.Monotonic >= from.Monotonic {
+		return time.Duration(to.Monotonic-from.Monotonic) * time.Microsecond
+	}
+	return to.Time.Sub(from.Time)
+}
+
+// sorted returns the items to show, in the order of their times.
+func (a *account) sorted() []*item {
+	items := slices.DeleteFunc(slices.Clone(a.items), func(i *item) bool { return i.hidden })
+	slices.SortStableFunc(items, func(x, y *item) int { return x.at.Compare(y.at) })
+	return items
+}

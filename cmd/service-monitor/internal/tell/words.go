@@ -1,0 +1,115 @@
+// Package tell says in words what the monitor knows. Its functions are pure: they get records and
+// times, and return text.
+package tell
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/classify"
+)
+
+// Span returns a duration with its two largest units, such as "3h 12m". Below ten seconds it is more
+// exact.
+func Span(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "–"
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < 10*time.Second:
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", d.Seconds()), ".0") + " s"
+	case d < 100*time.Second:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return two(int(d.Minutes()), "m", int(d.Seconds())%60, "s")
+	case d < 24*time.Hour:
+		return two(int(d.Hours()), "h", int(d.Minutes())%60, "m")
+	}
+	return two(int(d.Hours())/24, "d", int(d.Hours())%24, "h")
+}
+
+func two(n int, unit string, rest int, smaller string) string {
+	if rest == 0 {
+		return fmt.Sprintf("%d%s", n, unit)
+	}
+	return fmt.Sprintf("%d%s %d%s", n, unit, rest, smaller)
+}
+
+// exits are exit codes of systemd itself, which it returns if it cannot run the program
+// (systemd.exec(5), "Process Exit Codes").
+var exits = map[int32]string{
+	200: "CHDIR, no working directory", 201: "NICE", 202: "FDS", 203: "EXEC, no program", 204: "MEMORY", 205: "LIMITS",
+	206: "OOM_ADJUST", 207: "SIGNAL_MASK", 208: "STDIN", 209: "STDOUT", 210: "CHROOT", 211: "IOPRIO", 212: "TIMERSLACK",
+	213: "SECUREBITS", 214: "SETSCHEDULER", 215: "CPUAFFINITY", 216: "GROUP, no such group", 217: "USER, no such user",
+	218: "CAPABILITIES", 219: "CGROUP", 220: "SETSID", 221: "CONFIRM", 222: "STDERR", 224: "PAM", 225: "NETWORK",
+	226: "NAMESPACE", 227: "NO_NEW_PRIVILEGES", 228: "SECCOMP", 229: "SELINUX_CONTEXT", 230: "PERSONALITY", 231: "APPARMOR",
+	232: "ADDRESS_FAMILIES", 233: "RUNTIME_DIRECTORY", 235: "CHOWN", 236: "SMACK_PROCESS_LABEL", 237: "KEYRING",
+	238: "STATE_DIRECTORY", 239: "CACHE_DIRECTORY", 240: "LOGS_DIRECTORY", 241: "CONFIGURATION_DIRECTORY",
+	242: "NUMA_POLICY", 243: "CREDENTIALS", 245: "BPF",
+}
+
+// results are results of systemd that say what happened better than the exit of the main process does.
+var results = map[string]string{
+	"timeout":         "timeout",
+	"watchdog":        "watchdog, no answer in time",
+	"oom-kill":        "oom-kill, memory was short",
+	"protocol":        "protocol, not ready as Type= says",
+	"resources":       "resources, systemd could not run it",
+	"start-limit-hit": "start limit hit",
+	"unknown":         "nobody knows how",
+	"shutdown":        "the machine went down",
+	"power-loss":      "the power was lost",
+	"exec-condition":  "ExecCondition= was not met",
+}
+
+// Cause returns in words how a run ended.
+func Cause(result string, code, status int32) string {
+	c := classify.Cause{Result: result, Code: code, Status: status}
+	if text := results[result]; text != "" {
+		return text
+	}
+	if signal := c.Signal(); signal != "none" {
+		_, name, _ := strings.Cut(strings.TrimSuffix(signal, ")"), "(")
+		if name == "" {
+			name = "signal " + signal
+		}
+		if result == "core-dump" {
+			name += ", core dumped"
+		}
+		return name
+	}
+	if exit := c.ExitCode(); exit != "none" && (result == "exit-code" || exit != "0") {
+		if text := exits[status]; text != "" && result == "exit-code" {
+			return exit + "/" + text
+		}
+		return "exit " + exit
+	}
+	return result
+}
+
+// events returns in words what a record of several events stands for.
+func events(d store.Counts) string {
+	var words []string
+	for _, c := range []struct {
+		n    int64
+		what string
+	}{{d.Starts, "start"}, {d.Stops, "stop"}, {d.Crashes, "crash"}, {d.Unknown, "unknown end"}, {d.Restarts, "restart"}} {
+		if c.n != 0 {
+			words = append(words, plural(c.n, c.what))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+func plural(n int64, what string) string {
+	switch {
+	case n == 1:
+		return "1 " + what
+	case strings.HasSuffix(what, "sh"):
+		return fmt.Sprintf("%d %ses", n, what)
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

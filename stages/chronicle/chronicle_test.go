@@ -1,0 +1,358 @@
+package chronicle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus"
+
+	"service-monitor/pipeline"
+	"service-monitor/pipeline/pipelinetest"
+	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+)
+
+// A disk is a store in memory.
+type disk struct {
+	records []store.Record
+	writes  int
+	fault   error         // what every write returns
+	slow    time.Duration // how long a write takes
+}
+
+func (d *disk) Append(records []store.Record) (int, error) {
+	time.Sleep(d.slow)
+	if d.writes++; d.fault != nil {
+		return 0, d.fault
+	}
+	d.records = append(d.records, records...)
+	return len(records), nil
+}
+
+// sums returns what the records add up to. They must fit to each other.
+func (d *disk) sums(t *testing.T) map[string]store.Counts {
+	t.Helper()
+	var s store.Sums
+	for i := range d.records {
+		d.records[i].Seq = uint64(i)
+		s.Add(&d.records[i])
+	}
+	for _, f := range s.Faults {
+		t.Errorf("%s: %s", f.Unit, f)
+	}
+	sums := map[string]store.Counts{}
+	for unit, sum := range s.Units {
+		sums[unit] = sum.After
+	}
+	return sums
+}
+
+// lines returns the records of units as words.
+func (d *disk) lines() (lines []string) {
+	for _, r := range d.records {
+		if r.Unit == "" {
+			continue
+		}
+		line := r.Kind.String()
+		if r.Flags&store.Untold != 0 {
+			line = "untold"
+		}
+		if r.Kind == store.Many {
+			line += fmt.Sprintf(" %v", r.Delta)
+		}
+		lines = append(lines, fmt.Sprintf("%s %v", line, r.After))
+	}
+	return lines
+}
+
+// A keeper counts, as the stage before does, and saves its counts when a test says so.
+type keeper struct {
+	tallies map[string]count.Tally
+	out     chan<- count.Event
+}
+
+func (k *keeper) tell(unit string, kinds ...classify.Kind) {
+	for _, kind := range kinds {
+		k.send(count.Event{Transition: classify.Transition{Kind: kind, Unit: unit, Time: time.Now()}})
+	}
+}
+
+// recover tells what is counted again from the journal.
+func (k *keeper) recover(unit string, kinds ...classify.Kind) {
+	for _, kind := range kinds {
+		k.send(count.Event{Transition: classify.Transition{Kind: kind, Unit: unit, Time: time.Now(), Recovered: true}})
+	}
+}
+
+func (k *keeper) send(e count.Event) {
+	t := k.tallies[e.Unit]
+	t.Unit = e.Unit
+	switch e.Kind {
+	case classify.Started:
+		t.Starts++
+	case classify.Stopped:
+		t.Stops++
+	case classify.Crashed:
+		t.Crashes++
+	case classify.UnknownEnd:
+		t.Unknown++
+	case classify.Restarted:
+		t.Restarts++
+		if e.Missed {
+			t.Starts, t.Unknown = t.Starts+1, t.Unknown+1
+		}
+	}
+	k.tallies[e.Unit] = t
+	e.Life, e.Tally = &classify.Life{}, &t
+	k.out <- e
+}
+
+// live runs a chronicler in virtual time, with what the disk has and these tallies, while happen runs.
+// Then it stops it, or kills it.
+func live(t *testing.T, d *disk, tallies map[string]count.Tally, kill bool, happen func(*keeper)) {
+	t.Helper()
+	events := make(chan count.Event)
+	g := pipeline.New(pipelinetest.NewNotifier(0))
+	in := pipeline.Source(g, "world", pipelinetest.Feed(events))
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	ended := *d // what a killed one wrote later is not there
+	known := map[string]*count.Tally{}
+	for unit, tally := range tallies {
+		known[unit] = &tally
+	}
+	stage := New(log, d, d.sums(t), known)
+	pipeline.Sink(g, "chronicle", in, stage)
+	stop, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer cancel()
+		happen(&keeper{tallies, events})
+		synctest.Wait()
+		ended = *d
+	}()
+	if err := g.Run(stop); err != nil && d.fault == nil {
+		t.Error(err)
+	}
+	if kill {
+		*d = ended
+	}
+}
+
+const name = "a.service"
+
+func TestEachEventOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, tallies := &disk{}, map[string]count.Tally{}
+		saved := map[string]count.Tally{}
+		live(t, d, tallies, true, func(k *keeper) {
+			k.tell(name, classify.Seen, classify.Started, classify.CaughtUp)
+			time.Sleep(time.Minute)
+			saved[name] = tallies[name]
+			k.tell(name, classify.Crashed, classify.Restarted, classify.Started)
+			time.Sleep(time.Minute)
+		})
+		// The monitor was killed before it saved these. It reads them in the journal.
+		live(t, d, saved, false, func(k *keeper) {
+			k.recover(name, classify.Crashed, classify.Restarted, classify.Started, classify.Crashed)
+			k.tell(name, classify.CaughtUp)
+			time.Sleep(time.Minute)
+		})
+		want := []string{"seen {0 0 0 0 0}", "start {1 0 0 0 0}", "crash {1 0 1 0 0}", "restart {1 0 1 0 1}", "start {2 0 1 0 1}", "crash {2 0 2 0 1}"}
+		if diff := cmp.Diff(want, d.lines()); diff != "" {
+			t.Error(diff)
+		}
+		if d.writes != 4 { // one for each minute, and the end
+			t.Errorf("%d writes", d.writes)
+		}
+	})
+}
+
+// If the monitor was killed before the chronicle was written, or had no chronicle for a while, one
+// record makes up for what is missing.
+func TestUntold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, tallies := &disk{}, map[string]count.Tally{}
+		live(t, d, tallies, true, func(k *keeper) {
+			k.tell(name, classify.Seen, classify.Started, classify.CaughtUp)
+			time.Sleep(time.Minute)
+			k.tell(name, classify.Crashed, classify.Restarted, classify.Started) // killed at once
+		})
+		live(t, d, tallies, false, func(k *keeper) { k.tell(name, classify.CaughtUp, classify.Stopped) })
+		want := []string{"seen {0 0 0 0 0}", "start {1 0 0 0 0}", "untold {1 0 1 0 1} {2 0 1 0 1}", "stop {2 1 1 0 1}"}
+		if diff := cmp.Diff(want, d.lines()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// An older state file is put back, and the journal does not reach back that far: the counts are what
+// they are, and the history says that it was told more.
+func TestOlderState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, tallies, older := &disk{}, map[string]count.Tally{}, map[string]count.Tally{}
+		live(t, d, tallies, false, func(k *keeper) {
+			k.tell(name, classify.Seen, classify.Started, classify.CaughtUp)
+			older[name] = tallies[name]
+			k.tell(name, classify.Crashed, classify.Started)
+		})
+		live(t, d, older, false, func(k *keeper) {
+			k.recover(name, classify.UnknownEnd)
+			k.tell(name, classify.CaughtUp)
+		})
+		want := []string{
+			"seen {0 0 0 0 0}", "start {1 0 0 0 0}", "crash {1 0 1 0 0}", "start {2 0 1 0 0}",
+			"unknown-end {2 0 1 1 0}", "untold {-1 0 -1 0 0} {1 0 0 1 0}",
+		}
+		if diff := cmp.Diff(want, d.lines()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// A unit of a glob comes and goes, and the monitor is killed after it has saved that, but before the
+// chronicle has it.
+func TestPassedUntold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, tallies := &disk{}, map[string]count.Tally{}
+		live(t, d, tallies, true, func(k *keeper) {
+			k.recover(name, classify.Seen, classify.Started, classify.Stopped)
+			time.Sleep(time.Minute)
+		})
+		live(t, d, map[string]count.Tally{}, true, func(k *keeper) { k.recover(name, classify.Seen, classify.Started) })
+		live(t, d, map[string]count.Tally{}, false, func(k *keeper) {})
+		want := []string{"seen {0 0 0 0 0}", "start {1 0 0 0 0}", "stop {1 1 0 0 0}", "forgotten {1 1 0 0 0}"}
+		if diff := cmp.Diff(want, d.lines()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// A unit that crashes every 17 seconds for a month leaves the history of the others whole, and wears
+// the disk little.
+func TestLoopOfAMonth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, tallies := &disk{}, map[string]count.Tally{}
+		const others = 30
+		live(t, d, tallies, false, func(k *keeper) {
+			k.tell(name, classify.Seen, classify.Started, classify.CaughtUp)
+			k.tell("b.service", classify.Seen, classify.CaughtUp)
+			for range others {
+				k.tell("b.service", classify.Started)
+				for range 24 * 60 * 60 / 17 {
+					k.tell(name, classify.Crashed, classify.Restarted, classify.Started)
+					time.Sleep(17 * time.Second)
+				}
+				k.tell("b.service", classify.Stopped)
+			}
+		})
+		own := 0
+		for _, r := range d.records {
+			if r.Unit == "b.service" && r.Kind != store.Seen {
+				own++
+			}
+		}
+		if own != 2*others {
+			t.Errorf("%d records of the other", own)
+		}
+		if len(d.records) > 5500 {
+			t.Errorf("%d records", len(d.records))
+		}
+		sum := d.sums(t)[name]
+		if want := int64(others * (24 * 60 * 60 / 17)); sum.Crashes != want || sum.Restarts != want || sum.Starts != want+1 {
+			t.Errorf("%+v, want %d crashes", sum, want)
+		}
+		if perDay := d.writes / others; perDay > 400 {
+			t.Errorf("%d writes a day", perDay)
+		}
+	})
+}
+
+// A disk that takes nothing for a while holds nothing up, and the history adds up afterwards.
+func TestFailingDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, tallies := &disk{}, map[string]count.Tally{}
+		live(t, d, tallies, false, func(k *keeper) {
+			k.tell(name, classify.Seen)
+			time.Sleep(time.Minute)
+			d.fault = errors.New("no space left")
+			for i := range 3 * backlog {
+				u := fmt.Sprintf("u%d.service", i%(backlog/8))
+				k.tell(u, classify.Started, classify.Stopped)
+			}
+			time.Sleep(time.Hour)
+			d.fault = nil
+			time.Sleep(2 * lastRetry)
+			k.tell(name, classify.Started)
+		})
+		for name, got := range d.sums(t) {
+			if tally := tallies[name]; got != Counts(&tally) {
+				t.Fatalf("%s: %v, want %v", name, got, Counts(&tally))
+			}
+		}
+		if len(d.sums(t)) != len(tallies) {
+			t.Errorf("%d units of %d", len(d.sums(t)), len(tallies))
+		}
+	})
+}
+
+// Random lives with saves, kills and journals that tell the same again, or something else: in the end
+// the history adds up to what is counted.
+func TestRandomLives(t *testing.T) {
+	for seed := range uint64(300) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 0))
+			d, saved := &disk{}, map[string]count.Tally{}
+			kinds := []classify.Kind{classify.Started, classify.Stopped, classify.Crashed, classify.UnknownEnd, classify.Restarted}
+			units := []string{"a.service", "b.service", "c@1.service"}
+			var since []count.Event // what was told since the last save
+			for life := range 6 {
+				last := life == 5
+				tallies := map[string]count.Tally{}
+				for unit, tally := range saved {
+					tallies[unit] = tally
+				}
+				live(t, d, tallies, !last && r.IntN(2) == 0, func(k *keeper) {
+					for _, e := range since {
+						if e.Recovered = true; r.IntN(20) == 0 {
+							e.Kind = kinds[r.IntN(len(kinds))] // the journal lacks how it was
+						}
+						k.send(e)
+					}
+					for _, unit := range units {
+						k.tell(unit, classify.CaughtUp)
+					}
+					for range r.IntN(200) {
+						e := count.Event{Transition: classify.Transition{Kind: kinds[r.IntN(len(kinds))], Unit: units[r.IntN(3)], Time: time.Now()}}
+						e.Missed = e.Kind == classify.Restarted && r.IntN(9) == 0
+						k.send(e)
+						since = append(since, e)
+						if r.IntN(30) == 0 {
+							time.Sleep(time.Duration(r.Int64N(int64(2 * time.Minute))))
+						}
+						if r.IntN(40) == 0 {
+							since = nil
+							for unit, tally := range k.tallies {
+								saved[unit] = tally
+							}
+						}
+					}
+				})
+				if last {
+					for unit, got := range d.sums(t) {
+						if tally := tallies[unit]; got != Counts(&tally) {
+							t.Fatalf("seed %d: %s: %v, want %v\n%q", seed, unit, got, Counts(&tally), d.lines())
+						}
+					}
+				}
+			}
+		})
+	}
+}
