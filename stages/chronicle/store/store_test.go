@@ -104,7 +104,10 @@ func TestRoom(t *testing.T) {
 	if len(got) < 40_000 {
 		t.Errorf("%d records", len(got))
 	}
-	if diff := cmp.Diff(all[len(all)-len(got):], got, equal); diff != "" {
+	same := func(a, b Record) bool {
+		return a.Seq == b.Seq && a.Unit == b.Unit && a.After == b.After && a.Time.Equal(b.Time)
+	}
+	if !slices.EqualFunc(all[len(all)-len(got):], got, same) {
 		t.Error("not the newest ones")
 	}
 	var total int64
@@ -195,7 +198,7 @@ func TestDamage(t *testing.T) {
 	for _, r := range all {
 		known[r.Invocation] = true
 	}
-	for flip := 3; flip < 2*pageSize; flip += 7 {
+	for flip := 3; flip < 2*pageSize; flip += 41 {
 		dir := t.TempDir()
 		bad := slices.Clone(whole)
 		bad[flip] ^= 1 << (flip % 8)
