@@ -18,6 +18,15 @@ var startFlags = []string{cli.LogFile, cli.StateFile, cli.ConfigFile, cli.Servic
 func table() *cli.Program {
 	return &cli.Program{DefaultFile: config.DefaultFile, Exits: exits, Commands: []cli.Command{
 		{Flags: startFlags, Run: startMonitor},
+		{Name: "status", Takes: cli.ShortUnits, Flags: []string{cli.JSON, cli.StateFile, cli.ConfigFile}, Run: showStatus,
+			Help: "show how the services are",
+			About: `Shows how the services are that are named, by names or globs, or else all: first
+those that need attention, and why. It reads what the monitor has saved, which
+may be some seconds old, and in a lasting storm some minutes. "as of" says when.
+It ends with 0 if all is well, with 3 if something needs attention, and with 4
+if no service of that name is monitored. Members of the group service-monitor
+may ask.
+`},
 		{Name: "history", Takes: cli.ShortUnits, Flags: []string{cli.Since, cli.Until, cli.Crashes, cli.Lines, cli.All, cli.JSON, cli.NoPager, cli.StateFile, cli.ConfigFile}, Run: showHistory,
 			Help: "show what happened to the services",
 			About: `Shows what happened to the services that are named, by names or globs, or else

@@ -16,6 +16,8 @@ import (
 const (
 	exitOK          = 0
 	exitFailure     = 1
+	exitAttention   = 3 // as for systemctl status
+	exitNoUnit      = 4
 	exitUsage       = 64 // EX_USAGE
 	exitDataErr     = 65 // EX_DATAERR
 	exitNoInput     = 66 // EX_NOINPUT
@@ -30,6 +32,8 @@ const (
 var exits = []cli.Exit{
 	{Code: exitOK, Text: "stopped as asked"},
 	{Code: exitFailure, Text: "a stage failed"},
+	{Code: exitAttention, Text: "a service needs attention"},
+	{Code: exitNoUnit, Text: "there is no such service"},
 	{Code: exitUsage, Text: "bad command line"},
 	{Code: exitDataErr, Text: "the state file to be checked is damaged, newer, or does not\nbalance, or the history does not add up to it"},
 	{Code: exitNoInput, Text: "there is no such state file or history, or it cannot be\nread, or no copy has the counts that are to be restored"},
@@ -45,6 +49,8 @@ var codes = []struct {
 	code int
 	errs []error
 }{
+	{exitAttention, []error{errAttention}},
+	{exitNoUnit, []error{errNoUnit}},
 	{exitUsage, []error{config.ErrUsage}},
 	{exitConfig, []error{config.ErrConfig}},
 	{exitDataErr, []error{errDamaged, errUnbalanced, errNewer}},

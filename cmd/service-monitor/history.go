@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path"
 	"strings"
 	"time"
 
@@ -70,14 +69,7 @@ func query(l cli.Line) (q tell.Query, err error) {
 			return q, config.Misuse("--%s %s", limit.flag, err)
 		}
 	}
-	q.Wanted = func(unit string) bool {
-		for _, name := range l.Args {
-			if matched, _ := path.Match(name, unit); matched || name == unit {
-				return true
-			}
-		}
-		return len(l.Args) == 0
-	}
+	q.Wanted = l.Wants
 	q.Crashes, q.Last, q.All = l.Ask.Crashes, l.Ask.Lines, l.Ask.All
 	return q, nil
 }

@@ -53,7 +53,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		err = line.Command.Run(line, stdout)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errAttention) {
 		fmt.Fprintf(stderr, "service-monitor: %v\n", err)
 	}
 	return exitCode(err)

@@ -1,6 +1,6 @@
 // Command demo boots a throw-away gateway whose services are the default ones,
 // lets some of them misbehave, shows the log as it grows and, at the end, the
-// counters in the state file and the history. It needs root.
+// counters in the state file, the history and the status. It needs root.
 package main
 
 import (
@@ -112,8 +112,9 @@ func watch(ctx context.Context, m *gateway.Machine, length time.Duration) error 
 	return nil
 }
 
-// show stops the monitor, which saves, and shows what it has counted, and what happened.
+// show stops the monitor, which saves, and shows what it has counted, what happened, and how the services are.
 func show(m *gateway.Machine) error {
+	status, _ := m.Run(context.Background(), daemonPath, "status") // it fails if something needs attention
 	if _, err := m.Run(context.Background(), "systemctl", "stop", "service-monitor"); err != nil {
 		return err
 	}
@@ -129,7 +130,7 @@ func show(m *gateway.Machine) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nservice-monitor history:\n\n%s\n", history)
+	fmt.Printf("\nservice-monitor history:\n\n%s\nservice-monitor status:\n\n%s\n", history, status)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package cli
 
 import (
 	"io"
+	"path"
 	"slices"
 	"strings"
 
@@ -71,6 +72,17 @@ type Ask struct {
 	Since, Until                string // as they were written
 	Crashes, All, JSON, NoPager bool
 	Lines                       int
+}
+
+// Wants reports whether the arguments name a unit, by its name or by a glob. Without arguments, each
+// unit is wanted.
+func (l Line) Wants(unit string) bool {
+	for _, name := range l.Args {
+		if matched, _ := path.Match(name, unit); matched || name == unit {
+			return true
+		}
+	}
+	return len(l.Args) == 0
 }
 
 // Load reads the configuration.

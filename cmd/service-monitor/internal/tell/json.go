@@ -53,12 +53,7 @@ func WriteJSON(w io.Writer, r *store.Record) error {
 	}
 	if r.Result != "" {
 		e.Text = Cause(r.Result, r.Code, r.Status)
-		switch r.Code {
-		case 1:
-			e.Code = &r.Status
-		case 2, 3:
-			e.Signal = &r.Status
-		}
+		e.Code, e.Signal = exit(r.Code, &r.Status)
 	}
 	out := json.NewEncoder(w)
 	if r.Delta == store.Single(r.Kind, 0) {

@@ -1,0 +1,329 @@
+package tell
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/count"
+	"service-monitor/stages/decode"
+)
+
+// Health says in a word how a unit is.
+type Health string
+
+// The healths, those that need attention first. In this order units are shown.
+const (
+	GaveUp    Health = "gave-up"    // it is down, and systemd does not restart it: the start limit was hit, or the restart failed
+	CrashLoop Health = "crash-loop" // it crashes again and again, and systemd restarts it
+	Failed    Health = "failed"     // it is down after a crash, and systemd does not restart it
+	NotLoaded Health = "not-loaded" // systemd has no such unit
+	Unknown   Health = "unknown"    // it was not seen yet
+	Starting  Health = "starting"   // it starts, stops, or waits for its restart
+	Stopped   Health = "stopped"    // it is down, and its last run ended well
+	Running   Health = "running"
+)
+
+var healths = []struct {
+	health    Health
+	mark      string
+	plain     string // the mark in ASCII
+	words     string
+	attention bool
+}{
+	{GaveUp, "×", "x", "gave up", true},
+	{CrashLoop, "↻", "@", "crash loop", true},
+	{Failed, "×", "x", "failed", true},
+	{NotLoaded, "?", "?", "not loaded", true},
+	{Unknown, "?", "?", "unknown", false},
+	{Starting, "◌", "-", "starting", false},
+	{Stopped, "○", "o", "stopped", false},
+	{Running, "●", "*", "running", false},
+}
+
+func (h Health) rank() int {
+	for i, row := range healths {
+		if row.health == h {
+			return i
+		}
+	}
+	return len(healths)
+}
+
+// Attention reports whether somebody has to look after the unit.
+func (h Health) Attention() bool { return healths[h.rank()].attention }
+
+// looping is how many crashes, each within near of the one before, are a loop.
+const looping = 3
+
+// A Past is what the history has of a unit.
+type Past struct {
+	Day       int64     // crashes in the last 24 hours
+	Loop      int64     // crashes in the last row of crashes, each within near of the one before
+	LoopSince time.Time // the first one of these
+	last      time.Time
+}
+
+// Add adds a record of the unit. Records come in their order.
+func (p *Past) Add(r *store.Record, now time.Time) {
+	switch {
+	case r.Kind == store.Stop || r.Kind == store.Seen:
+		p.Loop = 0
+		return
+	case r.Delta.Crashes <= 0 || r.Flags&store.Untold != 0:
+		return
+	}
+	until := r.Until
+	if until.IsZero() {
+		until = r.Time
+	}
+	if p.Loop == 0 || r.Time.Sub(p.last) > near {
+		p.Loop, p.LoopSince = 0, r.Time
+	}
+	p.Loop, p.last = p.Loop+r.Delta.Crashes, until
+	if now.Sub(until) < 24*time.Hour {
+		p.Day += r.Delta.Crashes
+	}
+}
+
+// A Unit is what is known of a unit.
+type Unit struct {
+	*count.Tally
+	Past
+}
+
+// Health returns how the unit is.
+func (u *Unit) Health(now time.Time) Health {
+	loop := u.Loop >= looping && now.Sub(u.last) < near
+	l := u.Life
+	switch {
+	case u.State == decode.NotLoaded:
+		return NotLoaded
+	case !l.Known():
+		return Unknown
+	case u.State == "failed" && l.GivenUp && l.Retrying:
+		return GaveUp
+	case loop && u.State != "inactive" && u.State != "failed", loop && l.Retrying && !l.GivenUp:
+		return CrashLoop
+	case u.State == "failed":
+		return Failed
+	case u.State == "active", u.State == "reloading", u.State == "refreshing":
+		return Running
+	case u.State == "inactive", u.State == "maintenance":
+		return Stopped
+	}
+	return Starting
+}
+
+// Status is what is known of all units at a moment.
+type Status struct {
+	Now     time.Time
+	Host    string
+	AsOf    time.Time // when it was saved
+	Stopped time.Time // when the monitor stopped; zero if it runs
+	Since   time.Time // how far the history goes back; zero if there is none
+	Units   []*Unit
+}
+
+// Attention returns how many units somebody has to look after.
+func (s *Status) Attention() (n int) {
+	for _, u := range s.Units {
+		if u.Health(s.Now).Attention() {
+			n++
+		}
+	}
+	return n
+}
+
+// Write writes the status as a table.
+func (s *Status) Write(w io.Writer, screen Screen) {
+	units := slices.Clone(s.Units)
+	slices.SortStableFunc(units, func(a, b *Unit) int {
+		return cmp.Or(cmp.Compare(a.Health(s.Now).rank(), b.Health(s.Now).rank()), strings.Compare(a.Unit, b.Unit))
+	})
+	head := fmt.Sprintf(": all %s well", plural(int64(len(units)), "service"))
+	if n := s.Attention(); n > 0 {
+		head = fmt.Sprintf(": %d of %s", n, plural(int64(len(units)), "service"))
+		head += map[bool]string{true: " needs attention", false: " need attention"}[n == 1]
+	}
+	right := "  as of " + s.AsOf.In(screen.Zone).Format("2006-01-02 15:04:05 -07")
+	room := max(screen.Width-utf8.RuneCountInString(head+right), 8)
+	host := s.Host
+	if utf8.RuneCountInString(host) > room {
+		host = fit(host, room, screen.ASCII)
+	}
+	head = host + head
+	screen.line(w, head+strings.Repeat(" ", max(0, screen.Width-utf8.RuneCountInString(head+right)))+right)
+	if !s.Stopped.IsZero() {
+		screen.line(w, fmt.Sprintf("THE MONITOR IS NOT RUNNING since %s (%s ago)", s.Stopped.In(screen.Zone).Format("2006-01-02 15:04:05"), s.ago(s.Stopped)))
+	}
+	fmt.Fprintln(w)
+	width := len("SERVICE")
+	for _, u := range units {
+		width = max(width, utf8.RuneCountInString(short(u.Unit)))
+	}
+	width = min(width, max(screen.Width-52, 12))
+	screen.line(w, fmt.Sprintf("  %s %-10s %8s %9s %6s  %s", fit("SERVICE", width, screen.ASCII), "STATE", "FOR", "CRASHES", "24H", "LAST CRASH"))
+	least := false
+	for _, u := range units {
+		least = least || u.AtLeast
+		s.row(w, u, width, screen)
+	}
+	fmt.Fprintln(w)
+	if least {
+		screen.line(w, "+ at least: something happened that nobody saw and that no record tells.")
+	}
+	if !s.Since.IsZero() {
+		screen.line(w, fmt.Sprintf("The history goes back to %s (%s).", s.Since.In(screen.Zone).Format("2006-01-02 15:04"), Span(s.Now.Sub(s.Since))))
+	}
+	if s.Stopped.IsZero() {
+		screen.line(w, "More: service-monitor history SERVICE, and journalctl -u SERVICE")
+	} else {
+		screen.line(w, "To go on counting: systemctl start service-monitor")
+	}
+}
+
+// row writes the line of a unit, and what there is to say if it needs attention.
+func (s *Status) row(w io.Writer, u *Unit, width int, screen Screen) {
+	health := u.Health(s.Now)
+	h := healths[health.rank()]
+	mark := h.mark
+	if screen.ASCII {
+		mark = h.plain
+	}
+	since := u.Changed
+	if health == CrashLoop {
+		since = u.LoopSince
+	}
+	crashes := fmt.Sprint(u.Crashes)
+	if u.AtLeast {
+		crashes += "+"
+	}
+	last, day := "–", "–"
+	if u.LastCrash != nil {
+		last = s.ago(u.LastCrash.Time) + " ago"
+	}
+	if !s.Since.IsZero() {
+		day = fmt.Sprint(u.Day)
+	}
+	columns := fmt.Sprintf("%s %-10s %8s %9s %6s  %s", fit(short(u.Unit), width, screen.ASCII), h.words, s.ago(since), crashes, day, last)
+	fmt.Fprintf(w, "%s ", mark)
+	screen.narrower(2).line(w, columns)
+	if text := s.explain(u, health, screen.Zone); text != "" {
+		screen.line(w, "    "+text)
+	}
+}
+
+// ago returns how long ago something was; unknown if the clock says that it is to come.
+func (s *Status) ago(t time.Time) string {
+	if t.IsZero() || t.After(s.Now.Add(time.Second)) {
+		return "–"
+	}
+	if d := s.Now.Sub(t).Truncate(time.Second); d > 0 {
+		return Span(d)
+	}
+	return "0 s"
+}
+
+// explain says why a unit needs attention, and what follows from that.
+func (s *Status) explain(u *Unit, h Health, zone *time.Location) string {
+	cause := "nobody knows why"
+	if u.LastCrash != nil {
+		cause = Cause(u.LastCrash.Cause.Result, u.LastCrash.Cause.Code, u.LastCrash.Cause.Status)
+	}
+	switch h {
+	case GaveUp:
+		return cause + "; systemd gave up: down until somebody starts it"
+	case CrashLoop:
+		return fmt.Sprintf("%s; %d times since %s, every %s", cause, u.Loop, u.LoopSince.In(zone).Format("15:04"), Span(u.last.Sub(u.LoopSince)/time.Duration(max(u.Loop-1, 1))))
+	case Failed:
+		return cause + "; down until somebody starts it"
+	case NotLoaded:
+		return "systemd has no such unit; is monitored_services spelt right?"
+	}
+	return ""
+}
+
+// narrower returns a screen that is so many columns narrower.
+func (s Screen) narrower(by int) Screen {
+	if s.Width > 0 {
+		s.Width = max(s.Width-by, 1)
+	}
+	return s
+}
+
+// A statusUnit is a unit as JSON.
+type statusUnit struct {
+	Unit      string     `json:"unit"`
+	Health    Health     `json:"health"`
+	Active    string     `json:"active_state"`
+	Sub       string     `json:"sub_state,omitempty"`
+	Since     time.Time  `json:"since,omitzero"`
+	Starts    uint64     `json:"starts"`
+	Stops     uint64     `json:"stops"`
+	Crashes   uint64     `json:"crashes"`
+	Unknown   uint64     `json:"unknown"`
+	Restarts  uint64     `json:"restarts"`
+	AtLeast   bool       `json:"at_least"`
+	Day       *int64     `json:"crashes_24h,omitempty"` // missing if there is no history
+	LastCrash *lastCrash `json:"last_crash,omitempty"`
+}
+
+type lastCrash struct {
+	Time       time.Time `json:"time"`
+	Result     string    `json:"result"`
+	Code       *int32    `json:"code,omitempty"`
+	Signal     *int32    `json:"signal,omitempty"`
+	Text       string    `json:"status_text"`
+	Invocation string    `json:"invocation,omitempty"`
+	Ago        int64     `json:"ago_seconds"`
+}
+
+// WriteJSON writes the status as one JSON object.
+func (s *Status) WriteJSON(w io.Writer) error {
+	type monitor struct {
+		Running bool      `json:"running"`
+		AsOf    time.Time `json:"as_of"`
+		Stopped time.Time `json:"stopped,omitzero"`
+		Since   time.Time `json:"history_since,omitzero"`
+	}
+	out := struct {
+		Monitor monitor      `json:"monitor"`
+		Units   []statusUnit `json:"units"`
+	}{Monitor: monitor{s.Stopped.IsZero(), s.AsOf, s.Stopped, s.Since}, Units: []statusUnit{}}
+	for _, u := range s.Units {
+		j := statusUnit{
+			Unit: u.Unit, Health: u.Health(s.Now), Active: u.State, Since: u.Changed,
+			Starts: u.Starts, Stops: u.Stops, Crashes: u.Crashes, Unknown: u.Tally.Unknown, Restarts: u.Restarts, AtLeast: u.AtLeast,
+		}
+		if u.Life != nil {
+			j.Sub = u.Life.SubState
+		}
+		if !s.Since.IsZero() {
+			j.Day = &u.Day
+		}
+		if c := u.LastCrash; c != nil {
+			j.LastCrash = &lastCrash{Time: c.Time, Result: c.Cause.Result, Text: Cause(c.Cause.Result, c.Cause.Code, c.Cause.Status), Invocation: c.Invocation, Ago: int64(s.Now.Sub(c.Time).Seconds())}
+			j.LastCrash.Code, j.LastCrash.Signal = exit(c.Cause.Code, &c.Cause.Status)
+		}
+		out.Units = append(out.Units, j)
+	}
+	return json.NewEncoder(w).Encode(out)
+}
+
+// exit returns the status of a main process as its exit code or as its signal.
+func exit(code int32, status *int32) (exited, signal *int32) {
+	switch code {
+	case 1:
+		return status, nil
+	case 2, 3:
+		return nil, status
+	}
+	return nil, nil
+}

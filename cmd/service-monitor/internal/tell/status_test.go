@@ -1,0 +1,156 @@
+package tell
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+	"service-monitor/stages/decode"
+)
+
+var noon = time.Date(2025, 7, 7, 12, 0, 0, 0, zone)
+
+// unit returns a unit that entered a state some time ago.
+func unit(name, state string, ago time.Duration, more ...func(*Unit)) *Unit {
+	u := &Unit{Tally: &count.Tally{Unit: name, State: state, Changed: noon.Add(-ago), Life: &classify.Life{ActiveState: state, SubState: "x"}}}
+	for _, f := range more {
+		f(u)
+	}
+	return u
+}
+
+// crashed lets a unit crash n times, each some time after the one before. The last crash was now.
+func crashed(n int, every time.Duration, c classify.Cause) func(*Unit) {
+	return func(u *Unit) {
+		for i := range n {
+			at := noon.Add(-every * time.Duration(n-1-i))
+			u.Past.Add(&store.Record{Kind: store.Crash, Time: at, Delta: store.Counts{Crashes: 1}}, noon)
+			u.LastCrash = &count.Crash{Time: at, Cause: c, Invocation: "5b1f"}
+		}
+		u.Crashes = uint64(n)
+	}
+}
+
+var (
+	killed  = classify.Cause{Result: "signal", Code: 2, Status: 9}
+	retries = func(u *Unit) { u.Life.Retrying = true }
+	gaveUp  = func(u *Unit) { u.Life.Retrying, u.Life.GivenUp = true, true }
+	atLeast = func(u *Unit) { u.AtLeast = true }
+)
+
+func gatewayStatus() *Status {
+	return &Status{
+		Now: noon, Host: "gw-0042", AsOf: noon.Add(-2 * time.Second), Since: noon.Add(-31 * 24 * time.Hour),
+		Units: []*Unit{
+			unit("dbus.service", "active", 12*24*time.Hour),
+			unit("hwcheck.service", "failed", time.Hour, crashed(1, 0, classify.Cause{Result: "exit-code", Code: 1, Status: 1})),
+			unit("lora.service", decode.NotLoaded, time.Hour),
+			unit("modbus.service", "inactive", 27*time.Hour),
+			unit("sink.service", "failed", 2*time.Hour, crashed(5, time.Second, classify.Cause{Result: "exit-code", Code: 1, Status: 203}), gaveUp),
+			unit("wirepas-gateway.service", "activating", 3*time.Second, crashed(130, 17*time.Second, killed), retries, atLeast),
+		},
+	}
+}
+
+func TestStatus(t *testing.T) {
+	const want = `
+gw-0042: 4 of 6 services need attention            as of 2025-07-07 11:59:58 +02
+
+  SERVICE         STATE           FOR   CRASHES    24H  LAST CRASH
+× sink            gave up          2h         5      5  0 s ago
+    203/EXEC, no program; systemd gave up: down until somebody starts it
+↻ wirepas-gateway crash loop  36m 33s      130+    130  0 s ago
+    SIGKILL; 130 times since 11:23, every 17 s
+× hwcheck         failed           1h         1      1  0 s ago
+    exit 1; down until somebody starts it
+? lora            not loaded       1h         0      0  –
+    systemd has no such unit; is monitored_services spelt right?
+○ modbus          stopped       1d 3h         0      0  –
+● dbus            running         12d         0      0  –
+
++ at least: something happened that nobody saw and that no record tells.
+The history goes back to 2025-06-06 12:00 (31d).
+More: service-monitor history SERVICE, and journalctl -u SERVICE
+`
+	var b bytes.Buffer
+	gatewayStatus().Write(&b, Screen{Width: 80, Zone: zone})
+	if diff := cmp.Diff(want[1:], b.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestStatusScreens(t *testing.T) {
+	for _, stopped := range []time.Time{{}, noon.Add(-time.Hour)} {
+		for _, width := range []int{60, 80, 140} {
+			for _, units := range [][]*Unit{nil, gatewayStatus().Units[:1], gatewayStatus().Units} {
+				s := gatewayStatus()
+				s.Units, s.Stopped, s.Host = units, stopped, strings.Repeat("gateway", 9)
+				var b bytes.Buffer
+				s.Write(&b, Screen{Width: width, Zone: zone, ASCII: true})
+				for line := range strings.Lines(b.String()) {
+					if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > width || n != len(line)-1 {
+						t.Errorf("%d columns of %d: %q", n, width, line)
+					}
+				}
+				if told := strings.Contains(b.String(), "NOT RUNNING"); told == stopped.IsZero() {
+					t.Errorf("stopped %v:\n%s", stopped, b.String())
+				}
+			}
+		}
+	}
+}
+
+func TestHealth(t *testing.T) {
+	three := crashed(3, time.Minute, killed)
+	for _, tt := range []struct {
+		name string
+		u    *Unit
+		want Health
+	}{
+		{"never seen", &Unit{Tally: &count.Tally{State: "inactive"}}, Unknown},
+		{"it runs, and has crashed twice", unit("a", "active", time.Hour, crashed(2, time.Minute, killed)), Running},
+		{"it runs for a moment, and has crashed three times", unit("a", "active", time.Second, three), CrashLoop},
+		{"it waits for its restart", unit("a", "activating", time.Second, crashed(1, 0, killed), retries), Starting},
+		{"three crashes, and systemd does not restart it", unit("a", "failed", time.Second, three), Failed},
+		{"three crashes, then the start limit", unit("a", "failed", time.Second, three, gaveUp), GaveUp},
+		{"three crashes, each after an hour", unit("a", "active", time.Second, crashed(3, time.Hour, killed)), Running},
+		{"stopped by hand after a loop", unit("a", "inactive", time.Second, three), Stopped},
+	} {
+		if got := tt.u.Health(noon); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestStatusJSON(t *testing.T) {
+	var b bytes.Buffer
+	if err := gatewayStatus().WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Monitor struct{ Running bool }
+		Units   []struct {
+			Unit, Health string
+			Crashes      int
+			LastCrash    struct {
+				Signal int    `json:"signal"`
+				Text   string `json:"status_text"`
+			} `json:"last_crash"`
+		}
+	}
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	last := got.Units[len(got.Units)-1]
+	if !got.Monitor.Running || len(got.Units) != 6 || last.Health != "crash-loop" || last.Crashes != 130 || last.LastCrash.Signal != 9 || last.LastCrash.Text != "SIGKILL" {
+		t.Errorf("%+v", got)
+	}
+}
