@@ -1,0 +1,72 @@
+//go:build booted
+
+package e2e
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// TestAsk asks the monitor as the people do who may, and as those who may not: while it runs, while it
+// does not, and after a reboot.
+func TestAsk(t *testing.T) {
+	t.Parallel() // it mostly waits
+	const well, dies, gone = "well.service", "dies.service", "gone.service"
+	b := bootBed(t, map[string]string{well: stays, dies: stays}, []string{well, dies, gone})
+	const member = "setpriv --reuid=65534 --regid=service-monitor --clear-groups " + daemonPath
+	code := func(command string) string { return b.sh(command + " >/dev/null 2>&1 && echo 0 || echo $?") }
+	says := func(command string, words ...string) {
+		t.Helper()
+		text := b.sh(command + " 2>&1 || :")
+		for _, word := range words {
+			if !strings.Contains(text, word) {
+				t.Errorf("%s does not say %q:\n%s", command, word, text)
+			}
+		}
+	}
+	if got := code(daemonPath + " history"); got != "66" {
+		t.Errorf("before the first start: exit code %s", got)
+	}
+	b.sh("systemctl start service-monitor; systemctl start well dies; systemctl kill -s KILL --kill-who=main dies")
+	b.awaitCrashes(dies, 1)
+	b.sh("systemctl stop service-monitor")
+	says(member+" history", "dies", "crash 1", "SIGKILL")
+	says(member+" status", "2 of 3 services need attention", "THE MONITOR IS NOT RUNNING", "SIGKILL; down until", "systemd has no such unit")
+	for command, want := range map[string]string{
+		member + " status": "3", member + " status well": "0", member + " status 'd*'": "3", member + " status nobody": "4", member + " history nobody": "0",
+		asNobody + daemonPath + " status": "77", asNobody + daemonPath + " history": "77", daemonPath + " status": "3",
+	} {
+		if got := code(command); got != want {
+			t.Errorf("%s: exit code %s, want %s", command, got, want)
+		}
+	}
+	says(asNobody+daemonPath+" history", "group service-monitor")
+
+	reboot(t, b.Machine, b.PowerOff)
+	b.sh("systemctl start service-monitor; systemctl start well")
+	says(member+" history --crashes", "crash 1", "SIGKILL")
+	b.sh("systemctl stop service-monitor")
+	says(member+" history", "not watched", "well", "started")
+
+	sums := map[string]map[string]int64{}
+	for line := range strings.Lines(b.sh(member + " history --json")) {
+		var e struct {
+			Unit, Kind string
+			Count      int64
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		if sums[e.Unit] == nil {
+			sums[e.Unit] = map[string]int64{}
+		}
+		sums[e.Unit][e.Kind] += e.Count
+	}
+	for unit, is := range readState(t, b.Machine) {
+		has := sums[unit]
+		if int64(is.Starts) != has["start"] || int64(is.Stops) != has["stop"] || int64(is.Crashes) != has["crash"] || int64(is.Unknown) != has["unknown-end"] {
+			t.Errorf("%s: the state file has %+v, the history %v", unit, is, has)
+		}
+	}
+}
