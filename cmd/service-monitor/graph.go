@@ -54,7 +54,7 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 		First:   c.Log.FoldAfter,
 		Quote:   quote,
 	}))
-	pipeline.Sink(g, "chronicle", events, chronicle.New(m.log, m.history.store, m.history.sums, known))
+	pipeline.Sink(g, "chronicle", events, chronicle.New(m.log, m.openHistory(), known))
 	return g
 }
 

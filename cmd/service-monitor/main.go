@@ -85,7 +85,6 @@ type monitor struct {
 	console io.Writer   // nil if standard output goes to the journal
 	lost    bool        // the counts of an earlier monitor are lost
 	lock    *files.Lock // the lock of the log file
-	history history
 }
 
 // newMonitor returns a monitor. It opens the journal's socket, but no files.
@@ -129,16 +128,13 @@ func (m *monitor) run() error {
 	for _, note := range o.notes {
 		m.log.Error(note)
 	}
-	for _, note := range o.history.notes {
-		m.log.Error(note)
-	}
 	zone.Report(func(fault error) { m.log.Warn(fault) })
 	if unused := m.running.Unused; len(unused) > 0 {
 		m.log.WithField("keys", strings.Join(unused, ", ")).Info("the configuration has keys that are not used, and may be removed")
 	}
 	m.log.WithFields(logrus.Fields{"version": version, "services": len(c.Services)}).Info("starting")
 	limitMemory(uint64(max(len(c.Services), len(o.known))) * perService)
-	m.lost, m.lock, m.history = o.state.Gone(), o.lock, o.history
+	m.lost, m.lock = o.state.Gone(), o.lock
 	err := m.graph(o.state, o.known, keepHouse(newNotifier(m.log))).Run(stop)
 	if err != nil {
 		m.lastLine(err)
@@ -148,11 +144,10 @@ func (m *monitor) run() error {
 
 // openFiles holds the open files of a monitor and their content.
 type openFiles struct {
-	lock    *files.Lock // the lock of the log file
-	state   *statefile.File
-	known   map[string]*count.Tally
-	notes   statefile.Notes // what people must know about the state file
-	history history
+	lock  *files.Lock // the lock of the log file
+	state *statefile.File
+	known map[string]*count.Tally
+	notes statefile.Notes // what people must know about the state file
 }
 
 func (o *openFiles) open(c config.Config) (err error) {
@@ -166,7 +161,6 @@ func (o *openFiles) open(c config.Config) (err error) {
 		o.close()
 		return fileError("use the state file", c.State.File, err)
 	}
-	o.history = openHistory(c)
 	return nil
 }
 
@@ -174,7 +168,6 @@ func (o *openFiles) close() {
 	if o.state != nil {
 		o.state.Close()
 	}
-	o.history.close()
 	o.lock.Close()
 }
 

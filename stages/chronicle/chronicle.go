@@ -10,14 +10,12 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
 	"service-monitor/stages/chronicle/store"
-	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/journald/records"
 	"service-monitor/stages/zone"
@@ -27,6 +25,9 @@ const (
 	// wait is how long a record waits for others, so that a crash and the restart that follows are one
 	// write.
 	wait = time.Second
+	// early is how many events may wait for the store to be opened. It is opened a moment after the
+	// start, because reading it takes time, and nothing that has to be ready needs it.
+	early = 2048
 	// backlog is how many records may wait while the disk is slow. What comes then is made up for
 	// later.
 	backlog = 4096
@@ -44,14 +45,26 @@ const (
 	Stopped = "stopped"
 )
 
-// A Store keeps records; *store.Store is one. Append may block for as long as it likes.
+// A Store keeps records; *store.Store is one. Its methods may block for as long as they like.
 type Store interface {
 	Append(records []store.Record) (written int, err error)
+	Close()
+}
+
+// Opened is an open store, and what the records of each unit in it add up to.
+type Opened struct {
+	Store Store // nil if it could not be opened
+	Has   map[string]store.Counts
 }
 
 // Stage is the chronicler.
 type Stage struct {
 	log      logrus.FieldLogger
+	open     func() Opened
+	known    map[string]*count.Tally
+	early    []count.Event // those that came before the store was open
+	opening  <-chan Opened
+	store    Store // nil until it is open
 	units    map[string]*unit
 	families map[string]*budget
 	folding  map[string]*unit // those that have a fold
@@ -60,33 +73,15 @@ type Stage struct {
 	waiting  []store.Record // until due
 	due      time.Time      // zero if nothing waits
 	disk     pipeline.Queue[store.Record]
+	timer    *time.Timer
+	armed    time.Time // when the timer runs out; zero if it does not run
 }
 
-// A unit is what the chronicle knows of a unit.
-type unit struct {
-	has     store.Counts // what its records add up to, and those that wait
-	is      store.Counts // what the last event has counted
-	settled bool         // the two should be equal: nothing is being told again
-	gone    bool         // the state file does not have it, and nothing was told of it
-	budget  budget
-	fold    *store.Record // the record of which repeated events become a part
-	end     time.Time     // when the fold collects no more
-	due     time.Time     // when to write it: sooner than that if nothing comes
-	storm   bool          // each event becomes a part of a fold
-	written int           // how many folds were written in this storm
-	gaveUp  time.Time     // when that was recorded last
-}
-
-// New returns a stage that writes to a store. has is what the records of each unit in the store add
-// up to, and known are the units of the state file. The store is nil if there is none.
-func New(log logrus.FieldLogger, disk Store, has map[string]store.Counts, known map[string]*count.Tally) *Stage {
-	s := &Stage{log: log, units: map[string]*unit{}, families: map[string]*budget{}, folding: map[string]*unit{}, boot: records.Boot()}
-	for name, counts := range has {
-		s.units[name] = &unit{has: counts, is: counts, gone: known[name] == nil}
-	}
-	if disk == nil {
-		return s
-	}
+// New returns a stage that writes to the store that open opens. open may block for as long as it
+// likes, and says itself what goes wrong. It is nil if there is to be no store. known are the units of
+// the state file.
+func New(log logrus.FieldLogger, open func() Opened, known map[string]*count.Tally) *Stage {
+	s := &Stage{log: log, open: open, known: known, units: map[string]*unit{}, families: map[string]*budget{}, folding: map[string]*unit{}, boot: records.Boot()}
 	s.disk = pipeline.Queue[store.Record]{
 		Outlet: pipeline.Outlet{
 			Retry: firstRetry, RetryMax: lastRetry, Slow: slow, TooLong: errors.New("the disk does not answer"), Patience: patience,
@@ -99,7 +94,7 @@ func New(log logrus.FieldLogger, disk Store, has map[string]store.Counts, known 
 			},
 		},
 		Limit:   backlog,
-		Out:     disk.Append,
+		Out:     func(records []store.Record) (int, error) { return s.store.Append(records) },
 		Missing: func(int) []store.Record { return nil }, // settle makes up for them
 	}
 	return s
@@ -109,61 +104,121 @@ type port = pipeline.Port[count.Event, pipeline.None]
 
 // Run writes events until they end or ctx is cancelled. Then it writes what still waits.
 func (s *Stage) Run(ctx context.Context, p *port) error {
+	if s.open == nil {
+		return drop(ctx, p)
+	}
 	s.disk.Nudge = p.Nudge
-	timer := time.NewTimer(0)
-	timer.Stop()
+	s.timer = time.NewTimer(0)
+	s.timer.Stop()
 	s.monitor(Started, time.Now())
-	armed := time.Time{}
 	events := p.In
 	for {
 		select {
 		case batch, ok := <-events:
-			now := time.Now()
 			if !ok {
 				events = nil
-				s.end(now)
-				break
 			}
-			for i := range batch {
-				s.take(&batch[i], now)
+			if s.takeAll(batch, time.Now()); !ok || len(s.early) > early {
+				s.begin()
 			}
+		case opened := <-s.opening:
+			if opened.Store == nil {
+				return drop(ctx, p)
+			}
+			s.began(opened, time.Now())
 		case w := <-s.disk.Done():
 			if err := s.disk.Ended(w); err != nil {
 				return historyError(err)
 			}
 		case <-s.disk.Timer():
 			s.disk.Turn()
-		case <-timer.C:
-			armed = time.Time{}
+		case <-s.timer.C:
+			s.armed = time.Time{}
 			s.turn(time.Now())
 		case q := <-p.Probes:
 			q.Answer(pipeline.Answer{Status: s.disk.Status()})
 			continue
 		case <-ctx.Done():
-			s.end(time.Now())
 			return errors.Join(ctx.Err(), s.finish())
 		}
-		if s.disk.Out == nil { // there is no store
-			s.waiting, s.due = nil, time.Time{}
-		}
-		s.disk.Begin()
-		if events == nil && s.disk.Drained() {
-			return nil
-		}
-		if next := s.next(); !next.Equal(armed) {
-			if armed = next; next.IsZero() {
-				timer.Stop()
-			} else {
-				timer.Reset(time.Until(next))
+		if s.store != nil {
+			if events == nil {
+				s.end(time.Now())
 			}
+			if s.disk.Begin(); events == nil && s.disk.Drained() {
+				s.store.Close()
+				return nil
+			}
+		}
+		s.arm()
+	}
+}
+
+// arm sets the timer to the time when turn has something to do.
+func (s *Stage) arm() {
+	next := s.next()
+	switch {
+	case next.Equal(s.armed):
+	case next.IsZero():
+		s.timer.Stop()
+	default:
+		s.timer.Reset(time.Until(next))
+	}
+	s.armed = next
+}
+
+// drop takes events as long as there are any. It writes nothing.
+func drop(ctx context.Context, p *port) error {
+	for {
+		select {
+		case _, ok := <-p.In:
+			if !ok {
+				return nil
+			}
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
 
+// begin begins to open the store.
+func (s *Stage) begin() {
+	if s.opening == nil && s.store == nil {
+		s.opening = pipeline.Aside(s.open)
+	}
+}
+
+// began goes on with an open store: it records what has come until now.
+func (s *Stage) began(o Opened, now time.Time) {
+	s.store, s.opening = o.Store, nil
+	for name, counts := range o.Has {
+		s.units[name] = &unit{has: counts, is: counts, gone: s.known[name] == nil}
+	}
+	events := s.early
+	s.early, s.known = nil, nil
+	s.takeAll(events, now)
+}
+
+// takeAll records events, or keeps them until the store is open.
+func (s *Stage) takeAll(events []count.Event, now time.Time) {
+	if s.store == nil {
+		s.early = append(s.early, events...)
+		return
+	}
+	for i := range events {
+		s.take(&events[i], now)
+	}
+}
+
+// finish writes what is left, and returns when that is done.
 func (s *Stage) finish() error {
-	if s.disk.Out == nil {
+	if s.store == nil {
 		return nil
 	}
+	defer s.store.Close()
+	s.end(time.Now())
 	if err := s.disk.Finish(); err != nil {
 		return historyError(err)
 	}
@@ -186,6 +241,9 @@ func (s *Stage) add(r store.Record, now time.Time) {
 
 // next returns when to call turn; zero if nothing waits.
 func (s *Stage) next() time.Time {
+	if s.opening != nil {
+		return time.Time{}
+	}
 	next := s.due
 	for _, u := range s.folding {
 		if next.IsZero() || u.due.Before(next) {
@@ -197,6 +255,10 @@ func (s *Stage) next() time.Time {
 
 // turn writes what is due.
 func (s *Stage) turn(now time.Time) {
+	if s.store == nil {
+		s.begin()
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.folding)) {
 		if u := s.folding[name]; !now.Before(u.due) {
 			s.unfold(name, u, now)
@@ -217,8 +279,11 @@ func (s *Stage) write() {
 	s.waiting, s.due = s.waiting[:0:0], time.Time{}
 }
 
-// end writes everything that waits, and that the monitor has stopped.
+// end writes everything that waits, and that the monitor has stopped. It does so once.
 func (s *Stage) end(now time.Time) {
+	if s.disk.Closed() {
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.units)) {
 		u := s.units[name]
 		if u.gone {
@@ -232,247 +297,6 @@ func (s *Stage) end(now time.Time) {
 		}
 	}
 	s.monitor(Stopped, now)
-	if s.disk.Out != nil {
-		s.write()
-		s.disk.Close()
-	}
+	s.write()
+	s.disk.Close()
 }
-
-// take records an event.
-func (s *Stage) take(e *count.Event, now time.Time) {
-	switch e.Kind {
-	case classify.Folded, classify.Forgotten:
-		s.forget(e, now)
-		return
-	}
-	u := s.known(e, now)
-	s.folded = store.Counts{}
-	u.is, u.gone = Counts(e.Tally), false
-	u.settled = !e.Recovered
-	switch e.Kind {
-	case classify.GaveUp:
-		s.gaveUp(u, e, now)
-	case classify.CaughtUp:
-		if e.Life.Pending() == 0 && (e.Life == nil || e.Life.Opened.IsZero()) {
-			s.settle(e.Unit, u, now)
-		} else {
-			u.settled = false
-		}
-	case classify.Started, classify.Stopped, classify.Crashed, classify.UnknownEnd, classify.Restarted:
-		s.counted(u, e, now)
-	}
-}
-
-// known returns what is known of the unit of an event. If that is nothing, a record says from which
-// counts the unit begins.
-func (s *Stage) known(e *count.Event, now time.Time) *unit {
-	u := s.units[e.Unit]
-	if u != nil && (e.Kind != classify.Seen || e.Recovered) {
-		return u // if it is seen again in the journal, the monitor was killed before it could save it
-	}
-	r := s.record(e, store.Seen)
-	r.Rule, r.Result, r.Code, r.Status, r.From = "", "", 0, 0, ""
-	r.After = Counts(e.Tally).Minus(store.Single(kindOf(e.Kind), flags(e)))
-	if e.Tally.Folded > 0 {
-		r.After = r.After.Minus(s.folded)
-	}
-	u = &unit{has: r.After}
-	s.units[e.Unit] = u
-	if f := s.family(e.Unit); f != nil && !f.spend(now) {
-		u.storm = true // so many of its kind come and go that each is a part of its glob's sum only
-		return u
-	}
-	s.add(r, now)
-	return u
-}
-
-// forget records that the unit is gone, or is no longer monitored.
-func (s *Stage) forget(e *count.Event, now time.Time) {
-	u := s.units[e.Unit]
-	if u == nil {
-		return
-	}
-	s.folded = u.is
-	passing := u.fold != nil && u.written == 0 // nobody has read of it, and nobody will
-	if passing {
-		delete(s.folding, e.Unit)
-	} else if u.fold != nil {
-		s.unfold(e.Unit, u, now)
-	}
-	if delete(s.units, e.Unit); !passing {
-		r := s.record(e, store.Forgotten)
-		r.After = u.has
-		s.add(r, now)
-	}
-}
-
-// counted records an event that is counted, unless it is in the chronicle already.
-func (s *Stage) counted(u *unit, e *count.Event, now time.Time) {
-	r := s.record(e, kindOf(e.Kind))
-	n, has := number(r.Kind, u.is), number(r.Kind, u.has)
-	if n <= has {
-		return
-	}
-	if lacks := n - has - 1; lacks > 0 {
-		s.untold(e.Unit, u, only(r.Kind, lacks), now)
-	}
-	r.Delta = store.Single(r.Kind, r.Flags)
-	s.put(u, r, now)
-}
-
-// settle makes the records of a unit add up to its counts.
-func (s *Stage) settle(name string, u *unit, now time.Time) {
-	if delta := u.is.Minus(u.has); delta != (store.Counts{}) {
-		s.untold(name, u, delta, now)
-	}
-}
-
-// untold records counts of which no event came.
-func (s *Stage) untold(name string, u *unit, delta store.Counts, now time.Time) {
-	r := store.Record{Kind: store.Many, Flags: store.Untold, Time: zone.Local(now), Until: zone.Local(now), Monotonic: records.Clock(), Boot: s.boot, Unit: name, Delta: delta}
-	if glob(name) { // the counts of units that are gone
-		r.Flags = 0
-	}
-	s.put(u, r, now)
-}
-
-// put adds a record of a unit to those that wait, or to the unit's fold.
-func (s *Stage) put(u *unit, r store.Record, now time.Time) {
-	u.has = u.has.Plus(r.Delta)
-	r.After = u.has
-	if u.storm && u.fold == nil && u.budget.rested(now) {
-		u.storm, u.written = false, 0
-	}
-	if !u.storm && u.budget.spend(now) {
-		s.add(r, now)
-		return
-	}
-	u.storm = true
-	u.budget.exhaust(now)
-	if u.fold == nil {
-		u.fold, u.end = &store.Record{Kind: store.Many, Time: r.Time, Unit: r.Unit}, now.Add(period(u.written))
-		s.folding[r.Unit] = u
-	}
-	if u.due = now.Add(pause); u.end.Before(u.due) {
-		u.due = u.end
-	}
-	join(u.fold, &r)
-}
-
-// join makes a record a part of a fold.
-func join(fold, r *store.Record) {
-	fold.Flags |= r.Flags &^ store.Missed
-	fold.Until, fold.Monotonic, fold.Boot = r.Time, r.Monotonic, r.Boot
-	fold.Delta, fold.After = fold.Delta.Plus(r.Delta), r.After
-	if r.Invocation != [16]byte{} {
-		fold.Invocation = r.Invocation
-	}
-	if r.Result != "" && (r.Kind == store.Crash || fold.Result == "") {
-		fold.Result, fold.Code, fold.Status = r.Result, r.Code, r.Status
-	}
-}
-
-// unfold writes the fold of a unit.
-func (s *Stage) unfold(name string, u *unit, now time.Time) {
-	s.add(*u.fold, now)
-	u.fold, u.written = nil, u.written+1
-	delete(s.folding, name)
-}
-
-// gaveUp records that systemd gave up. In a storm it is recorded as often as the folds are.
-func (s *Stage) gaveUp(u *unit, e *count.Event, now time.Time) {
-	switch {
-	case u.fold != nil && now.Sub(u.gaveUp) < period(u.written):
-		return
-	case u.fold != nil:
-		s.unfold(e.Unit, u, now)
-	case !u.storm && !u.budget.spend(now):
-		return
-	}
-	r := s.record(e, store.GaveUp)
-	r.After, u.gaveUp = u.has, now
-	s.add(r, now)
-}
-
-// record returns a record of an event.
-func (s *Stage) record(e *count.Event, k store.Kind) store.Record {
-	r := store.Record{
-		Kind: k, Flags: flags(e), Time: zone.Local(e.Time), Monotonic: e.Clock, Unit: e.Unit,
-		From: e.From, To: e.To, SubState: e.SubState, Result: e.Cause.Result, Code: e.Cause.Code, Status: e.Cause.Status, Invocation: e.Invocation,
-	}
-	if e.Rule != classify.NoRule {
-		r.Rule = e.Rule.String()
-	}
-	if r.Monotonic > 0 {
-		r.Boot = s.boot
-	}
-	return r
-}
-
-func flags(e *count.Event) (f store.Flags) {
-	for _, is := range []struct {
-		so   bool
-		flag store.Flags
-	}{{e.Recovered, store.Recovered}, {e.AtLeast, store.AtLeast}, {e.Untrusted, store.Untrusted}, {e.Missed, store.Missed}} {
-		if is.so {
-			f |= is.flag
-		}
-	}
-	return f
-}
-
-func kindOf(k classify.Kind) store.Kind {
-	switch k {
-	case classify.Started:
-		return store.Start
-	case classify.Stopped:
-		return store.Stop
-	case classify.Crashed:
-		return store.Crash
-	case classify.UnknownEnd:
-		return store.UnknownEnd
-	case classify.Restarted:
-		return store.Restart
-	}
-	return store.None
-}
-
-// Counts returns the counts of a tally.
-func Counts(t *count.Tally) store.Counts {
-	return store.Counts{Starts: int64(t.Starts), Stops: int64(t.Stops), Crashes: int64(t.Crashes), Unknown: int64(t.Unknown), Restarts: int64(t.Restarts)}
-}
-
-// number returns the count that a kind of event adds to.
-func number(k store.Kind, c store.Counts) int64 {
-	switch k {
-	case store.Start:
-		return c.Starts
-	case store.Stop:
-		return c.Stops
-	case store.Crash:
-		return c.Crashes
-	case store.UnknownEnd:
-		return c.Unknown
-	}
-	return c.Restarts
-}
-
-// only returns n events of a kind.
-func only(k store.Kind, n int64) (c store.Counts) {
-	switch k {
-	case store.Start:
-		c.Starts = n
-	case store.Stop:
-		c.Stops = n
-	case store.Crash:
-		c.Crashes = n
-	case store.UnknownEnd:
-		c.Unknown = n
-	case store.Restart:
-		c.Restarts = n
-	}
-	return c
-}
-
-// glob reports whether a unit of the state file is a glob with the counts of units that are gone.
-func glob(name string) bool { return strings.ContainsAny(name, "*?[") }

@@ -30,6 +30,8 @@ type disk struct {
 
 func (d *disk) fail(err error) { d.fault.Store(&err) }
 
+func (d *disk) Close() {}
+
 func (d *disk) Append(records []store.Record) (int, error) {
 	if d.writes++; d.fault.Load() != nil && *d.fault.Load() != nil {
 		return 0, *d.fault.Load()
@@ -130,7 +132,7 @@ func live(t *testing.T, d *disk, tallies map[string]count.Tally, kill bool, happ
 	for unit, tally := range tallies {
 		known[unit] = &tally
 	}
-	stage := New(log, d, d.sums(t), known)
+	stage := New(log, func() Opened { return Opened{d, d.sums(t)} }, known)
 	pipeline.Sink(g, "chronicle", in, stage)
 	stop, cancel := context.WithCancel(t.Context())
 	go func() {

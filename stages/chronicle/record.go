@@ -1,0 +1,93 @@
+package chronicle
+
+import (
+	"strings"
+
+	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+	"service-monitor/stages/zone"
+)
+
+// record returns a record of an event.
+func (s *Stage) record(e *count.Event, k store.Kind) store.Record {
+	r := store.Record{
+		Kind: k, Flags: flags(e), Time: zone.Local(e.Time), Monotonic: e.Clock, Unit: e.Unit,
+		From: e.From, To: e.To, SubState: e.SubState, Result: e.Cause.Result, Code: e.Cause.Code, Status: e.Cause.Status, Invocation: e.Invocation,
+	}
+	if e.Rule != classify.NoRule {
+		r.Rule = e.Rule.String()
+	}
+	if r.Monotonic > 0 {
+		r.Boot = s.boot
+	}
+	return r
+}
+
+func flags(e *count.Event) (f store.Flags) {
+	for _, is := range []struct {
+		so   bool
+		flag store.Flags
+	}{{e.Recovered, store.Recovered}, {e.AtLeast, store.AtLeast}, {e.Untrusted, store.Untrusted}, {e.Missed, store.Missed}} {
+		if is.so {
+			f |= is.flag
+		}
+	}
+	return f
+}
+
+func kindOf(k classify.Kind) store.Kind {
+	switch k {
+	case classify.Started:
+		return store.Start
+	case classify.Stopped:
+		return store.Stop
+	case classify.Crashed:
+		return store.Crash
+	case classify.UnknownEnd:
+		return store.UnknownEnd
+	case classify.Restarted:
+		return store.Restart
+	}
+	return store.None
+}
+
+// Counts returns the counts of a tally.
+func Counts(t *count.Tally) store.Counts {
+	return store.Counts{Starts: int64(t.Starts), Stops: int64(t.Stops), Crashes: int64(t.Crashes), Unknown: int64(t.Unknown), Restarts: int64(t.Restarts)}
+}
+
+// number returns the count that a kind of event adds to.
+func number(k store.Kind, c store.Counts) int64 {
+	switch k {
+	case store.Start:
+		return c.Starts
+	case store.Stop:
+		return c.Stops
+	case store.Crash:
+		return c.Crashes
+	case store.UnknownEnd:
+		return c.Unknown
+	}
+	return c.Restarts
+}
+
+// only returns n events of a kind.
+func only(k store.Kind, n int64) (c store.Counts) {
+	switch k {
+	case store.Start:
+		c.Starts = n
+	case store.Stop:
+		c.Stops = n
+	case store.Crash:
+		c.Crashes = n
+	case store.UnknownEnd:
+		c.Unknown = n
+	case store.Restart:
+		c.Restarts = n
+	}
+	return c
+}
+
+// glob reports whether a unit of the state file is a glob with the counts of units that are gone.
+func glob(name string) bool { return strings.ContainsAny(name, "*?[") }

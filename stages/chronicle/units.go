@@ -1,0 +1,182 @@
+package chronicle
+
+import (
+	"time"
+
+	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+	"service-monitor/stages/journald/records"
+	"service-monitor/stages/zone"
+)
+
+// A unit is what the chronicle knows of a unit.
+type unit struct {
+	has     store.Counts // what its records add up to, and those that wait
+	is      store.Counts // what the last event has counted
+	settled bool         // the two should be equal: nothing is being told again
+	gone    bool         // the state file does not have it, and nothing was told of it
+	budget  budget
+	fold    *store.Record // the record of which repeated events become a part
+	end     time.Time     // when the fold collects no more
+	due     time.Time     // when to write it: sooner than that if nothing comes
+	storm   bool          // each event becomes a part of a fold
+	written int           // how many folds were written in this storm
+	gaveUp  time.Time     // when that was recorded last
+}
+
+// take records an event.
+func (s *Stage) take(e *count.Event, now time.Time) {
+	switch e.Kind {
+	case classify.Folded, classify.Forgotten:
+		s.forget(e, now)
+		return
+	}
+	u := s.unitOf(e, now)
+	s.folded = store.Counts{}
+	u.is, u.gone = Counts(e.Tally), false
+	u.settled = !e.Recovered
+	switch e.Kind {
+	case classify.GaveUp:
+		s.gaveUp(u, e, now)
+	case classify.CaughtUp:
+		if e.Life.Pending() == 0 && (e.Life == nil || e.Life.Opened.IsZero()) {
+			s.settle(e.Unit, u, now)
+		} else {
+			u.settled = false
+		}
+	case classify.Started, classify.Stopped, classify.Crashed, classify.UnknownEnd, classify.Restarted:
+		s.counted(u, e, now)
+	}
+}
+
+// unitOf returns what is known of the unit of an event. If that is nothing, a record says from which
+// counts the unit begins.
+func (s *Stage) unitOf(e *count.Event, now time.Time) *unit {
+	u := s.units[e.Unit]
+	if u != nil && (e.Kind != classify.Seen || e.Recovered) {
+		return u // if it is seen again in the journal, the monitor was killed before it could save it
+	}
+	r := s.record(e, store.Seen)
+	r.Rule, r.Result, r.Code, r.Status, r.From = "", "", 0, 0, ""
+	r.After = Counts(e.Tally).Minus(store.Single(kindOf(e.Kind), flags(e)))
+	if e.Tally.Folded > 0 {
+		r.After = r.After.Minus(s.folded)
+	}
+	u = &unit{has: r.After}
+	s.units[e.Unit] = u
+	if f := s.family(e.Unit); f != nil && !f.spend(now) {
+		u.storm = true // so many of its kind come and go that each is a part of its glob's sum only
+		return u
+	}
+	s.add(r, now)
+	return u
+}
+
+// forget records that the unit is gone, or is no longer monitored.
+func (s *Stage) forget(e *count.Event, now time.Time) {
+	u := s.units[e.Unit]
+	if u == nil {
+		return
+	}
+	s.folded = u.is
+	passing := u.fold != nil && u.written == 0 // nobody has read of it, and nobody will
+	if passing {
+		delete(s.folding, e.Unit)
+	} else if u.fold != nil {
+		s.unfold(e.Unit, u, now)
+	}
+	if delete(s.units, e.Unit); !passing {
+		r := s.record(e, store.Forgotten)
+		r.After = u.has
+		s.add(r, now)
+	}
+}
+
+// counted records an event that is counted, unless it is in the chronicle already.
+func (s *Stage) counted(u *unit, e *count.Event, now time.Time) {
+	r := s.record(e, kindOf(e.Kind))
+	n, has := number(r.Kind, u.is), number(r.Kind, u.has)
+	if n <= has {
+		return
+	}
+	if lacks := n - has - 1; lacks > 0 {
+		s.untold(e.Unit, u, only(r.Kind, lacks), now)
+	}
+	r.Delta = store.Single(r.Kind, r.Flags)
+	s.put(u, r, now)
+}
+
+// settle makes the records of a unit add up to its counts.
+func (s *Stage) settle(name string, u *unit, now time.Time) {
+	if delta := u.is.Minus(u.has); delta != (store.Counts{}) {
+		s.untold(name, u, delta, now)
+	}
+}
+
+// untold records counts of which no event came.
+func (s *Stage) untold(name string, u *unit, delta store.Counts, now time.Time) {
+	r := store.Record{Kind: store.Many, Flags: store.Untold, Time: zone.Local(now), Until: zone.Local(now), Monotonic: records.Clock(), Boot: s.boot, Unit: name, Delta: delta}
+	if glob(name) { // the counts of units that are gone
+		r.Flags = 0
+	}
+	s.put(u, r, now)
+}
+
+// put adds a record of a unit to those that wait, or to the unit's fold.
+func (s *Stage) put(u *unit, r store.Record, now time.Time) {
+	u.has = u.has.Plus(r.Delta)
+	r.After = u.has
+	if u.storm && u.fold == nil && u.budget.rested(now) {
+		u.storm, u.written = false, 0
+	}
+	if !u.storm && u.budget.spend(now) {
+		s.add(r, now)
+		return
+	}
+	u.storm = true
+	u.budget.exhaust(now)
+	if u.fold == nil {
+		u.fold, u.end = &store.Record{Kind: store.Many, Time: r.Time, Unit: r.Unit}, now.Add(period(u.written))
+		s.folding[r.Unit] = u
+	}
+	if u.due = now.Add(pause); u.end.Before(u.due) {
+		u.due = u.end
+	}
+	join(u.fold, &r)
+}
+
+// join makes a record a part of a fold.
+func join(fold, r *store.Record) {
+	fold.Flags |= r.Flags &^ store.Missed
+	fold.Until, fold.Monotonic, fold.Boot = r.Time, r.Monotonic, r.Boot
+	fold.Delta, fold.After = fold.Delta.Plus(r.Delta), r.After
+	if r.Invocation != [16]byte{} {
+		fold.Invocation = r.Invocation
+	}
+	if r.Result != "" && (r.Kind == store.Crash || fold.Result == "") {
+		fold.Result, fold.Code, fold.Status = r.Result, r.Code, r.Status
+	}
+}
+
+// unfold writes the fold of a unit.
+func (s *Stage) unfold(name string, u *unit, now time.Time) {
+	s.add(*u.fold, now)
+	u.fold, u.written = nil, u.written+1
+	delete(s.folding, name)
+}
+
+// gaveUp records that systemd gave up. In a storm it is recorded as often as the folds are.
+func (s *Stage) gaveUp(u *unit, e *count.Event, now time.Time) {
+	switch {
+	case u.fold != nil && now.Sub(u.gaveUp) < period(u.written):
+		return
+	case u.fold != nil:
+		s.unfold(e.Unit, u, now)
+	case !u.storm && !u.budget.spend(now):
+		return
+	}
+	r := s.record(e, store.GaveUp)
+	r.After, u.gaveUp = u.has, now
+	s.add(r, now)
+}
