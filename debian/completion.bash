@@ -18,6 +18,7 @@ _service_monitor_units() {
 _service_monitor_flags() {
     case $1 in
         status) echo '-h --help --json -p --persistence-file --config' ;;
+        why) echo '-h --help --crash -p --persistence-file --config' ;;
         history) echo '-h --help --since --until --crashes -n --lines --all --json --no-pager -p --persistence-file --config' ;;
         check-config) echo '-h --help -l --log-file -p --persistence-file --config --services --debug --reload' ;;
         check-state) echo '-h --help -p --persistence-file --config' ;;
@@ -32,7 +33,7 @@ _service_monitor_flags() {
 
 _service_monitor() {
     local cur prev words cword split unit typed before=
-    local commands='status history check-config check-state clear restore-counts help version'
+    local commands='status why history check-config check-state clear restore-counts help version'
     _init_completion -s -n : || return
 
     # shellcheck disable=SC2207 # commands and flags have no blanks
@@ -45,7 +46,7 @@ _service_monitor() {
             COMPREPLY=($(compgen -W 'today yesterday 2h' -- "$cur"))
             return
             ;;
-        -n | --lines) return ;;
+        -n | --lines | --crash) return ;;
         -l | --log-file | -p | --persistence-file | --config | --check-state)
             _filedir
             return
@@ -56,9 +57,9 @@ _service_monitor() {
         return
     fi
 
-    # Names may follow status, history and restore-counts, and --services and --restore-counts with other
+    # Names may follow status, why, history and restore-counts, and --services and --restore-counts with other
     # flags in between.
-    if [[ $cur == -* || $prev != --services && ${words[1]} != restore-counts && ${words[1]} != history && ${words[1]} != status &&
+    if [[ $cur == -* || $prev != --services && ${words[1]} != restore-counts && ${words[1]} != history && ${words[1]} != status && ${words[1]} != why &&
         ! " ${words[*]:0:cword} " =~ \ --(services|restore-counts)[\ =] ]]; then
         # shellcheck disable=SC2207
         $split || COMPREPLY=($(compgen -W "$(_service_monitor_flags "${words[1]}")" -- "$cur"))

@@ -130,7 +130,11 @@ func show(m *gateway.Machine) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nservice-monitor history:\n\n%s\nservice-monitor status:\n\n%s\n", history, status)
+	why, err := m.Run(context.Background(), daemonPath, "why", "mosquitto")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nservice-monitor history:\n\n%s\nservice-monitor status:\n\n%s\nservice-monitor why mosquitto:\n\n%s", history, status, why)
 	return nil
 }
 

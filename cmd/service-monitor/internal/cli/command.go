@@ -71,7 +71,7 @@ type Line struct {
 type Ask struct {
 	Since, Until                string // as they were written
 	Crashes, All, JSON, NoPager bool
-	Lines                       int
+	Lines, Crash                int
 }
 
 // Wants reports whether the arguments name a unit, by its name or by a glob. Without arguments, each

@@ -28,6 +28,7 @@ const (
 	All        = "all"
 	JSON       = "json"
 	NoPager    = "no-pager"
+	Crash      = "crash"
 )
 
 // flags holds the values of the command line.
@@ -103,6 +104,8 @@ func (f *flags) add(name string) {
 		f.set.BoolVar(&f.ask.All, name, false, "each event in a line of its own")
 	case JSON:
 		f.set.BoolVar(&f.ask.JSON, name, false, "each event as JSON in a line")
+	case Crash:
+		f.set.Var(number{&f.ask.Crash}, name, "the crash with this number; default: the last one")
 	case NoPager:
 		f.set.BoolVar(&f.ask.NoPager, name, false, "do not show it in a pager")
 	default:

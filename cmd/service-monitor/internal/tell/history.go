@@ -177,9 +177,18 @@ func (s Screen) rule(w io.Writer, text string) {
 	s.line(w, text+strings.Repeat("-", max(s.Width-utf8.RuneCountInString(text), 0)))
 }
 
-// line writes a line that is cut at the edge of the screen. Control characters are not written.
+// line writes a line that is cut at the edge of the screen.
 func (s Screen) line(w io.Writer, text string) {
-	text = strings.Map(func(r rune) rune {
+	text = s.printable(strings.TrimRight(text, " "))
+	if s.Width > 0 && utf8.RuneCountInString(text) > s.Width {
+		text = fit(text, s.Width, s.ASCII)
+	}
+	fmt.Fprintln(w, text)
+}
+
+// printable returns a text without control characters, and without those that the screen cannot show.
+func (s Screen) printable(text string) string {
+	return strings.Map(func(r rune) rune {
 		switch {
 		case r < ' ' || r >= 0x7f && r < 0xa0:
 			return '?'
@@ -191,9 +200,5 @@ func (s Screen) line(w io.Writer, text string) {
 			return '?'
 		}
 		return r
-	}, strings.TrimRight(text, " "))
-	if s.Width > 0 && utf8.RuneCountInString(text) > s.Width {
-		text = fit(text, s.Width, s.ASCII)
-	}
-	fmt.Fprintln(w, text)
+	}, text)
 }

@@ -1,0 +1,274 @@
+package tell
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"service-monitor/stages/chronicle/store"
+)
+
+// beside is how near another event must be to a crash to be shown with it.
+const beside = 5 * time.Second
+
+// A crash is a crash of a unit, or several in one record.
+type crash struct {
+	store.Record
+	run time.Duration // how long the run took; negative if that is not known
+}
+
+// A Why is what there is to say about the crashes of a unit. Records come in their order, first all for
+// Add, and then the same ones for Near.
+type Why struct {
+	Unit    *Unit
+	Number  int64 // which crash is asked for; 0 for the last one
+	Since   time.Time
+	crashes []crash
+	began   *store.Record
+	stop    *store.Record // the last stop, after the last crash
+	near    []store.Record
+}
+
+// Add adds a record of any unit.
+func (y *Why) Add(r *store.Record, now time.Time) {
+	if y.Since.IsZero() {
+		y.Since = r.Time
+	}
+	if r.Unit != y.Unit.Unit {
+		return
+	}
+	y.Unit.Add(r, now)
+	keep := *r
+	switch {
+	case r.Kind == store.Start:
+		y.began = &keep
+		return
+	case r.Delta.Crashes > 0 && r.Flags&store.Untold == 0:
+		c := crash{keep, -1}
+		if y.began != nil && r.Kind == store.Crash {
+			c.run = between(y.began, r)
+		}
+		y.crashes, y.stop = append(y.crashes, c), nil
+	case r.Kind == store.Stop:
+		y.stop = &keep
+	case r.Kind == store.Restart || r.Kind == store.GaveUp:
+		return
+	}
+	y.began = nil
+}
+
+// chosen returns the crash that is asked for; nil if the history does not have it.
+func (y *Why) chosen() *crash {
+	for i := len(y.crashes) - 1; i >= 0; i-- {
+		c := &y.crashes[i]
+		if y.Number == 0 || y.Number <= c.After.Crashes && y.Number > c.After.Crashes-c.Delta.Crashes {
+			return c
+		}
+	}
+	return nil
+}
+
+// Has reports whether the history has the crash that is asked for.
+func (y *Why) Has() bool { return y.chosen() != nil }
+
+// Near adds a record of any unit that may be near the crash.
+func (y *Why) Near(r *store.Record) {
+	c := y.chosen()
+	if c == nil || r.Unit == y.Unit.Unit || r.Kind == store.Seen || r.Kind == store.Restart || len(y.near) == 9 {
+		return
+	}
+	if d := r.Time.Sub(c.Time); d > -beside && d < beside {
+		y.near = append(y.near, *r)
+	}
+}
+
+// headline says how the unit is, in a sentence.
+func (y *Why) headline(now time.Time, zone *time.Location) string {
+	u := y.Unit
+	switch u.Health(now) {
+	case CrashLoop:
+		return fmt.Sprintf("%s crashed %d times since %s and goes on crashing", u.Unit, u.Loop, u.LoopSince.In(zone).Format("15:04"))
+	case GaveUp:
+		return u.Unit + " is down: it crashed, and systemd gave up restarting it"
+	case Failed:
+		return u.Unit + " is down: it crashed, and systemd does not restart it"
+	case NotLoaded:
+		return u.Unit + " is not there: systemd has no such unit"
+	case Stopped:
+		return u.Unit + " is down, and that is no crash: its last run ended well"
+	case Running:
+		if u.Crashes == 0 {
+			return fmt.Sprintf("%s runs, and has never crashed since it is watched", u.Unit)
+		}
+		return fmt.Sprintf("%s runs; it has crashed before", u.Unit)
+	}
+	return fmt.Sprintf("%s is %s", u.Unit, u.State)
+}
+
+// Write writes the report.
+func (y *Why) Write(w io.Writer, s Screen, now time.Time) {
+	u := y.Unit
+	s.line(w, y.headline(now, s.Zone))
+	fmt.Fprintln(w)
+	field := func(name, format string, args ...any) {
+		s.wrap(w, fmt.Sprintf("  %-9s ", name), fmt.Sprintf(format, args...))
+	}
+	state := u.State
+	if u.Life != nil {
+		state += " (" + u.Life.SubState + ")"
+	}
+	field("State", "%s, since %s", state, (&Status{Now: now}).ago(u.Changed))
+	c := y.chosen()
+	switch {
+	case c != nil:
+		y.writeCrash(field, c, now, s.Zone)
+	case u.LastCrash != nil:
+		field("Cause", "%s", Explain(u.LastCrash.Cause.Result, u.LastCrash.Cause.Code, u.LastCrash.Cause.Status))
+		field("Last", "%s, before the history begins; invocation %.16s", u.LastCrash.Time.In(s.Zone).Format(time.DateTime), u.LastCrash.Invocation)
+	}
+	if y.stop != nil && y.Number == 0 {
+		field("Stopped", "%s, %s ago: %s", y.stop.Time.In(s.Zone).Format(time.DateTime), (&Status{Now: now}).ago(y.stop.Time), Explain(y.stop.Result, y.stop.Code, y.stop.Status))
+	}
+	least := ""
+	if u.AtLeast {
+		least = ", at least: something happened that nobody saw"
+	}
+	field("Counts", "%s, %s, %s, %s, %s%s", plural(int64(u.Starts), "start"), plural(int64(u.Stops), "stop"), plural(int64(u.Crashes), "crash"),
+		plural(int64(u.Tally.Unknown), "unknown end"), plural(int64(u.Restarts), "restart"), least)
+	if !y.Since.IsZero() {
+		field("24 h", "%s; the history goes back to %s", plural(u.Day, "crash"), y.Since.In(s.Zone).Format("2006-01-02 15:04"))
+	}
+	y.writeNear(field, s.Zone)
+	y.writeFurther(w, s, c)
+}
+
+// writeCrash writes what is known of a crash.
+func (y *Why) writeCrash(field func(name, format string, args ...any), c *crash, now time.Time, zone *time.Location) {
+	field("Cause", "%s", Explain(c.Result, c.Code, c.Status))
+	at := c.Time
+	if !c.Until.IsZero() {
+		at = c.Until
+	}
+	when := fmt.Sprintf("%s, %s ago", at.In(zone).Format(time.DateTime), (&Status{Now: now}).ago(at))
+	if c.run >= 0 {
+		when += ", after " + Span(c.run)
+	}
+	if c.Invocation != [16]byte{} {
+		when += "; invocation " + hex.EncodeToString(c.Invocation[:8])
+	}
+	if name := "Last"; y.Number == 0 {
+		field(name, "%s", when)
+	} else {
+		field(fmt.Sprintf("No. %d", y.Number), "%s", when)
+	}
+	if u := y.Unit; u.Health(now) == CrashLoop && u.Loop > 1 {
+		field("A loop", "every %s since %s", Span(u.last.Sub(u.LoopSince)/time.Duration(u.Loop-1)), u.LoopSince.In(zone).Format(time.DateTime))
+	}
+	if rule := rules[c.Rule]; rule != "" {
+		field("Counted", "%s", rule)
+	}
+	if flags := flagWords(c.Flags); flags != "" {
+		field("But", "%s", flags)
+	}
+	if other := y.causes(); other != "" {
+		field("All", "%s", other)
+	}
+}
+
+// rules says by what a crash was counted, by classify.Rule.
+var rules = map[string]string{
+	"down-after-run": "the unit was down after its invocation had run, and systemd's Result is not success",
+	"record":         "a record of systemd in the journal says so",
+	"next-run":       "another invocation is there, so this one has ended",
+	"boot-over":      "the boot ended with it",
+}
+
+func flagWords(f store.Flags) string {
+	var words []string
+	if f&store.Recovered != 0 {
+		words = append(words, "nobody watched then; it was read in the journal later")
+	}
+	if f&store.AtLeast != 0 {
+		words = append(words, "there may have been more")
+	}
+	if f&store.Untrusted != 0 {
+		words = append(words, "the clock was not set, so its time is wrong")
+	}
+	return strings.Join(words, "; ")
+}
+
+// causes says how often each cause was, if there were several crashes.
+func (y *Why) causes() string {
+	var order []string
+	n := map[string]int64{}
+	for _, c := range y.crashes {
+		cause := Cause(c.Result, c.Code, c.Status)
+		if n[cause] == 0 {
+			order = append(order, cause)
+		}
+		n[cause] += c.Delta.Crashes
+	}
+	var words []string
+	for _, cause := range order {
+		words = append(words, fmt.Sprintf("%d × %s", n[cause], cause))
+	}
+	if len(y.crashes) < 2 {
+		return ""
+	}
+	return strings.Join(words, ", ")
+}
+
+func (y *Why) writeNear(field func(name, format string, args ...any), zone *time.Location) {
+	name := "Near it"
+	for _, r := range y.near {
+		what := r.Kind.String()
+		switch r.Kind {
+		case store.Many:
+			what = events(r.Delta)
+		case store.Crash:
+			what += ": " + Cause(r.Result, r.Code, r.Status)
+		case store.Monitor:
+			what = "the monitor " + r.To
+		}
+		field(name, "%s %s", r.Time.In(zone).Format("15:04:05"), strings.TrimSpace(short(r.Unit)+" "+what))
+		name = ""
+	}
+}
+
+// writeFurther writes commands that tell more.
+func (y *Why) writeFurther(w io.Writer, s Screen, c *crash) {
+	fmt.Fprintln(w, "\n  Look further")
+	var commands []string
+	switch {
+	case c != nil && c.Result == "core-dump":
+		commands = append(commands, "coredumpctl info "+y.Unit.Unit)
+		fallthrough
+	case c != nil && c.Invocation != [16]byte{}:
+		commands = append(commands, "journalctl _SYSTEMD_INVOCATION_ID="+hex.EncodeToString(c.Invocation[:]))
+	default:
+		commands = append(commands, "journalctl -u "+y.Unit.Unit)
+	}
+	commands = append(commands, "systemctl status "+y.Unit.Unit, "service-monitor history "+y.Unit.Unit)
+	for _, command := range commands {
+		fmt.Fprintln(w, "    "+s.printable(command)) // never cut, because people copy it
+	}
+}
+
+// wrap writes a text behind a name, in as many lines as it needs.
+func (s Screen) wrap(w io.Writer, name, text string) {
+	room := max(s.Width-len(name), 20)
+	line := name
+	for word := range strings.FieldsSeq(text) {
+		if n := len([]rune(line)); n > len(name) && n-len(name)+1+len([]rune(word)) > room {
+			s.line(w, line)
+			line = strings.Repeat(" ", len(name))
+		}
+		if strings.TrimSpace(line) != "" && line != name {
+			line += " "
+		}
+		line += word
+	}
+	s.line(w, line)
+}
