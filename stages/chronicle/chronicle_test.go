@@ -359,3 +359,27 @@ func TestRandomLives(t *testing.T) {
 		})
 	}
 }
+
+// BenchmarkStorm takes the events of a unit that crashes all the time.
+func BenchmarkStorm(b *testing.B) {
+	s := New(logrus.New(), nil, nil)
+	s.store = &disk{}
+	now := time.Now()
+	tally := count.Tally{Unit: name}
+	kinds := []classify.Kind{classify.Moved, classify.Started, classify.Moved, classify.Crashed, classify.Moved, classify.Restarted, classify.Moved}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		e := count.Event{Transition: classify.Transition{Kind: kinds[i%len(kinds)], Unit: name, Time: now, Life: &classify.Life{}}, Tally: &tally}
+		switch e.Kind {
+		case classify.Started:
+			tally.Starts++
+		case classify.Crashed:
+			tally.Crashes++
+		case classify.Restarted:
+			tally.Restarts++
+		}
+		s.take(&e, now)
+		i++
+	}
+}

@@ -35,12 +35,15 @@ func TestAsk(t *testing.T) {
 	says(member+" status", "2 of 3 services need attention", "THE MONITOR IS NOT RUNNING", "SIGKILL; down until", "systemd has no such unit")
 	for command, want := range map[string]string{
 		member + " status": "3", member + " status well": "0", member + " status 'd*'": "3", member + " status nobody": "4", member + " history nobody": "0",
+		member + " why dies": "0", member + " why well": "0", member + " why gone": "0", member + " why nobody": "4", member + " why": "64", member + " why --crash 7 dies": "4",
 		asNobody + daemonPath + " status": "77", asNobody + daemonPath + " history": "77", daemonPath + " status": "3",
 	} {
 		if got := code(command); got != want {
 			t.Errorf("%s: exit code %s, want %s", command, got, want)
 		}
 	}
+	says(member+" why dies", "signal 9 (SIGKILL)", "journalctl _SYSTEMD_INVOCATION_ID=")
+	says(member+" why well", "never crashed")
 	says(asNobody+daemonPath+" history", "group service-monitor")
 
 	reboot(t, b.Machine, b.PowerOff)
