@@ -20,6 +20,7 @@ _service_monitor_flags() {
         status) echo '-h --help --json -p --persistence-file --config' ;;
         why) echo '-h --help --crash -p --persistence-file --config' ;;
         history) echo '-h --help --since --until --crashes -n --lines --all --json --no-pager -p --persistence-file --config' ;;
+        report) echo '-h --help -o --output --no-lines -p --persistence-file --config' ;;
         check-config) echo '-h --help -l --log-file -p --persistence-file --config --services --debug --reload' ;;
         check-state) echo '-h --help -p --persistence-file --config' ;;
         clear) echo '-h --help -l --log-file -p --persistence-file --config' ;;
@@ -33,7 +34,7 @@ _service_monitor_flags() {
 
 _service_monitor() {
     local cur prev words cword split unit typed before=
-    local commands='status why history check-config check-state clear restore-counts help version'
+    local commands='status why history report check-config check-state clear restore-counts help version'
     _init_completion -s -n : || return
 
     # shellcheck disable=SC2207 # commands and flags have no blanks
@@ -47,7 +48,7 @@ _service_monitor() {
             return
             ;;
         -n | --lines | --crash) return ;;
-        -l | --log-file | -p | --persistence-file | --config | --check-state)
+        -o | --output | -l | --log-file | -p | --persistence-file | --config | --check-state)
             _filedir
             return
             ;;

@@ -20,6 +20,7 @@ _service_monitor_commands() {
     'status:show how the services are'
     'why:show why a service crashed'
     'history:show what happened to the services'
+    'report:write an archive for whoever is to find a fault'
     'check-config:check flags, configuration and rights to the files'
     'check-state:check that the counts in a state file balance'
     'clear:remove log, backups and state file'
@@ -56,6 +57,7 @@ if (( CURRENT > 2 )) && [[ $words[2] != -* ]]; then
     status) _arguments $help $store $config '--json[as JSON]' '*:service:_service_monitor_units' ;;
     why) _arguments $help $store $config '--crash=[the crash with this number]:number:' '1:service:_service_monitor_units' ;;
     history) _arguments $help $store $config '--since=[from then on]:time:(today yesterday 2h)' '--until=[up to then]:time:(today yesterday 2h)' '--crashes[only crashes]' '(-n --lines)'{-n,--lines=}'[only so many of the last lines]:lines:' '--all[each event]' '--json[as JSON]' '--no-pager[no pager]' '*:service:_service_monitor_units' ;;
+    report) _arguments $help $store $config '(-o --output)'{-o,--output=}'[the archive]:archive:_files' '--no-lines[without lines of the services]' ;;
     check-config) _arguments $help $log $store $config $services $debug '--reload[check as for a reload]' '*:service:_service_monitor_more' ;;
     check-state) _arguments $help $store $config '1:state file:_files' ;;
     clear) _arguments $help $log $store $config ;;

@@ -40,6 +40,12 @@ to all. Crashes that repeat are one line. It reads files only, so the monitor
 need not run. The last seconds may not be there yet. Members of the group
 service-monitor may ask.
 `},
+		{Name: "report", Flags: []string{cli.Output, cli.NoLines, cli.StateFile, cli.ConfigFile}, Run: makeReport,
+			Help: "write an archive for whoever is to find a fault",
+			About: `Writes an archive with the configuration, counts, history and log of the
+monitor, versions, properties of the services, and the last lines of those that
+need attention, and prints what is in it.
+`},
 		{Name: "check-config", Old: "check", Flags: append(slices.Clone(startFlags), cli.Reload), Run: checkConfig,
 			Help: "check flags, configuration and rights to the files",
 			About: `Checks the flags, the configuration file, and that the monitor may write the

@@ -46,6 +46,13 @@ func TestAsk(t *testing.T) {
 	says(member+" why well", "never crashed")
 	says(asNobody+daemonPath+" history", "group service-monitor")
 
+	says("cd /var/tmp; "+daemonPath+" report -o r.tar.gz", "state.json", "history/0000000001.v1", "log/service-monitor.log", "services/dies.service/journal", "this is in r.tar.gz")
+	says("cd /var/tmp; "+daemonPath+" report -o r.tar.gz", "file exists", "--output")
+	says("tar tzf /var/tmp/r.tar.gz", "r/state.json", "r/services/dies.service/properties")
+	if list := b.sh(daemonPath + " report --no-lines -o /var/tmp/n.tar.gz"); strings.Contains(list, "dies.service/journal") {
+		t.Errorf("lines of a service are in the report:\n%s", list)
+	}
+
 	reboot(t, b.Machine, b.PowerOff)
 	b.sh("systemctl start service-monitor; systemctl start well")
 	says(member+" history --crashes", "crash 1", "SIGKILL")

@@ -72,6 +72,8 @@ type Ask struct {
 	Since, Until                string // as they were written
 	Crashes, All, JSON, NoPager bool
 	Lines, Crash                int
+	Output                      string
+	NoLines                     bool
 }
 
 // Wants reports whether the arguments name a unit, by its name or by a glob. Without arguments, each

@@ -29,6 +29,8 @@ const (
 	JSON       = "json"
 	NoPager    = "no-pager"
 	Crash      = "crash"
+	Output     = "output"
+	NoLines    = "no-lines"
 )
 
 // flags holds the values of the command line.
@@ -106,6 +108,10 @@ func (f *flags) add(name string) {
 		f.set.BoolVar(&f.ask.JSON, name, false, "each event as JSON in a line")
 	case Crash:
 		f.set.Var(number{&f.ask.Crash}, name, "the crash with this number; default: the last one")
+	case Output:
+		f.set.VarP(word{&f.ask.Output, "FILE"}, name, "o", "the archive; default: one in this directory, with\nthe time in its name")
+	case NoLines:
+		f.set.BoolVar(&f.ask.NoLines, name, false, "without what the services wrote into the journal")
 	case NoPager:
 		f.set.BoolVar(&f.ask.NoPager, name, false, "do not show it in a pager")
 	default:
@@ -219,7 +225,7 @@ func (f *flags) checkShort(args []string) error {
 			continue
 		}
 		name, _, _ := strings.Cut(arg[1:], "=")
-		if !strings.ContainsRune("lpn", rune(arg[1])) || f.set.Lookup(strings.ReplaceAll(name, "_", "-")) != nil {
+		if !strings.ContainsRune("lpno", rune(arg[1])) || f.set.Lookup(strings.ReplaceAll(name, "_", "-")) != nil {
 			return f.unknown("-"+name, name)
 		}
 	}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"service-monitor/cmd/service-monitor/internal/cli"
+	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/cmd/service-monitor/internal/tell"
+	"service-monitor/stages/chronicle"
+	"service-monitor/stages/files"
+	"service-monitor/stages/zone"
+)
+
+const (
+	// largest is how much of a file goes into a report.
+	largest = 16 << 20
+	// patience is how long a command may take that a report runs.
+	patience = 20 * time.Second
+)
+
+// makeReport writes an archive with everything that somebody needs who is to find a fault.
+func makeReport(l cli.Line, stdout io.Writer) error {
+	loaded, fault := l.Load()
+	now := zone.Local(time.Now())
+	name := l.Ask.Output
+	if name == "" {
+		host, _ := os.Hostname()
+		name = fmt.Sprintf("service-monitor-report-%s-%s.tar.gz", host, now.Format("20060102-150405"))
+	}
+	// Made before this process becomes another user, who may not write here.
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot write the report: %w; choose another file with --output", err)
+	}
+	defer f.Close()
+	zip := gzip.NewWriter(f)
+	r := &report{out: tar.NewWriter(zip), folder: strings.TrimSuffix(filepath.Base(name), ".tar.gz"), now: now, stdout: stdout}
+	err = asOwner(func() error { r.gather(loaded, fault, !l.Ask.NoLines); return nil }, loaded.Config.State.File)
+	err = errors.Join(err, r.failed, r.out.Close(), zip.Close(), f.Sync())
+	if err != nil {
+		return fmt.Errorf("cannot write the report %s: %w", config.Show(name), err)
+	}
+	fmt.Fprintf(stdout, "\nthis is in %s; look through it before you give it away\n", config.Show(name))
+	return nil
+}
+
+// A report is an archive that is being written.
+type report struct {
+	out    *tar.Writer
+	folder string
+	now    time.Time
+	stdout io.Writer
+	failed error
+}
+
+// gather puts everything into the report. What cannot be had is said in its place.
+func (r *report) gather(loaded config.Loaded, fault error, lines bool) {
+	c := loaded.Config
+	r.text("version", fmt.Sprintf("service-monitor %s\n%v\n", version, build()))
+	if fault != nil {
+		r.text("config.error", fault.Error()+"\n")
+	}
+	r.file("config.json", loaded.Source.File)
+	r.file("state.json", c.State.File)
+	r.file("state.json.previous", c.State.File+".previous")
+	r.each("history", chronicle.Beside(c.State.File)+"/*.v1")
+	r.each("log", c.Log.File)
+	r.each("log", strings.TrimSuffix(c.Log.File, filepath.Ext(c.Log.File))+"-*"+filepath.Ext(c.Log.File))
+	all := func(string) bool { return true }
+	s, err := readStatus(c.State.File, all, r.now)
+	if err != nil {
+		r.text("status", err.Error()+"\n")
+		s = &tell.Status{}
+	} else {
+		var b bytes.Buffer
+		s.Write(&b, tell.Screen{Width: 120, Zone: r.now.Location()})
+		r.text("status", b.String())
+	}
+	r.file("os-release", "/etc/os-release")
+	r.run("uname", "uname", "-a")
+	r.run("systemd-version", "systemctl", "--version")
+	r.run("unit", "systemctl", "cat", "--no-pager", "service-monitor.service")
+	r.run("unit-properties", "systemctl", "show", "--no-pager", "service-monitor.service")
+	r.run("manager-properties", "systemctl", "show", "--no-pager")
+	r.run("journal", "journalctl", "--no-pager", "-q", "-n", "2000", "-o", "short-precise", "-u", "service-monitor.service")
+	for _, u := range s.Units {
+		r.run("services/"+u.Unit+"/properties", "systemctl", "show", "--no-pager", "--", u.Unit)
+		if lines && u.Health(r.now).Attention() {
+			r.run("services/"+u.Unit+"/journal", "journalctl", "--no-pager", "-q", "-n", "100", "-o", "short-precise", "-u", u.Unit)
+		}
+	}
+}
+
+// build returns how the program was built.
+func build() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	return info.String()
+}
+
+// text adds a file with this text.
+func (r *report) text(name, text string) {
+	if r.failed != nil {
+		return
+	}
+	fmt.Fprintf(r.stdout, "%9d  %s\n", len(text), name)
+	r.failed = r.out.WriteHeader(&tar.Header{Name: r.folder + "/" + name, Mode: 0o600, Size: int64(len(text)), ModTime: r.now})
+	if r.failed == nil {
+		_, r.failed = io.WriteString(r.out, text)
+	}
+}
+
+// file adds a file, if there is one.
+func (r *report) file(name, path string) {
+	text, err := files.Read(path, largest)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		r.text(name+".error", err.Error()+"\n")
+	default:
+		r.text(name, string(text))
+	}
+}
+
+// each adds the files that match a pattern.
+func (r *report) each(folder, pattern string) {
+	paths, _ := filepath.Glob(pattern)
+	for _, path := range paths {
+		r.file(folder+"/"+filepath.Base(path), path)
+	}
+}
+
+// run adds what a command prints.
+func (r *report) run(name string, argv ...string) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
+	if err != nil {
+		out = fmt.Appendf(out, "%s: %v\n", strings.Join(argv, " "), err)
+	}
+	r.text(name, string(out))
+}
