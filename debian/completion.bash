@@ -17,18 +17,18 @@ _service_monitor_units() {
 # The flags of each command, and of the monitor itself.
 _service_monitor_flags() {
     case $1 in
-        status) echo '-h --help --json -p --persistence-file --config' ;;
+        status) echo '-h --help --json -w --watch --feed -p --persistence-file --config' ;;
         why) echo '-h --help --crash -p --persistence-file --config' ;;
         history) echo '-h --help --since --until --crashes -n --lines --all --json --no-pager -p --persistence-file --config' ;;
         report) echo '-h --help -o --output --no-lines -p --persistence-file --config' ;;
-        check-config) echo '-h --help -l --log-file -p --persistence-file --config --services --debug --reload' ;;
+        check-config) echo '-h --help -l --log-file -p --persistence-file --config --services --feed --debug --reload' ;;
         check-state) echo '-h --help -p --persistence-file --config' ;;
         clear) echo '-h --help -l --log-file -p --persistence-file --config' ;;
         restore-counts) echo '-h --help -p --persistence-file --config --services' ;;
-        help) echo '-h --help -l --log-file -p --persistence-file --config --services --debug' ;;
+        help) echo '-h --help -l --log-file -p --persistence-file --config --services --feed --debug' ;;
         version) echo '-h --help' ;;
         *) echo '-h --help -v --version -c --clear --check --check-state --restore-counts
-            -l --log-file -p --persistence-file --config --services --debug' ;;
+            -l --log-file -p --persistence-file --config --services --feed --debug' ;;
     esac
 }
 
@@ -48,7 +48,7 @@ _service_monitor() {
             return
             ;;
         -n | --lines | --crash) return ;;
-        -o | --output | -l | --log-file | -p | --persistence-file | --config | --check-state)
+        -o | --output | -l | --log-file | -p | --persistence-file | --config | --feed | --check-state)
             _filedir
             return
             ;;

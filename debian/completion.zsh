@@ -41,12 +41,13 @@ _service_monitor_more() {
   fi
 }
 
-local log store config services debug help
+local log store config services debug feed help
 log=('(-l --log-file)'{-l,--log-file=}'[the log]:log file:_files')
 store=('(-p --persistence-file)'{-p,--persistence-file=}'[counters and last states]:state file:_files')
 config=('--config=[the configuration]:configuration file:_files')
 services=('*--services=[names or globs]:service:_service_monitor_units')
 debug=('--debug[log debug messages too]')
+feed=('--feed=[the socket of the monitor]:socket:_files')
 help=('(-)'{-h,--help}'[show the help]')
 
 # The flags of a command that is named are its own.
@@ -54,22 +55,22 @@ if (( CURRENT > 2 )) && [[ $words[2] != -* ]]; then
   shift words
   (( CURRENT-- ))
   case $words[1] in
-    status) _arguments $help $store $config '--json[as JSON]' '*:service:_service_monitor_units' ;;
+    status) _arguments $help $store $config $feed '--json[as JSON]' '(-w --watch)'{-w,--watch}'[go on, and show each change]' '*:service:_service_monitor_units' ;;
     why) _arguments $help $store $config '--crash=[the crash with this number]:number:' '1:service:_service_monitor_units' ;;
     history) _arguments $help $store $config '--since=[from then on]:time:(today yesterday 2h)' '--until=[up to then]:time:(today yesterday 2h)' '--crashes[only crashes]' '(-n --lines)'{-n,--lines=}'[only so many of the last lines]:lines:' '--all[each event]' '--json[as JSON]' '--no-pager[no pager]' '*:service:_service_monitor_units' ;;
     report) _arguments $help $store $config '(-o --output)'{-o,--output=}'[the archive]:archive:_files' '--no-lines[without lines of the services]' ;;
-    check-config) _arguments $help $log $store $config $services $debug '--reload[check as for a reload]' '*:service:_service_monitor_more' ;;
+    check-config) _arguments $help $log $store $config $services $feed $debug '--reload[check as for a reload]' '*:service:_service_monitor_more' ;;
     check-state) _arguments $help $store $config '1:state file:_files' ;;
     clear) _arguments $help $log $store $config ;;
     restore-counts) _arguments $help $store $config $services '*:service:_service_monitor_units' ;;
-    help) _arguments $help $log $store $config $services $debug '1:command:_service_monitor_commands' ;;
+    help) _arguments $help $log $store $config $services $feed $debug '1:command:_service_monitor_commands' ;;
     version) _arguments $help ;;
   esac
   return
 fi
 
 _arguments \
-  $help $log $store $config $services $debug \
+  $help $log $store $config $services $feed $debug \
   '(-)'{-v,--version}'[show the version]' \
   '(--check --check-state --restore-counts -c --clear)'{-c,--clear}'[remove log, backups and state file]' \
   '(--check-state --restore-counts -c --clear)--check[check flags and configuration]' \

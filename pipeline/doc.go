@@ -2,8 +2,9 @@
 // typed streams, with one life and one health.
 //
 //	config ──lists──▶ bus ──signals──▶ decode ──updates──▶ classify ──transitions──▶ count ──events──┬──(latest)──▶ persist
-//	                   ▲                                      │                                      ├─────────────▶ logsink
-//	                   └───────────────doubts─────────────────┘                                      └─────────────▶ chronicle
+//	                   ▲                                      │                                      ├──(latest)──▶ feed
+//	                   └───────────────doubts─────────────────┘                                      ├─────────────▶ chronicle
+//	                                                                                                 └─────────────▶ logsink
 //
 // The package knows no stage. The graph above is wired in cmd/service-monitor. The arrow that
 // goes back is not a stream but a call that never blocks: with a stream, the stages would

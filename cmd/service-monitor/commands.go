@@ -12,20 +12,20 @@ import (
 )
 
 // startFlags are the flags of a start. A check of a start takes the same ones.
-var startFlags = []string{cli.LogFile, cli.StateFile, cli.ConfigFile, cli.Services, cli.Debug}
+var startFlags = []string{cli.LogFile, cli.StateFile, cli.ConfigFile, cli.Services, cli.Feed, cli.Debug}
 
 // table returns all commands of the program.
 func table() *cli.Program {
 	return &cli.Program{DefaultFile: config.DefaultFile, Exits: exits, Commands: []cli.Command{
 		{Flags: startFlags, Run: startMonitor},
-		{Name: "status", Takes: cli.ShortUnits, Flags: []string{cli.JSON, cli.StateFile, cli.ConfigFile}, Run: showStatus,
+		{Name: "status", Takes: cli.ShortUnits, Flags: []string{cli.JSON, cli.Watch, cli.Feed, cli.StateFile, cli.ConfigFile}, Run: showStatus,
 			Help: "show how the services are",
 			About: `Shows how the services are that are named, by names or globs, or else all: first
-those that need attention, and why. It reads what the monitor has saved, which
-may be some seconds old, and in a lasting storm some minutes. "as of" says when.
-It ends with 0 if all is well, with 3 if something needs attention, and with 4
-if no service of that name is monitored. Members of the group service-monitor
-may ask.
+those that need attention, and why. It asks the running monitor. If that does
+not answer, it reads what was saved, and "as of" says when. With --watch it goes
+on, and shows each change. It ends with 0 if all is well, with 3 if something
+needs attention, and with 4 if no service of that name is monitored. Members of
+the group service-monitor may ask.
 `},
 		{Name: "why", Takes: cli.ShortUnits, Flags: []string{cli.Crash, cli.StateFile, cli.ConfigFile}, Run: showWhy,
 			Help: "show why a service crashed",

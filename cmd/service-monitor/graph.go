@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -12,6 +13,7 @@ import (
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/feed"
 	"service-monitor/stages/journald/records"
 	"service-monitor/stages/logsink"
 	"service-monitor/stages/logsink/logfile"
@@ -21,8 +23,9 @@ import (
 // graph wires the whole pipeline:
 //
 //	config ─lists─▶ bus ─signals─▶ decode ─updates─▶ classify ─transitions─▶ count ─events─┬─(latest)─▶ persist
-//	                 ▲                                  │                                  ├──────────▶ logsink
-//	                 └──────────────doubts──────────────┘                                  └──────────▶ chronicle
+//	                 ▲                                  │                                  ├─(latest)─▶ feed
+//	                 └──────────────doubts──────────────┘                                  ├──────────▶ chronicle
+//	                                                                                       └──────────▶ logsink
 //
 // If the changes of a unit do not show what happened, classify sends a doubt to bus, and bus
 // reads the answer from the journal. graph runs nothing yet.
@@ -42,8 +45,7 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 
 	// No event may be lost. But persist needs only the newest tally of each unit, so a slow
 	// disk under the state file holds nothing up.
-	tallies := pipeline.Latest(g, events, func(e count.Event) string { return e.Unit })
-	pipeline.Sink(g, "persist", tallies, persist.New(m.log, state, known, c.State.Quiet, c.State.Deadline))
+	pipeline.Sink(g, "persist", pipeline.Latest(g, events, unitOf), persist.New(m.log, state, known, c.State.Quiet, c.State.Deadline))
 	pipeline.Sink(g, "logsink", events, logsink.New(logsink.Config{
 		File:    logfile.New(c.Log.File, m.lock),
 		Journal: m.journal,
@@ -54,9 +56,13 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 		First:   c.Log.FoldAfter,
 		Quote:   quote,
 	}))
+	// Whoever listens wants to know how the units are now.
+	pipeline.Sink(g, "feed", pipeline.Latest(g, events, unitOf), feed.New(m.log, c.Feed.Socket, feed.Monitor{Version: version, State: c.State.File, Since: time.Now()}, known))
 	pipeline.Sink(g, "chronicle", events, chronicle.New(m.log, m.openHistory(), known))
 	return g
 }
+
+func unitOf(e count.Event) string { return e.Unit }
 
 // places returns for each unit from where in the journal to read.
 func places(known map[string]*count.Tally) map[string]bus.Known {

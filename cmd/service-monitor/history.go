@@ -104,6 +104,12 @@ func screen(stdout io.Writer) tell.Screen {
 	return s
 }
 
+// terminal reports whether a file is a terminal.
+func terminal(f *os.File) bool {
+	_, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	return err == nil
+}
+
 // utf8Locale reports whether the locale is one of UTF-8 (locale(7)).
 func utf8Locale() bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
@@ -121,7 +127,7 @@ func page(stdout io.Writer, never bool, write func(io.Writer) error) error {
 	if !ok || never {
 		return write(stdout)
 	}
-	if _, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err != nil {
+	if !terminal(f) {
 		return write(stdout)
 	}
 	pager, less := os.LookupEnv("SYSTEMD_PAGER")

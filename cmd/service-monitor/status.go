@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
 	"os"
+	"os/signal"
 	"slices"
+	"syscall"
 	"time"
 
 	"service-monitor/cmd/service-monitor/internal/cli"
@@ -16,6 +19,7 @@ import (
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/count"
+	"service-monitor/stages/feed"
 	"service-monitor/stages/journald/records"
 	"service-monitor/stages/statefile"
 	"service-monitor/stages/zone"
@@ -35,13 +39,19 @@ func showStatus(l cli.Line, stdout io.Writer) error {
 	}
 	var s *tell.Status
 	path := loaded.Config.State.File
-	err = asOwner(func() (err error) { s, err = readStatus(path, l.Wants, zone.Local(time.Now())); return err }, path)
+	err = asOwner(func() (err error) {
+		if l.Ask.Watch {
+			return watchStatus(l, loaded.Config, stdout)
+		}
+		s, err = liveStatus(l, loaded.Config)
+		return err
+	}, path)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("cannot read the counts: %w; %w", err, errRights)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("there are no counts in %s; %w", config.Show(path), errNoHistory)
-	case err != nil:
+	case err != nil || s == nil:
 		return err
 	case len(s.Units) == 0 && len(l.Args) > 0:
 		return fmt.Errorf("none of the monitored services is called %s; %w; service-monitor status lists them all", config.Show(l.Args[0]), errNoUnit)
@@ -57,18 +67,106 @@ func showStatus(l cli.Line, stdout io.Writer) error {
 	return err
 }
 
+// liveStatus asks the running monitor. If there is none, it reads what was saved.
+func liveStatus(l cli.Line, c config.Config) (*tell.Status, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), answerIn)
+	defer cancel()
+	units := map[string]*count.Tally{}
+	complete := false
+	err := feed.Listen(ctx, c.Feed.Socket, func(m feed.Message) bool {
+		complete = m.Complete
+		return take(units, m, c.State.File) && !complete
+	})
+	if err != nil || !complete {
+		return readStatus(c.State.File, l.Wants, zone.Local(time.Now()))
+	}
+	s, _, err := newStatus(units, c.State.File, l.Wants, zone.Local(time.Now()))
+	return s, err
+}
+
+// answerIn is how long a monitor may take to tell everything.
+const answerIn = 10 * time.Second
+
+// take puts what a feed tells into units. It reports whether the feed is that of the monitor with this
+// state file.
+func take(units map[string]*count.Tally, m feed.Message, stateFile string) bool {
+	switch {
+	case m.Monitor != nil:
+		return m.Monitor.State == stateFile
+	case m.Unit != nil:
+		units[m.Unit.Name] = m.Unit.Tally()
+	case m.Gone != "":
+		delete(units, m.Gone)
+	}
+	return true
+}
+
+// watchStatus shows the status after each change, until it is interrupted.
+func watchStatus(l cli.Line, c config.Config, stdout io.Writer) error {
+	ctx, end := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer end()
+	if f, ok := stdout.(*os.File); !ok || l.Ask.JSON || !terminal(f) {
+		return config.Misuse("--watch needs a terminal, and no --json; service-monitor status --json shows it once")
+	}
+	units := map[string]*count.Tally{}
+	var failed error
+	ready := false
+	fmt.Fprint(stdout, "\x1b[?1049h\x1b[?25l")       // another screen, and no cursor
+	defer fmt.Fprint(stdout, "\x1b[?25h\x1b[?1049l") // and back
+	err := feed.Listen(ctx, c.Feed.Socket, func(m feed.Message) bool {
+		if !take(units, m, c.State.File) {
+			failed = fmt.Errorf("the monitor on %s has another state file than %s; name that with --persistence-file", config.Show(c.Feed.Socket), config.Show(c.State.File))
+			return false
+		}
+		if ready = ready || m.Complete; !ready {
+			return true
+		}
+		var s *tell.Status
+		if s, _, failed = newStatus(maps.Clone(units), c.State.File, l.Wants, zone.Local(time.Now())); failed == nil {
+			fmt.Fprint(stdout, "\x1b[H\x1b[J")
+			s.Write(stdout, screen(stdout))
+		}
+		return failed == nil
+	})
+	switch {
+	case failed != nil:
+		return failed
+	case err != nil:
+		return fmt.Errorf("cannot listen to the monitor: %w; %w", err, errNoHistory)
+	case ctx.Err() == nil:
+		return errors.New("the monitor has ended; service-monitor status shows what it has saved")
+	}
+	return nil
+}
+
 // readStatus reads the state file and the history beside it.
 func readStatus(path string, wants func(unit string) bool, now time.Time) (*tell.Status, error) {
 	known, _, err := statefile.Read(path)
 	if err != nil {
 		return nil, err
 	}
-	s := &tell.Status{Now: now}
-	if s.Host, err = os.Hostname(); err != nil {
-		s.Host = "this machine"
+	s, monitor, err := newStatus(known, path, wants, now)
+	if err != nil {
+		return nil, err
 	}
 	if info, err := os.Stat(path); err == nil {
 		s.AsOf = info.ModTime()
+	}
+	switch {
+	case monitor.To == chronicle.Stopped:
+		s.Stopped = monitor.Time
+	case monitor.To == chronicle.Started && monitor.Boot != records.Boot(): // it ended with that boot
+		s.Stopped = s.AsOf
+	}
+	return s, nil
+}
+
+// newStatus returns the status of units as they are now, with what the history has of them, and the
+// last record of the monitor itself.
+func newStatus(known map[string]*count.Tally, path string, wants func(unit string) bool, now time.Time) (s *tell.Status, monitor store.Record, err error) {
+	s = &tell.Status{Now: now, AsOf: now}
+	if s.Host, err = os.Hostname(); err != nil {
+		s.Host = "this machine"
 	}
 	units := map[string]*tell.Unit{}
 	for _, name := range slices.Sorted(maps.Keys(known)) {
@@ -77,7 +175,6 @@ func readStatus(path string, wants func(unit string) bool, now time.Time) (*tell
 			s.Units = append(s.Units, units[name])
 		}
 	}
-	var monitor store.Record
 	_, err = store.Read(chronicle.Beside(path), func(r *store.Record) bool {
 		if s.Since.IsZero() {
 			s.Since = r.Time
@@ -91,15 +188,12 @@ func readStatus(path string, wants func(unit string) bool, now time.Time) (*tell
 		return true
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return nil, monitor, err
 	}
-	switch {
-	case monitor.To == chronicle.Stopped:
-		s.Stopped = monitor.Time
-	case monitor.To == chronicle.Started && monitor.Boot != records.Boot(): // it ended with that boot
-		s.Stopped = s.AsOf
+	for _, u := range s.Units {
+		u.CatchUp(now)
 	}
-	return s, nil
+	return s, monitor, nil
 }
 
 // pattern reports whether a tally is the sum of a glob.

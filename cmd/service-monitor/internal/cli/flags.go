@@ -20,6 +20,7 @@ const (
 	ConfigFile = "config"
 	Services   = "services"
 	Debug      = "debug"
+	Feed       = "feed"
 	Reload     = "reload" // check as for a reload
 	Since      = "since"
 	Until      = "until"
@@ -28,6 +29,7 @@ const (
 	All        = "all"
 	JSON       = "json"
 	NoPager    = "no-pager"
+	Watch      = "watch"
 	Crash      = "crash"
 	Output     = "output"
 	NoLines    = "no-lines"
@@ -41,6 +43,7 @@ type flags struct {
 	help                       bool
 	args                       []string
 	config, logFile, stateFile filePath
+	feed                       filePath
 	services                   unitList
 	debug, reload              bool
 	ask                        Ask
@@ -62,6 +65,7 @@ func (p *Program) newFlags(c *Command) *flags {
 		config:    filePath(p.DefaultFile),
 		logFile:   config.DefaultLogFile,
 		stateFile: config.DefaultStateFile,
+		feed:      config.DefaultFeed,
 	}
 	f.set.SortFlags = false
 	f.set.SetInterspersed(false) // parse handles arguments between flags
@@ -90,6 +94,8 @@ func (f *flags) add(name string) {
 		f.set.Var(&f.config, name, "the configuration")
 	case Services:
 		f.set.Var(&f.services, name, "names or globs, also comma separated;\ndefault: as listed by service-monitor help")
+	case Feed:
+		f.set.Var(&f.feed, name, "the socket that status asks")
 	case Debug:
 		f.set.BoolVar(&f.debug, name, false, "log debug messages too; default: no")
 	case Reload:
@@ -112,6 +118,8 @@ func (f *flags) add(name string) {
 		f.set.VarP(word{&f.ask.Output, "FILE"}, name, "o", "the archive; default: one in this directory, with\nthe time in its name")
 	case NoLines:
 		f.set.BoolVar(&f.ask.NoLines, name, false, "without what the services wrote into the journal")
+	case Watch:
+		f.set.BoolVarP(&f.ask.Watch, name, "w", false, "go on, and show each change")
 	case NoPager:
 		f.set.BoolVar(&f.ask.NoPager, name, false, "do not show it in a pager")
 	default:
@@ -279,6 +287,7 @@ func (f *flags) source() config.Source {
 		{Flag: Services, Put: func(c *config.Config) { c.Services = slices.Clone(f.services) }},
 		{Flag: LogFile, Put: func(c *config.Config) { c.Log.File = string(f.logFile) }},
 		{Flag: StateFile, Put: func(c *config.Config) { c.State.File = string(f.stateFile) }},
+		{Flag: Feed, Put: func(c *config.Config) { c.Feed.Socket = string(f.feed) }},
 		{Flag: Debug, Put: func(c *config.Config) { c.Debug = f.debug }},
 	} {
 		if f.set.Changed(o.Flag) {

@@ -14,6 +14,7 @@ import (
 
 	"service-monitor/stages/bus"
 	"service-monitor/stages/chronicle"
+	"service-monitor/stages/feed"
 	"service-monitor/stages/logsink"
 	"service-monitor/stages/persist"
 	"service-monitor/stages/row"
@@ -38,6 +39,7 @@ type Config struct {
 	Bus   bus.Settings
 	// History is the chronicle beside the state file.
 	History chronicle.Settings
+	Feed    feed.Settings
 }
 
 // These files are used unless the user names other ones.
@@ -45,6 +47,7 @@ const (
 	DefaultFile      = "/etc/service-monitor/config.json"
 	DefaultLogFile   = logsink.DefaultFile
 	DefaultStateFile = persist.DefaultFile
+	DefaultFeed      = feed.DefaultSocket
 )
 
 // rows returns the rows of all keys, in the order of the help. They put their values into c.
@@ -54,7 +57,7 @@ func (c *Config) rows() []row.Row {
 			{Key: "monitored_services", Flag: "services", Help: "names and globs", Reload: true, Value: serviceList{&c.Services}},
 			{Key: "debug", Flag: "debug", Help: "true or false", Reload: true, Value: row.Bool{Target: &c.Debug}},
 		},
-		c.Log.Rows(), c.State.Rows(), c.History.Rows(), c.Bus.Rows())
+		c.Log.Rows(), c.State.Rows(), c.History.Rows(), c.Feed.Rows(), c.Bus.Rows())
 }
 
 // Default returns the configuration of a monitor without flags and without a file.

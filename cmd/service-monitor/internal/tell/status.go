@@ -68,10 +68,12 @@ type Past struct {
 	Loop      int64     // crashes in the last row of crashes, each within near of the one before
 	LoopSince time.Time // the first one of these
 	last      time.Time
+	told      int64 // crashes with its last record
 }
 
 // Add adds a record of the unit. Records come in their order.
 func (p *Past) Add(r *store.Record, now time.Time) {
+	p.told = r.After.Crashes
 	switch {
 	case r.Kind == store.Stop || r.Kind == store.Seen:
 		p.Loop = 0
@@ -96,6 +98,16 @@ func (p *Past) Add(r *store.Record, now time.Time) {
 type Unit struct {
 	*count.Tally
 	Past
+}
+
+// CatchUp adds the crashes that are counted, but that the history does not have yet: in a storm it has
+// them together, up to an hour later.
+func (u *Unit) CatchUp(now time.Time) {
+	more := int64(u.Crashes) - u.told
+	if u.LastCrash == nil || u.told == 0 || more <= 0 || now.Sub(u.LastCrash.Time) >= 24*time.Hour {
+		return
+	}
+	u.Add(&store.Record{Kind: store.Many, Time: u.LastCrash.Time, Delta: store.Counts{Crashes: more}, After: store.Counts{Crashes: int64(u.Crashes)}}, now)
 }
 
 // Health returns how the unit is.

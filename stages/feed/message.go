@@ -1,0 +1,117 @@
+// Package feed tells whoever listens on a unix socket how the units are, as JSON in lines: first
+// everything that is known, then each unit that changes.
+package feed
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+)
+
+// A Message is a line. One of its fields is set.
+type Message struct {
+	// Monitor is the first line.
+	Monitor *Monitor `json:"monitor,omitempty"`
+	// Unit is a unit, as it is now.
+	Unit *Unit `json:"unit,omitempty"`
+	// Gone is a unit that is no longer monitored.
+	Gone string `json:"gone,omitempty"`
+	// Complete comes once: now every unit was told.
+	Complete bool `json:"complete,omitempty"`
+}
+
+// A Monitor is the monitor itself.
+type Monitor struct {
+	Version string    `json:"version"`
+	State   string    `json:"state_file"`
+	Since   time.Time `json:"since"` // when it was started
+}
+
+// A Unit is how a unit is.
+type Unit struct {
+	Name      string     `json:"unit"`
+	Active    string     `json:"active_state"`
+	Sub       string     `json:"sub_state,omitempty"`
+	Since     time.Time  `json:"since,omitzero"`
+	Starts    uint64     `json:"starts"`
+	Stops     uint64     `json:"stops"`
+	Crashes   uint64     `json:"crashes"`
+	Unknown   uint64     `json:"unknown"`
+	Restarts  uint64     `json:"restarts"`
+	AtLeast   bool       `json:"at_least,omitempty"`
+	Retrying  bool       `json:"retrying,omitempty"` // systemd is about to restart it
+	GaveUp    bool       `json:"gave_up,omitempty"`
+	Folded    uint64     `json:"folded_units,omitempty"` // of a glob
+	GapOpen   time.Time  `json:"gap_open_since,omitzero"`
+	LastCrash *LastCrash `json:"last_crash,omitempty"`
+}
+
+// A LastCrash is the last crash of a unit.
+type LastCrash struct {
+	Time       time.Time `json:"time"`
+	Result     string    `json:"result"`
+	Code       int32     `json:"code"` // of waitid(2): 1 if it exited, 2 or 3 if a signal ended it
+	Status     int32     `json:"status"`
+	Invocation string    `json:"invocation,omitempty"`
+}
+
+// unitOf returns what is told of a tally.
+func unitOf(t *count.Tally) *Unit {
+	u := &Unit{
+		Name: t.Unit, Active: t.State, Since: t.Changed, Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes,
+		Unknown: t.Unknown, Restarts: t.Restarts, AtLeast: t.AtLeast, Folded: t.Folded,
+	}
+	if l := t.Life; l != nil {
+		u.Sub, u.Retrying, u.GaveUp, u.GapOpen = l.SubState, l.Retrying, l.GivenUp, l.Opened
+	}
+	if c := t.LastCrash; c != nil {
+		u.LastCrash = &LastCrash{c.Time, c.Cause.Result, c.Cause.Code, c.Cause.Status, c.Invocation}
+	}
+	return u
+}
+
+// Tally returns the unit as the monitor counts it, as far as it was told.
+func (u *Unit) Tally() *count.Tally {
+	t := &count.Tally{
+		Unit: u.Name, State: u.Active, Changed: u.Since, Starts: u.Starts, Stops: u.Stops, Crashes: u.Crashes,
+		Unknown: u.Unknown, Restarts: u.Restarts, AtLeast: u.AtLeast, Folded: u.Folded,
+		Life: &classify.Life{ActiveState: u.Active, SubState: u.Sub, Retrying: u.Retrying, GivenUp: u.GaveUp, Opened: u.GapOpen},
+	}
+	if c := u.LastCrash; c != nil {
+		t.LastCrash = &count.Crash{Time: c.Time, Cause: classify.Cause{Result: c.Result, Code: c.Code, Status: c.Status}, Invocation: c.Invocation}
+	}
+	return t
+}
+
+// Listen calls tell for each message of a feed, until tell returns false, the monitor ends, or ctx is
+// done. That the monitor ends is no error.
+func Listen(ctx context.Context, socket string, tell func(Message) bool) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	lines := bufio.NewScanner(conn)
+	for lines.Scan() {
+		var m Message
+		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+			return fmt.Errorf("the feed %s is not one of this monitor: %w", socket, err)
+		}
+		if !tell(m) {
+			return nil
+		}
+	}
+	if err := lines.Err(); err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
