@@ -128,7 +128,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			s.began(opened, time.Now())
 		case w := <-s.disk.Done():
 			if err := s.disk.Ended(w); err != nil {
-				return historyError(err)
+				return s.giveUp(err)
 			}
 		case <-s.disk.Timer():
 			s.disk.Turn()
@@ -217,15 +217,21 @@ func (s *Stage) finish() error {
 	if s.store == nil {
 		return nil
 	}
-	defer s.store.Close()
 	s.end(time.Now())
 	if err := s.disk.Finish(); err != nil {
-		return historyError(err)
+		return s.giveUp(err)
 	}
+	s.store.Close()
 	return nil
 }
 
-func historyError(err error) error { return errors.Join(errors.New("cannot write the history"), err) }
+// giveUp ends without what could not be written. That is no failure of the monitor: the counts are
+// saved elsewhere, and the next start makes up for what is missing here.
+func (s *Stage) giveUp(err error) error {
+	s.log.WithError(err).Error("the history lacks what happened last; the counts are not affected")
+	s.store.Close()
+	return nil
+}
 
 // monitor records that the monitor itself has started or stopped.
 func (s *Stage) monitor(what string, now time.Time) {

@@ -21,8 +21,9 @@ func TestDisk(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const unit, trigger = "flaps.service", "trigger.service"
 	b := bootBed(t, map[string]string{unit: flaps, trigger: stays}, []string{unit, trigger})
+	b.configure(t, map[string]any{"monitored_services": []string{unit, trigger}, "history_size": 1 << 16})
 	b.sh("mkdir -p " + stateDir + " " + logDir)
-	b.sh("mount -t tmpfs -o size=64k,mode=755 tmpfs " + stateDir + "; mount -t tmpfs -o size=128k,mode=755 tmpfs " + logDir)
+	b.sh("mount -t tmpfs -o size=192k,mode=755 tmpfs " + stateDir + "; mount -t tmpfs -o size=128k,mode=755 tmpfs " + logDir)
 	b.sh("systemctl start service-monitor; systemctl start trigger")
 	// These commands see the file systems as the daemon does in its sandbox.
 	inside := "nsenter -t $(systemctl show -P MainPID service-monitor) -m "

@@ -28,7 +28,8 @@ func TestIdle(t *testing.T) {
 	names := slices.Sorted(maps.Keys(units))
 	b := bootBed(t, units, names, "WatchdogSec=0")
 	b.sh("systemctl start " + strings.Join(names, " ") + "; systemctl start service-monitor")
-	b.awaitLine([]string{"tail", "-F", "-n", "+1", stateFile}, names[11]) // the last write of the start
+	b.awaitLine([]string{"tail", "-F", "-n", "+1", stateFile}, names[11])       // the last write of the start
+	b.sh("until grep -aqs started " + stateDir + "/chronicle/*.v1; do :; done") // and the first one of the history
 	before, helper := b.wakeups()
 	<-time.After(idleFor) // the measurement
 	after, helperAfter := b.wakeups()

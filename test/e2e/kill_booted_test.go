@@ -79,7 +79,7 @@ func (b *bed) wantTidy() {
 	b.t.Helper()
 	base := stateFile[strings.LastIndex(stateFile, "/")+1:]
 	known := map[string]string{ // names with their modes
-		base: "640", base + ".tmp": "640", base + ".previous": "640", base + ".previous.tmp": "640", base + ".lock": "600",
+		base: "640", base + ".tmp": "640", base + ".previous": "640", base + ".previous.tmp": "640", base + ".lock": "600", "chronicle": "750",
 	}
 	for line := range strings.Lines(b.sh("cd /var/lib/service_monitor; stat -c '%n %U %G %a' .* *")) {
 		file := strings.Fields(line)

@@ -124,6 +124,9 @@ func (s *Store) damaged() bool {
 // Append writes records, and gives them their numbers. It returns how many are on the disk. One
 // record at least is, unless there is an error.
 func (s *Store) Append(records []Record) (written int, err error) {
+	if err := s.stay(); err != nil {
+		return 0, err
+	}
 	for written < len(records) {
 		n, err := s.appendPage(records[written:])
 		written += n
@@ -134,10 +137,43 @@ func (s *Store) Append(records []Record) (written int, err error) {
 	return written, nil
 }
 
+// stay begins anew if the directory or the last segment was removed.
+func (s *Store) stay() error {
+	if s.file == nil || isAt(s.file, filepath.Join(s.dir, s.names[len(s.names)-1])) {
+		return nil
+	}
+	if err := os.Mkdir(s.dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := s.lock.Stay(); err != nil {
+		return err
+	}
+	names, err := segments(s.dir)
+	if err != nil {
+		return err
+	}
+	s.file.Close()
+	s.file, s.names, s.buf = nil, names, nil
+	return nil
+}
+
+// isAt reports whether an open file is the one at a path.
+func isAt(f *os.File, path string) bool {
+	there, err := os.Lstat(path)
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	open, err := f.Stat()
+	return err == nil && os.SameFile(open, there)
+}
+
 // appendPage writes as many records as fit into the page. Pages are synced one by one: after a power
 // cut, only the last one is incomplete.
 func (s *Store) appendPage(records []Record) (n int, err error) {
 	if s.file == nil || s.page >= s.pages {
+		if err := os.Mkdir(s.dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+			return 0, err
+		}
 		if err := s.begin(); err != nil {
 			return 0, err
 		}
