@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,13 +75,22 @@ func segments(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), suffix) {
+		if _, ok := number(e.Name()); ok && e.Type().IsRegular() {
 			names = append(names, e.Name())
 		}
 	}
 	slices.Sort(names)
 	return names, nil
 }
+
+// number returns the number in the name of a segment. Files with other names are left alone.
+func number(name string) (n int64, ok bool) {
+	digits, ok := strings.CutSuffix(name, suffix)
+	n, err := strconv.ParseInt(digits, 10, 64)
+	return n, ok && err == nil && n > 0 && name == segmentName(n)
+}
+
+func segmentName(n int64) string { return fmt.Sprintf("%010d%s", n, suffix) }
 
 // A scanner reads segments.
 type scanner struct {

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -174,13 +173,9 @@ func (s *Store) appendPage(records []Record) (n int, err error) {
 
 // begin begins a new segment. If the store is full, the oldest one is removed before.
 func (s *Store) begin() error {
-	number := 1
+	last := int64(0)
 	if len(s.names) > 0 {
-		last, err := strconv.Atoi(strings.TrimSuffix(s.names[len(s.names)-1], suffix))
-		if err != nil {
-			return fmt.Errorf("%s in %s is no segment of a chronicle; remove it", s.names[len(s.names)-1], s.dir)
-		}
-		number = last + 1
+		last, _ = number(s.names[len(s.names)-1])
 	}
 	for len(s.names) >= s.limit {
 		if err := os.Remove(filepath.Join(s.dir, s.names[0])); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -188,7 +183,7 @@ func (s *Store) begin() error {
 		}
 		s.names = s.names[1:]
 	}
-	name := fmt.Sprintf("%010d%s", number, suffix)
+	name := segmentName(last + 1)
 	f, err := s.create(name)
 	if err != nil {
 		return err
@@ -260,8 +255,11 @@ func Remove(dir string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), suffix) || strings.HasSuffix(e.Name(), suffix+making) || e.Name() == held+files.LockSuffix {
+		if _, ok := number(strings.TrimSuffix(e.Name(), making)); ok || e.Name() == held+files.LockSuffix {
 			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
 		}
 	}

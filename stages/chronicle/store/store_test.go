@@ -317,3 +317,31 @@ func BenchmarkOneUnit(b *testing.B) {
 		}
 	}
 }
+
+// Files that are no segments are left alone.
+func TestOtherFiles(t *testing.T) {
+	mine := []byte("these bytes belong to somebody else")
+	file := filepath.Join(t.TempDir(), "chronicle")
+	dir := t.TempDir()
+	paths := []string{file, filepath.Join(dir, "notes.v1"), filepath.Join(dir, "-000000001.v1"), filepath.Join(dir, "7.v1")}
+	for _, path := range paths {
+		if err := os.WriteFile(path, mine, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, had, damages := mustOpen(t, dir, Smallest)
+	mustAppend(t, s, records(3))
+	if len(had) > 0 || len(damages) > 0 {
+		t.Errorf("%d records, %v", len(had), damages)
+	}
+	for _, of := range []string{dir, file} {
+		if err := Remove(of); err == nil {
+			t.Errorf("%s is removed", of)
+		}
+	}
+	for _, path := range paths {
+		if is, err := os.ReadFile(path); err != nil || !slices.Equal(is, mine) {
+			t.Errorf("%s: %q, %v", path, is, err)
+		}
+	}
+}
