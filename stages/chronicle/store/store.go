@@ -78,8 +78,9 @@ func Open(dir string, size int64, tell func(*Record)) (*Store, []Damage, error) 
 		}
 	}
 	// A record that was told to somebody may be lost in a power cut, or by an older copy of the store
-	// that is put in its place. Its number must not be used again, so each process has its own range.
-	s.seq = max(s.seq, uint64(max(time.Now().Unix(), 0))<<20)
+	// that is put in its place. Its number must not be used again, so each process has its own range,
+	// also if the clock was set back.
+	s.seq = max(s.seq>>20+1, uint64(max(time.Now().Unix(), 0))) << 20
 	if len(s.names) > 0 {
 		err = s.resume(last, len(scan.data))
 	}

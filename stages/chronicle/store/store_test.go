@@ -345,3 +345,23 @@ func TestOtherFiles(t *testing.T) {
 		}
 	}
 }
+
+// The last record is lost in a power cut, and the clock is set back: its number is not used again.
+func TestNumberOfLostRecord(t *testing.T) {
+	dir := t.TempDir()
+	s, _, _ := mustOpen(t, dir, Smallest)
+	s.seq += 1 << 40 // the clock was ahead
+	all := records(3)
+	mustAppend(t, s, all[:2])
+	before := s.at
+	mustAppend(t, s, all[2:])
+	if err := s.file.Truncate(int64(before)); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	lost := all[2].Seq
+	s, _, _ = mustOpen(t, dir, Smallest)
+	if mustAppend(t, s, all[2:]); all[2].Seq <= lost {
+		t.Errorf("number %d after %d", all[2].Seq, lost)
+	}
+}
