@@ -107,18 +107,10 @@ func (s *Store) resume(last end, size int) (err error) {
 		_, err = s.file.WriteAt(make([]byte, pageSize-last.at), int64(last.torn))
 		return errors.Join(err, unix.Fdatasync(int(s.file.Fd())))
 	}
-	s.page, s.at, s.of = last.page, last.at, last.of
-	if s.damaged() {
+	if s.page, s.at, s.of = last.page, last.at, last.of; last.bad {
 		s.page, s.at, s.of = last.page+1, 0, page{}
 	}
 	return nil
-}
-
-// damaged reports whether something is behind the last record of the page.
-func (s *Store) damaged() bool {
-	b := make([]byte, min(2, pageSize-s.at))
-	_, err := s.file.ReadAt(b, int64(s.page*pageSize+s.at))
-	return err != nil || len(b) == 2 && b[0]|b[1] != 0
 }
 
 // Append writes records, and gives them their numbers. It returns how many are on the disk. One

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -364,4 +365,50 @@ func TestNumberOfLostRecord(t *testing.T) {
 	if mustAppend(t, s, all[2:]); all[2].Seq <= lost {
 		t.Errorf("number %d after %d", all[2].Seq, lost)
 	}
+}
+
+// Damage in the page that was written last is no torn tail if a record follows it.
+func TestDamageInLastPage(t *testing.T) {
+	base := t.TempDir()
+	s, _, _ := mustOpen(t, base, Smallest)
+	all, ends := records(20), []int{0}
+	for i := range all {
+		mustAppend(t, s, all[i:i+1])
+		ends = append(ends, s.at)
+	}
+	whole, err := os.ReadFile(filepath.Join(base, s.names[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage := func(what string, change func(b []byte)) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, s.names[0])
+		bad := slices.Clone(whole)
+		change(bad)
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		again, had, damages := mustOpen(t, dir, Smallest)
+		if len(had) >= len(all) || len(damages) != 1 {
+			t.Fatalf("%s: %d records, %v", what, len(had), damages)
+		}
+		mustAppend(t, again, all[:2])
+		if got, damages := mustRead(t, dir); len(got) != len(had)+2 || len(damages) != 1 {
+			t.Fatalf("%s: then %d records, %v", what, len(got), damages)
+		}
+		if is, err := os.ReadFile(path); err != nil || !slices.Equal(is[:pageSize], bad[:pageSize]) {
+			t.Fatalf("%s: the page was changed: %v", what, err)
+		}
+	}
+	for flip := range ends[19] {
+		damage(fmt.Sprintf("byte %d", flip), func(b []byte) { b[flip] ^= 1 << (flip % 8) })
+	}
+	for i := range 19 {
+		damage(fmt.Sprintf("no record %d", i), func(b []byte) { clear(b[ends[i]:ends[i+1]]) })
+	}
+	damage("a kind of a later version", func(b []byte) {
+		last := b[ends[19]:ends[20]]
+		last[head] = byte(kinds)
+		binary.LittleEndian.PutUint32(last[2:], checksum(last))
+	})
 }
