@@ -29,8 +29,8 @@ const (
 type Store struct {
 	dir     string
 	lock    *files.Lock
-	segment int // the size of a segment
-	limit   int // how many segments there are at most
+	segment int   // the size of a segment
+	size    int64 // how many bytes there are at most
 	names   []string
 	file    *os.File // the last segment; nil if there is none yet
 	pages   int      // how many pages it has
@@ -46,8 +46,8 @@ type Store struct {
 // be read. If the last record was not written completely, because of a power cut, it is removed. The
 // rest of what is damaged stays as it is until it is the oldest.
 func Open(dir string, size int64, tell func(*Record)) (*Store, []Damage, error) {
-	s := &Store{dir: dir, segment: int(min(max(size, Smallest)/fewest, largest)) / pageSize * pageSize}
-	s.limit = max(int(size/int64(s.segment)), fewest)
+	s := &Store{dir: dir, size: max(size, Smallest)}
+	s.segment = int(min(s.size/fewest, largest)) / pageSize * pageSize
 	if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, nil, err
 	}
@@ -170,7 +170,7 @@ func (s *Store) begin() error {
 	if len(s.names) > 0 {
 		last, _ = number(s.names[len(s.names)-1])
 	}
-	for len(s.names) >= s.limit {
+	for len(s.names) > 0 && s.bytes()+int64(s.segment) > s.size {
 		if err := os.Remove(filepath.Join(s.dir, s.names[0])); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -187,6 +187,17 @@ func (s *Store) begin() error {
 	s.file, s.names, s.pages = f, append(s.names, name), s.segment/pageSize
 	s.page, s.at, s.of = 0, 0, page{}
 	return nil
+}
+
+// bytes returns how many bytes the segments have. Those of another size are from before a change of
+// the configuration.
+func (s *Store) bytes() (sum int64) {
+	for _, name := range s.names {
+		if info, err := os.Lstat(filepath.Join(s.dir, name)); err == nil {
+			sum += info.Size()
+		}
+	}
+	return sum
 }
 
 // create makes a segment that is full of zeros. It gets its name when it is complete.

@@ -412,3 +412,18 @@ func TestDamageInLastPage(t *testing.T) {
 		binary.LittleEndian.PutUint32(last[2:], checksum(last))
 	})
 }
+
+// A store that is opened with a smaller size becomes smaller when it begins its next segment.
+func TestSmallerSize(t *testing.T) {
+	dir := t.TempDir()
+	s, _, _ := mustOpen(t, dir, 4<<20)
+	mustAppend(t, s, records(60_000))
+	s.Close()
+	s, _, _ = mustOpen(t, dir, Smallest)
+	for range 3 {
+		mustAppend(t, s, records(6000))
+		if bytes := s.bytes(); bytes > Smallest {
+			t.Errorf("%d bytes", bytes)
+		}
+	}
+}
