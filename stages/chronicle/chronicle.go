@@ -68,6 +68,7 @@ type unit struct {
 	is      store.Counts // what the last event has counted
 	settled bool         // the two should be equal: nothing is being told again
 	gone    bool         // the state file does not have it, and nothing was told of it
+	told    bool         // a record of it is in the store, or waits
 	budget  budget
 	fold    *store.Record // the record of which repeated events become a part
 	end     time.Time     // when the fold collects no more
@@ -82,7 +83,7 @@ type unit struct {
 func New(log logrus.FieldLogger, disk Store, has map[string]store.Counts, known map[string]*count.Tally) *Stage {
 	s := &Stage{log: log, units: map[string]*unit{}, families: map[string]*budget{}, folding: map[string]*unit{}, boot: records.Boot()}
 	for name, counts := range has {
-		s.units[name] = &unit{has: counts, is: counts, gone: known[name] == nil}
+		s.units[name] = &unit{has: counts, is: counts, gone: known[name] == nil, told: true}
 	}
 	if disk == nil {
 		return s
@@ -179,6 +180,9 @@ func (s *Stage) monitor(what string, now time.Time) {
 
 // add lets a record wait for others.
 func (s *Stage) add(r store.Record, now time.Time) {
+	if u := s.units[r.Unit]; u != nil {
+		u.told = true
+	}
 	if s.waiting = append(s.waiting, r); s.due.IsZero() {
 		s.due = now.Add(wait)
 	}
@@ -280,6 +284,7 @@ func (s *Stage) known(e *count.Event, now time.Time) *unit {
 	s.units[e.Unit] = u
 	if f := s.family(e.Unit); f != nil && !f.spend(now) {
 		u.storm = true // so many of its kind come and go that each is a part of its glob's sum only
+		u.budget.exhaust(now)
 		return u
 	}
 	s.add(r, now)
@@ -293,17 +298,18 @@ func (s *Stage) forget(e *count.Event, now time.Time) {
 		return
 	}
 	s.folded = u.is
-	passing := u.fold != nil && u.written == 0 // nobody has read of it, and nobody will
-	if passing {
+	if !u.told { // nobody has read of it, and nobody will
 		delete(s.folding, e.Unit)
-	} else if u.fold != nil {
+		delete(s.units, e.Unit)
+		return
+	}
+	if u.fold != nil {
 		s.unfold(e.Unit, u, now)
 	}
-	if delete(s.units, e.Unit); !passing {
-		r := s.record(e, store.Forgotten)
-		r.After = u.has
-		s.add(r, now)
-	}
+	delete(s.units, e.Unit)
+	r := s.record(e, store.Forgotten)
+	r.After = u.has
+	s.add(r, now)
 }
 
 // counted records an event that is counted, unless it is in the chronicle already.

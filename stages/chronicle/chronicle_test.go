@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -56,6 +57,16 @@ func (d *disk) sums(t *testing.T) map[string]store.Counts {
 	return sums
 }
 
+// check checks that the records add up to the tallies.
+func (d *disk) check(t *testing.T, tallies map[string]count.Tally) {
+	t.Helper()
+	for unit, got := range d.sums(t) {
+		if tally := tallies[unit]; got != Counts(&tally) {
+			t.Errorf("%s: %v, want %v", unit, got, Counts(&tally))
+		}
+	}
+}
+
 // lines returns the records of units as words.
 func (d *disk) lines() (lines []string) {
 	for _, r := range d.records {
@@ -91,6 +102,12 @@ func (k *keeper) recover(unit string, kinds ...classify.Kind) {
 	for _, kind := range kinds {
 		k.send(count.Event{Transition: classify.Transition{Kind: kind, Unit: unit, Time: time.Now(), Recovered: true}})
 	}
+}
+
+func (k *keeper) forget(unit string) {
+	t := k.tallies[unit]
+	delete(k.tallies, unit)
+	k.out <- count.Event{Transition: classify.Transition{Kind: classify.Forgotten, Unit: unit, Time: time.Now()}, Tally: &t}
 }
 
 func (k *keeper) send(e count.Event) {
@@ -272,6 +289,54 @@ func TestLoopOfAMonth(t *testing.T) {
 		}
 		if perDay := d.writes / others; perDay > 400 {
 			t.Errorf("%d writes a day", perDay)
+		}
+	})
+}
+
+// A unit that is forgotten in the middle of a storm has all its records.
+func TestForgottenInStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, tallies := &disk{}, map[string]count.Tally{}
+		live(t, d, tallies, false, func(k *keeper) {
+			k.tell(name, classify.Seen, classify.CaughtUp)
+			for range burst {
+				k.tell(name, classify.Started, classify.Crashed)
+			}
+			k.forget(name)
+		})
+		d.check(t, tallies)
+		lines := d.lines()
+		if want := []string{"many {30 0 30 0 0} {60 0 60 0 0}", "forgotten {60 0 60 0 0}"}; !slices.Equal(lines[len(lines)-2:], want) {
+			t.Errorf("%q", lines[len(lines)-2:])
+		}
+	})
+}
+
+// The instances of a template that come and go all day leave a bounded number of records, and one
+// that stays has its history.
+func TestInstances(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, tallies := &disk{}, map[string]count.Tally{}
+		const instances, stays = 5000, "job@stays.service"
+		live(t, d, tallies, false, func(k *keeper) {
+			for i := range instances {
+				unit := fmt.Sprintf("job@%d.service", i)
+				if k.tell(unit, classify.Seen); i%2 == 0 {
+					k.tell(unit, classify.Started, classify.Stopped)
+				}
+				k.forget(unit)
+				time.Sleep(time.Second)
+			}
+			k.tell(stays, classify.Seen, classify.Started)
+			time.Sleep(time.Hour)
+			k.tell(stays, classify.Stopped)
+		})
+		d.check(t, tallies)
+		if len(d.records) > 5*burst {
+			t.Errorf("%d records", len(d.records))
+		}
+		if got := d.sums(t)[stays]; got != (store.Counts{Starts: 1, Stops: 1}) {
+			t.Errorf("%v", got)
 		}
 	})
 }
