@@ -69,6 +69,7 @@ type unit struct {
 	settled bool         // the two should be equal: nothing is being told again
 	gone    bool         // the state file does not have it, and nothing was told of it
 	told    bool         // a record of it is in the store, or waits
+	unseen  bool         // the record from which its counts begin was dropped
 	budget  budget
 	fold    *store.Record // the record of which repeated events become a part
 	end     time.Time     // when the fold collects no more
@@ -181,7 +182,10 @@ func (s *Stage) monitor(what string, now time.Time) {
 // add lets a record wait for others.
 func (s *Stage) add(r store.Record, now time.Time) {
 	if u := s.units[r.Unit]; u != nil {
-		u.told = true
+		if u.told = true; u.unseen && r.Kind != store.Seen {
+			u.unseen = false
+			s.add(store.Record{Kind: store.Seen, Time: r.Time, Unit: r.Unit, After: r.After.Minus(r.Delta)}, now)
+		}
 	}
 	if s.waiting = append(s.waiting, r); s.due.IsZero() {
 		s.due = now.Add(wait)
@@ -213,12 +217,33 @@ func (s *Stage) turn(now time.Time) {
 
 // write gives the records that wait to the disk.
 func (s *Stage) write() {
-	for _, r := range s.waiting {
-		if u := s.units[r.Unit]; !s.disk.Add(r) && u != nil {
-			u.has = u.has.Minus(r.Delta)
+	for i, r := range s.waiting {
+		if !s.disk.Add(r) {
+			s.drop(s.waiting[i:])
+			break
 		}
 	}
 	s.waiting, s.due = s.waiting[:0:0], time.Time{}
+}
+
+// drop notes what the store lacks, because there was no room for these records.
+func (s *Stage) drop(records []store.Record) {
+	over := map[string]bool{} // what comes before in the records is of a unit that is forgotten
+	for _, r := range slices.Backward(records) {
+		u := s.units[r.Unit]
+		switch {
+		case r.Unit == "" || over[r.Unit]:
+		case r.Kind != store.Seen && r.Kind != store.Forgotten:
+			if u != nil {
+				u.has = u.has.Minus(r.Delta)
+			}
+		case u != nil:
+			u.unseen, over[r.Unit] = true, true
+		default: // it is told at the end
+			s.units[r.Unit] = &unit{has: r.After, is: r.After, gone: true, told: true}
+			over[r.Unit] = true
+		}
+	}
 }
 
 // end writes everything that waits, and that the monitor has stopped.
@@ -233,6 +258,9 @@ func (s *Stage) end(now time.Time) {
 		}
 		if u.fold != nil {
 			s.unfold(name, u, now)
+		}
+		if u.unseen {
+			s.add(store.Record{Kind: store.Seen, Time: zone.Local(now), Unit: name, After: u.has}, now)
 		}
 	}
 	s.monitor(Stopped, now)
@@ -380,6 +408,7 @@ func join(fold, r *store.Record) {
 
 // unfold writes the fold of a unit.
 func (s *Stage) unfold(name string, u *unit, now time.Time) {
+	u.fold.After = u.has // a record before it may have been dropped
 	s.add(*u.fold, now)
 	u.fold, u.written = nil, u.written+1
 	delete(s.folding, name)

@@ -369,6 +369,58 @@ func TestFailingDisk(t *testing.T) {
 	})
 }
 
+// Records are dropped while units are forgotten and seen again, and while a fold collects. The history
+// adds up all the same.
+func TestDropped(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		before, after func(*keeper)
+	}{
+		{"forgotten", func(k *keeper) { k.forget(name) }, nil},
+		{"seen again", func(k *keeper) { k.forget(name); k.tell(name, classify.Seen) }, nil},
+		{"started again", func(k *keeper) {
+			k.tell(name, classify.Started, classify.Stopped)
+			k.forget(name)
+			k.tell(name, classify.Seen, classify.Started)
+		}, func(k *keeper) { k.tell(name, classify.Stopped) }},
+		{"folded", func(k *keeper) {
+			for range burst {
+				k.tell(name, classify.Started, classify.Stopped)
+			}
+		}, func(k *keeper) { k.tell(name, classify.Started) }},
+		{"seen again and folded", func(k *keeper) {
+			k.forget(name)
+			k.tell(name, classify.Seen)
+			for range burst {
+				k.tell(name, classify.Started, classify.Stopped)
+			}
+		}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d, tallies := &disk{}, map[string]count.Tally{}
+				live(t, d, tallies, false, func(k *keeper) {
+					k.tell(name, classify.Seen, classify.Started, classify.Stopped)
+					time.Sleep(time.Minute)
+					d.fail(errors.New("no space left"))
+					for i := range 2 * backlog { // more than may wait
+						k.tell(fmt.Sprintf("u%d.service", i%(backlog/8)), classify.Started, classify.Stopped)
+					}
+					tt.before(k)
+					time.Sleep(wait)
+					d.fail(nil)
+					time.Sleep(10 * time.Second)
+					if tt.after != nil {
+						tt.after(k)
+					}
+					time.Sleep(time.Hour)
+				})
+				d.check(t, tallies)
+			})
+		})
+	}
+}
+
 // Random lives with saves, kills and journals that tell the same again, or something else: in the end
 // the history adds up to what is counted.
 func TestRandomLives(t *testing.T) {
