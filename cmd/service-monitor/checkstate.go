@@ -82,7 +82,7 @@ func checkHistory(path string, units map[string]*count.Tally, stdout io.Writer) 
 	complete := false
 	damages, err := store.Read(dir, func(r *store.Record) bool {
 		sums.Add(r)
-		complete = r.Kind == store.Monitor && r.To == chronicle.Stopped
+		complete = r.Kind == store.Monitor && r.To == chronicle.Stopped && r.Flags&store.Untold == 0
 		return true
 	})
 	switch {

@@ -37,8 +37,8 @@ const (
 	patience   = 200 * time.Millisecond
 )
 
-// These are what a record of kind Monitor says. After Stopped, the chronicle and the state file are
-// complete.
+// These are what a record of kind Monitor says. After Stopped, the chronicle and the state file fit,
+// unless it has the flag Untold: then the next start brings them together.
 const (
 	Started = "started"
 	Stopped = "stopped"
@@ -84,7 +84,11 @@ type unit struct {
 func New(log logrus.FieldLogger, disk Store, has map[string]store.Counts, known map[string]*count.Tally) *Stage {
 	s := &Stage{log: log, units: map[string]*unit{}, families: map[string]*budget{}, folding: map[string]*unit{}, boot: records.Boot()}
 	for name, counts := range has {
-		s.units[name] = &unit{has: counts, is: counts, gone: known[name] == nil, told: true}
+		u := &unit{has: counts, is: counts, gone: true, told: true}
+		if tally := known[name]; tally != nil {
+			u.is, u.gone = Counts(tally), false
+		}
+		s.units[name] = u
 	}
 	if disk == nil {
 		return s
@@ -114,7 +118,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	s.disk.Nudge = p.Nudge
 	timer := time.NewTimer(0)
 	timer.Stop()
-	s.monitor(Started, time.Now())
+	s.monitor(Started, 0, time.Now())
 	armed := time.Time{}
 	events := p.In
 	for {
@@ -142,7 +146,9 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			q.Answer(pipeline.Answer{Status: s.disk.Status()})
 			continue
 		case <-ctx.Done():
-			s.end(time.Now())
+			if events != nil {
+				s.end(time.Now())
+			}
 			return errors.Join(ctx.Err(), s.finish())
 		}
 		if s.disk.Out == nil { // there is no store
@@ -175,8 +181,8 @@ func (s *Stage) finish() error {
 func historyError(err error) error { return errors.Join(errors.New("cannot write the history"), err) }
 
 // monitor records that the monitor itself has started or stopped.
-func (s *Stage) monitor(what string, now time.Time) {
-	s.add(store.Record{Kind: store.Monitor, Time: zone.Local(now), Monotonic: records.Clock(), Boot: s.boot, To: what}, now)
+func (s *Stage) monitor(what string, f store.Flags, now time.Time) {
+	s.add(store.Record{Kind: store.Monitor, Flags: f, Time: zone.Local(now), Monotonic: records.Clock(), Boot: s.boot, To: what}, now)
 }
 
 // add lets a record wait for others.
@@ -248,6 +254,7 @@ func (s *Stage) drop(records []store.Record) {
 
 // end writes everything that waits, and that the monitor has stopped.
 func (s *Stage) end(now time.Time) {
+	var open store.Flags
 	for _, name := range slices.Sorted(maps.Keys(s.units)) {
 		u := s.units[name]
 		if u.gone {
@@ -256,6 +263,9 @@ func (s *Stage) end(now time.Time) {
 		if u.settled {
 			s.settle(name, u, now)
 		}
+		if !u.gone && u.has != u.is { // it was still being told again
+			open = store.Untold
+		}
 		if u.fold != nil {
 			s.unfold(name, u, now)
 		}
@@ -263,7 +273,7 @@ func (s *Stage) end(now time.Time) {
 			s.add(store.Record{Kind: store.Seen, Time: zone.Local(now), Unit: name, After: u.has}, now)
 		}
 	}
-	s.monitor(Stopped, now)
+	s.monitor(Stopped, open, now)
 	if s.disk.Out != nil {
 		s.write()
 		s.disk.Close()

@@ -369,6 +369,31 @@ func TestFailingDisk(t *testing.T) {
 	})
 }
 
+// A monitor that ends before it has caught up does not say that the history fits the state file.
+func TestStoppedTooSoon(t *testing.T) {
+	for _, seen := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			d, saved := &disk{}, map[string]count.Tally{name: {Unit: name}}
+			live(t, d, map[string]count.Tally{}, true, func(k *keeper) {
+				k.tell(name, classify.Seen, classify.CaughtUp, classify.Started, classify.Stopped)
+				time.Sleep(time.Minute)
+			})
+			live(t, d, saved, false, func(k *keeper) {
+				if seen {
+					k.recover(name, classify.Started)
+				}
+			})
+			if last := d.records[len(d.records)-1]; last.To != Stopped || last.Flags != store.Untold {
+				t.Errorf("seen %t: %+v", seen, last)
+			}
+			live(t, d, saved, false, func(k *keeper) { k.tell(name, classify.CaughtUp) })
+			if d.check(t, saved); d.records[len(d.records)-1].Flags != 0 {
+				t.Errorf("seen %t: %+v", seen, d.records)
+			}
+		})
+	}
+}
+
 // Records are dropped while units are forgotten and seen again, and while a fold collects. The history
 // adds up all the same.
 func TestDropped(t *testing.T) {
