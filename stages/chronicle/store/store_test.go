@@ -400,10 +400,10 @@ func TestDamageInLastPage(t *testing.T) {
 			t.Fatalf("%s: the page was changed: %v", what, err)
 		}
 	}
-	for flip := range ends[19] {
-		damage(fmt.Sprintf("byte %d", flip), func(b []byte) { b[flip] ^= 1 << (flip % 8) })
-	}
 	for i := range 19 {
+		for flip := ends[i]; flip < ends[i+1]; flip += 1 + (flip-ends[i])*10 { // each byte of the length, and some behind
+			damage(fmt.Sprintf("byte %d", flip), func(b []byte) { b[flip] ^= 1 << (flip % 8) })
+		}
 		damage(fmt.Sprintf("no record %d", i), func(b []byte) { clear(b[ends[i]:ends[i+1]]) })
 	}
 	damage("a kind of a later version", func(b []byte) {
