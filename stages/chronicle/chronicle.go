@@ -295,6 +295,11 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	case classify.GaveUp:
 		s.gaveUp(u, e, now)
 	case classify.CaughtUp:
+		delta := u.is.Minus(u.has)
+		if e.Recovered && min(delta.Starts, delta.Stops, delta.Crashes, delta.Unknown, delta.Restarts) < 0 {
+			u.settled = true // the sum of a glob, which is counted again and may still grow
+			break
+		}
 		if e.Life.Pending() == 0 && (e.Life == nil || e.Life.Opened.IsZero()) {
 			s.settle(e.Unit, u, now)
 		} else {

@@ -211,6 +211,29 @@ func TestUntold(t *testing.T) {
 	})
 }
 
+// The sum of a glob is counted again, unit by unit. It is not written again.
+func TestGlobAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const glob = "job@*.service"
+		d, tallies := &disk{}, map[string]count.Tally{}
+		grow := func(k *keeper, recovered bool, most uint64) {
+			for n := range most {
+				k.tallies[glob] = count.Tally{Starts: n + 1, Stops: n + 1}
+				k.send(count.Event{Transition: classify.Transition{Kind: classify.CaughtUp, Unit: glob, Time: time.Now(), Recovered: recovered}})
+			}
+			time.Sleep(time.Minute)
+		}
+		live(t, d, tallies, true, func(k *keeper) { grow(k, false, 3) })
+		before := len(d.lines())
+		live(t, d, map[string]count.Tally{}, false, func(k *keeper) { grow(k, true, 4) })
+		if got := d.lines()[before:]; !slices.Equal(got, []string{"many {1 1 0 0 0} {4 4 0 0 0}"}) {
+			t.Errorf("%q", got)
+		}
+		live(t, d, map[string]count.Tally{}, false, func(k *keeper) { grow(k, true, 2); tallies = k.tallies }) // the journal lacks the rest
+		d.check(t, tallies)
+	})
+}
+
 // An older state file is put back, and the journal does not reach back that far: the counts are what
 // they are, and the history says that it was told more.
 func TestOlderState(t *testing.T) {
