@@ -72,3 +72,23 @@ func TestHistoryToFullDisk(t *testing.T) {
 		}
 	}
 }
+
+// The state file was changed since the monitor has stopped: that is told, with what to do.
+func TestHistoryDoesNotFit(t *testing.T) {
+	state := writeHistory(t)
+	s, _, err := store.Open(chronicle.Beside(state), store.Smallest, func(*store.Record) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append([]store.Record{{Kind: store.Monitor, Time: time.Now(), To: chronicle.Stopped}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if err := os.WriteFile(state, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	if code := run([]string{"check-state", state}, io.Discard, &errs); code != exitDataErr || !strings.Contains(errs.String(), "start the monitor") {
+		t.Errorf("exit code %d: %s", code, &errs)
+	}
+}

@@ -29,7 +29,7 @@ func openHistory(c config.Config) (h history) {
 		h.notes = append(h.notes, fmt.Sprintf("the history lacks some records: %s; the counts are not affected", d))
 	}
 	if err != nil {
-		h.notes = append(h.notes, fmt.Sprintf("cannot use the history in %s: %v; monitoring goes on without it", dir, err))
+		h.notes = append(h.notes, fmt.Sprintf("cannot use the history in %s: %v; monitoring goes on without it until the next start, before which that must be a directory to which the monitor may write", dir, err))
 		return h
 	}
 	h.store, h.open, h.sums = open, open, make(map[string]store.Counts, len(sums.Units))
