@@ -135,7 +135,8 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			}
 		case w := <-s.disk.Done():
 			if err := s.disk.Ended(w); err != nil {
-				return historyError(err)
+				s.lacks(err)
+				return nil
 			}
 		case <-s.disk.Timer():
 			s.disk.Turn()
@@ -149,7 +150,8 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			if events != nil {
 				s.end(time.Now())
 			}
-			return errors.Join(ctx.Err(), s.finish())
+			s.finish()
+			return ctx.Err()
 		}
 		if s.disk.Out == nil { // there is no store
 			s.waiting, s.due = nil, time.Time{}
@@ -168,17 +170,20 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	}
 }
 
-func (s *Stage) finish() error {
+func (s *Stage) finish() {
 	if s.disk.Out == nil {
-		return nil
+		return
 	}
 	if err := s.disk.Finish(); err != nil {
-		return historyError(err)
+		s.lacks(err)
 	}
-	return nil
 }
 
-func historyError(err error) error { return errors.Join(errors.New("cannot write the history"), err) }
+// lacks tells that the last records could not be written. That is no failure of the monitor: it has
+// the counts.
+func (s *Stage) lacks(err error) {
+	s.log.WithError(err).Error("cannot write the end of the history; the next start makes up for it")
+}
 
 // monitor records that the monitor itself has started or stopped.
 func (s *Stage) monitor(what string, f store.Flags, now time.Time) {

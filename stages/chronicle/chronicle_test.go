@@ -258,6 +258,23 @@ func TestOlderState(t *testing.T) {
 	})
 }
 
+// A disk that is full when the monitor stops is no failure of the monitor. The next start makes up for
+// what is missing.
+func TestFullAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, tallies := &disk{}, map[string]count.Tally{}
+		live(t, d, tallies, false, func(k *keeper) {
+			k.tell(name, classify.Seen, classify.CaughtUp)
+			time.Sleep(time.Minute)
+			k.tell(name, classify.Started)
+			d.fail(errors.New("no space left"))
+		})
+		d.fail(nil)
+		live(t, d, tallies, false, func(k *keeper) { k.tell(name, classify.CaughtUp) })
+		d.check(t, tallies)
+	})
+}
+
 // A unit of a glob comes and goes, and the monitor is killed after it has saved that, but before the
 // chronicle has it.
 func TestPassedUntold(t *testing.T) {
