@@ -19,6 +19,7 @@ var (
 	errNoState    = errors.New("name a state file that is there and may be read")
 	errDamaged    = errors.New("if it is a state file at all, the monitor keeps a copy of it at its next start, reads what it can, and takes the rest from the generation before")
 	errUnbalanced = errors.New("if it was edited, stop the monitor and undo that; if not, it is an error of the monitor: report it with the file")
+	errHistory    = errors.New("if the state file was edited or counts were put back, or history_size was 0 for a while, start the monitor: it brings the two together; if not, it is an error of the monitor: report it with both")
 	errNewer      = errors.New("that version can check it")
 )
 
@@ -82,7 +83,7 @@ func checkHistory(path string, units map[string]*count.Tally, stdout io.Writer) 
 	complete := false
 	damages, err := store.Read(dir, func(r *store.Record) bool {
 		sums.Add(r)
-		complete = r.Kind == store.Monitor && r.To == chronicle.Stopped
+		complete = r.Kind == store.Monitor && r.To == chronicle.Stopped && r.Flags&store.Untold == 0
 		return true
 	})
 	switch {
@@ -114,7 +115,7 @@ func checkHistory(path string, units map[string]*count.Tally, stdout io.Writer) 
 		}
 	}
 	if wrong > 0 {
-		return fmt.Errorf("%s: the history does not fit the state file in %d places; %w", path, wrong, errUnbalanced)
+		return fmt.Errorf("%s: the history does not fit the state file in %d places; %w", path, wrong, errHistory)
 	}
 	fmt.Fprintf(stdout, "%s: the history of %d services adds up\n", dir, len(sums.Units))
 	return nil

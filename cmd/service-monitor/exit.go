@@ -53,7 +53,7 @@ var codes = []struct {
 	{exitNoUnit, []error{errNoUnit}},
 	{exitUsage, []error{config.ErrUsage}},
 	{exitConfig, []error{config.ErrConfig}},
-	{exitDataErr, []error{errDamaged, errUnbalanced, errNewer}},
+	{exitDataErr, []error{errDamaged, errUnbalanced, errHistory, errNewer}},
 	{exitConfig, []error{statefile.ErrNewer}},
 	{exitNoInput, []error{errNoState, errNoCopy, errNoHistory}},
 	{exitNoPerm, []error{errRights}},

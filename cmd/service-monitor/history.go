@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -48,10 +50,11 @@ func showHistory(l cli.Line, stdout io.Writer) error {
 		return err
 	}
 	return page(stdout, l.Ask.NoPager, func(w io.Writer) error {
-		if !h.Write(w, screen(stdout)) {
-			fmt.Fprintln(w, "nothing happened that the history has")
+		b := bufio.NewWriter(w)
+		if !h.Write(b, screen(stdout)) {
+			fmt.Fprintln(b, "nothing happened that the history has")
 		}
-		return nil
+		return b.Flush()
 	})
 }
 
@@ -74,23 +77,47 @@ func query(l cli.Line) (q tell.Query, err error) {
 	return q, nil
 }
 
-// readHistory reads the chronicle. As JSON it is written at once.
+// readHistory reads the chronicle. As JSON it is written at once, unless only the last lines are wanted.
 func readHistory(dir string, q tell.Query, asJSON bool, stdout io.Writer) (*tell.History, error) {
 	h := tell.NewHistory(q)
 	var failed error
+	last := lastLines{most: q.Last}
+	out := stdout
+	if q.Last > 0 {
+		out = &last
+	}
 	damages, err := store.Read(dir, func(r *store.Record) bool {
 		switch {
 		case !asJSON:
 			h.Add(r)
 		case (r.Unit == "" || q.Wanted(r.Unit)) && q.Within(r.Time) && (!q.Crashes || r.Delta.Crashes > 0):
-			failed = tell.WriteJSON(stdout, r)
+			if q.Crashes {
+				r.Delta = store.Counts{Crashes: r.Delta.Crashes}
+			}
+			failed = tell.WriteJSON(out, r)
 		}
 		return failed == nil
 	})
 	for _, d := range damages {
 		fmt.Fprintf(os.Stderr, "service-monitor: some records are missing: %s\n", d)
 	}
+	if failed == nil {
+		_, failed = stdout.Write(bytes.Join(last.lines, nil))
+	}
 	return h, errors.Join(err, failed)
+}
+
+// lastLines keeps the last lines that are written to it, each by one Write.
+type lastLines struct {
+	most  int
+	lines [][]byte
+}
+
+func (l *lastLines) Write(line []byte) (int, error) {
+	if l.lines = append(l.lines, bytes.Clone(line)); len(l.lines) > l.most {
+		l.lines = l.lines[1:]
+	}
+	return len(line), nil
 }
 
 // screen returns what the output can show.

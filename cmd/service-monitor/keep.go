@@ -20,7 +20,7 @@ func (m *monitor) openHistory() func() chronicle.Opened {
 			m.log.Errorf("the history lacks some records: %s; the counts are not affected", d)
 		}
 		if err != nil {
-			m.log.WithError(err).Errorf("cannot use the history in %s; monitoring goes on without it", dir)
+			m.log.WithError(err).Errorf("cannot use the history in %s; monitoring goes on without it until the next start, before which that must be a directory to which the monitor may write", dir)
 			return o
 		}
 		o.Store, o.Has = open, make(map[string]store.Counts, len(sums.Units))

@@ -38,8 +38,8 @@ const (
 	patience   = 200 * time.Millisecond
 )
 
-// These are what a record of kind Monitor says. After Stopped, the chronicle and the state file are
-// complete.
+// These are what a record of kind Monitor says. After Stopped, the chronicle and the state file fit,
+// unless it has the flag Untold: then the next start brings them together.
 const (
 	Started = "started"
 	Stopped = "stopped"
@@ -105,12 +105,12 @@ type port = pipeline.Port[count.Event, pipeline.None]
 // Run writes events until they end or ctx is cancelled. Then it writes what still waits.
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	if s.open == nil {
-		return drop(ctx, p)
+		return ignore(ctx, p)
 	}
 	s.disk.Nudge = p.Nudge
 	s.timer = time.NewTimer(0)
 	s.timer.Stop()
-	s.monitor(Started, time.Now())
+	s.monitor(Started, 0, time.Now())
 	events := p.In
 	for {
 		select {
@@ -123,12 +123,13 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			}
 		case opened := <-s.opening:
 			if opened.Store == nil {
-				return drop(ctx, p)
+				return ignore(ctx, p)
 			}
 			s.began(opened, time.Now())
 		case w := <-s.disk.Done():
 			if err := s.disk.Ended(w); err != nil {
-				return s.giveUp(err)
+				s.lacks(err)
+				return nil
 			}
 		case <-s.disk.Timer():
 			s.disk.Turn()
@@ -139,7 +140,8 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			q.Answer(pipeline.Answer{Status: s.disk.Status()})
 			continue
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), s.finish())
+			s.finish()
+			return ctx.Err()
 		}
 		if s.store != nil {
 			if events == nil {
@@ -167,8 +169,8 @@ func (s *Stage) arm() {
 	s.armed = next
 }
 
-// drop takes events as long as there are any. It writes nothing.
-func drop(ctx context.Context, p *port) error {
+// ignore takes events as long as there are any. It writes nothing.
+func ignore(ctx context.Context, p *port) error {
 	for {
 		select {
 		case _, ok := <-p.In:
@@ -194,7 +196,11 @@ func (s *Stage) begin() {
 func (s *Stage) began(o Opened, now time.Time) {
 	s.store, s.opening = o.Store, nil
 	for name, counts := range o.Has {
-		s.units[name] = &unit{has: counts, is: counts, gone: s.known[name] == nil}
+		u := &unit{has: counts, is: counts, gone: true, told: true}
+		if tally := s.known[name]; tally != nil {
+			u.is, u.gone = Counts(tally), false
+		}
+		s.units[name] = u
 	}
 	events := s.early
 	s.early, s.known = nil, nil
@@ -213,33 +219,38 @@ func (s *Stage) takeAll(events []count.Event, now time.Time) {
 }
 
 // finish writes what is left, and returns when that is done.
-func (s *Stage) finish() error {
+func (s *Stage) finish() {
 	if s.store == nil {
-		return nil
+		return
 	}
 	s.end(time.Now())
 	if err := s.disk.Finish(); err != nil {
-		return s.giveUp(err)
+		s.lacks(err)
+		return
 	}
 	s.store.Close()
-	return nil
 }
 
-// giveUp ends without what could not be written. That is no failure of the monitor: the counts are
-// saved elsewhere, and the next start makes up for what is missing here.
-func (s *Stage) giveUp(err error) error {
-	s.log.WithError(err).Error("the history lacks what happened last; the counts are not affected")
+// lacks tells that the last records could not be written. That is no failure of the monitor: it has
+// the counts.
+func (s *Stage) lacks(err error) {
+	s.log.WithError(err).Error("cannot write the end of the history; the next start makes up for it")
 	s.store.Close()
-	return nil
 }
 
 // monitor records that the monitor itself has started or stopped.
-func (s *Stage) monitor(what string, now time.Time) {
-	s.add(store.Record{Kind: store.Monitor, Time: zone.Local(now), Monotonic: records.Clock(), Boot: s.boot, To: what}, now)
+func (s *Stage) monitor(what string, f store.Flags, now time.Time) {
+	s.add(store.Record{Kind: store.Monitor, Flags: f, Time: zone.Local(now), Monotonic: records.Clock(), Boot: s.boot, To: what}, now)
 }
 
 // add lets a record wait for others.
 func (s *Stage) add(r store.Record, now time.Time) {
+	if u := s.units[r.Unit]; u != nil {
+		if u.told = true; u.unseen && r.Kind != store.Seen {
+			u.unseen = false
+			s.add(store.Record{Kind: store.Seen, Time: r.Time, Unit: r.Unit, After: r.After.Minus(r.Delta)}, now)
+		}
+	}
 	if s.waiting = append(s.waiting, r); s.due.IsZero() {
 		s.due = now.Add(wait)
 	}
@@ -277,12 +288,33 @@ func (s *Stage) turn(now time.Time) {
 
 // write gives the records that wait to the disk.
 func (s *Stage) write() {
-	for _, r := range s.waiting {
-		if u := s.units[r.Unit]; !s.disk.Add(r) && u != nil {
-			u.has = u.has.Minus(r.Delta)
+	for i, r := range s.waiting {
+		if !s.disk.Add(r) {
+			s.drop(s.waiting[i:])
+			break
 		}
 	}
 	s.waiting, s.due = s.waiting[:0:0], time.Time{}
+}
+
+// drop notes what the store lacks, because there was no room for these records.
+func (s *Stage) drop(records []store.Record) {
+	over := map[string]bool{} // what comes before in the records is of a unit that is forgotten
+	for _, r := range slices.Backward(records) {
+		u := s.units[r.Unit]
+		switch {
+		case r.Unit == "" || over[r.Unit]:
+		case r.Kind != store.Seen && r.Kind != store.Forgotten:
+			if u != nil {
+				u.has = u.has.Minus(r.Delta)
+			}
+		case u != nil:
+			u.unseen, over[r.Unit] = true, true
+		default: // it is told at the end
+			s.units[r.Unit] = &unit{has: r.After, is: r.After, gone: true, told: true}
+			over[r.Unit] = true
+		}
+	}
 }
 
 // end writes everything that waits, and that the monitor has stopped. It does so once.
@@ -290,6 +322,7 @@ func (s *Stage) end(now time.Time) {
 	if s.disk.Closed() {
 		return
 	}
+	var open store.Flags
 	for _, name := range slices.Sorted(maps.Keys(s.units)) {
 		u := s.units[name]
 		if u.gone {
@@ -298,11 +331,17 @@ func (s *Stage) end(now time.Time) {
 		if u.settled {
 			s.settle(name, u, now)
 		}
+		if !u.gone && u.has != u.is { // it was still being told again
+			open = store.Untold
+		}
 		if u.fold != nil {
 			s.unfold(name, u, now)
 		}
+		if u.unseen {
+			s.add(store.Record{Kind: store.Seen, Time: zone.Local(now), Unit: name, After: u.has}, now)
+		}
 	}
-	s.monitor(Stopped, now)
+	s.monitor(Stopped, open, now)
 	s.write()
 	s.disk.Close()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -58,6 +59,16 @@ func (d *disk) sums(t *testing.T) map[string]store.Counts {
 	return sums
 }
 
+// check checks that the records add up to the tallies.
+func (d *disk) check(t *testing.T, tallies map[string]count.Tally) {
+	t.Helper()
+	for unit, got := range d.sums(t) {
+		if tally := tallies[unit]; got != Counts(&tally) {
+			t.Errorf("%s: %v, want %v", unit, got, Counts(&tally))
+		}
+	}
+}
+
 // lines returns the records of units as words.
 func (d *disk) lines() (lines []string) {
 	for _, r := range d.records {
@@ -93,6 +104,12 @@ func (k *keeper) recover(unit string, kinds ...classify.Kind) {
 	for _, kind := range kinds {
 		k.send(count.Event{Transition: classify.Transition{Kind: kind, Unit: unit, Time: time.Now(), Recovered: true}})
 	}
+}
+
+func (k *keeper) forget(unit string) {
+	t := k.tallies[unit]
+	delete(k.tallies, unit)
+	k.out <- count.Event{Transition: classify.Transition{Kind: classify.Forgotten, Unit: unit, Time: time.Now()}, Tally: &t}
 }
 
 func (k *keeper) send(e count.Event) {
@@ -196,6 +213,29 @@ func TestUntold(t *testing.T) {
 	})
 }
 
+// The sum of a glob is counted again, unit by unit. It is not written again.
+func TestGlobAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const glob = "job@*.service"
+		d, tallies := &disk{}, map[string]count.Tally{}
+		grow := func(k *keeper, recovered bool, most uint64) {
+			for n := range most {
+				k.tallies[glob] = count.Tally{Starts: n + 1, Stops: n + 1}
+				k.send(count.Event{Transition: classify.Transition{Kind: classify.CaughtUp, Unit: glob, Time: time.Now(), Recovered: recovered}})
+			}
+			time.Sleep(time.Minute)
+		}
+		live(t, d, tallies, true, func(k *keeper) { grow(k, false, 3) })
+		before := len(d.lines())
+		live(t, d, map[string]count.Tally{}, false, func(k *keeper) { grow(k, true, 4) })
+		if got := d.lines()[before:]; !slices.Equal(got, []string{"many {1 1 0 0 0} {4 4 0 0 0}"}) {
+			t.Errorf("%q", got)
+		}
+		live(t, d, map[string]count.Tally{}, false, func(k *keeper) { grow(k, true, 2); tallies = k.tallies }) // the journal lacks the rest
+		d.check(t, tallies)
+	})
+}
+
 // An older state file is put back, and the journal does not reach back that far: the counts are what
 // they are, and the history says that it was told more.
 func TestOlderState(t *testing.T) {
@@ -217,6 +257,23 @@ func TestOlderState(t *testing.T) {
 		if diff := cmp.Diff(want, d.lines()); diff != "" {
 			t.Error(diff)
 		}
+	})
+}
+
+// A disk that is full when the monitor stops is no failure of the monitor. The next start makes up for
+// what is missing.
+func TestFullAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, tallies := &disk{}, map[string]count.Tally{}
+		live(t, d, tallies, false, func(k *keeper) {
+			k.tell(name, classify.Seen, classify.CaughtUp)
+			time.Sleep(time.Minute)
+			k.tell(name, classify.Started)
+			d.fail(errors.New("no space left"))
+		})
+		d.fail(nil)
+		live(t, d, tallies, false, func(k *keeper) { k.tell(name, classify.CaughtUp) })
+		d.check(t, tallies)
 	})
 }
 
@@ -278,6 +335,54 @@ func TestLoopOfAMonth(t *testing.T) {
 	})
 }
 
+// A unit that is forgotten in the middle of a storm has all its records.
+func TestForgottenInStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, tallies := &disk{}, map[string]count.Tally{}
+		live(t, d, tallies, false, func(k *keeper) {
+			k.tell(name, classify.Seen, classify.CaughtUp)
+			for range burst {
+				k.tell(name, classify.Started, classify.Crashed)
+			}
+			k.forget(name)
+		})
+		d.check(t, tallies)
+		lines := d.lines()
+		if want := []string{"many {30 0 30 0 0} {60 0 60 0 0}", "forgotten {60 0 60 0 0}"}; !slices.Equal(lines[len(lines)-2:], want) {
+			t.Errorf("%q", lines[len(lines)-2:])
+		}
+	})
+}
+
+// The instances of a template that come and go all day leave a bounded number of records, and one
+// that stays has its history.
+func TestInstances(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, tallies := &disk{}, map[string]count.Tally{}
+		const instances, stays = 5000, "job@stays.service"
+		live(t, d, tallies, false, func(k *keeper) {
+			for i := range instances {
+				unit := fmt.Sprintf("job@%d.service", i)
+				if k.tell(unit, classify.Seen); i%2 == 0 {
+					k.tell(unit, classify.Started, classify.Stopped)
+				}
+				k.forget(unit)
+				time.Sleep(time.Second)
+			}
+			k.tell(stays, classify.Seen, classify.Started)
+			time.Sleep(time.Hour)
+			k.tell(stays, classify.Stopped)
+		})
+		d.check(t, tallies)
+		if len(d.records) > 5*burst {
+			t.Errorf("%d records", len(d.records))
+		}
+		if got := d.sums(t)[stays]; got != (store.Counts{Starts: 1, Stops: 1}) {
+			t.Errorf("%v", got)
+		}
+	})
+}
+
 // A disk that takes nothing for a while holds nothing up, and the history adds up afterwards.
 func TestFailingDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -304,6 +409,83 @@ func TestFailingDisk(t *testing.T) {
 			t.Errorf("%d units of %d", len(d.sums(t)), len(tallies))
 		}
 	})
+}
+
+// A monitor that ends before it has caught up does not say that the history fits the state file.
+func TestStoppedTooSoon(t *testing.T) {
+	for _, seen := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			d, saved := &disk{}, map[string]count.Tally{name: {Unit: name}}
+			live(t, d, map[string]count.Tally{}, true, func(k *keeper) {
+				k.tell(name, classify.Seen, classify.CaughtUp, classify.Started, classify.Stopped)
+				time.Sleep(time.Minute)
+			})
+			live(t, d, saved, false, func(k *keeper) {
+				if seen {
+					k.recover(name, classify.Started)
+				}
+			})
+			if last := d.records[len(d.records)-1]; last.To != Stopped || last.Flags != store.Untold {
+				t.Errorf("seen %t: %+v", seen, last)
+			}
+			live(t, d, saved, false, func(k *keeper) { k.tell(name, classify.CaughtUp) })
+			if d.check(t, saved); d.records[len(d.records)-1].Flags != 0 {
+				t.Errorf("seen %t: %+v", seen, d.records)
+			}
+		})
+	}
+}
+
+// Records are dropped while units are forgotten and seen again, and while a fold collects. The history
+// adds up all the same.
+func TestDropped(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		before, after func(*keeper)
+	}{
+		{"forgotten", func(k *keeper) { k.forget(name) }, nil},
+		{"seen again", func(k *keeper) { k.forget(name); k.tell(name, classify.Seen) }, nil},
+		{"started again", func(k *keeper) {
+			k.tell(name, classify.Started, classify.Stopped)
+			k.forget(name)
+			k.tell(name, classify.Seen, classify.Started)
+		}, func(k *keeper) { k.tell(name, classify.Stopped) }},
+		{"folded", func(k *keeper) {
+			for range burst {
+				k.tell(name, classify.Started, classify.Stopped)
+			}
+		}, func(k *keeper) { k.tell(name, classify.Started) }},
+		{"seen again and folded", func(k *keeper) {
+			k.forget(name)
+			k.tell(name, classify.Seen)
+			for range burst {
+				k.tell(name, classify.Started, classify.Stopped)
+			}
+		}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d, tallies := &disk{}, map[string]count.Tally{}
+				live(t, d, tallies, false, func(k *keeper) {
+					k.tell(name, classify.Seen, classify.Started, classify.Stopped)
+					time.Sleep(time.Minute)
+					d.fail(errors.New("no space left"))
+					for i := range 2 * backlog { // more than may wait
+						k.tell(fmt.Sprintf("u%d.service", i%(backlog/8)), classify.Started, classify.Stopped)
+					}
+					tt.before(k)
+					time.Sleep(wait)
+					d.fail(nil)
+					time.Sleep(10 * time.Second)
+					if tt.after != nil {
+						tt.after(k)
+					}
+					time.Sleep(time.Hour)
+				})
+				d.check(t, tallies)
+			})
+		})
+	}
 }
 
 // Random lives with saves, kills and journals that tell the same again, or something else: in the end

@@ -16,6 +16,8 @@ type unit struct {
 	is      store.Counts // what the last event has counted
 	settled bool         // the two should be equal: nothing is being told again
 	gone    bool         // the state file does not have it, and nothing was told of it
+	told    bool         // a record of it is in the store, or waits
+	unseen  bool         // the record from which its counts begin was dropped
 	budget  budget
 	fold    *store.Record // the record of which repeated events become a part
 	end     time.Time     // when the fold collects no more
@@ -40,6 +42,11 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	case classify.GaveUp:
 		s.gaveUp(u, e, now)
 	case classify.CaughtUp:
+		delta := u.is.Minus(u.has)
+		if e.Recovered && min(delta.Starts, delta.Stops, delta.Crashes, delta.Unknown, delta.Restarts) < 0 {
+			u.settled = true // the sum of a glob, which is counted again and may still grow
+			break
+		}
 		if e.Life.Pending() == 0 && (e.Life == nil || e.Life.Opened.IsZero()) {
 			s.settle(e.Unit, u, now)
 		} else {
@@ -67,6 +74,7 @@ func (s *Stage) unitOf(e *count.Event, now time.Time) *unit {
 	s.units[e.Unit] = u
 	if f := s.family(e.Unit); f != nil && !f.spend(now) {
 		u.storm = true // so many of its kind come and go that each is a part of its glob's sum only
+		u.budget.exhaust(now)
 		return u
 	}
 	s.add(r, now)
@@ -80,17 +88,18 @@ func (s *Stage) forget(e *count.Event, now time.Time) {
 		return
 	}
 	s.folded = u.is
-	passing := u.fold != nil && u.written == 0 // nobody has read of it, and nobody will
-	if passing {
+	if !u.told { // nobody has read of it, and nobody will
 		delete(s.folding, e.Unit)
-	} else if u.fold != nil {
+		delete(s.units, e.Unit)
+		return
+	}
+	if u.fold != nil {
 		s.unfold(e.Unit, u, now)
 	}
-	if delete(s.units, e.Unit); !passing {
-		r := s.record(e, store.Forgotten)
-		r.After = u.has
-		s.add(r, now)
-	}
+	delete(s.units, e.Unit)
+	r := s.record(e, store.Forgotten)
+	r.After = u.has
+	s.add(r, now)
 }
 
 // counted records an event that is counted, unless it is in the chronicle already.
@@ -161,6 +170,7 @@ func join(fold, r *store.Record) {
 
 // unfold writes the fold of a unit.
 func (s *Stage) unfold(name string, u *unit, now time.Time) {
+	u.fold.After = u.has // a record before it may have been dropped
 	s.add(*u.fold, now)
 	u.fold, u.written = nil, u.written+1
 	delete(s.folding, name)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -130,16 +131,17 @@ func (p *page) appendText(b []byte, text string) []byte {
 }
 
 // decode reads the record at the beginning of b, which is the rest of a page. It returns how many
-// bytes it has: 0 at the end of the page. zones returns the zone with an offset.
+// bytes it has: 0 at the end of the page, behind which there are only zeros. zones returns the zone
+// with an offset.
 func (p *page) decode(b []byte, r *Record, zones func(seconds int) *time.Location) (int, error) {
-	if len(b) < head {
+	n := 0
+	if len(b) >= head {
+		n = int(binary.LittleEndian.Uint16(b))
+	}
+	if n == 0 && bytes.Count(b, []byte{0}) == len(b) {
 		return 0, nil
 	}
-	n := int(binary.LittleEndian.Uint16(b))
-	if n == 0 {
-		return 0, nil
-	}
-	if n > len(b)-head || checksum(b[:head+n]) != binary.LittleEndian.Uint32(b[2:]) {
+	if n == 0 || n > len(b)-head || checksum(b[:head+n]) != binary.LittleEndian.Uint32(b[2:]) {
 		return 0, errDamaged
 	}
 	d := decoder{b: b[head : head+n], page: p}

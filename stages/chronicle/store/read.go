@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,13 +76,22 @@ func segments(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), suffix) {
+		if _, ok := number(e.Name()); ok && e.Type().IsRegular() {
 			names = append(names, e.Name())
 		}
 	}
 	slices.Sort(names)
 	return names, nil
 }
+
+// number returns the number in the name of a segment. Files with other names are left alone.
+func number(name string) (n int64, ok bool) {
+	digits, ok := strings.CutSuffix(name, suffix)
+	n, err := strconv.ParseInt(digits, 10, 64)
+	return n, ok && err == nil && n > 0 && name == segmentName(n)
+}
+
+func segmentName(n int64) string { return fmt.Sprintf("%010d%s", n, suffix) }
 
 // A scanner reads segments.
 type scanner struct {
@@ -117,6 +128,7 @@ type end struct {
 	at   int  // where the next record of that page begins
 	of   page // what is known of that page
 	torn int  // where a record begins that was not written completely; -1 if there is none
+	bad  bool // that page is damaged in another way
 	seq  uint64
 }
 
@@ -134,7 +146,7 @@ func (s *scanner) each(tell func(*Record) bool) (more bool, e end) {
 			if err != nil {
 				s.bad = append(s.bad, from+at)
 				e.page, e.at, e.of, e.torn = from/pageSize, at, p, -1
-				if !follows(data[at:]) {
+				if e.bad = complete(data[at:]); !e.bad {
 					e.torn = from + at
 				}
 				break
@@ -143,7 +155,7 @@ func (s *scanner) each(tell func(*Record) bool) (more bool, e end) {
 				break
 			}
 			at += n
-			e.page, e.at, e.of, e.torn, e.seq = from/pageSize, at, p, -1, r.Seq
+			e.page, e.at, e.of, e.torn, e.bad, e.seq = from/pageSize, at, p, -1, false, r.Seq
 			if !tell(&r) {
 				return false, e
 			}
@@ -153,16 +165,16 @@ func (s *scanner) each(tell func(*Record) bool) (more bool, e end) {
 	return true, e
 }
 
-// follows reports whether a good record follows a bad one. Then the bad one was written completely
-// once.
-func follows(b []byte) bool {
-	next := head + int(b[0]) + int(b[1])<<8
-	if next+head > len(b) {
-		return false
+// complete reports whether a record whose checksum is right is anywhere in b. If b begins with a bad
+// record, that one is then not just the end of what was written.
+func complete(b []byte) bool {
+	for ; len(b) > head; b = b[1:] {
+		n := int(binary.LittleEndian.Uint16(b))
+		if n > 0 && head+n <= len(b) && checksum(b[:head+n]) == binary.LittleEndian.Uint32(b[2:]) {
+			return true
+		}
 	}
-	b = b[next:]
-	n := int(b[0]) + int(b[1])<<8
-	return n > 0 && head+n <= len(b) && checksum(b[:head+n]) == uint32(b[2])|uint32(b[3])<<8|uint32(b[4])<<16|uint32(b[5])<<24
+	return false
 }
 
 // zone returns the zone with an offset from UTC.

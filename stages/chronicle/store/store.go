@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -30,8 +29,8 @@ const (
 type Store struct {
 	dir     string
 	lock    *files.Lock
-	segment int // the size of a segment
-	limit   int // how many segments there are at most
+	segment int   // the size of a segment
+	size    int64 // how many bytes there are at most
 	names   []string
 	file    *os.File // the last segment; nil if there is none yet
 	pages   int      // how many pages it has
@@ -47,8 +46,8 @@ type Store struct {
 // be read. If the last record was not written completely, because of a power cut, it is removed. The
 // rest of what is damaged stays as it is until it is the oldest.
 func Open(dir string, size int64, tell func(*Record)) (*Store, []Damage, error) {
-	s := &Store{dir: dir, segment: int(min(max(size, Smallest)/fewest, largest)) / pageSize * pageSize}
-	s.limit = max(int(size/int64(s.segment)), fewest)
+	s := &Store{dir: dir, size: max(size, Smallest)}
+	s.segment = int(min(s.size/fewest, largest)) / pageSize * pageSize
 	if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, nil, err
 	}
@@ -79,8 +78,9 @@ func Open(dir string, size int64, tell func(*Record)) (*Store, []Damage, error) 
 		}
 	}
 	// A record that was told to somebody may be lost in a power cut, or by an older copy of the store
-	// that is put in its place. Its number must not be used again, so each process has its own range.
-	s.seq = max(s.seq, uint64(max(time.Now().Unix(), 0))<<20)
+	// that is put in its place. Its number must not be used again, so each process has its own range,
+	// also if the clock was set back.
+	s.seq = max(s.seq>>20+1, uint64(max(time.Now().Unix(), 0))) << 20
 	if len(s.names) > 0 {
 		err = s.resume(last, len(scan.data))
 	}
@@ -107,18 +107,10 @@ func (s *Store) resume(last end, size int) (err error) {
 		_, err = s.file.WriteAt(make([]byte, pageSize-last.at), int64(last.torn))
 		return errors.Join(err, unix.Fdatasync(int(s.file.Fd())))
 	}
-	s.page, s.at, s.of = last.page, last.at, last.of
-	if s.damaged() {
+	if s.page, s.at, s.of = last.page, last.at, last.of; last.bad {
 		s.page, s.at, s.of = last.page+1, 0, page{}
 	}
 	return nil
-}
-
-// damaged reports whether something is behind the last record of the page.
-func (s *Store) damaged() bool {
-	b := make([]byte, min(2, pageSize-s.at))
-	_, err := s.file.ReadAt(b, int64(s.page*pageSize+s.at))
-	return err != nil || len(b) == 2 && b[0]|b[1] != 0
 }
 
 // Append writes records, and gives them their numbers. It returns how many are on the disk. One
@@ -210,21 +202,17 @@ func (s *Store) appendPage(records []Record) (n int, err error) {
 
 // begin begins a new segment. If the store is full, the oldest one is removed before.
 func (s *Store) begin() error {
-	number := 1
+	last := int64(0)
 	if len(s.names) > 0 {
-		last, err := strconv.Atoi(strings.TrimSuffix(s.names[len(s.names)-1], suffix))
-		if err != nil {
-			return fmt.Errorf("%s in %s is no segment of a chronicle; remove it", s.names[len(s.names)-1], s.dir)
-		}
-		number = last + 1
+		last, _ = number(s.names[len(s.names)-1])
 	}
-	for len(s.names) >= s.limit {
+	for len(s.names) > 0 && s.bytes()+int64(s.segment) > s.size {
 		if err := os.Remove(filepath.Join(s.dir, s.names[0])); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		s.names = s.names[1:]
 	}
-	name := fmt.Sprintf("%010d%s", number, suffix)
+	name := segmentName(last + 1)
 	f, err := s.create(name)
 	if err != nil {
 		return err
@@ -235,6 +223,17 @@ func (s *Store) begin() error {
 	s.file, s.names, s.pages = f, append(s.names, name), s.segment/pageSize
 	s.page, s.at, s.of = 0, 0, page{}
 	return nil
+}
+
+// bytes returns how many bytes the segments have. Those of another size are from before a change of
+// the configuration.
+func (s *Store) bytes() (sum int64) {
+	for _, name := range s.names {
+		if info, err := os.Lstat(filepath.Join(s.dir, name)); err == nil {
+			sum += info.Size()
+		}
+	}
+	return sum
 }
 
 // create makes a segment that is full of zeros. It gets its name when it is complete.
@@ -296,8 +295,11 @@ func Remove(dir string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), suffix) || strings.HasSuffix(e.Name(), suffix+making) || e.Name() == held+files.LockSuffix {
+		if _, ok := number(strings.TrimSuffix(e.Name(), making)); ok || e.Name() == held+files.LockSuffix {
 			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
 		}
 	}

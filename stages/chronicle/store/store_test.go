@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -314,6 +315,115 @@ func BenchmarkOneUnit(b *testing.B) {
 		})
 		if err != nil || n == 0 {
 			b.Fatal(n, err)
+		}
+	}
+}
+
+// Files that are no segments are left alone.
+func TestOtherFiles(t *testing.T) {
+	mine := []byte("these bytes belong to somebody else")
+	file := filepath.Join(t.TempDir(), "chronicle")
+	dir := t.TempDir()
+	paths := []string{file, filepath.Join(dir, "notes.v1"), filepath.Join(dir, "-000000001.v1"), filepath.Join(dir, "7.v1")}
+	for _, path := range paths {
+		if err := os.WriteFile(path, mine, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, had, damages := mustOpen(t, dir, Smallest)
+	mustAppend(t, s, records(3))
+	if len(had) > 0 || len(damages) > 0 {
+		t.Errorf("%d records, %v", len(had), damages)
+	}
+	for _, of := range []string{dir, file} {
+		if err := Remove(of); err == nil {
+			t.Errorf("%s is removed", of)
+		}
+	}
+	for _, path := range paths {
+		if is, err := os.ReadFile(path); err != nil || !slices.Equal(is, mine) {
+			t.Errorf("%s: %q, %v", path, is, err)
+		}
+	}
+}
+
+// The last record is lost in a power cut, and the clock is set back: its number is not used again.
+func TestNumberOfLostRecord(t *testing.T) {
+	dir := t.TempDir()
+	s, _, _ := mustOpen(t, dir, Smallest)
+	s.seq += 1 << 40 // the clock was ahead
+	all := records(3)
+	mustAppend(t, s, all[:2])
+	before := s.at
+	mustAppend(t, s, all[2:])
+	if err := s.file.Truncate(int64(before)); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	lost := all[2].Seq
+	s, _, _ = mustOpen(t, dir, Smallest)
+	if mustAppend(t, s, all[2:]); all[2].Seq <= lost {
+		t.Errorf("number %d after %d", all[2].Seq, lost)
+	}
+}
+
+// Damage in the page that was written last is no torn tail if a record follows it.
+func TestDamageInLastPage(t *testing.T) {
+	base := t.TempDir()
+	s, _, _ := mustOpen(t, base, Smallest)
+	all, ends := records(20), []int{0}
+	for i := range all {
+		mustAppend(t, s, all[i:i+1])
+		ends = append(ends, s.at)
+	}
+	whole, err := os.ReadFile(filepath.Join(base, s.names[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage := func(what string, change func(b []byte)) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, s.names[0])
+		bad := slices.Clone(whole)
+		change(bad)
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		again, had, damages := mustOpen(t, dir, Smallest)
+		if len(had) >= len(all) || len(damages) != 1 {
+			t.Fatalf("%s: %d records, %v", what, len(had), damages)
+		}
+		mustAppend(t, again, all[:2])
+		if got, damages := mustRead(t, dir); len(got) != len(had)+2 || len(damages) != 1 {
+			t.Fatalf("%s: then %d records, %v", what, len(got), damages)
+		}
+		if is, err := os.ReadFile(path); err != nil || !slices.Equal(is[:pageSize], bad[:pageSize]) {
+			t.Fatalf("%s: the page was changed: %v", what, err)
+		}
+	}
+	for i := range 19 {
+		for flip := ends[i]; flip < ends[i+1]; flip += 1 + (flip-ends[i])*10 { // each byte of the length, and some behind
+			damage(fmt.Sprintf("byte %d", flip), func(b []byte) { b[flip] ^= 1 << (flip % 8) })
+		}
+		damage(fmt.Sprintf("no record %d", i), func(b []byte) { clear(b[ends[i]:ends[i+1]]) })
+	}
+	damage("a kind of a later version", func(b []byte) {
+		last := b[ends[19]:ends[20]]
+		last[head] = byte(kinds)
+		binary.LittleEndian.PutUint32(last[2:], checksum(last))
+	})
+}
+
+// A store that is opened with a smaller size becomes smaller when it begins its next segment.
+func TestSmallerSize(t *testing.T) {
+	dir := t.TempDir()
+	s, _, _ := mustOpen(t, dir, 4<<20)
+	mustAppend(t, s, records(60_000))
+	s.Close()
+	s, _, _ = mustOpen(t, dir, Smallest)
+	for range 3 {
+		mustAppend(t, s, records(6000))
+		if bytes := s.bytes(); bytes > Smallest {
+			t.Errorf("%d bytes", bytes)
 		}
 	}
 }

@@ -51,6 +51,11 @@ func (h *History) Add(r *store.Record) {
 	if h.first.IsZero() {
 		h.first = r.Time
 	}
+	if r.Unit != "" && r.Flags&store.Recovered == 0 {
+		if h.account.last = r.Time; !r.Until.IsZero() {
+			h.account.last = r.Until
+		}
+	}
 	if r.Unit != "" && !h.Wanted(r.Unit) {
 		return
 	}
@@ -61,7 +66,7 @@ func (h *History) Add(r *store.Record) {
 	if h.All && r.Unit != "" {
 		keep := *r
 		h.each = append(h.each, &item{
-			at: r.Time, recovered: r.Flags&store.Recovered != 0, unit: r.Unit, what: r.Kind.String(), stands: 1, text: func() string { return bare(&keep) },
+			at: r.Time, recovered: r.Flags&store.Recovered != 0, unit: r.Unit, what: r.Kind.String(), stands: 1, crash: r.Delta.Crashes > 0, text: func() string { return bare(&keep) },
 		})
 	}
 }
@@ -97,7 +102,7 @@ func (h *History) wanted() []*item {
 	items := h.account.sorted()
 	if h.All {
 		for _, i := range items {
-			if i.rule != "" {
+			if i.rule != nil {
 				h.each = append(h.each, i)
 			}
 		}
@@ -105,10 +110,15 @@ func (h *History) wanted() []*item {
 		slices.SortStableFunc(items, func(x, y *item) int { return x.at.Compare(y.at) })
 	}
 	items = slices.DeleteFunc(items, func(i *item) bool {
-		return !h.Within(i.at) || h.Crashes && i.rule == "" && !strings.HasPrefix(i.what, "crash")
+		return !h.Within(i.at) || h.Crashes && i.rule == nil && !i.crash
 	})
-	if h.Last > 0 && len(items) > h.Last {
-		items = items[len(items)-h.Last:]
+	for at, lines := len(items)-1, 0; at >= 0 && h.Last > 0; at-- {
+		if items[at].rule != nil {
+			continue
+		}
+		if lines++; lines == h.Last {
+			return items[at:]
+		}
 	}
 	return items
 }
@@ -132,8 +142,8 @@ func (h *History) Write(w io.Writer, s Screen) (any bool) {
 			s.rule(w, text)
 			day = today
 		}
-		if i.rule != "" {
-			s.rule(w, i.rule)
+		if i.rule != nil {
+			s.rule(w, i.rule(s.Zone))
 			continue
 		}
 		any = true

@@ -175,12 +175,32 @@ func TestQueries(t *testing.T) {
 		{"nobody", Query{Wanted: only("x")}, 2},
 		{"the last two", Query{Last: 2}, 2 + 2 + 1},
 		{"crashes", Query{Crashes: true}, 1 + 5 + 1 + 1},
+		{"each crash", Query{Crashes: true, All: true}, 1 + 14 + 1 + 1},
 		{"from a time on", Query{Since: time.Date(2025, 7, 7, 23, 0, 0, 0, time.UTC)}, 1 + 1 + 1},
 		{"up to a time", Query{Until: time.Date(2025, 7, 7, 9, 50, 1, 0, time.UTC)}, 1 + 2 + 1},
 	} {
 		if got := lines(tt.q); got != tt.want {
 			t.Errorf("%s: %d lines, want %d", tt.name, got, tt.want)
 		}
+	}
+}
+
+// The monitor was killed long after a unit's last event: how long nobody watched does not depend on
+// which unit is asked for, and the times are those of the screen.
+func TestNotWatched(t *testing.T) {
+	d := newDiary().add(sink, store.Start).later(24*time.Hour).add(broker, store.Start)
+	d.later(12*time.Hour+15*time.Minute).add("", store.Monitor, says("started"))
+	for i := range d.records {
+		d.records[i].Time = d.records[i].Time.UTC()
+	}
+	for _, unit := range []string{sink, broker} {
+		text := show(d, Query{Wanted: func(u string) bool { return u == unit }}, Screen{Width: 120})
+		if !strings.Contains(text, "-- not watched 11:50:00 to 2025-07-09 00:05:00 (12h 15m);") {
+			t.Errorf("%s:\n%s", unit, text)
+		}
+	}
+	if text := show(d, Query{Last: 1}, Screen{Width: 120}); !strings.Contains(text, "mosquitto started") {
+		t.Errorf("the last line:\n%s", text)
 	}
 }
 
@@ -260,7 +280,7 @@ func TestSpan(t *testing.T) {
 func TestWhen(t *testing.T) {
 	now := time.Date(2026, 11, 27, 10, 30, 0, 0, zone)
 	for text, want := range map[string]string{
-		"2h": "2026-11-27 08:30:00", "30min": "2026-11-27 10:00:00", "-3d": "2026-11-24 10:30:00", "1 week ago": "2026-11-20 10:30:00",
+		"2h": "2026-11-27 08:30:00", "30min": "2026-11-27 10:00:00", "5 minutes ago": "2026-11-27 10:25:00", "-3d": "2026-11-24 10:30:00", "1 week ago": "2026-11-20 10:30:00",
 		"yesterday": "2026-11-26 00:00:00", "today": "2026-11-27 00:00:00", "now": "2026-11-27 10:30:00", "09:15": "2026-11-27 09:15:00",
 		"2026-11-01": "2026-11-01 00:00:00", "2026-11-01 12:00": "2026-11-01 12:00:00", "2026-11-01 12:00:07": "2026-11-01 12:00:07",
 	} {
@@ -268,9 +288,17 @@ func TestWhen(t *testing.T) {
 			t.Errorf("%s: %v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "tomorow", "2 fortnights", "h", "-", "99999999999h", "2026-13-01"} {
+	for _, text := range []string{"", "tomorow", "2 fortnights", "h", "-", "99999999999h", "20000w", "2026-13-01"} {
 		if got, err := When(text, now); err == nil {
 			t.Errorf("%q: %v", text, got)
 		}
+	}
+	helsinki, err := time.LoadLocation("Europe/Helsinki")
+	if err != nil {
+		t.Skip(err)
+	}
+	set := time.Date(2026, 10, 25, 12, 0, 0, 0, helsinki) // the clocks were set back at 4:00
+	if got, err := When("10:30", set); err != nil || got.Format(time.TimeOnly) != "10:30:00" {
+		t.Errorf("after the change to winter time: %v, %v", got, err)
 	}
 }

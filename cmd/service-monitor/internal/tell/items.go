@@ -25,7 +25,8 @@ type item struct {
 	text      func() string
 	stands    int64 // for how many events
 	hidden    bool
-	rule      string // a line across, instead of all of the above
+	crash     bool
+	rule      func(*time.Location) string // a line across, instead of all of the above
 }
 
 // A story is what is told of one unit so far.
@@ -57,7 +58,7 @@ type account struct {
 	items   []*item
 	stories map[string]*story
 	stopped *store.Record // the monitor has stopped, and not started since then
-	last    time.Time     // of the last record
+	last    time.Time     // when the monitor last recorded something that it saw itself, of any unit
 }
 
 func (a *account) add(r *store.Record) {
@@ -69,9 +70,6 @@ func (a *account) add(r *store.Record) {
 	if s == nil {
 		s = &story{}
 		a.stories[r.Unit] = s
-	}
-	if r.Flags&store.Recovered == 0 {
-		a.last = r.Time
 	}
 	keep := *r
 	switch r.Kind {
@@ -103,7 +101,7 @@ func (a *account) add(r *store.Record) {
 }
 
 func (a *account) put(r *store.Record, what string, text func() string) *item {
-	i := &item{at: r.Time, recovered: r.Flags&store.Recovered != 0, unit: r.Unit, what: what, stands: 1}
+	i := &item{at: r.Time, recovered: r.Flags&store.Recovered != 0, unit: r.Unit, what: what, stands: 1, crash: r.Delta.Crashes > 0}
 	i.text = func() string {
 		words := text()
 		if r.Flags&store.AtLeast != 0 {
@@ -132,7 +130,13 @@ func (a *account) monitor(r *store.Record) {
 		return
 	}
 	to := r.Time
-	a.items = append(a.items, &item{at: from, rule: fmt.Sprintf("-- not watched %s to %s (%s); R was read in the journal later ", from.Format("15:04:05"), to.Format("15:04:05"), Span(to.Sub(from)))})
+	a.items = append(a.items, &item{at: from, rule: func(zone *time.Location) string {
+		from, to, layout := from.In(zone), to.In(zone), time.TimeOnly
+		if from.YearDay() != to.YearDay() || from.Year() != to.Year() {
+			layout = time.DateTime
+		}
+		return fmt.Sprintf("-- not watched %s to %s (%s); R was read in the journal later ", from.Format(time.TimeOnly), to.Format(layout), Span(to.Sub(from)))
+	}})
 }
 
 func (a *account) start(s *story, r *store.Record) {

@@ -29,7 +29,7 @@ func When(text string, now time.Time) (time.Time, error) {
 	}
 	for _, layout := range []string{"15:04:05", "15:04"} {
 		if t, err := time.Parse(layout, text); err == nil {
-			return day(0).Add(time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute + time.Duration(t.Second())*time.Second), nil
+			return time.Date(now.Year(), now.Month(), now.Day(), t.Hour(), t.Minute(), t.Second(), 0, now.Location()), nil
 		}
 	}
 	if ago, ok := before(strings.TrimSuffix(strings.TrimPrefix(text, "-"), " ago")); ok {
@@ -46,8 +46,10 @@ func before(text string) (time.Duration, bool) {
 		return 0, false
 	}
 	unit, known := map[string]time.Duration{
-		"s": time.Second, "sec": time.Second, "min": time.Minute, "m": time.Minute, "h": time.Hour, "hours": time.Hour, "hour": time.Hour,
+		"s": time.Second, "sec": time.Second, "seconds": time.Second, "second": time.Second,
+		"min": time.Minute, "m": time.Minute, "minutes": time.Minute, "minute": time.Minute, "h": time.Hour, "hours": time.Hour, "hour": time.Hour,
 		"d": 24 * time.Hour, "day": 24 * time.Hour, "days": 24 * time.Hour, "w": 7 * 24 * time.Hour, "weeks": 7 * 24 * time.Hour, "week": 7 * 24 * time.Hour,
 	}[strings.TrimSpace(text[len(number):])]
-	return time.Duration(n) * unit, known
+	ago := time.Duration(n) * unit
+	return ago, known && ago/unit == time.Duration(n) // else it is more than there can be
 }

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"service-monitor/stages/chronicle"
+	"service-monitor/stages/chronicle/store"
+)
+
+// writeHistory writes a history beside a state file, and returns the path of that.
+func writeHistory(t *testing.T) string {
+	t.Helper()
+	state := filepath.Join(t.TempDir(), "state")
+	s, _, err := store.Open(chronicle.Beside(state), store.Smallest, func(*store.Record) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	at := time.Date(2026, 11, 27, 10, 0, 0, 0, time.UTC)
+	if _, err := s.Append([]store.Record{
+		{Kind: store.Start, Time: at, Unit: "a.service", After: store.Counts{Starts: 1}},
+		{Kind: store.Many, Time: at, Until: at, Unit: "a.service", Result: "signal", Code: 2, Status: 9,
+			Delta: store.Counts{Starts: 3, Crashes: 3}, After: store.Counts{Starts: 4, Crashes: 3}},
+		{Kind: store.Stop, Time: at, Unit: "a.service", After: store.Counts{Starts: 4, Stops: 1, Crashes: 3}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
+func TestHistoryOutput(t *testing.T) {
+	state := writeHistory(t)
+	for flags, want := range map[string]string{
+		"--json":             "start start crash stop",
+		"--json --crashes":   "crash",
+		"--json --lines 2":   "crash stop",
+		"--json --lines 100": "start start crash stop",
+	} {
+		var out bytes.Buffer
+		if code := run(append([]string{"history", "--persistence-file", state}, strings.Fields(flags)...), &out, io.Discard); code != 0 {
+			t.Errorf("%s: exit code %d", flags, code)
+		}
+		var kinds []string
+		for line := range strings.Lines(out.String()) {
+			_, kind, _ := strings.Cut(line, `"kind":"`)
+			kind, _, _ = strings.Cut(kind, `"`)
+			kinds = append(kinds, kind)
+		}
+		if got := strings.Join(kinds, " "); got != want {
+			t.Errorf("%s: %s, want %s", flags, got, want)
+		}
+	}
+}
+
+// If the output cannot be written, that is an error.
+func TestHistoryToFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	state := writeHistory(t)
+	for _, flag := range []string{"--no-pager", "--json", "--json --lines=1"} {
+		if code := run(append([]string{"history", "--persistence-file", state}, strings.Fields(flag)...), full, io.Discard); code == 0 {
+			t.Errorf("%s: no error", flag)
+		}
+	}
+}
+
+// The state file was changed since the monitor has stopped: that is told, with what to do.
+func TestHistoryDoesNotFit(t *testing.T) {
+	state := writeHistory(t)
+	s, _, err := store.Open(chronicle.Beside(state), store.Smallest, func(*store.Record) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append([]store.Record{{Kind: store.Monitor, Time: time.Now(), To: chronicle.Stopped}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if err := os.WriteFile(state, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	if code := run([]string{"check-state", state}, io.Discard, &errs); code != exitDataErr || !strings.Contains(errs.String(), "start the monitor") {
+		t.Errorf("exit code %d: %s", code, &errs)
+	}
+}
