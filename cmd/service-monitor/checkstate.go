@@ -74,18 +74,27 @@ func checkCounts(path string, units map[string]*count.Tally, stdout io.Writer) e
 	return checkHistory(path, units, stdout)
 }
 
+// addUp adds up the records of a chronicle. complete is true if the monitor has stopped after it had
+// written all.
+func addUp(dir string) (sums store.Sums, complete bool, damages []store.Damage, err error) {
+	damages, err = store.Read(dir, func(r *store.Record) bool {
+		sums.Add(r)
+		complete = r.Kind == store.Monitor && r.To == chronicle.Stopped && r.Flags&store.Untold == 0
+		return true
+	})
+	return sums, complete, damages, err
+}
+
 // checkHistory checks whether the records of the chronicle beside a state file add up to its counts.
 // If a monitor is running, or was killed, it has not saved all of both. It brings them together at its
 // next start. So only the records are checked then.
 func checkHistory(path string, units map[string]*count.Tally, stdout io.Writer) error {
 	dir := chronicle.Beside(path)
-	var sums store.Sums
-	complete := false
-	damages, err := store.Read(dir, func(r *store.Record) bool {
-		sums.Add(r)
-		complete = r.Kind == store.Monitor && r.To == chronicle.Stopped && r.Flags&store.Untold == 0
-		return true
-	})
+	used := store.InUse(dir)
+	sums, complete, damages, err := addUp(dir)
+	if used && len(sums.Faults) > 0 { // it was written meanwhile
+		sums, complete, damages, err = addUp(dir)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -99,7 +108,7 @@ func checkHistory(path string, units map[string]*count.Tally, stdout io.Writer) 
 	for _, f := range sums.Faults {
 		fmt.Fprintf(stdout, "%s: %q: %s\n", dir, f.Unit, f)
 	}
-	if complete && !store.InUse(dir) {
+	if complete && !used {
 		for _, unit := range slices.Sorted(maps.Keys(sums.Units)) {
 			tally := units[unit]
 			if tally == nil {

@@ -85,6 +85,7 @@ func (s *Stage) unitOf(e *count.Event, now time.Time) *unit {
 func (s *Stage) forget(e *count.Event, now time.Time) {
 	u := s.units[e.Unit]
 	if u == nil {
+		s.folded = store.Counts{}
 		return
 	}
 	s.folded = u.is

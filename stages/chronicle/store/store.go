@@ -51,7 +51,15 @@ func Open(dir string, size int64, tell func(*Record)) (*Store, []Damage, error) 
 	if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, nil, err
 	}
+	// Whoever asks whether the store is in use holds it for a moment.
 	lock, err := files.Hold(filepath.Join(dir, held))
+	for range 20 {
+		if !errors.Is(err, files.ErrHeld) {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+		lock, err = files.Hold(filepath.Join(dir, held))
+	}
 	if err != nil {
 		return nil, nil, err
 	}

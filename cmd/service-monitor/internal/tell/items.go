@@ -282,7 +282,7 @@ func (a *account) many(s *story, r *store.Record) {
 // between returns how long it was from one record to another, by the clock that nobody can set if
 // both are of the same boot.
 func between(from, to *store.Record) time.Duration {
-	if from.Boot == to.Boot && from.Monotonic > 0 && to.Monotonic >= from.Monotonic {
+	if from.Boot != "" && from.Boot == to.Boot && from.Monotonic > 0 && to.Monotonic >= from.Monotonic {
 		return time.Duration(to.Monotonic-from.Monotonic) * time.Microsecond
 	}
 	return to.Time.Sub(from.Time)
