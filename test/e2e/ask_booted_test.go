@@ -30,6 +30,14 @@ func TestAsk(t *testing.T) {
 	}
 	b.sh("systemctl start service-monitor; systemctl start well dies; systemctl kill -s KILL --kill-who=main dies")
 	b.awaitCrashes(dies, 1)
+	// While it runs, it is asked, and its files may be older.
+	if mode := b.sh("stat -c '%a %U %G' /run/service-monitor/feed"); mode != "660 service-monitor service-monitor" {
+		t.Errorf("the feed is %s", mode)
+	}
+	b.awaitLine([]string{"sh", "-c", "while :; do " + member + " status dies --json; done"}, `"health":"failed"`)
+	if text := b.sh(member + " status || :"); strings.Contains(text, "NOT RUNNING") || !strings.Contains(text, "2 of 3 services need attention") {
+		t.Error(text)
+	}
 	b.sh("systemctl stop service-monitor")
 	says(member+" history", "dies", "crash 1", "SIGKILL")
 	says(member+" status", "2 of 3 services need attention", "THE MONITOR IS NOT RUNNING", "SIGKILL; down until", "systemd has no such unit")
