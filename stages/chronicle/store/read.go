@@ -104,7 +104,7 @@ type scanner struct {
 }
 
 func newScanner() *scanner {
-	return &scanner{buf: make([]byte, largest), zones: map[int]*time.Location{}, texts: map[string]string{}}
+	return &scanner{zones: map[int]*time.Location{}, texts: map[string]string{}}
 }
 
 // load reads a segment.
@@ -114,6 +114,9 @@ func (s *scanner) load(path string) error {
 		return err
 	}
 	defer f.Close()
+	if s.buf == nil {
+		s.buf = make([]byte, largest)
+	}
 	n, err := io.ReadFull(f, s.buf)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return err

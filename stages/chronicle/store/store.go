@@ -254,7 +254,13 @@ func (s *Store) create(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err = f.Write(make([]byte, s.segment)); err == nil {
+	zeros := make([]byte, pageSize) // a segment at once would be memory that is never used again
+	for range s.segment / pageSize {
+		if _, err = f.Write(zeros); err != nil {
+			break
+		}
+	}
+	if err == nil {
 		err = f.Sync()
 	}
 	if err == nil {

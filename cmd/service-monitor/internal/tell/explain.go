@@ -7,7 +7,7 @@ import (
 )
 
 // signals says what it means if a signal ended a process (signal(7)).
-var signals = map[unix.Signal]string{
+var signals = [...]string{
 	unix.SIGHUP:    "its terminal or its parent went away, or somebody meant it to reload",
 	unix.SIGINT:    "somebody interrupted it",
 	unix.SIGQUIT:   "somebody asked it to end with a core dump",
@@ -33,38 +33,53 @@ var signals = map[unix.Signal]string{
 	unix.SIGSYS:    "it made a system call that it may not make (SystemCallFilter=)",
 }
 
-// meanings says what the results of systemd mean (systemd.service(5), SERVICE_RESULT).
-var meanings = map[string]string{
-	"success":         "it ended well",
-	"protocol":        "it did not tell systemd that it was ready, or not as its Type= says",
-	"timeout":         "it took longer than it may to start, to stop or to run (Timeout…Sec=, RuntimeMaxSec=)",
-	"watchdog":        "it did not answer systemd's watchdog in time (WatchdogSec=); it hung",
-	"start-limit-hit": "it was started too often in too short a time (StartLimitBurst=)",
-	"resources":       "systemd could not run it: no memory, no such file in its unit, or a restart that failed",
-	"oom-kill":        "memory was short, and the kernel killed it",
-	"exec-condition":  "its ExecCondition= was not met",
-	"shutdown":        "the machine went down",
-	"power-loss":      "the power was lost",
-	"unknown":         "nobody saw it, and no record tells how",
+// meaning says what a result of systemd means (systemd.service(5), SERVICE_RESULT); empty if the exit of
+// the main process says more.
+func meaning(result string) string {
+	switch result {
+	case "success":
+		return "it ended well"
+	case "protocol":
+		return "it did not tell systemd that it was ready, or not as its Type= says"
+	case "timeout":
+		return "it took longer than it may to start, to stop or to run (Timeout…Sec=, RuntimeMaxSec=)"
+	case "watchdog":
+		return "it did not answer systemd's watchdog in time (WatchdogSec=); it hung"
+	case "start-limit-hit":
+		return "it was started too often in too short a time (StartLimitBurst=)"
+	case "resources":
+		return "systemd could not run it: no memory, no such file in its unit, or a restart that failed"
+	case "oom-kill":
+		return "memory was short, and the kernel killed it"
+	case "exec-condition":
+		return "its ExecCondition= was not met"
+	case "shutdown":
+		return "the machine went down"
+	case "power-loss":
+		return "the power was lost"
+	case "unknown":
+		return "nobody saw it, and no record tells how"
+	}
+	return ""
 }
 
 // Explain returns in words how a run ended, and what that means.
 func Explain(result string, code, status int32) string {
 	cause := Cause(result, code, status)
-	if text := meanings[result]; text != "" {
-		if cause == results[result] {
+	if text := meaning(result); text != "" {
+		if cause == brief(result) {
 			cause = result
 		}
 		return cause + ": " + text
 	}
 	switch {
 	case code == 2 || code == 3:
-		text := signals[unix.Signal(status)]
-		if text == "" {
-			text = "it got a signal that it does not know what to do with"
+		text := "it got a signal that it does not know what to do with"
+		if status >= 0 && int(status) < len(signals) && signals[status] != "" {
+			text = signals[status]
 		}
 		return fmt.Sprintf("signal %d (%s): %s", status, cause, text)
-	case code == 1 && exits[status] != "":
+	case code == 1 && exitName(status) != "":
 		return cause + ": systemd could not run it; see systemd.exec(5), Process Exit Codes"
 	case code == 1:
 		return fmt.Sprintf("%s: it ended by itself, and said with this code that it failed", cause)

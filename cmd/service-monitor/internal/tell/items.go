@@ -88,7 +88,7 @@ func (a *account) add(r *store.Record) {
 		}
 	case store.GaveUp:
 		a.put(&keep, "GAVE UP", func() string {
-			text := cmp.Or(results[keep.Result], keep.Result)
+			text := cmp.Or(brief(keep.Result), keep.Result)
 			return text + "; down since then"
 		})
 		s.loop = nil

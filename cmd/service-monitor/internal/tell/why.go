@@ -166,7 +166,7 @@ func (y *Why) writeCrash(field func(name, format string, args ...any), c *crash,
 	if u := y.Unit; u.Health(now) == CrashLoop && u.Loop > 1 {
 		field("A loop", "every %s since %s", Span(u.last.Sub(u.LoopSince)/time.Duration(u.Loop-1)), u.LoopSince.In(zone).Format(time.DateTime))
 	}
-	if rule := rules[c.Rule]; rule != "" {
+	if rule := ruleWords(c.Rule); rule != "" {
 		field("Counted", "%s", rule)
 	}
 	if flags := flagWords(c.Flags); flags != "" {
@@ -177,12 +177,19 @@ func (y *Why) writeCrash(field func(name, format string, args ...any), c *crash,
 	}
 }
 
-// rules says by what a crash was counted, by classify.Rule.
-var rules = map[string]string{
-	"down-after-run": "the unit was down after its invocation had run, and systemd's Result is not success",
-	"record":         "a record of systemd in the journal says so",
-	"next-run":       "another invocation is there, so this one has ended",
-	"boot-over":      "the boot ended with it",
+// ruleWords says by what a crash was counted, by classify.Rule.
+func ruleWords(rule string) string {
+	switch rule {
+	case "down-after-run":
+		return "the unit was down after its invocation had run, and systemd's Result is not success"
+	case "record":
+		return "a record of systemd in the journal says so"
+	case "next-run":
+		return "another invocation is there, so this one has ended"
+	case "boot-over":
+		return "the boot ended with it"
+	}
+	return ""
 }
 
 func flagWords(f store.Flags) string {

@@ -39,8 +39,9 @@ func two(n int, unit string, rest int, smaller string) string {
 }
 
 // exits are exit codes of systemd itself, which it returns if it cannot run the program
-// (systemd.exec(5), "Process Exit Codes").
-var exits = map[int32]string{
+// (systemd.exec(5), "Process Exit Codes"). Like all tables here it is no map: the monitor itself would
+// make that at its start.
+var exits = [...]string{
 	200: "CHDIR, no working directory", 201: "NICE", 202: "FDS", 203: "EXEC, no program", 204: "MEMORY", 205: "LIMITS",
 	206: "OOM_ADJUST", 207: "SIGNAL_MASK", 208: "STDIN", 209: "STDOUT", 210: "CHROOT", 211: "IOPRIO", 212: "TIMERSLACK",
 	213: "SECUREBITS", 214: "SETSCHEDULER", 215: "CPUAFFINITY", 216: "GROUP, no such group", 217: "USER, no such user",
@@ -51,24 +52,44 @@ var exits = map[int32]string{
 	242: "NUMA_POLICY", 243: "CREDENTIALS", 245: "BPF",
 }
 
-// results are results of systemd that say what happened better than the exit of the main process does.
-var results = map[string]string{
-	"timeout":         "timeout",
-	"watchdog":        "watchdog, no answer in time",
-	"oom-kill":        "oom-kill, memory was short",
-	"protocol":        "protocol, not ready as Type= says",
-	"resources":       "resources, systemd could not run it",
-	"start-limit-hit": "start limit hit",
-	"unknown":         "nobody knows how",
-	"shutdown":        "the machine went down",
-	"power-loss":      "the power was lost",
-	"exec-condition":  "ExecCondition= was not met",
+// brief says what happened, for results that say it better than the exit of the main process does. For
+// other results it is empty.
+func brief(result string) string {
+	switch result {
+	case "timeout", "start-limit-hit":
+		return strings.ReplaceAll(result, "-", " ")
+	case "watchdog":
+		return "watchdog, no answer in time"
+	case "oom-kill":
+		return "oom-kill, memory was short"
+	case "protocol":
+		return "protocol, not ready as Type= says"
+	case "resources":
+		return "resources, systemd could not run it"
+	case "unknown":
+		return "nobody knows how"
+	case "shutdown":
+		return "the machine went down"
+	case "power-loss":
+		return "the power was lost"
+	case "exec-condition":
+		return "ExecCondition= was not met"
+	}
+	return ""
+}
+
+// exitName returns what systemd calls an exit code of its own; empty if it is none.
+func exitName(code int32) string {
+	if code < 0 || int(code) >= len(exits) {
+		return ""
+	}
+	return exits[code]
 }
 
 // Cause returns in words how a run ended.
 func Cause(result string, code, status int32) string {
 	c := classify.Cause{Result: result, Code: code, Status: status}
-	if text := results[result]; text != "" {
+	if text := brief(result); text != "" {
 		return text
 	}
 	if signal := c.Signal(); signal != "none" {
@@ -82,7 +103,7 @@ func Cause(result string, code, status int32) string {
 		return name
 	}
 	if exit := c.ExitCode(); exit != "none" && (result == "exit-code" || exit != "0") {
-		if text := exits[status]; text != "" && result == "exit-code" {
+		if text := exitName(status); text != "" && result == "exit-code" {
 			return exit + "/" + text
 		}
 		return "exit " + exit
