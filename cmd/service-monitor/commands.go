@@ -16,8 +16,13 @@ var startFlags = []string{cli.LogFile, cli.StateFile, cli.ConfigFile, cli.Servic
 
 // table returns all commands of the program.
 func table() *cli.Program {
-	return &cli.Program{DefaultFile: config.DefaultFile, Exits: exits, Commands: []cli.Command{
-		{Flags: startFlags, Run: startMonitor},
+	start := cli.Command{Flags: startFlags, Run: startMonitor}
+	return &cli.Program{DefaultFile: config.DefaultFile, Exits: exits, Commands: slices.Concat([]cli.Command{start}, asking(), keeping())}
+}
+
+// asking returns the commands that only read.
+func asking() []cli.Command {
+	return []cli.Command{
 		{Name: "status", Takes: cli.ShortUnits, Flags: []string{cli.JSON, cli.Watch, cli.Feed, cli.StateFile, cli.ConfigFile}, Run: showStatus,
 			Help: "show how the services are",
 			About: `Shows how the services are that are named, by names or globs, or else all: first
@@ -46,6 +51,12 @@ service-monitor may ask.
 monitor, versions, properties of the services, and the last lines of those that
 need attention, and prints what is in it.
 `},
+	}
+}
+
+// keeping returns the commands for those who look after the monitor.
+func keeping() []cli.Command {
+	return []cli.Command{
 		{Name: "check-config", Old: "check", Flags: append(slices.Clone(startFlags), cli.Reload), Run: checkConfig,
 			Help: "check flags, configuration and rights to the files",
 			About: `Checks the flags, the configuration file, and that the monitor may write the
@@ -78,7 +89,7 @@ monitored services, or the help of a command.
 		{Name: "version", Old: "version", Letter: "v", Wins: true, Run: showVersion,
 			Help:  "show the version",
 			About: "Shows the version.\n"},
-	}}
+	}
 }
 
 // startMonitor runs the monitor. It is the command without a name.
