@@ -79,7 +79,7 @@ func checkCounts(path string, units map[string]*count.Tally, stdout io.Writer) e
 func addUp(dir string) (sums store.Sums, complete bool, damages []store.Damage, err error) {
 	damages, err = store.Read(dir, func(r *store.Record) bool {
 		sums.Add(r)
-		complete = r.Kind == store.Monitor && r.To == chronicle.Stopped && r.Flags&store.Untold == 0
+		complete = r.Kind == store.Monitor && r.To == store.Stopped && r.Flags&store.Untold == 0
 		return true
 	})
 	return sums, complete, damages, err

@@ -80,7 +80,7 @@ func TestHistoryDoesNotFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Append([]store.Record{{Kind: store.Monitor, Time: time.Now(), To: chronicle.Stopped}}); err != nil {
+	if _, err := s.Append([]store.Record{{Kind: store.Monitor, Time: time.Now(), To: store.Stopped}}); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()

@@ -153,9 +153,9 @@ func readStatus(path string, wants func(unit string) bool, now time.Time) (*tell
 		s.AsOf = info.ModTime()
 	}
 	switch {
-	case monitor.To == chronicle.Stopped:
+	case monitor.To == store.Stopped:
 		s.Stopped = monitor.Time
-	case monitor.To == chronicle.Started && monitor.Boot != records.Boot(): // it ended with that boot
+	case monitor.To == store.Started && monitor.Boot != records.Boot(): // it ended with that boot
 		s.Stopped = s.AsOf
 	}
 	return s, nil

@@ -28,6 +28,8 @@ const (
 	// early is how many events may wait for the store to be opened. It is opened a moment after the
 	// start, because reading it takes time, and nothing that has to be ready needs it.
 	early = 2048
+	// again is how long after the start units may be told that were forgotten before.
+	again = 10 * time.Minute
 	// backlog is how many records may wait while the disk is slow. What comes then is made up for
 	// later.
 	backlog = 4096
@@ -36,13 +38,6 @@ const (
 	lastRetry  = time.Minute
 	slow       = 15 * time.Second
 	patience   = 200 * time.Millisecond
-)
-
-// These are what a record of kind Monitor says. After Stopped, the chronicle and the state file fit,
-// unless it has the flag Untold: then the next start brings them together.
-const (
-	Started = "started"
-	Stopped = "stopped"
 )
 
 // A Store keeps records; *store.Store is one. Its methods may block for as long as they like.
@@ -55,6 +50,8 @@ type Store interface {
 type Opened struct {
 	Store Store // nil if it could not be opened
 	Has   map[string]store.Counts
+	// Gone are units that were forgotten in the life of a monitor that was killed.
+	Gone map[string]store.Counts
 }
 
 // Stage is the chronicler.
@@ -67,8 +64,10 @@ type Stage struct {
 	store    Store // nil until it is open
 	units    map[string]*unit
 	families map[string]*budget
-	folding  map[string]*unit // those that have a fold
-	folded   store.Counts     // those of the unit that was folded last, if its glob was not told yet
+	folding  map[string]*unit        // those that have a fold
+	gone     map[string]store.Counts // Opened.Gone, as long as they may be told again
+	folded   store.Counts            // those of the unit that was folded last, if its glob was not told yet
+	forgetAt time.Time               // when gone is not needed any more
 	boot     string
 	waiting  []store.Record // until due
 	due      time.Time      // zero if nothing waits
@@ -110,7 +109,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	s.disk.Nudge = p.Nudge
 	s.timer = time.NewTimer(0)
 	s.timer.Stop()
-	s.monitor(Started, 0, time.Now())
+	s.monitor(store.Started, 0, time.Now())
 	events := p.In
 	for {
 		select {
@@ -202,6 +201,7 @@ func (s *Stage) began(o Opened, now time.Time) {
 		}
 		s.units[name] = u
 	}
+	s.gone, s.forgetAt = o.Gone, now.Add(again)
 	events := s.early
 	s.early, s.known = nil, nil
 	s.takeAll(events, now)
@@ -294,7 +294,9 @@ func (s *Stage) write() {
 			break
 		}
 	}
-	s.waiting, s.due = s.waiting[:0:0], time.Time{}
+	if s.waiting, s.due = s.waiting[:0:0], (time.Time{}); time.Now().After(s.forgetAt) {
+		s.gone = nil
+	}
 }
 
 // drop notes what the store lacks, because there was no room for these records.
@@ -341,7 +343,8 @@ func (s *Stage) end(now time.Time) {
 			s.add(store.Record{Kind: store.Seen, Time: zone.Local(now), Unit: name, After: u.has}, now)
 		}
 	}
-	s.monitor(Stopped, open, now)
+	s.monitor(store.Stopped, open, now)
+	s.disk.Limit += len(s.waiting) // no more comes, so there is room for all of it
 	s.write()
 	s.disk.Close()
 }

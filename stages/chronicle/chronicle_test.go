@@ -41,10 +41,26 @@ func (d *disk) Append(records []store.Record) (int, error) {
 	return len(records), nil
 }
 
-// sums returns what the records add up to. They must fit to each other.
+// open returns the disk as an open store.
+func (d *disk) open(t *testing.T) Opened {
+	t.Helper()
+	sums := d.add(t)
+	o := Opened{Store: d, Has: map[string]store.Counts{}, Gone: sums.Gone}
+	for unit, sum := range sums.Units {
+		o.Has[unit] = sum.After
+	}
+	return o
+}
+
+// sums returns what the records add up to.
 func (d *disk) sums(t *testing.T) map[string]store.Counts {
 	t.Helper()
-	var s store.Sums
+	return d.open(t).Has
+}
+
+// add adds up the records. They must fit to each other.
+func (d *disk) add(t *testing.T) (s store.Sums) {
+	t.Helper()
 	for i := range d.records {
 		d.records[i].Seq = uint64(i)
 		s.Add(&d.records[i])
@@ -52,11 +68,7 @@ func (d *disk) sums(t *testing.T) map[string]store.Counts {
 	for _, f := range s.Faults {
 		t.Errorf("%s: %s", f.Unit, f)
 	}
-	sums := map[string]store.Counts{}
-	for unit, sum := range s.Units {
-		sums[unit] = sum.After
-	}
-	return sums
+	return s
 }
 
 // check checks that the records add up to the tallies.
@@ -149,7 +161,7 @@ func live(t *testing.T, d *disk, tallies map[string]count.Tally, kill bool, happ
 	for unit, tally := range tallies {
 		known[unit] = &tally
 	}
-	stage := New(log, func() Opened { return Opened{d, d.sums(t)} }, known)
+	stage := New(log, func() Opened { return d.open(t) }, known)
 	pipeline.Sink(g, "chronicle", in, stage)
 	stop, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -295,6 +307,36 @@ func TestPassedUntold(t *testing.T) {
 	})
 }
 
+// Units of a glob come and go, and the monitor is killed before it has saved any of that. It reads it
+// all again in the journal, and the chronicle has each event once.
+func TestPassedTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const jobs = 5
+		d := &disk{}
+		pass := func(k *keeper, recovered bool) {
+			for i := range jobs {
+				unit := fmt.Sprintf("job@%d.service", i)
+				for _, kind := range []classify.Kind{classify.Seen, classify.Started, classify.Stopped, classify.Folded} {
+					k.send(count.Event{Transition: classify.Transition{Kind: kind, Unit: unit, Time: time.Now(), Recovered: recovered}})
+				}
+			}
+			time.Sleep(time.Minute)
+		}
+		live(t, d, map[string]count.Tally{}, true, func(k *keeper) { pass(k, false) })
+		once := d.lines()
+		live(t, d, map[string]count.Tally{}, true, func(k *keeper) { pass(k, true) })
+		live(t, d, map[string]count.Tally{}, false, func(k *keeper) { pass(k, true) })
+		if diff := cmp.Diff(once, d.lines()); diff != "" || len(once) != 4*jobs {
+			t.Errorf("%d records, and then (-once +again):\n%s", len(once), diff)
+		}
+		// After a stop, a unit of the same name is another one.
+		live(t, d, map[string]count.Tally{}, false, func(k *keeper) { pass(k, true) })
+		if all := d.lines(); len(all) != 2*len(once) {
+			t.Errorf("%d records, want %d", len(all), 2*len(once))
+		}
+	})
+}
+
 // A unit that crashes every 17 seconds for a month leaves the history of the others whole, and wears
 // the disk little.
 func TestLoopOfAMonth(t *testing.T) {
@@ -425,7 +467,7 @@ func TestStoppedTooSoon(t *testing.T) {
 					k.recover(name, classify.Started)
 				}
 			})
-			if last := d.records[len(d.records)-1]; last.To != Stopped || last.Flags != store.Untold {
+			if last := d.records[len(d.records)-1]; last.To != store.Stopped || last.Flags != store.Untold {
 				t.Errorf("seen %t: %+v", seen, last)
 			}
 			live(t, d, saved, false, func(k *keeper) { k.tell(name, classify.CaughtUp) })

@@ -18,6 +18,7 @@ type unit struct {
 	gone    bool         // the state file does not have it, and nothing was told of it
 	told    bool         // a record of it is in the store, or waits
 	unseen  bool         // the record from which its counts begin was dropped
+	over    bool         // it is told again, and its last record says that it is forgotten
 	budget  budget
 	fold    *store.Record // the record of which repeated events become a part
 	end     time.Time     // when the fold collects no more
@@ -64,6 +65,12 @@ func (s *Stage) unitOf(e *count.Event, now time.Time) *unit {
 	if u != nil && (e.Kind != classify.Seen || e.Recovered) {
 		return u // if it is seen again in the journal, the monitor was killed before it could save it
 	}
+	if has, gone := s.gone[e.Unit]; gone && e.Recovered {
+		delete(s.gone, e.Unit)
+		u = &unit{has: has, told: true, over: true}
+		s.units[e.Unit] = u
+		return u
+	}
 	r := s.record(e, store.Seen)
 	r.Rule, r.Result, r.Code, r.Status, r.From = "", "", 0, 0, ""
 	r.After = Counts(e.Tally).Minus(store.Single(kindOf(e.Kind), flags(e)))
@@ -97,7 +104,9 @@ func (s *Stage) forget(e *count.Event, now time.Time) {
 	if u.fold != nil {
 		s.unfold(e.Unit, u, now)
 	}
-	delete(s.units, e.Unit)
+	if delete(s.units, e.Unit); u.over {
+		return
+	}
 	r := s.record(e, store.Forgotten)
 	r.After = u.has
 	s.add(r, now)
@@ -136,7 +145,7 @@ func (s *Stage) untold(name string, u *unit, delta store.Counts, now time.Time) 
 // put adds a record of a unit to those that wait, or to the unit's fold.
 func (s *Stage) put(u *unit, r store.Record, now time.Time) {
 	u.has = u.has.Plus(r.Delta)
-	r.After = u.has
+	r.After, u.over = u.has, false
 	if u.storm && u.fold == nil && u.budget.rested(now) {
 		u.storm, u.written = false, 0
 	}

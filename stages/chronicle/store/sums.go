@@ -21,24 +21,39 @@ func (f Fault) String() string {
 	return fmt.Sprintf("record %d says %+v, but with record %d it is %+v", f.Seq, f.Counted, f.Before, f.Made)
 }
 
+// These are what a record of kind Monitor says. After Stopped, the chronicle and the state file fit,
+// unless it has the flag Untold: then the next start brings them together.
+const (
+	Started = "started"
+	Stopped = "stopped"
+)
+
 // Sums adds up the records of each unit.
 type Sums struct {
-	Units  map[string]Sum
+	Units map[string]Sum
+	// Gone are the units that are forgotten since the monitor was last stopped, with what their
+	// records added up to. If the monitor was killed before it could save that, they are told again.
+	Gone   map[string]Counts
 	Faults []Fault
 }
 
 // Add adds a record. Records come in their order.
 func (s *Sums) Add(r *Record) {
+	if s.Units == nil {
+		s.Units, s.Gone = map[string]Sum{}, map[string]Counts{}
+	}
+	if r.Kind == Monitor && r.To == Stopped && r.Flags&Untold == 0 {
+		clear(s.Gone)
+	}
 	if r.Unit == "" {
 		return
 	}
-	if s.Units == nil {
-		s.Units = map[string]Sum{}
-	}
 	sum, known := s.Units[r.Unit]
+	delete(s.Gone, r.Unit)
 	switch {
 	case r.Kind == Forgotten:
 		delete(s.Units, r.Unit)
+		s.Gone[r.Unit] = r.After
 		return
 	case r.Kind == Seen:
 		sum = Sum{Before: r.After, After: r.After}
