@@ -44,7 +44,7 @@ _service_monitor() {
     fi
     case $prev in
         --since | --until)
-            COMPREPLY=($(compgen -W 'today yesterday 2h' -- "$cur"))
+            mapfile -t COMPREPLY < <(compgen -W 'today yesterday 2h' -- "$cur")
             return
             ;;
         -n | --lines | --crash) return ;;
