@@ -12,6 +12,10 @@ const (
 	// A unit regains one of them every regain: 4,300 a month. So the usual size has room for a month of
 	// ten units that do nothing but crash.
 	regain = 10 * time.Minute
+	// All units together may have burstOfAll records in a row, and regain one every second. So a
+	// storm of many units takes neither memory nor many writes.
+	burstOfAll  = 1000
+	regainOfAll = time.Second
 	// The first folds of a storm stand for shortest each. Every ten folds that doubles, up to longest.
 	shortest = time.Minute
 	longest  = time.Hour
@@ -19,16 +23,25 @@ const (
 	pause = 10 * time.Minute
 )
 
-// A budget is how many more records somebody may have. The zero budget is full.
+// A budget is how many more records somebody may have. The zero budget is full, and that of a unit.
 type budget struct {
 	spent int
 	since time.Time // when the last one was regained
+	all   bool      // it is that of all units
+}
+
+// rates returns how large the budget is, and how soon one record is regained.
+func (b *budget) rates() (most int, every time.Duration) {
+	if b.all {
+		return burstOfAll, regainOfAll
+	}
+	return burst, regain
 }
 
 // spend takes one record from the budget, and reports whether there was one.
 func (b *budget) spend(now time.Time) bool {
 	b.rest(now)
-	if b.spent >= burst {
+	if most, _ := b.rates(); b.spent >= most {
 		return false
 	}
 	b.spent++
@@ -40,8 +53,9 @@ func (b *budget) rest(now time.Time) {
 	if b.spent == 0 {
 		b.since = now
 	}
-	if n := int(now.Sub(b.since) / regain); n > 0 {
-		b.spent, b.since = max(0, b.spent-n), b.since.Add(time.Duration(n)*regain)
+	_, every := b.rates()
+	if n := int(now.Sub(b.since) / every); n > 0 {
+		b.spent, b.since = max(0, b.spent-n), b.since.Add(time.Duration(n)*every)
 	}
 }
 

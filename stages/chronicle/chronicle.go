@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -32,7 +33,9 @@ const (
 	again = 10 * time.Minute
 	// backlog is how many records may wait while the disk is slow. What comes then is made up for
 	// later.
-	backlog = 4096
+	backlog = 1024
+	// many records do not wait for others.
+	many = 256
 	// These are about a failing disk, as those of the state file are.
 	firstRetry = time.Second
 	lastRetry  = time.Minute
@@ -64,6 +67,7 @@ type Stage struct {
 	store    Store // nil until it is open
 	units    map[string]*unit
 	families map[string]*budget
+	all      budget                  // of all units together
 	folding  map[string]*unit        // those that have a fold
 	gone     map[string]store.Counts // Opened.Gone, as long as they may be told again
 	folded   store.Counts            // those of the unit that was folded last, if its glob was not told yet
@@ -80,7 +84,7 @@ type Stage struct {
 // likes, and says itself what goes wrong. It is nil if there is to be no store. known are the units of
 // the state file.
 func New(log logrus.FieldLogger, open func() Opened, known map[string]*count.Tally) *Stage {
-	s := &Stage{log: log, open: open, known: known, units: map[string]*unit{}, families: map[string]*budget{}, folding: map[string]*unit{}, boot: records.Boot()}
+	s := &Stage{log: log, open: open, known: known, units: map[string]*unit{}, families: map[string]*budget{}, folding: map[string]*unit{}, boot: records.Boot(), all: budget{all: true}}
 	s.disk = pipeline.Queue[store.Record]{
 		Outlet: pipeline.Outlet{
 			Retry: firstRetry, RetryMax: lastRetry, Slow: slow, TooLong: errors.New("the disk does not answer"), Patience: patience,
@@ -168,56 +172,6 @@ func (s *Stage) arm() {
 	s.armed = next
 }
 
-// ignore takes events as long as there are any. It writes nothing.
-func ignore(ctx context.Context, p *port) error {
-	for {
-		select {
-		case _, ok := <-p.In:
-			if !ok {
-				return nil
-			}
-		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{})
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// begin begins to open the store.
-func (s *Stage) begin() {
-	if s.opening == nil && s.store == nil {
-		s.opening = pipeline.Aside(s.open)
-	}
-}
-
-// began goes on with an open store: it records what has come until now.
-func (s *Stage) began(o Opened, now time.Time) {
-	s.store, s.opening = o.Store, nil
-	for name, counts := range o.Has {
-		u := &unit{has: counts, is: counts, gone: true, told: true}
-		if tally := s.known[name]; tally != nil {
-			u.is, u.gone = Counts(tally), false
-		}
-		s.units[name] = u
-	}
-	s.gone, s.forgetAt = o.Gone, now.Add(again)
-	events := s.early
-	s.early, s.known = nil, nil
-	s.takeAll(events, now)
-}
-
-// takeAll records events, or keeps them until the store is open.
-func (s *Stage) takeAll(events []count.Event, now time.Time) {
-	if s.store == nil {
-		s.early = append(s.early, events...)
-		return
-	}
-	for i := range events {
-		s.take(&events[i], now)
-	}
-}
-
 // finish writes what is left, and returns when that is done.
 func (s *Stage) finish() {
 	if s.store == nil {
@@ -253,6 +207,10 @@ func (s *Stage) add(r store.Record, now time.Time) {
 	}
 	if s.waiting = append(s.waiting, r); s.due.IsZero() {
 		s.due = now.Add(wait)
+	}
+	if len(s.waiting) >= many {
+		s.write()
+		s.disk.Begin()
 	}
 }
 
@@ -324,6 +282,7 @@ func (s *Stage) end(now time.Time) {
 	if s.disk.Closed() {
 		return
 	}
+	s.disk.Limit = math.MaxInt // no more comes, so there is room for all of it
 	var open store.Flags
 	for _, name := range slices.Sorted(maps.Keys(s.units)) {
 		u := s.units[name]
@@ -344,7 +303,6 @@ func (s *Stage) end(now time.Time) {
 		}
 	}
 	s.monitor(store.Stopped, open, now)
-	s.disk.Limit += len(s.waiting) // no more comes, so there is room for all of it
 	s.write()
 	s.disk.Close()
 }

@@ -149,7 +149,7 @@ func (s *Stage) put(u *unit, r store.Record, now time.Time) {
 	if u.storm && u.fold == nil && u.budget.rested(now) {
 		u.storm, u.written = false, 0
 	}
-	if !u.storm && u.budget.spend(now) {
+	if !u.storm && u.budget.spend(now) && s.all.spend(now) {
 		s.add(r, now)
 		return
 	}
