@@ -69,6 +69,7 @@ type Stage struct {
 	families map[string]*budget
 	all      budget                  // of all units together
 	folding  map[string]*unit        // those that have a fold
+	soonest  time.Time               // no fold is due before; zero if there is none
 	gone     map[string]store.Counts // Opened.Gone, as long as they may be told again
 	folded   store.Counts            // those of the unit that was folded last, if its glob was not told yet
 	forgetAt time.Time               // when gone is not needed any more
@@ -174,6 +175,11 @@ func (s *Stage) arm() {
 
 // finish writes what is left, and returns when that is done.
 func (s *Stage) finish() {
+	if s.opening != nil { // nothing may be written there after the end
+		if opened := <-s.opening; opened.Store != nil {
+			s.began(opened, time.Now())
+		}
+	}
 	if s.store == nil {
 		return
 	}
@@ -219,13 +225,10 @@ func (s *Stage) next() time.Time {
 	if s.opening != nil {
 		return time.Time{}
 	}
-	next := s.due
-	for _, u := range s.folding {
-		if next.IsZero() || u.due.Before(next) {
-			next = u.due
-		}
+	if s.due.IsZero() || !s.soonest.IsZero() && s.soonest.Before(s.due) {
+		return s.soonest
 	}
-	return next
+	return s.due
 }
 
 // turn writes what is due.
@@ -234,9 +237,15 @@ func (s *Stage) turn(now time.Time) {
 		s.begin()
 		return
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.folding)) {
-		if u := s.folding[name]; !now.Before(u.due) {
-			s.unfold(name, u, now)
+	if !s.soonest.IsZero() && !now.Before(s.soonest) {
+		s.soonest = time.Time{}
+		for _, name := range slices.Sorted(maps.Keys(s.folding)) {
+			switch u := s.folding[name]; {
+			case !now.Before(u.due):
+				s.unfold(name, u, now)
+			case s.soonest.IsZero() || u.due.Before(s.soonest):
+				s.soonest = u.due
+			}
 		}
 	}
 	if !s.due.IsZero() && !now.Before(s.due) {

@@ -1,8 +1,6 @@
 package chronicle
 
 import (
-	"strings"
-
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
@@ -56,38 +54,3 @@ func kindOf(k classify.Kind) store.Kind {
 func Counts(t *count.Tally) store.Counts {
 	return store.Counts{Starts: int64(t.Starts), Stops: int64(t.Stops), Crashes: int64(t.Crashes), Unknown: int64(t.Unknown), Restarts: int64(t.Restarts)}
 }
-
-// number returns the count that a kind of event adds to.
-func number(k store.Kind, c store.Counts) int64 {
-	switch k {
-	case store.Start:
-		return c.Starts
-	case store.Stop:
-		return c.Stops
-	case store.Crash:
-		return c.Crashes
-	case store.UnknownEnd:
-		return c.Unknown
-	}
-	return c.Restarts
-}
-
-// only returns n events of a kind.
-func only(k store.Kind, n int64) (c store.Counts) {
-	switch k {
-	case store.Start:
-		c.Starts = n
-	case store.Stop:
-		c.Stops = n
-	case store.Crash:
-		c.Crashes = n
-	case store.UnknownEnd:
-		c.Unknown = n
-	case store.Restart:
-		c.Restarts = n
-	}
-	return c
-}
-
-// glob reports whether a unit of the state file is a glob with the counts of units that are gone.
-func glob(name string) bool { return strings.ContainsAny(name, "*?[") }

@@ -3,6 +3,7 @@ package chronicle
 import (
 	"time"
 
+	"service-monitor/stages/bus/watch"
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
@@ -71,6 +72,9 @@ func (s *Stage) unitOf(e *count.Event, now time.Time) *unit {
 		s.units[e.Unit] = u
 		return u
 	}
+	if u != nil && u.fold != nil { // its saved counts were lost, and it begins anew
+		s.unfold(e.Unit, u, now)
+	}
 	r := s.record(e, store.Seen)
 	r.Rule, r.Result, r.Code, r.Status, r.From = "", "", 0, 0, ""
 	r.After = Counts(e.Tally).Minus(store.Single(kindOf(e.Kind), flags(e)))
@@ -115,12 +119,14 @@ func (s *Stage) forget(e *count.Event, now time.Time) {
 // counted records an event that is counted, unless it is in the chronicle already.
 func (s *Stage) counted(u *unit, e *count.Event, now time.Time) {
 	r := s.record(e, kindOf(e.Kind))
-	n, has := number(r.Kind, u.is), number(r.Kind, u.has)
-	if n <= has {
+	lacks := *u.is.Of(r.Kind) - *u.has.Of(r.Kind) - 1
+	if lacks < 0 {
 		return
 	}
-	if lacks := n - has - 1; lacks > 0 {
-		s.untold(e.Unit, u, only(r.Kind, lacks), now)
+	if lacks > 0 {
+		var d store.Counts
+		*d.Of(r.Kind) = lacks
+		s.untold(e.Unit, u, d, now)
 	}
 	r.Delta = store.Single(r.Kind, r.Flags)
 	s.put(u, r, now)
@@ -136,7 +142,7 @@ func (s *Stage) settle(name string, u *unit, now time.Time) {
 // untold records counts of which no event came.
 func (s *Stage) untold(name string, u *unit, delta store.Counts, now time.Time) {
 	r := store.Record{Kind: store.Many, Flags: store.Untold, Time: zone.Local(now), Until: zone.Local(now), Monotonic: records.Clock(), Boot: s.boot, Unit: name, Delta: delta}
-	if glob(name) { // the counts of units that are gone
+	if watch.IsGlob(name) { // the counts of units that are gone
 		r.Flags = 0
 	}
 	s.put(u, r, now)
@@ -161,6 +167,9 @@ func (s *Stage) put(u *unit, r store.Record, now time.Time) {
 	}
 	if u.due = now.Add(pause); u.end.Before(u.due) {
 		u.due = u.end
+	}
+	if s.soonest.IsZero() || u.due.Before(s.soonest) {
+		s.soonest = u.due
 	}
 	join(u.fold, &r)
 }

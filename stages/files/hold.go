@@ -58,7 +58,7 @@ func hold(path string) (*Lock, error) {
 // monitor could hold a new file at the same path. Stay does not make the directory, because
 // it may be the mount point of a disk that is not mounted.
 func (l *Lock) Stay() error {
-	if isAt(l.File, l.Path+LockSuffix) {
+	if IsAt(l.File, l.Path+LockSuffix) {
 		return nil
 	}
 	again, err := hold(l.Path)
@@ -73,8 +73,8 @@ func (l *Lock) Stay() error {
 // Close releases the lock, so that another monitor can have the file.
 func (l *Lock) Close() error { return l.File.Close() }
 
-// isAt reports whether the open file is still the one at path.
-func isAt(f *os.File, path string) bool {
+// IsAt reports whether the open file is still the one at path.
+func IsAt(f *os.File, path string) bool {
 	is, err := f.Stat()
 	if err != nil {
 		return false

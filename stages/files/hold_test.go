@@ -82,7 +82,7 @@ func TestLockStays(t *testing.T) {
 		if err := lock.Stay(); !errors.Is(err, s.want) {
 			t.Errorf("%s: Stay: %v, want %v", s.name, err, s.want)
 		}
-		if s.want == nil && !isAt(lock.File, path+LockSuffix) {
+		if s.want == nil && !IsAt(lock.File, path+LockSuffix) {
 			t.Errorf("%s: the lock is not the file that is there", s.name)
 		}
 	}

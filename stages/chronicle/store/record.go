@@ -57,6 +57,10 @@ func (c Counts) Minus(d Counts) Counts {
 // Sum returns how many events the counts stand for.
 func (c Counts) Sum() int64 { return c.Starts + c.Stops + c.Crashes + c.Unknown + c.Restarts }
 
+// Of returns the count to which an event of a kind adds, from Start to Restart.
+func (c *Counts) Of(k Kind) *int64 { return c.all()[k-Start] }
+
+// all returns the counts in the order of the kinds.
 func (c *Counts) all() [5]*int64 {
 	return [5]*int64{&c.Starts, &c.Stops, &c.Crashes, &c.Unknown, &c.Restarts}
 }
@@ -99,20 +103,11 @@ type Record struct {
 
 // Single returns what a record of a kind adds to the counts.
 func Single(k Kind, f Flags) (d Counts) {
-	switch k {
-	case Start:
-		d.Starts = 1
-	case Stop:
-		d.Stops = 1
-	case Crash:
-		d.Crashes = 1
-	case UnknownEnd:
-		d.Unknown = 1
-	case Restart:
-		d.Restarts = 1
-		if f&Missed != 0 {
-			d.Starts, d.Unknown = 1, 1
-		}
+	if k >= Start && k <= Restart {
+		*d.Of(k) = 1
+	}
+	if k == Restart && f&Missed != 0 {
+		d.Starts, d.Unknown = 1, 1
 	}
 	return d
 }

@@ -139,7 +139,7 @@ func (s *Store) Append(records []Record) (written int, err error) {
 
 // stay begins anew if the directory or the last segment was removed.
 func (s *Store) stay() error {
-	if s.file == nil || isAt(s.file, filepath.Join(s.dir, s.names[len(s.names)-1])) {
+	if s.file == nil || files.IsAt(s.file, filepath.Join(s.dir, s.names[len(s.names)-1])) {
 		return nil
 	}
 	if err := os.Mkdir(s.dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -155,16 +155,6 @@ func (s *Store) stay() error {
 	s.file.Close()
 	s.file, s.names, s.buf = nil, names, nil
 	return nil
-}
-
-// isAt reports whether an open file is the one at a path.
-func isAt(f *os.File, path string) bool {
-	there, err := os.Lstat(path)
-	if err != nil {
-		return !errors.Is(err, fs.ErrNotExist)
-	}
-	open, err := f.Stat()
-	return err == nil && os.SameFile(open, there)
 }
 
 // appendPage writes as many records as fit into the page. Pages are synced one by one: after a power
