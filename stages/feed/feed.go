@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
 	"service-monitor/pipeline"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
@@ -148,10 +149,15 @@ func bind(socket string) (net.Listener, error) {
 		}
 	}
 	listener, err := net.Listen("unix", socket)
-	if err == nil {
-		err = os.Chmod(socket, 0o660) // until then only its owner may write to it, so nobody else can connect
+	if err != nil {
+		return nil, err
 	}
-	return listener, err
+	// The umask has kept it from others until now: who may not write to a socket cannot connect.
+	if err := os.Chmod(socket, 0o660); err != nil {
+		listener.Close()
+		return nil, err
+	}
+	return listener, nil
 }
 
 // take notes an event.
@@ -161,9 +167,10 @@ func (s *Stage) take(e *count.Event) {
 	case classify.Forgotten:
 		delete(s.units, unit)
 	case classify.Folded:
+		// The sum of its glob comes with an event of the glob. The edge may deliver that one first.
 		delete(s.units, e.Unit)
 		s.change(e.Unit)
-		s.units[unit] = e.Tally
+		return
 	default:
 		s.units[unit] = e.Tally
 	}
@@ -197,6 +204,7 @@ func (s *Stage) tell() {
 		case c.out <- text:
 		default:
 			s.leave(c)
+			c.conn.Close() // a write may be under way, and would go on until it has taken too long
 		}
 	}
 }

@@ -27,6 +27,7 @@ type bench struct {
 	t      *testing.T
 	socket string
 	events chan count.Event
+	ready  *pipelinetest.Notifier
 	log    *strings.Builder
 	ended  chan error
 }
@@ -40,7 +41,8 @@ func start(t *testing.T, socket string, known ...*count.Tally) *bench {
 	for _, tally := range known {
 		units[tally.Unit] = tally
 	}
-	g := pipeline.New(pipelinetest.NewNotifier(0))
+	b.ready = pipelinetest.NewNotifier(0)
+	g := pipeline.New(b.ready)
 	events := pipeline.Source(g, "world", pipelinetest.Feed(b.events))
 	newest := pipeline.Latest(g, events, func(e count.Event) string { return e.Unit })
 	pipeline.Sink(g, "feed", newest, New(log, socket, Monitor{Version: "1", State: "/s"}, units))
@@ -64,27 +66,22 @@ func (b *bench) tell(k classify.Kind, t *count.Tally) {
 	b.events <- count.Event{Transition: classify.Transition{Kind: k, Unit: t.Unit, Life: t.Life}, Tally: t}
 }
 
-// dial connects. The socket may not be there yet.
+// dial connects once the feed is ready.
 func (b *bench) dial() net.Conn {
 	b.t.Helper()
-	for {
-		conn, err := net.Dial("unix", b.socket)
-		if err == nil {
-			b.t.Cleanup(func() { conn.Close() })
-			return conn
-		}
-		select {
-		case <-b.t.Context().Done():
-			b.t.Fatal(err)
-		case <-time.After(time.Millisecond):
-		}
+	b.ready.Await("READY=1")
+	conn, err := net.Dial("unix", b.socket)
+	if err != nil {
+		b.t.Fatal(err)
 	}
+	b.t.Cleanup(func() { conn.Close() })
+	return conn
 }
 
 // listen listens until done returns true, and returns the units as they were then.
 func (b *bench) listen(done func(units map[string]*count.Tally, m Message) bool) map[string]*count.Tally {
 	b.t.Helper()
-	b.dial().Close()
+	b.ready.Await("READY=1")
 	units := map[string]*count.Tally{}
 	err := Listen(b.t.Context(), b.socket, func(m Message) bool {
 		if m.Unit != nil {
