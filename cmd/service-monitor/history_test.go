@@ -62,7 +62,7 @@ func TestHistoryOutput(t *testing.T) {
 func TestHistoryToFullDisk(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err) // every Linux has it
 	}
 	defer full.Close()
 	state := writeHistory(t)
@@ -80,7 +80,7 @@ func TestHistoryDoesNotFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Append([]store.Record{{Kind: store.Monitor, Time: time.Now(), To: store.Stopped}}); err != nil {
+	if _, err := s.Append([]store.Record{{Kind: store.Monitor, Time: time.Unix(0, 0), To: store.Stopped}}); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()

@@ -97,6 +97,9 @@ func (r *report) gather(loaded config.Loaded, fault error, lines bool) {
 	r.run("manager-properties", "systemctl", "show", "--no-pager")
 	r.run("journal", "journalctl", "--no-pager", "-q", "-n", "2000", "-o", "short-precise", "-u", "service-monitor.service")
 	for _, u := range s.Units {
+		if strings.ContainsAny(u.Unit, "/\n") || !strings.HasSuffix(u.Unit, ".service") {
+			continue // no unit is called so, and it would be a path in the archive
+		}
 		r.run("services/"+u.Unit+"/properties", "systemctl", "show", "--no-pager", "--", u.Unit)
 		if lines && u.Health(r.now).Attention() {
 			r.run("services/"+u.Unit+"/journal", "journalctl", "--no-pager", "-q", "-n", "100", "-o", "short-precise", "-u", u.Unit)

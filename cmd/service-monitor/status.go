@@ -31,7 +31,7 @@ var (
 	errNoUnit    = errors.New("there is no such service")
 )
 
-// showStatus shows how the services are, as far as the monitor has saved it.
+// showStatus shows how the services are.
 func showStatus(l cli.Line, stdout io.Writer) error {
 	loaded, err := l.Load()
 	if err != nil {
@@ -47,12 +47,8 @@ func showStatus(l cli.Line, stdout io.Writer) error {
 		return err
 	}, path)
 	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("cannot read the counts: %w; %w", err, errRights)
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there are no counts in %s; %w", config.Show(path), errNoHistory)
 	case err != nil || s == nil:
-		return err
+		return unread(err, path)
 	case len(s.Units) == 0 && len(l.Args) > 0:
 		return fmt.Errorf("none of the monitored services is called %s; %w; service-monitor status lists them all", config.Show(l.Args[0]), errNoUnit)
 	}
@@ -108,35 +104,66 @@ func watchStatus(l cli.Line, c config.Config, stdout io.Writer) error {
 	if f, ok := stdout.(*os.File); !ok || l.Ask.JSON || !terminal(f) {
 		return config.Misuse("--watch needs a terminal, and no --json; service-monitor status --json shows it once")
 	}
-	units := map[string]*count.Tally{}
-	var failed error
-	ready := false
 	fmt.Fprint(stdout, "\x1b[?1049h\x1b[?25l")       // another screen, and no cursor
 	defer fmt.Fprint(stdout, "\x1b[?25h\x1b[?1049l") // and back
-	err := feed.Listen(ctx, c.Feed.Socket, func(m feed.Message) bool {
-		if !take(units, m, c.State.File) {
-			failed = fmt.Errorf("the monitor on %s has another state file than %s; name that with --persistence-file", config.Show(c.Feed.Socket), config.Show(c.State.File))
-			return false
-		}
-		if ready = ready || m.Complete; !ready {
-			return true
-		}
-		var s *tell.Status
-		if s, _, failed = newStatus(maps.Clone(units), c.State.File, l.Wants, zone.Local(time.Now())); failed == nil {
+	messages, ended := make(chan feed.Message), make(chan error, 1)
+	listening, leave := context.WithCancel(ctx)
+	defer leave()
+	go func() {
+		ended <- feed.Listen(listening, c.Feed.Socket, func(m feed.Message) bool {
+			select {
+			case messages <- m:
+			case <-listening.Done():
+			}
+			return listening.Err() == nil
+		})
+	}()
+	units, ready, drawing := map[string]*count.Tally{}, false, false
+	draw := time.NewTimer(0)
+	draw.Stop()
+	for {
+		select {
+		case m := <-messages:
+			if !take(units, m, c.State.File) {
+				return fmt.Errorf("the monitor on %s has another state file than %s; name that with --persistence-file", config.Show(c.Feed.Socket), config.Show(c.State.File))
+			}
+			if m.Complete || ready && !drawing {
+				draw.Reset(redraw)
+				drawing = true
+			}
+			ready = ready || m.Complete
+		case <-draw.C:
+			drawing = false
+			s, _, err := newStatus(units, c.State.File, l.Wants, zone.Local(time.Now()))
+			if err != nil {
+				return err
+			}
 			fmt.Fprint(stdout, "\x1b[H\x1b[J")
 			s.Write(stdout, screen(stdout))
+		case err := <-ended:
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil:
+				return fmt.Errorf("cannot listen to the monitor: %w; %w", err, errNoHistory)
+			}
+			return errors.New("the monitor has ended; service-monitor status shows what it has saved")
 		}
-		return failed == nil
-	})
-	switch {
-	case failed != nil:
-		return failed
-	case err != nil:
-		return fmt.Errorf("cannot listen to the monitor: %w; %w", err, errNoHistory)
-	case ctx.Err() == nil:
-		return errors.New("the monitor has ended; service-monitor status shows what it has saved")
 	}
-	return nil
+}
+
+// redraw is how long changes are collected before they are shown: each time, the history is read.
+const redraw = 200 * time.Millisecond
+
+// unread says why counts or history beside the state file at path could not be read, and what to do.
+func unread(err error, path string) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("cannot read the files of the monitor: %w; %w", err, errRights)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there are no files of a monitor at %s; %w", config.Show(path), errNoHistory)
+	}
+	return err
 }
 
 // readStatus reads the state file and the history beside it.

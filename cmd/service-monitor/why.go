@@ -28,12 +28,8 @@ func showWhy(l cli.Line, stdout io.Writer) error {
 	y := &tell.Why{Number: int64(l.Ask.Crash)}
 	err = asOwner(func() error { return readWhy(path, l, y, now) }, path)
 	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("cannot read the history: %w; %w", err, errRights)
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there are no counts in %s; %w", config.Show(path), errNoHistory)
 	case err != nil:
-		return err
+		return unread(err, path)
 	case y.Unit == nil:
 		return fmt.Errorf("none of the monitored services is called %s; %w; service-monitor status lists them all", config.Show(l.Args[0]), errNoUnit)
 	case y.Number > 0 && !y.Has():
@@ -57,5 +53,6 @@ func readWhy(path string, l cli.Line, y *tell.Why, now time.Time) error {
 			return err
 		}
 	}
+	y.Unit.CatchUp(now)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	_ "time/tzdata" // this machine may have no zones
 
 	"github.com/google/go-cmp/cmp"
 
@@ -295,7 +296,7 @@ func TestWhen(t *testing.T) {
 	}
 	helsinki, err := time.LoadLocation("Europe/Helsinki")
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	set := time.Date(2026, 10, 25, 12, 0, 0, 0, helsinki) // the clocks were set back at 4:00
 	if got, err := When("10:30", set); err != nil || got.Format(time.TimeOnly) != "10:30:00" {

@@ -31,14 +31,13 @@ type item struct {
 
 // A story is what is told of one unit so far.
 type story struct {
-	began   *store.Record // the start of the run that goes on
-	ended   *store.Record // the last end
-	restart *store.Record // the restart that was scheduled after that
-	stop    *item         // the line of the last stop
-	again   *item         // the line of that restart, until the run begins
-	after   *item         // the line of the restart after the last crash
-	crash   *store.Record // the last crash
-	loop    *loop
+	began *store.Record // the start of the run that goes on
+	ended *store.Record // the last end
+	stop  *item         // the line of the last stop
+	again *item         // the line of the restart after that, until the run begins
+	after *item         // the line of the restart after the last crash
+	crash *store.Record // the last crash
+	loop  *loop
 }
 
 // A loop is one line for several crashes.
@@ -80,7 +79,6 @@ func (a *account) add(r *store.Record) {
 	case store.Crash:
 		a.crash(s, &keep)
 	case store.Restart:
-		s.restart = &keep
 		s.again = a.put(&keep, "restart", func() string { return "by systemd" })
 		if s.after = s.again; s.loop != nil {
 			s.loop.item.stands++
@@ -117,7 +115,7 @@ func (a *account) put(r *store.Record, what string, text func() string) *item {
 }
 
 func (a *account) monitor(r *store.Record) {
-	if r.To != "started" {
+	if r.To != store.Started {
 		stopped := *r
 		a.stopped = &stopped
 		return
@@ -141,10 +139,10 @@ func (a *account) monitor(r *store.Record) {
 
 func (a *account) start(s *story, r *store.Record) {
 	begun := *r
-	ended, stop, again, restart := s.ended, s.stop, s.again, s.restart
-	s.began, s.stop, s.again, s.restart = &begun, nil, nil, nil
+	ended, stop, again := s.ended, s.stop, s.again
+	s.began, s.stop, s.again = &begun, nil, nil
 	switch {
-	case s.loop != nil && restart != nil:
+	case s.loop != nil && again != nil:
 		s.loop.item.stands++
 	case again != nil && ended != nil:
 		again.stands++
@@ -256,7 +254,7 @@ func (l *loop) text() string {
 
 // many adds a record that stands for several events.
 func (a *account) many(s *story, r *store.Record) {
-	s.began, s.again, s.restart, s.stop = nil, nil, nil, nil
+	s.began, s.again, s.stop = nil, nil, nil
 	switch {
 	case r.Flags&store.Untold != 0:
 		a.put(r, "not told", func() string { return events(r.Delta) + ", while the history was not written" }).stands = max(0, r.Delta.Sum())
