@@ -29,6 +29,23 @@ func (l *lives) named() string {
 	return pick(l.r, slices.DeleteFunc(slices.Clone(l.units), func(unit string) bool { return strings.HasPrefix(unit, "glob-") })...)
 }
 
+// freezable is a unit that may be frozen; empty if there is none. Since 255, PID 1 waits for each
+// process that it starts until that has called execve(2). In a control group that is frozen it waits
+// for ever, and with it the machine. So only a unit for which nothing is started after its main
+// process is frozen there.
+func (l *lives) freezable() string {
+	units := slices.Clone(l.units)
+	if l.version >= 255 {
+		units = slices.DeleteFunc(units, func(unit string) bool {
+			return strings.Count(l.texts[unit], "Exec") != 1 || strings.Contains(l.texts[unit], "RestartForce") || !strings.Contains(l.texts[unit], "\nRestart=no\n")
+		})
+	}
+	if len(units) == 0 {
+		return ""
+	}
+	return pick(l.r, units...)
+}
+
 // try runs a line that may fail, since a start of a failing unit fails. The line may
 // also hang: if PID 1 re-executes itself, a systemctl(1) that waits for a job never
 // hears of its end.
@@ -61,7 +78,9 @@ var ordinary = []happening{
 	{"reset-failed", 6, false, func(l *lives) { l.try("systemctl reset-failed %s", pick(l.r, l.any(), "")) }},
 	{"clean", 3, false, func(l *lives) { l.try("systemctl stop %[1]s; systemctl clean --what=state %[1]s", l.any()) }},
 	{"freeze", 3, false, func(l *lives) {
-		l.try("systemctl freeze %[1]s; %[2]s systemctl thaw %[1]s", l.any(), pick(l.r, "", "systemctl kill -s KILL "+l.any()+";"))
+		if unit := l.freezable(); unit != "" {
+			l.try("systemctl freeze %[1]s; %[2]s systemctl thaw %[1]s", unit, pick(l.r, "", "systemctl kill -s KILL "+l.any()+";"))
+		}
 	}},
 	{"transient unit", 4, false, func(l *lives) {
 		l.passed++
@@ -189,9 +208,9 @@ func (l *lives) rest() {
 	l.t.Helper()
 	all := strings.Join(l.units, " ")
 	stop := "timeout 60 systemctl stop " + all + " 'pass-*.service'"
-	// systemd 257 refuses everything to a unit that died while it was frozen, also to thaw it.
-	// It does not start any more either.
-	each := "for u in " + all + "; do timeout 60 systemctl stop $u || case $(systemctl show -P FreezerState $u) in frozen*) ;; *) exit 1;; esac; done"
+	// systemd 257 refuses everything to a unit that died while it was frozen, or that is being frozen,
+	// also to thaw it. It does not start any more either.
+	each := "for u in " + all + "; do timeout 60 systemctl stop $u || case $(systemctl show -P FreezerState $u) in frozen*|freezing*) ;; *) exit 1;; esac; done"
 	l.sh(stop + " || " + stop + " || { timeout 5 systemctl thaw " + all + " || :; " + each + "; }")
 }
 

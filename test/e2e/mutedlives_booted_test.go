@@ -182,7 +182,11 @@ func mutedMenu() (menu []happening) {
 			}
 		}
 		if what.name == "freeze" {
-			ordinary[i].do = func(l *lives) { l.try("systemctl freeze %[1]s; systemctl thaw %[1]s", l.any()) }
+			ordinary[i].do = func(l *lives) {
+				if unit := l.freezable(); unit != "" {
+					l.try("systemctl freeze %[1]s; systemctl thaw %[1]s", unit)
+				}
+			}
 		}
 		if what.name == "reset-failed" {
 			// While a run ends, reset-failed makes it a success for all but what has written.
