@@ -55,6 +55,7 @@ func showStatus(l cli.Line, stdout io.Writer) error {
 	if l.Ask.JSON {
 		err = s.WriteJSON(stdout)
 	} else {
+		s.Wide = l.Ask.Wide
 		s.Write(stdout, screen(stdout))
 	}
 	if err == nil && s.Attention() > 0 {
@@ -138,6 +139,7 @@ func watchStatus(l cli.Line, c config.Config, stdout io.Writer) error {
 			if err != nil {
 				return err
 			}
+			s.Wide = l.Ask.Wide
 			fmt.Fprint(stdout, "\x1b[H\x1b[J")
 			s.Write(stdout, screen(stdout))
 		case err := <-ended:
@@ -191,7 +193,7 @@ func readStatus(path string, wants func(unit string) bool, now time.Time) (*tell
 // newStatus returns the status of units as they are now, with what the history has of them, and the
 // last record of the monitor itself.
 func newStatus(known map[string]*count.Tally, path string, wants func(unit string) bool, now time.Time) (s *tell.Status, monitor store.Record, err error) {
-	s = &tell.Status{Now: now, AsOf: now}
+	s = &tell.Status{Now: now, AsOf: now, Clock: tell.Clock{Now: now, Boot: records.Boot(), Since: records.Clock()}}
 	if s.Host, err = os.Hostname(); err != nil {
 		s.Host = "this machine"
 	}
@@ -203,7 +205,7 @@ func newStatus(known map[string]*count.Tally, path string, wants func(unit strin
 		}
 	}
 	_, err = store.Read(chronicle.Beside(path), func(r *store.Record) bool {
-		if s.Since.IsZero() {
+		if s.Clock.Add(r); s.Since.IsZero() {
 			s.Since = r.Time
 		}
 		if u := units[r.Unit]; u != nil {

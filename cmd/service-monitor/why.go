@@ -54,5 +54,6 @@ func readWhy(path string, l cli.Line, y *tell.Why, now time.Time) error {
 		}
 	}
 	y.Unit.CatchUp(now)
+	y.Uptime = s.Availability(y.Unit)
 	return nil
 }

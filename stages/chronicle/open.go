@@ -37,7 +37,7 @@ func (s *Stage) began(o Opened, now time.Time) {
 	for name, counts := range o.Has {
 		u := &unit{has: counts, is: counts, gone: true, told: true}
 		if tally := s.known[name]; tally != nil {
-			u.is, u.gone = Counts(tally), false
+			u.is, u.gone, u.span = Counts(tally), false, SpanOf(tally)
 		}
 		s.units[name] = u
 	}

@@ -21,6 +21,7 @@ type unit struct {
 	unseen  bool         // the record from which its counts begin was dropped
 	over    bool         // it is told again, and its last record says that it is forgotten
 	budget  budget
+	span    Span          // in which the unit is
 	fold    *store.Record // the record of which repeated events become a part
 	end     time.Time     // when the fold collects no more
 	due     time.Time     // when to write it: sooner than that if nothing comes
@@ -41,6 +42,10 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	u.is, u.gone = Counts(e.Tally), false
 	u.settled = !e.Recovered
 	switch e.Kind {
+	case classify.Moved:
+		if e.To == "inactive" && u.span.Phase == Down { // somebody does not want it any more
+			u.span = Span{}
+		}
 	case classify.GaveUp:
 		s.gaveUp(u, e, now)
 	case classify.CaughtUp:
@@ -81,7 +86,7 @@ func (s *Stage) unitOf(e *count.Event, now time.Time) *unit {
 	if e.Tally.Folded > 0 {
 		r.After = r.After.Minus(s.folded)
 	}
-	u = &unit{has: r.After}
+	u = &unit{has: r.After, span: running(e.Life)}
 	s.units[e.Unit] = u
 	if f := s.family(e.Unit); f != nil && !f.spend(now) {
 		u.storm = true // so many of its kind come and go that each is a part of its glob's sum only
@@ -119,6 +124,7 @@ func (s *Stage) forget(e *count.Event, now time.Time) {
 // counted records an event that is counted, unless it is in the chronicle already.
 func (s *Stage) counted(u *unit, e *count.Event, now time.Time) {
 	r := s.record(e, kindOf(e.Kind))
+	u.span = u.span.next(&r)
 	lacks := *u.is.Of(r.Kind) - *u.has.Of(r.Kind) - 1
 	if lacks < 0 {
 		return
@@ -178,6 +184,7 @@ func (s *Stage) put(u *unit, r store.Record, now time.Time) {
 func join(fold, r *store.Record) {
 	fold.Flags |= r.Flags &^ store.Missed
 	fold.Until, fold.Monotonic, fold.Boot = r.Time, r.Monotonic, r.Boot
+	fold.Up, fold.Down = fold.Up+r.Up, fold.Down+r.Down
 	fold.Delta, fold.After = fold.Delta.Plus(r.Delta), r.After
 	if r.Invocation != [16]byte{} {
 		fold.Invocation = r.Invocation

@@ -36,21 +36,26 @@ type Monitor struct {
 
 // A Unit is how a unit is.
 type Unit struct {
-	Name      string     `json:"unit"`
-	Active    string     `json:"active_state"`
-	Sub       string     `json:"sub_state,omitempty"`
-	Since     time.Time  `json:"since,omitzero"`
-	Starts    uint64     `json:"starts"`
-	Stops     uint64     `json:"stops"`
-	Crashes   uint64     `json:"crashes"`
-	Unknown   uint64     `json:"unknown"`
-	Restarts  uint64     `json:"restarts"`
-	AtLeast   bool       `json:"at_least,omitempty"`
-	Retrying  bool       `json:"retrying,omitempty"` // systemd is about to restart it
-	GaveUp    bool       `json:"gave_up,omitempty"`
-	Folded    uint64     `json:"folded_units,omitempty"` // of a glob
-	GapOpen   time.Time  `json:"gap_open_since,omitzero"`
-	LastCrash *LastCrash `json:"last_crash,omitempty"`
+	Name     string    `json:"unit"`
+	Active   string    `json:"active_state"`
+	Sub      string    `json:"sub_state,omitempty"`
+	Since    time.Time `json:"since,omitzero"`
+	Starts   uint64    `json:"starts"`
+	Stops    uint64    `json:"stops"`
+	Crashes  uint64    `json:"crashes"`
+	Unknown  uint64    `json:"unknown"`
+	Restarts uint64    `json:"restarts"`
+	AtLeast  bool      `json:"at_least,omitempty"`
+	Retrying bool      `json:"retrying,omitempty"` // systemd is about to restart it
+	GaveUp   bool      `json:"gave_up,omitempty"`
+	Folded   uint64    `json:"folded_units,omitempty"` // of a glob
+	GapOpen  time.Time `json:"gap_open_since,omitzero"`
+	// Invocation is the last run, Ended whether it is over, and Began when it began, in µs of
+	// CLOCK_MONOTONIC.
+	Invocation string     `json:"invocation,omitempty"`
+	Ended      bool       `json:"ended,omitempty"`
+	Began      uint64     `json:"began_monotonic_usec,omitempty"`
+	LastCrash  *LastCrash `json:"last_crash,omitempty"`
 }
 
 // A LastCrash is the last crash of a unit.
@@ -60,6 +65,9 @@ type LastCrash struct {
 	Code       int32     `json:"code"` // of waitid(2): 1 if it exited, 2 or 3 if a signal ended it
 	Status     int32     `json:"status"`
 	Invocation string    `json:"invocation,omitempty"`
+	Clock      uint64    `json:"monotonic_usec,omitempty"`
+	Boot       string    `json:"boot_id,omitempty"`
+	Untrusted  bool      `json:"untrusted,omitempty"`
 }
 
 // unitOf returns what is told of a tally.
@@ -70,9 +78,12 @@ func unitOf(t *count.Tally) *Unit {
 	}
 	if l := t.Life; l != nil {
 		u.Sub, u.Retrying, u.GaveUp, u.GapOpen = l.SubState, l.Retrying, l.GivenUp, l.Opened
+		if !l.Invocation.IsZero() && !l.StartOwed {
+			u.Invocation, u.Ended, u.Began = l.Invocation.String(), l.Ended, l.Begun
+		}
 	}
 	if c := t.LastCrash; c != nil {
-		u.LastCrash = &LastCrash{c.Time, c.Cause.Result, c.Cause.Code, c.Cause.Status, c.Invocation}
+		u.LastCrash = &LastCrash{c.Time, c.Cause.Result, c.Cause.Code, c.Cause.Status, c.Invocation, c.Clock, c.Boot, c.Untrusted}
 	}
 	return u
 }
@@ -82,10 +93,11 @@ func (u *Unit) Tally() *count.Tally {
 	t := &count.Tally{
 		Unit: u.Name, State: u.Active, Changed: u.Since, Starts: u.Starts, Stops: u.Stops, Crashes: u.Crashes,
 		Unknown: u.Unknown, Restarts: u.Restarts, AtLeast: u.AtLeast, Folded: u.Folded,
-		Life: &classify.Life{ActiveState: u.Active, SubState: u.Sub, Retrying: u.Retrying, GivenUp: u.GaveUp, Opened: u.GapOpen},
+		Life: &classify.Life{ActiveState: u.Active, SubState: u.Sub, Retrying: u.Retrying, GivenUp: u.GaveUp, Opened: u.GapOpen, Ended: u.Ended, Begun: u.Began},
 	}
+	_ = t.Life.Invocation.UnmarshalText([]byte(u.Invocation))
 	if c := u.LastCrash; c != nil {
-		t.LastCrash = &count.Crash{Time: c.Time, Cause: classify.Cause{Result: c.Result, Code: c.Code, Status: c.Status}, Invocation: c.Invocation}
+		t.LastCrash = &count.Crash{Time: c.Time, Clock: c.Clock, Boot: c.Boot, Untrusted: c.Untrusted, Cause: classify.Cause{Result: c.Result, Code: c.Code, Status: c.Status}, Invocation: c.Invocation}
 	}
 	return t
 }

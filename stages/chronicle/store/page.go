@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"math"
 	"time"
 )
 
@@ -45,6 +46,7 @@ const (
 	hasInvocation
 	hasDelta
 	hasZone
+	hasSpans
 )
 
 // fields returns the bits of the fields that the record needs.
@@ -52,7 +54,7 @@ func (r *Record) fields() (bits uint64) {
 	_, zone := r.Time.Zone()
 	for i, is := range [...]bool{
 		!r.Until.IsZero(), r.Monotonic != 0, r.Boot != "", r.From != "" || r.To != "" || r.SubState != "",
-		r.Rule != "", r.Result != "", r.Invocation != [16]byte{}, r.Kind == Many, zone != 0,
+		r.Rule != "", r.Result != "", r.Invocation != [16]byte{}, r.Kind == Many, zone != 0, r.Up != 0 || r.Down != 0,
 	} {
 		if is {
 			bits |= 1 << i
@@ -106,9 +108,20 @@ func (p *page) append(b []byte, r *Record) []byte {
 	if fields&hasZone != 0 {
 		b = binary.AppendVarint(b, int64(zone))
 	}
+	if fields&hasSpans != 0 {
+		b = binary.AppendUvarint(binary.AppendUvarint(b, span(r.Up)), span(r.Down))
+	}
 	binary.LittleEndian.PutUint16(b[at:], uint16(len(b)-at-head))
 	binary.LittleEndian.PutUint32(b[at+2:], checksum(b[at:]))
 	return b
+}
+
+// span returns a time in ms. A time that is known is at least 1 ms, because 0 means unknown.
+func span(d time.Duration) uint64 {
+	if d <= 0 {
+		return 0
+	}
+	return max(1, uint64(d.Milliseconds()))
 }
 
 // checksum returns the CRC of a record with its head.
@@ -180,6 +193,9 @@ func (p *page) decode(b []byte, r *Record, zones func(seconds int) *time.Locatio
 	if fields&hasZone != 0 {
 		offset = int(d.varint())
 	}
+	if fields&hasSpans != 0 {
+		r.Up, r.Down = d.span(), d.span()
+	}
 	if d.bad || r.Kind >= kinds {
 		return 0, errDamaged
 	}
@@ -226,6 +242,15 @@ func (d *decoder) uvarint() uint64 {
 func (d *decoder) varint() int64 {
 	n := d.uvarint()
 	return int64(n>>1) ^ -int64(n&1)
+}
+
+// span reads what span has returned.
+func (d *decoder) span() time.Duration {
+	ms := d.uvarint()
+	if ms > uint64(math.MaxInt64/time.Millisecond) {
+		d.bad = true
+	}
+	return time.Duration(ms) * time.Millisecond
 }
 
 func (d *decoder) text() string {

@@ -97,6 +97,10 @@ type Record struct {
 	Result       string
 	Code, Status int32
 	Invocation   [16]byte
+	// Up is how long the run took that ended with the record, to the millisecond. Down is how long the
+	// unit was down before the run that began with it, if the run before had crashed. Both are 0 if they
+	// are not known. If Kind is Many, they are sums.
+	Up, Down time.Duration
 	// Delta is what the record adds to the counts of the unit, and After are the counts with it.
 	Delta, After Counts
 }

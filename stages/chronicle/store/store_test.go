@@ -75,7 +75,7 @@ func TestEveryField(t *testing.T) {
 	want := []Record{
 		{Kind: Seen, Time: at, Unit: "a.service", To: "active", SubState: "running", After: Counts{5, 4, 3, 2, 1}},
 		{Kind: Restart, Flags: Recovered | AtLeast | Missed | Untrusted, Time: time.UnixMicro(5).UTC(), Unit: "a.service", Delta: Counts{1, 0, 0, 1, 1}, After: Counts{6, 4, 3, 3, 2}},
-		{Kind: Many, Time: at, Until: at.Add(time.Hour), Monotonic: 1 << 60, Boot: "b", Unit: "ä b", Delta: Counts{-1, 2, 3, 0, 1e12}, Flags: Untold},
+		{Kind: Many, Time: at, Until: at.Add(time.Hour), Monotonic: 1 << 60, Boot: "b", Unit: "ä b", Up: time.Millisecond, Down: 24 * 365 * time.Hour, Delta: Counts{-1, 2, 3, 0, 1e12}, Flags: Untold},
 		{Kind: Crash, Time: at, From: "active", Rule: "down-after-run", Result: "signal", Code: 2, Status: -1, Invocation: [16]byte{15: 1}, Unit: "a.service", Delta: Counts{Crashes: 1}},
 		{Kind: Monitor, Time: at, To: "started"},
 	}

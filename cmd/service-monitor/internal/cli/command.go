@@ -71,7 +71,7 @@ type Line struct {
 type Ask struct {
 	Since, Until                string // as they were written
 	Crashes, All, JSON, NoPager bool
-	Watch                       bool
+	Watch, Wide                 bool
 	Lines, Crash                int
 	Output                      string
 	NoLines                     bool

@@ -30,6 +30,7 @@ const (
 	JSON       = "json"
 	NoPager    = "no-pager"
 	Watch      = "watch"
+	Wide       = "wide"
 	Crash      = "crash"
 	Output     = "output"
 	NoLines    = "no-lines"
@@ -120,6 +121,8 @@ func (f *flags) add(name string) {
 		f.set.BoolVar(&f.ask.NoLines, name, false, "without what the services wrote into the journal")
 	case Watch:
 		f.set.BoolVarP(&f.ask.Watch, name, "w", false, "go on, and show each change")
+	case Wide:
+		f.set.BoolVar(&f.ask.Wide, name, false, "show everything, however wide the lines become")
 	case NoPager:
 		f.set.BoolVar(&f.ask.NoPager, name, false, "do not show it in a pager")
 	default:

@@ -177,22 +177,32 @@ func reason(r, began *store.Record) string {
 	if r.Result != "success" {
 		text = Cause(r.Result, r.Code, r.Status)
 	}
-	if began == nil {
+	run := ran(began, r)
+	if run < 0 {
 		return text
 	}
 	if text != "" {
 		text += " "
 	}
-	return text + "after " + Span(between(began, r))
+	return text + "after " + Span(run)
+}
+
+// ran returns how long a run took; negative if that is not known. began is the record of its start, or
+// nil.
+func ran(began, end *store.Record) time.Duration {
+	switch {
+	case end.Up > 0:
+		return end.Up
+	case began != nil:
+		return between(began, end)
+	}
+	return -1
 }
 
 func (a *account) crash(s *story, r *store.Record) {
 	began, before := s.began, s.crash
 	s.began, s.ended, s.crash, s.stop = nil, r, r, nil
-	run := time.Duration(-1)
-	if began != nil {
-		run = between(began, r)
-	}
+	run := ran(began, r)
 	cause := Cause(r.Result, r.Code, r.Status)
 	repeats := before != nil && r.Time.Sub(before.Time) < near && (run < 0 || run < near) && Cause(before.Result, before.Code, before.Status) == cause
 	if !repeats {
@@ -203,7 +213,11 @@ func (a *account) crash(s *story, r *store.Record) {
 	if s.loop == nil || s.loop.cause != cause {
 		a.loop(s, r, before.Time, cause)
 	}
-	s.loop.add(r, 1, run)
+	known := int64(0)
+	if run >= 0 {
+		known = 1
+	}
+	s.loop.add(r, 1, run, known)
 	s.loop.item.stands++
 }
 
@@ -219,13 +233,13 @@ func (a *account) loop(s *story, r *store.Record, before time.Time, cause string
 	}
 }
 
-func (l *loop) add(r *store.Record, crashes int64, run time.Duration) {
+func (l *loop) add(r *store.Record, crashes int64, runs time.Duration, known int64) {
 	l.crashes, l.last, l.after = l.crashes+crashes, r.Time, r.After.Crashes
 	if !r.Until.IsZero() {
 		l.last = r.Until
 	}
-	if run >= 0 {
-		l.runs, l.known = l.runs+run, l.known+1
+	if known > 0 {
+		l.runs, l.known = l.runs+runs, l.known+known
 	}
 	l.item.at = l.last
 	if l.item.what = fmt.Sprintf("crash ×%d", l.crashes); l.crashes == 1 {
@@ -267,7 +281,11 @@ func (a *account) many(s *story, r *store.Record) {
 			}
 			a.loop(s, r, before, cause)
 		}
-		s.loop.add(r, r.Delta.Crashes, -1)
+		known := int64(0)
+		if r.Up > 0 {
+			known = r.Delta.Crashes + r.Delta.Stops
+		}
+		s.loop.add(r, r.Delta.Crashes, r.Up, known)
 		s.loop.item.stands += r.Delta.Sum()
 		last := *r
 		last.Time = r.Until

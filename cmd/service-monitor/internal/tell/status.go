@@ -64,6 +64,7 @@ const looping = 3
 
 // A Past is what the history has of a unit.
 type Past struct {
+	Uptime
 	Day       int64     // crashes in the last 24 hours
 	Loop      int64     // crashes in the last row of crashes, each within near of the one before
 	LoopSince time.Time // the first one of these
@@ -74,6 +75,7 @@ type Past struct {
 // Add adds a record of the unit. Records come in their order.
 func (p *Past) Add(r *store.Record, now time.Time) {
 	p.told = r.After.Crashes
+	p.add(r)
 	switch {
 	case r.Kind == store.Stop || r.Kind == store.Seen:
 		p.Loop = 0
@@ -141,6 +143,8 @@ type Status struct {
 	Stopped time.Time // when the monitor stopped; zero if it runs
 	Since   time.Time // how far the history goes back; zero if there is none
 	Units   []*Unit
+	Clock   Clock
+	Wide    bool // more columns, and no end of the line
 }
 
 // Attention returns how many units somebody has to look after.
@@ -176,16 +180,13 @@ func (s *Status) Write(w io.Writer, screen Screen) {
 		screen.line(w, fmt.Sprintf("THE MONITOR IS NOT RUNNING since %s (%s ago)", s.Stopped.In(screen.Zone).Format("2006-01-02 15:04:05"), s.ago(s.Stopped)))
 	}
 	fmt.Fprintln(w)
-	width := len("SERVICE")
-	for _, u := range units {
-		width = max(width, utf8.RuneCountInString(short(u.Unit)))
-	}
-	width = min(width, max(screen.Width-52, 12))
-	screen.line(w, fmt.Sprintf("  %s %-10s %8s %9s %6s  %s", fit("SERVICE", width, screen.ASCII), "STATE", "FOR", "CRASHES", "24H", "LAST CRASH"))
+	columns := s.columns(screen)
+	width := s.nameWidth(units, columns, screen)
+	s.head(w, columns, width, screen)
 	least := false
 	for _, u := range units {
 		least = least || u.AtLeast
-		s.row(w, u, width, screen)
+		s.row(w, u, columns, width, screen)
 	}
 	fmt.Fprintln(w)
 	if least {
@@ -198,37 +199,6 @@ func (s *Status) Write(w io.Writer, screen Screen) {
 		screen.line(w, "More: service-monitor history SERVICE, and journalctl -u SERVICE")
 	} else {
 		screen.line(w, "To go on counting: systemctl start service-monitor")
-	}
-}
-
-// row writes the line of a unit, and what there is to say if it needs attention.
-func (s *Status) row(w io.Writer, u *Unit, width int, screen Screen) {
-	health := u.Health(s.Now)
-	h := healths[health.rank()]
-	mark := h.mark
-	if screen.ASCII {
-		mark = h.plain
-	}
-	since := u.Changed
-	if health == CrashLoop {
-		since = u.LoopSince
-	}
-	crashes := fmt.Sprint(u.Crashes)
-	if u.AtLeast {
-		crashes += "+"
-	}
-	last, day := "–", "–"
-	if u.LastCrash != nil {
-		last = s.ago(u.LastCrash.Time) + " ago"
-	}
-	if !s.Since.IsZero() {
-		day = fmt.Sprint(u.Day)
-	}
-	columns := fmt.Sprintf("%s %-10s %8s %9s %6s  %s", fit(short(u.Unit), width, screen.ASCII), h.words, s.ago(since), crashes, day, last)
-	fmt.Fprintf(w, "%s ", mark)
-	screen.narrower(2).line(w, columns)
-	if text := s.explain(u, health, screen.Zone); text != "" {
-		screen.line(w, "    "+text)
 	}
 }
 
@@ -284,6 +254,9 @@ type statusUnit struct {
 	Restarts  uint64     `json:"restarts"`
 	AtLeast   bool       `json:"at_least"`
 	Day       *int64     `json:"crashes_24h,omitempty"` // missing if there is no history
+	Available *float64   `json:"availability_24h,omitempty"`
+	Between   *float64   `json:"mtbf_seconds,omitempty"`
+	Repair    *float64   `json:"mttr_seconds,omitempty"`
 	LastCrash *lastCrash `json:"last_crash,omitempty"`
 }
 
@@ -320,6 +293,8 @@ func (s *Status) WriteJSON(w io.Writer) error {
 		if !s.Since.IsZero() {
 			j.Day = &u.Day
 		}
+		a := s.Availability(u)
+		j.Available, j.Between, j.Repair = known(a.Day), known(a.Between.Seconds()), known(a.Repair.Seconds())
 		if c := u.LastCrash; c != nil {
 			j.LastCrash = &lastCrash{Time: c.Time, Result: c.Cause.Result, Text: Cause(c.Cause.Result, c.Cause.Code, c.Cause.Status), Invocation: c.Invocation, Ago: int64(s.Now.Sub(c.Time).Seconds())}
 			j.LastCrash.Code, j.LastCrash.Signal = exit(c.Cause.Code, &c.Cause.Status)
@@ -327,6 +302,14 @@ func (s *Status) WriteJSON(w io.Writer) error {
 		out.Units = append(out.Units, j)
 	}
 	return json.NewEncoder(w).Encode(out)
+}
+
+// known returns a number, or nil if it is negative and so not known.
+func known(n float64) *float64 {
+	if n < 0 {
+		return nil
+	}
+	return &n
 }
 
 // exit returns the status of a main process as its exit code or as its signal.

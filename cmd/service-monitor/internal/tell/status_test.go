@@ -48,9 +48,9 @@ var (
 
 func gatewayStatus() *Status {
 	return &Status{
-		Now: noon, Host: "gw-0042", AsOf: noon.Add(-2 * time.Second), Since: noon.Add(-31 * 24 * time.Hour),
+		Now: noon, Host: "gw-0042", AsOf: noon.Add(-2 * time.Second), Since: noon.Add(-31 * 24 * time.Hour), Clock: Clock{Now: noon},
 		Units: []*Unit{
-			unit("dbus.service", "active", 12*24*time.Hour),
+			unit("dbus.service", "active", 12*24*time.Hour, func(u *Unit) { u.Life.Invocation = [16]byte{1} }),
 			unit("hwcheck.service", "failed", time.Hour, crashed(1, 0, classify.Cause{Result: "exit-code", Code: 1, Status: 1})),
 			unit("lora.service", decode.NotLoaded, time.Hour),
 			unit("modbus.service", "inactive", 27*time.Hour),
@@ -64,17 +64,17 @@ func TestStatus(t *testing.T) {
 	const want = `
 gw-0042: 4 of 6 services need attention            as of 2025-07-07 11:59:58 +02
 
-  SERVICE         STATE           FOR   CRASHES    24H  LAST CRASH
-× sink            gave up          2h         5      5  0 s ago
+  SERVICE          STATE            FOR  CRASHES    24H  LAST CRASH    UP 24H
+× sink             gave up           2h        5      5  0 s ago            –
     203/EXEC, no program; systemd gave up: down until somebody starts it
-↻ wirepas-gateway crash loop  36m 33s      130+    130  0 s ago
+↻ wirepas-gateway  crash loop   36m 33s     130+    130  0 s ago            –
     SIGKILL; 130 times since 11:23, every 17 s
-× hwcheck         failed           1h         1      1  0 s ago
+× hwcheck          failed            1h        1      1  0 s ago            –
     exit 1; down until somebody starts it
-? lora            not loaded       1h         0      0  –
+? lora             not loaded        1h        0      0  –                  –
     systemd has no such unit; is monitored_services spelt right?
-○ modbus          stopped       1d 3h         0      0  –
-● dbus            running         12d         0      0  –
+○ modbus           stopped        1d 3h        0      0  –                  –
+● dbus             running          12d        0      0  –            100.00%
 
 + at least: something happened that nobody saw and that no record tells.
 The history goes back to 2025-06-06 12:00 (31d).

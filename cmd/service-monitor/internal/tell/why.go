@@ -25,6 +25,7 @@ type Why struct {
 	Unit    *Unit
 	Number  int64 // which crash is asked for; 0 for the last one
 	Since   time.Time
+	Uptime  Availability
 	crashes []crash
 	began   *store.Record
 	stop    *store.Record // the last stop, after the last crash
@@ -47,8 +48,8 @@ func (y *Why) Add(r *store.Record, now time.Time) {
 		return
 	case r.Delta.Crashes > 0 && r.Flags&store.Untold == 0:
 		c := crash{keep, -1}
-		if y.began != nil && r.Kind == store.Crash {
-			c.run = between(y.began, r)
+		if r.Kind == store.Crash {
+			c.run = ran(y.began, r)
 		}
 		y.crashes, y.stop = append(y.crashes, c), nil
 	case r.Kind == store.Stop:
@@ -138,10 +139,38 @@ func (y *Why) Write(w io.Writer, s Screen, now time.Time) {
 	field("Counts", "%s, %s, %s, %s, %s%s", plural(int64(u.Starts), "start"), plural(int64(u.Stops), "stop"), plural(int64(u.Crashes), "crash"),
 		plural(int64(u.Tally.Unknown), "unknown end"), plural(int64(u.Restarts), "restart"), least)
 	if !y.Since.IsZero() {
-		field("24 h", "%s; the history goes back to %s", plural(u.Day, "crash"), y.Since.In(s.Zone).Format("2006-01-02 15:04"))
+		field("24 h", "%s", y.day())
+		if usual := y.usual(); usual != "" {
+			field("Usually", "%s", usual)
+		}
+		field("History", "goes back to %s", y.Since.In(s.Zone).Format("2006-01-02 15:04"))
 	}
 	y.writeNear(field, s.Zone)
 	y.writeFurther(w, s, c)
+}
+
+// day says how the last 24 hours were.
+func (y *Why) day() string {
+	text := plural(y.Unit.Day, "crash")
+	if y.Uptime.Day >= 0 {
+		text = percent(y.Uptime.Day) + " up; " + text
+	}
+	if y.Uptime.Down > 0 {
+		text += ", down for " + Span(y.Uptime.Down) + " in all"
+	}
+	return text
+}
+
+// usual says how it is since the history begins.
+func (y *Why) usual() string {
+	var words []string
+	if y.Uptime.Between >= 0 {
+		words = append(words, "up for "+Span(y.Uptime.Between)+" for each crash")
+	}
+	if y.Uptime.Repair >= 0 {
+		words = append(words, "down for "+Span(y.Uptime.Repair)+" after it")
+	}
+	return strings.Join(words, ", ")
 }
 
 // writeCrash writes what is known of a crash.

@@ -1,0 +1,139 @@
+package tell
+
+import (
+	"time"
+
+	"service-monitor/stages/chronicle"
+	"service-monitor/stages/chronicle/store"
+)
+
+// day is the time for which the availability is told.
+const day = 24 * time.Hour
+
+// A Clock says how long ago something was, also if the wall clock was wrong for a while.
+type Clock struct {
+	Now   time.Time
+	Boot  string               // the present one
+	Since uint64               // CLOCK_MONOTONIC of Now, in µs
+	boots map[string]time.Time // when each boot began, by the wall clock once it was set
+}
+
+// Add learns from a record when its boot began.
+func (c *Clock) Add(r *store.Record) {
+	if r.Boot == "" || r.Monotonic == 0 || r.Flags&(store.Untrusted|store.Recovered) != 0 {
+		return
+	}
+	if c.boots == nil {
+		c.boots = map[string]time.Time{}
+	}
+	at := r.Time
+	if !r.Until.IsZero() {
+		at = r.Until
+	}
+	c.boots[r.Boot] = at.Add(-micros(r.Monotonic))
+}
+
+// ago returns how long ago it was in a boot, or by the wall clock. Both may be zero.
+func (c *Clock) ago(boot string, monotonic uint64, at time.Time) (ago time.Duration, known bool) {
+	switch began, told := c.boots[boot]; {
+	case monotonic > 0 && boot == c.Boot && c.Since >= monotonic:
+		return micros(c.Since - monotonic), true
+	case monotonic > 0 && told:
+		at = began.Add(micros(monotonic))
+	}
+	if at.IsZero() || at.After(c.Now) {
+		return 0, false
+	}
+	return c.Now.Sub(at), true
+}
+
+func micros(n uint64) time.Duration { return time.Duration(n) * time.Microsecond }
+
+// A stretch is a time in which a unit was up, or down, or, if a record stands for several events, both
+// by turns.
+type stretch struct {
+	boot     string
+	clock    uint64 // when it ended
+	at       time.Time
+	long     time.Duration // zero if it was one of the two only
+	up, down time.Duration
+}
+
+// An Uptime is how long a unit was up, and how long it was down because it had crashed. When it was
+// stopped, when the machine was off, and when nobody knows, it was neither.
+type Uptime struct {
+	stretches    []stretch
+	up, down     time.Duration
+	downs, falls int64 // how many times are in down, and how many crashes
+}
+
+// add adds a record of the unit.
+func (u *Uptime) add(r *store.Record) {
+	if r.Delta.Crashes > 0 && r.Flags&store.Untold == 0 {
+		u.falls += r.Delta.Crashes
+	}
+	if r.Up == 0 && r.Down == 0 {
+		return
+	}
+	s := stretch{boot: r.Boot, clock: r.Monotonic, at: r.Time, up: r.Up, down: r.Down}
+	if !r.Until.IsZero() {
+		s.at, s.long = r.Until, r.Until.Sub(r.Time)
+	}
+	if r.Flags&store.Untrusted != 0 {
+		s.at = time.Time{}
+	}
+	if u.up, u.down = u.up+r.Up, u.down+r.Down; r.Down > 0 {
+		u.downs += max(1, r.Delta.Starts)
+	}
+	u.stretches = append(u.stretches, s)
+}
+
+// An Availability is what an Uptime comes to. What is not known is negative.
+type Availability struct {
+	Day     float64       // which part of the last 24 hours it was up, of the time in which it was up or down
+	Down    time.Duration // how long it was down in the last 24 hours
+	Between time.Duration // how long it was up for each crash (MTBF), since the history begins
+	Repair  time.Duration // how long it was down after a crash (MTTR)
+}
+
+// Availability returns what the uptime comes to, with the span that goes on until some time ago.
+func (u *Uptime) Availability(span chronicle.Span, c *Clock, until time.Duration) Availability {
+	var up, down time.Duration // in the last day
+	for _, s := range u.stretches {
+		ago, known := c.ago(s.boot, s.clock, s.at)
+		if !known {
+			continue
+		}
+		for _, part := range []struct{ is, of *time.Duration }{{&s.up, &up}, {&s.down, &down}} {
+			if s.long > 0 {
+				*part.of += time.Duration(float64(*part.is) * float64(lately(ago, s.long)) / float64(s.long))
+			} else {
+				*part.of += lately(ago, *part.is)
+			}
+		}
+	}
+	total := u.up
+	if ago, known := c.ago(span.Boot, span.Clock, span.At); known && ago > until {
+		switch span.Phase {
+		case chronicle.Up:
+			up += lately(until, ago-until)
+			total += ago - until
+		case chronicle.Down:
+			down += lately(until, ago-until)
+		}
+	}
+	a := Availability{Day: -1, Down: -1, Between: -1, Repair: -1}
+	if up+down > 0 {
+		a.Day, a.Down = float64(up)/float64(up+down), down
+	}
+	if u.falls > 0 {
+		a.Between = total / time.Duration(u.falls)
+	}
+	if u.downs > 0 {
+		a.Repair = u.down / time.Duration(u.downs)
+	}
+	return a
+}
+
+// lately returns how much of a time was in the last 24 hours, if it was long and ended some time ago.
+func lately(ago, long time.Duration) time.Duration { return max(0, min(long, day-ago)) }

@@ -1,0 +1,93 @@
+package chronicle
+
+import (
+	"time"
+
+	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+	"service-monitor/stages/journald/records"
+)
+
+// Phase says whether a unit does what it is for.
+type Phase uint8
+
+// The phases of a unit.
+const (
+	Neither Phase = iota // it was stopped, or nobody knows
+	Up                   // there is a run
+	Down                 // the last run crashed, and no other one has begun
+)
+
+// A Span is a phase that goes on, and when it began: in µs of CLOCK_MONOTONIC in a boot, and by the
+// wall clock. Both are zero if they are not known.
+type Span struct {
+	Phase
+	Boot  string
+	Clock uint64
+	At    time.Time
+}
+
+// until returns how long it was from the beginning of a span to that of another; 0 if that is not
+// known.
+func (s Span) until(end Span) time.Duration {
+	switch {
+	case s.Clock > 0 && s.Boot == end.Boot && end.Clock >= s.Clock:
+		return time.Duration(end.Clock-s.Clock) * time.Microsecond
+	case s.At.IsZero() || end.At.IsZero():
+		return 0
+	}
+	return max(0, end.At.Sub(s.At))
+}
+
+// next ends a span with a record. The record tells how long the span was.
+func (s Span) next(r *store.Record) Span {
+	now := Span{Boot: r.Boot, Clock: r.Monotonic, At: r.Time}
+	if r.Flags&store.Untrusted != 0 {
+		now.At = time.Time{}
+	}
+	switch {
+	case r.Kind == store.Start:
+		if now.Phase = Up; s.Phase == Down {
+			r.Down = s.until(now)
+		}
+	case r.Kind == store.Stop, r.Kind == store.Crash:
+		if s.Phase == Up {
+			r.Up = s.until(now)
+		}
+		if r.Kind == store.Crash {
+			now.Phase = Down
+		}
+	case r.Kind == store.UnknownEnd, r.Flags&store.Missed != 0:
+	default:
+		return s
+	}
+	return now
+}
+
+// running returns the span of a run that was there before the monitor.
+func running(l *classify.Life) Span {
+	if !l.Running() {
+		return Span{}
+	}
+	s := Span{Phase: Up, Clock: l.Begun, Boot: l.Cursor.Boot()}
+	if s.Boot == "" {
+		s.Boot = records.Boot()
+	}
+	return s
+}
+
+// SpanOf returns the span in which the unit of a saved tally is.
+func SpanOf(t *count.Tally) Span {
+	s := running(t.Life)
+	if c := t.LastCrash; s.Phase != Up && t.State != "inactive" && c != nil && t.Life != nil && t.Life.Ended && t.Life.Invocation.String() == c.Invocation {
+		s = Span{Phase: Down, Boot: c.Boot, Clock: c.Clock}
+		if !c.Untrusted {
+			s.At = c.Time
+		}
+	}
+	if s.Phase == Up && !t.ChangedUntrusted {
+		s.At = t.Changed
+	}
+	return s
+}

@@ -1,0 +1,77 @@
+package chronicle
+
+import (
+	"testing"
+	"time"
+
+	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
+)
+
+// A moment is a record at a second of a boot, and what it says of the spans that ended then.
+type moment struct {
+	kind     store.Kind
+	second   uint64
+	boot     string
+	flags    store.Flags
+	up, down time.Duration
+}
+
+func TestSpans(t *testing.T) {
+	const boot, next = "a", "b"
+	wall := time.Unix(1750000000, 0)
+	for _, tt := range []struct {
+		name    string
+		from    Span
+		moments []moment
+	}{
+		{"a crash, a restart, a stop", Span{}, []moment{
+			{store.Start, 10, boot, 0, 0, 0}, {store.Crash, 25, boot, 0, 15 * time.Second, 0},
+			{store.Restart, 26, boot, 0, 0, 0}, {store.Start, 30, boot, 0, 0, 5 * time.Second}, {store.Stop, 31, boot, 0, time.Second, 0},
+			{store.Start, 99, boot, 0, 0, 0},
+		}},
+		{"it ran before", Span{Phase: Up, Boot: boot, Clock: 5e6}, []moment{{store.Crash, 25, boot, 0, 20 * time.Second, 0}}},
+		{"nobody knows how it ended", Span{}, []moment{
+			{store.Start, 10, boot, 0, 0, 0}, {store.UnknownEnd, 25, boot, 0, 0, 0}, {store.Start, 26, boot, 0, 0, 0},
+			{store.Restart, 27, boot, store.Missed, 0, 0}, {store.Crash, 28, boot, 0, 0, 0},
+		}},
+		{"another boot: the wall clock", Span{}, []moment{{store.Start, 10, boot, 0, 0, 0}, {store.Stop, 70, next, 0, time.Minute, 0}}},
+		{"another boot, and the wall clock is wrong", Span{}, []moment{{store.Start, 10, boot, 0, 0, 0}, {store.Stop, 70, next, store.Untrusted, 0, 0}}},
+		{"the same boot, and the wall clock is wrong", Span{}, []moment{{store.Start, 10, boot, store.Untrusted, 0, 0}, {store.Stop, 70, boot, 0, time.Minute, 0}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := tt.from
+			for _, m := range tt.moments {
+				r := store.Record{Kind: m.kind, Flags: m.flags, Boot: m.boot, Monotonic: m.second * 1e6, Time: wall.Add(time.Duration(m.second) * time.Second)}
+				if s = s.next(&r); r.Up != m.up || r.Down != m.down {
+					t.Errorf("%v at %d s: up %v, down %v; want %v, %v", m.kind, m.second, r.Up, r.Down, m.up, m.down)
+				}
+			}
+		})
+	}
+}
+
+func TestSpanOf(t *testing.T) {
+	one := decode.Invocation{1}
+	ran := &classify.Life{Invocation: one, Begun: 7}
+	over := &classify.Life{Invocation: one, Begun: 7, Ended: true}
+	crash := &count.Crash{Invocation: one.String(), Boot: "a", Clock: 9}
+	changed := time.Unix(5, 0)
+	for name, tt := range map[string]struct {
+		tally count.Tally
+		want  Span
+	}{
+		"never seen":                   {count.Tally{}, Span{}},
+		"it runs":                      {count.Tally{State: "active", Changed: changed, Life: ran, LastCrash: crash}, Span{Phase: Up, Boot: records.Boot(), Clock: 7, At: changed}},
+		"it has crashed":               {count.Tally{State: "failed", Changed: changed, Life: over, LastCrash: crash}, Span{Phase: Down, Boot: "a", Clock: 9, At: crash.Time}},
+		"it has crashed, and is reset": {count.Tally{State: "inactive", Life: over, LastCrash: crash}, Span{}},
+		"it has ended well":            {count.Tally{State: "inactive", Life: over}, Span{}},
+	} {
+		if got := SpanOf(&tt.tally); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
+		}
+	}
+}
