@@ -21,6 +21,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -173,8 +175,22 @@ func (m *Machine) off(ask func(), limit time.Duration) error {
 	if m.nspawn.ends(limit) {
 		return nil
 	}
+	where := waits(leader)
 	m.nspawn.kill(leader)
-	return fmt.Errorf("cannot stop %s within %v; it was cut off, and its console said: %s", m.name, limit, m.nspawn.console)
+	return fmt.Errorf("cannot stop %s within %v; it was cut off. %s. Its console said: %s", m.name, limit, where, m.nspawn.console)
+}
+
+// waits says what a machine's PID 1 was doing when it did not end: a systemd that hangs in the kernel
+// shows there why.
+func waits(leader int) string {
+	proc := filepath.Join("/proc", strconv.Itoa(leader))
+	stat, err := os.ReadFile(filepath.Join(proc, "stat"))
+	if err != nil {
+		return "Its PID 1 has ended"
+	}
+	stack, _ := os.ReadFile(filepath.Join(proc, "stack"))
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return fmt.Sprintf("Its PID 1 was in state %.1s, at %s", state, strings.Join(strings.Fields(string(stack)), " "))
 }
 
 // halt sends PID 1 the signal to halt, SIGRTMIN+3 (systemd(1)). It sends it from inside of the
