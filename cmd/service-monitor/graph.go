@@ -8,6 +8,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
+	"service-monitor/stages/blackbox"
 	"service-monitor/stages/bus"
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/classify"
@@ -24,6 +25,7 @@ import (
 //
 //	config ─lists─▶ bus ─signals─▶ decode ─updates─▶ classify ─transitions─▶ count ─events─┬─(latest)─▶ persist
 //	                 ▲                                  │                                  ├─(latest)─▶ feed
+//	                 │                                  │                                  ├─(latest)─▶ blackbox
 //	                 └──────────────doubts──────────────┘                                  ├──────────▶ chronicle
 //	                                                                                       └──────────▶ logsink
 //
@@ -59,6 +61,9 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	// Whoever listens wants to know how the units are now.
 	pipeline.Sink(g, "feed", pipeline.Latest(g, events, unitOf), feed.New(m.log, c.Feed.Socket, feed.Monitor{Version: version, State: c.State.File, Since: time.Now()}, known))
 	pipeline.Sink(g, "chronicle", events, chronicle.New(m.log, m.openHistory(), known))
+	// It needs the last crash of each unit only.
+	boxes := blackbox.Beside(chronicle.Beside(c.State.File))
+	pipeline.Sink(g, "blackbox", pipeline.Latest(g, events, unitOf), blackbox.New(m.log, boxes, c.Crashes.Lines, records.LastWords, known))
 	return g
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"service-monitor/cmd/service-monitor/internal/config"
 	"service-monitor/pipeline"
+	"service-monitor/stages/blackbox"
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/count"
@@ -211,7 +212,7 @@ func clearFiles(c config.Config, stdout io.Writer) error {
 		return fileError("clear the state file", c.State.File, err)
 	}
 	defer state.Close()
-	if err := errors.Join(logfile.Remove(c.Log.File), state.Remove(), store.Remove(chronicle.Beside(c.State.File))); err != nil {
+	if err := errors.Join(logfile.Remove(c.Log.File), state.Remove(), blackbox.Remove(blackbox.Beside(chronicle.Beside(c.State.File))), store.Remove(chronicle.Beside(c.State.File))); err != nil {
 		return fmt.Errorf("cannot clear: %w; %w", err, errFile)
 	}
 	fmt.Fprintf(stdout, "removed %s with its backups, %s and the history beside it\n", c.Log.File, c.State.File)

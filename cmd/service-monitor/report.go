@@ -19,6 +19,7 @@ import (
 	"service-monitor/cmd/service-monitor/internal/cli"
 	"service-monitor/cmd/service-monitor/internal/config"
 	"service-monitor/cmd/service-monitor/internal/tell"
+	"service-monitor/stages/blackbox"
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/files"
 	"service-monitor/stages/zone"
@@ -101,6 +102,9 @@ func (r *report) gather(loaded config.Loaded, fault error, lines bool) {
 			continue // no unit is called so, and it would be a path in the archive
 		}
 		r.run("services/"+u.Unit+"/properties", "systemctl", "show", "--no-pager", "--", u.Unit)
+		if lines {
+			r.file("services/"+u.Unit+"/crashes", filepath.Join(blackbox.Beside(chronicle.Beside(c.State.File)), u.Unit))
+		}
 		if lines && u.Health(r.now).Attention() {
 			r.run("services/"+u.Unit+"/journal", "journalctl", "--no-pager", "-q", "-n", "100", "-o", "short-precise", "-u", u.Unit)
 		}

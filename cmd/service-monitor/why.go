@@ -10,6 +10,7 @@ import (
 	"service-monitor/cmd/service-monitor/internal/cli"
 	"service-monitor/cmd/service-monitor/internal/config"
 	"service-monitor/cmd/service-monitor/internal/tell"
+	"service-monitor/stages/blackbox"
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/zone"
@@ -25,7 +26,7 @@ func showWhy(l cli.Line, stdout io.Writer) error {
 		return err
 	}
 	path, now := loaded.Config.State.File, zone.Local(time.Now())
-	y := &tell.Why{Number: int64(l.Ask.Crash)}
+	y := &tell.Why{Number: int64(l.Ask.Crash), Full: l.Ask.Full}
 	err = asOwner(func() error { return readWhy(path, l, y, now) }, path)
 	switch {
 	case err != nil:
@@ -55,5 +56,6 @@ func readWhy(path string, l cli.Line, y *tell.Why, now time.Time) error {
 	}
 	y.Unit.CatchUp(now)
 	y.Uptime = s.Availability(y.Unit)
-	return nil
+	y.Boxes, err = blackbox.Read(blackbox.Beside(chronicle.Beside(path)), l.Args[0])
+	return err
 }

@@ -31,6 +31,7 @@ const (
 	NoPager    = "no-pager"
 	Watch      = "watch"
 	Wide       = "wide"
+	Full       = "full"
 	Crash      = "crash"
 	Output     = "output"
 	NoLines    = "no-lines"
@@ -121,6 +122,8 @@ func (f *flags) add(name string) {
 		f.set.BoolVar(&f.ask.NoLines, name, false, "without what the services wrote into the journal")
 	case Watch:
 		f.set.BoolVarP(&f.ask.Watch, name, "w", false, "go on, and show each change")
+	case Full:
+		f.set.BoolVar(&f.ask.Full, name, false, "show all lines that were kept, and whole")
 	case Wide:
 		f.set.BoolVar(&f.ask.Wide, name, false, "show everything, however wide the lines become")
 	case NoPager:

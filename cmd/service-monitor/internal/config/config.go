@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"service-monitor/stages/blackbox"
 	"service-monitor/stages/bus"
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/feed"
@@ -39,6 +40,8 @@ type Config struct {
 	Bus   bus.Settings
 	// History is the chronicle beside the state file.
 	History chronicle.Settings
+	// Crashes is what is kept of runs that crashed.
+	Crashes blackbox.Settings
 	Feed    feed.Settings
 }
 
@@ -57,7 +60,7 @@ func (c *Config) rows() []row.Row {
 			{Key: "monitored_services", Flag: "services", Help: "names and globs", Reload: true, Value: serviceList{&c.Services}},
 			{Key: "debug", Flag: "debug", Help: "true or false", Reload: true, Value: row.Bool{Target: &c.Debug}},
 		},
-		c.Log.Rows(), c.State.Rows(), c.History.Rows(), c.Feed.Rows(), c.Bus.Rows())
+		c.Log.Rows(), c.State.Rows(), c.History.Rows(), c.Crashes.Rows(), c.Feed.Rows(), c.Bus.Rows())
 }
 
 // Default returns the configuration of a monitor without flags and without a file.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"service-monitor/stages/blackbox"
 	"service-monitor/stages/bus"
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/feed"
@@ -36,6 +37,7 @@ func valid() map[string]string {
 		"audit_interval":     `8`,
 		"fold_after":         `9`,
 		"history_size":       `70000`,
+		"crash_lines":        `7`,
 		"feed":               `"/f/feed"`,
 	}
 }
@@ -66,6 +68,7 @@ func TestDecode(t *testing.T) {
 		State:    persist.Settings{File: "/p/state.json", Quiet: 250 * time.Millisecond, Deadline: 2500 * time.Millisecond},
 		Bus:      bus.Settings{AuditInterval: 8 * time.Second},
 		History:  chronicle.Settings{Size: 70000},
+		Crashes:  blackbox.Settings{Lines: 7},
 		Feed:     feed.Settings{Socket: "/f/feed"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -81,18 +84,18 @@ func TestDecodeNothing(t *testing.T) {
 }
 
 func TestDecodeOneKeyChanged(t *testing.T) {
-	const knownKeys = "the keys are monitored_services, debug, log_file, stats_interval, fold_after, persistence_file, save_quiet, save_deadline, history_size, feed, max_retries, audit_interval"
+	const knownKeys = "the keys are monitored_services, debug, log_file, stats_interval, fold_after, persistence_file, save_quiet, save_deadline, history_size, crash_lines, feed, max_retries, audit_interval"
 	for _, tt := range []struct {
 		name, key, raw string
 		want           string // empty: accepted
 	}{
-		{"unknown", "monitord_services", `[]`, `14: unknown key "monitord_services"; did you mean "monitored_services"?`},
-		{"unknown by case", "Debug", `true`, `14: unknown key "Debug"; did you mean "debug"?`},
-		{"unknown by dash", "max-retries", `1`, `14: unknown key "max-retries"; did you mean "max_retries"?`},
-		{"unknown, a flag", "services", `[]`, `14: unknown key "services"; did you mean "monitored_services"?`},
-		{"unknown, nothing near", "colour", `1`, `14: unknown key "colour"; ` + knownKeys},
-		{"unknown, empty", "", `1`, `14: unknown key ""; ` + knownKeys},
-		{"unknown, escape sequence", `\u001b[2J`, `1`, `14: unknown key "\x1b[2J"; ` + knownKeys},
+		{"unknown", "monitord_services", `[]`, `15: unknown key "monitord_services"; did you mean "monitored_services"?`},
+		{"unknown by case", "Debug", `true`, `15: unknown key "Debug"; did you mean "debug"?`},
+		{"unknown by dash", "max-retries", `1`, `15: unknown key "max-retries"; did you mean "max_retries"?`},
+		{"unknown, a flag", "services", `[]`, `15: unknown key "services"; did you mean "monitored_services"?`},
+		{"unknown, nothing near", "colour", `1`, `15: unknown key "colour"; ` + knownKeys},
+		{"unknown, empty", "", `1`, `15: unknown key ""; ` + knownKeys},
+		{"unknown, escape sequence", `\u001b[2J`, `1`, `15: unknown key "\x1b[2J"; ` + knownKeys},
 
 		{"services not a list", "monitored_services", `"a.service"`, `2: monitored_services must be a list of unit names such as ["mosquitto.service"], found the string "a.service"`},
 		{"services null", "monitored_services", `null`, `2: monitored_services must be a list of unit names such as ["mosquitto.service"], found null`},
@@ -120,8 +123,8 @@ func TestDecodeOneKeyChanged(t *testing.T) {
 		{"interval true", "stats_interval", `true`, `5: stats_interval must be a whole number of seconds, found true`},
 		{"huge", "stats_interval", `99999999999999999999`, `5: stats_interval must be from 0 to 31536000 seconds, found the number 99999999999999999999`},
 		{"very huge", "stats_interval", strings.Repeat("9", 400), `5: stats_interval must be from 0 to 31536000 seconds, found a number of 400 characters`},
-		{"retries negative", "max_retries", `-3`, `12: max_retries must be from 0 to 1000000, found the number -3`},
-		{"retries a list", "max_retries", `[3]`, `12: max_retries must be a whole number, found a list`},
+		{"retries negative", "max_retries", `-3`, `13: max_retries must be from 0 to 1000000, found the number -3`},
+		{"retries a list", "max_retries", `[3]`, `13: max_retries must be a whole number, found a list`},
 		{"debug in quotes", "debug", `"true"`, `3: debug must be true or false without quotes, found the string "true"`},
 		{"debug a number", "debug", `1`, `3: debug must be true or false without quotes, found the number 1`},
 		{"quiet zero", "save_quiet", `0`, `8: save_quiet must be from 1 to 31536000000 milliseconds, found the number 0`},
@@ -135,14 +138,14 @@ func TestDecodeOneKeyChanged(t *testing.T) {
 		{"not used, null", "prometheus_enabled", `null`, ``},
 		{"not used, an object", "prometheus_port", `{"a": [1]}`, ``},
 		{"not used, of whatever version", "prometheus_bind_address2", `"::"`, ``},
-		{"not used, misspelt", "poll_intervall", `1`, `14: unknown key "poll_intervall"; ` + knownKeys},
-		{"not used, escape sequence", `prometheus_\u001b[2J`, `1`, `14: unknown key "prometheus_\x1b[2J"; ` + knownKeys},
+		{"not used, misspelt", "poll_intervall", `1`, `15: unknown key "poll_intervall"; ` + knownKeys},
+		{"not used, escape sequence", `prometheus_\u001b[2J`, `1`, `15: unknown key "prometheus_\x1b[2J"; ` + knownKeys},
 		{"comment", "_comment", `"gateway 12"`, ``},
 		{"comment by slashes", "// why", `["debug", {"debug": 1}]`, ``},
 		{"key that is commented out", "_debug", `"maybe"`, ``},
 		{"comment, escaped", `\u005fx`, `null`, ``},
 		{"comment of no words", "_", `0`, ``},
-		{"one slash", "/ why", `1`, `14: unknown key "/ why"; ` + knownKeys},
+		{"one slash", "/ why", `1`, `15: unknown key "/ why"; ` + knownKeys},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			members := valid()

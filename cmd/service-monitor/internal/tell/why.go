@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"service-monitor/stages/blackbox"
 	"service-monitor/stages/chronicle/store"
 )
 
@@ -26,6 +27,8 @@ type Why struct {
 	Number  int64 // which crash is asked for; 0 for the last one
 	Since   time.Time
 	Uptime  Availability
+	Boxes   []blackbox.Box // of the unit, the oldest first
+	Full    bool           // all lines of a box
 	crashes []crash
 	began   *store.Record
 	stop    *store.Record // the last stop, after the last crash
@@ -122,6 +125,7 @@ func (y *Why) Write(w io.Writer, s Screen, now time.Time) {
 	}
 	field("State", "%s, since %s", state, (&Status{Now: now}).ago(u.Changed))
 	c := y.chosen()
+	box := y.box(c)
 	switch {
 	case c != nil:
 		y.writeCrash(field, c, now, s.Zone)
@@ -146,7 +150,11 @@ func (y *Why) Write(w io.Writer, s Screen, now time.Time) {
 		field("History", "goes back to %s", y.Since.In(s.Zone).Format("2006-01-02 15:04"))
 	}
 	y.writeNear(field, s.Zone)
-	y.writeFurther(w, s, c)
+	if box != nil {
+		writeUsed(field, box)
+		y.writeWords(w, s, box, c)
+	}
+	y.writeFurther(w, s, c, box)
 }
 
 // day says how the last 24 hours were.
@@ -274,16 +282,18 @@ func (y *Why) writeNear(field func(name, format string, args ...any), zone *time
 }
 
 // writeFurther writes commands that tell more.
-func (y *Why) writeFurther(w io.Writer, s Screen, c *crash) {
+func (y *Why) writeFurther(w io.Writer, s Screen, c *crash, b *blackbox.Box) {
 	fmt.Fprintln(w, "\n  Look further")
 	var commands []string
 	switch {
+	case b != nil && b.Core > 0:
+		commands = append(commands, fmt.Sprintf("coredumpctl info %d", b.Core))
 	case c != nil && c.Result == "core-dump":
 		commands = append(commands, "coredumpctl info "+y.Unit.Unit)
-		fallthrough
-	case c != nil && c.Invocation != [16]byte{}:
+	}
+	if c != nil && c.Invocation != [16]byte{} {
 		commands = append(commands, "journalctl _SYSTEMD_INVOCATION_ID="+hex.EncodeToString(c.Invocation[:]))
-	default:
+	} else {
 		commands = append(commands, "journalctl -u "+y.Unit.Unit)
 	}
 	commands = append(commands, "systemctl status "+y.Unit.Unit, "service-monitor history "+y.Unit.Unit)

@@ -1,0 +1,77 @@
+package tell
+
+import (
+	"cmp"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"service-monitor/stages/blackbox"
+)
+
+// fewLines is how many lines of a run are shown, unless all are wanted.
+const fewLines = 6
+
+// box returns the box of the crash that is asked for, or else the newest one before it, because in a
+// loop they are made seldom.
+func (y *Why) box(c *crash) (box *blackbox.Box) {
+	for i := range y.Boxes {
+		b := &y.Boxes[i]
+		if c != nil && c.Invocation != [16]byte{} && b.Invocation == hex.EncodeToString(c.Invocation[:]) {
+			return b
+		}
+		if c == nil || y.Number == 0 || !b.Time.After(c.Time) {
+			box = b
+		}
+	}
+	return box
+}
+
+// writeUsed says what the run of a box has used.
+func writeUsed(field func(name, format string, args ...any), b *blackbox.Box) {
+	var words []string
+	if b.CPU > 0 {
+		words = append(words, Span(b.CPU)+" of CPU time")
+	}
+	if b.Memory > 0 {
+		words = append(words, inBytes(b.Memory)+" of memory at most")
+	}
+	if len(words) > 0 {
+		field("Used", "%s", strings.Join(words, ", "))
+	}
+}
+
+// inBytes returns a number of bytes in the largest unit that fits.
+func inBytes(n uint64) string {
+	units, value := []string{"B", "kB", "MB", "GB"}, float64(n)
+	for value >= 1024 && len(units) > 1 {
+		units, value = units[1:], value/1024
+	}
+	return fmt.Sprintf("%.4g %s", value, units[0])
+}
+
+// writeWords writes the last lines of a run.
+func (y *Why) writeWords(w io.Writer, s Screen, b *blackbox.Box, c *crash) {
+	which := "the run that crashed"
+	if c == nil || b.Invocation != hex.EncodeToString(c.Invocation[:]) {
+		which = "the run that crashed at " + b.Time.In(s.Zone).Format(time.DateTime)
+	}
+	lines, note := b.Lines, ""
+	if len(lines) > fewLines && !y.Full {
+		lines, note = lines[len(lines)-fewLines:], fmt.Sprintf(" (%d of %d lines; --full shows all)", fewLines, len(lines))
+	}
+	fmt.Fprintln(w)
+	s.line(w, "  Last words of "+which+note)
+	if y.Full { // whoever wants all wants whole lines
+		s.Width = 0
+	}
+	for _, l := range lines {
+		text := l.Text
+		if l.From == "systemd[1]" { // it begins with the name of the unit
+			_, text, _ = strings.Cut(text, ".service: ")
+		}
+		s.line(w, fmt.Sprintf("    %s %s: %s", l.Time.In(s.Zone).Format(time.TimeOnly), l.From, cmp.Or(text, l.Text)))
+	}
+}

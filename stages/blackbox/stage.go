@@ -1,0 +1,273 @@
+package blackbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"service-monitor/pipeline"
+	"service-monitor/stages/classify"
+	"service-monitor/stages/count"
+	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
+	"service-monitor/stages/zone"
+)
+
+const (
+	// settle is how long to wait for the lines of a run to arrive in the journal. It doubles with each
+	// attempt.
+	settle = time.Second
+	// attempts is how often the journal is asked whether the lines are there.
+	attempts = 5
+	// pace is the time from one crash that is looked after to the next. In a storm, journalctl(1) runs
+	// no more often than that.
+	pace = time.Second
+	// near is how soon crashes follow each other in a loop.
+	near = 10 * time.Minute
+	// seldom is how often a box is made in a loop, and other how often if the cause is another one.
+	seldom = time.Hour
+	other  = time.Minute
+	// old is how old a crash may be for which a box is made after the start.
+	old = 24 * time.Hour
+	// waiting is how many crashes may wait for their boxes.
+	waiting = 1000
+	// These are about a journal or a disk that fails.
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+	slow       = 30 * time.Second
+)
+
+// Words returns what the journal has of a run: records.LastWords.
+type Words func(ctx context.Context, unit string, run records.Invocation, since time.Time, lines int) (records.Words, error)
+
+// Stage makes the boxes.
+type Stage struct {
+	log   logrus.FieldLogger
+	dir   string
+	lines int
+	words Words
+	units map[string]*unit
+	wants []*want // those that wait for their boxes
+	doing *want   // one of them
+	out   pipeline.Outlet
+	ready time.Time // no box is begun before
+	timer *time.Timer
+	armed time.Time
+}
+
+// A unit is what is known of the crashes of a unit.
+type unit struct {
+	invocation string         // the last run that crashed
+	crashed    time.Time      // when that was seen
+	boxed      time.Time      // when the last crash was seen of which there is a box, or will be
+	cause      classify.Cause // of that one
+}
+
+// A want is a box that is to be made.
+type want struct {
+	box  Box
+	own  string // the unit's own name
+	run  decode.Invocation
+	due  time.Time
+	made int // attempts
+}
+
+// New returns a stage that puts boxes into dir, with so many lines each. known are the units of the
+// state file.
+func New(log logrus.FieldLogger, dir string, lines int, words Words, known map[string]*count.Tally) *Stage {
+	s := &Stage{log: log, dir: dir, lines: lines, words: words, units: map[string]*unit{}}
+	s.out = pipeline.Outlet{
+		Retry: firstRetry, RetryMax: lastRetry, Slow: slow, TooLong: errors.New("the journal or the disk does not answer"),
+		Fault: func(since time.Time) string { return "cannot keep the last words of crashes " + zone.Since(since) },
+		Fails: func(err error, _ time.Duration) {
+			s.log.WithError(err).Error("cannot keep the last words of a run that crashed; monitoring goes on, and so do the counts")
+		},
+		Works: func(after time.Duration) {
+			s.log.WithField("after", after.Round(time.Second)).Info("last words are kept again")
+		},
+	}
+	now := time.Now()
+	for _, t := range known { // the monitor may have been killed before the box was made
+		if c := t.LastCrash; c != nil && lines > 0 {
+			if now.Sub(c.Time) < old && !has(dir, c, t.Unit) {
+				s.take(t, now)
+			} else {
+				s.units[t.Unit] = &unit{invocation: c.Invocation}
+			}
+		}
+	}
+	return s
+}
+
+// has reports whether there is a box that was made since a crash.
+func has(dir string, c *count.Crash, unit string) bool {
+	info, err := os.Stat(filepath.Join(dir, unit))
+	return err == nil && info.ModTime().After(c.Time)
+}
+
+type port = pipeline.Port[count.Event, pipeline.None]
+
+// Run makes boxes until events end. What then still waits is left to the next start.
+func (s *Stage) Run(ctx context.Context, p *port) error {
+	s.out.Nudge = p.Nudge
+	s.timer = time.NewTimer(0)
+	s.timer.Stop()
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for {
+		s.begin(asking, time.Now())
+		s.arm()
+		select {
+		case batch, ok := <-p.In:
+			if !ok {
+				cancel()
+				return s.finish()
+			}
+			for i := range batch {
+				s.event(&batch[i], time.Now())
+			}
+		case w := <-s.out.Done():
+			s.ended(w, time.Now())
+		case <-s.out.Timer():
+			s.out.Turn()
+		case <-s.timer.C:
+			s.armed = time.Time{}
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{Status: s.out.Status()})
+		case <-ctx.Done():
+			return errors.Join(s.finish(), ctx.Err())
+		}
+	}
+}
+
+// finish waits for the box that is being made. Nobody asks the journal any more.
+func (s *Stage) finish() error {
+	if s.out.Busy() {
+		<-s.out.Done()
+	}
+	return nil
+}
+
+// event takes what matters of an event.
+func (s *Stage) event(e *count.Event, now time.Time) {
+	switch e.Kind {
+	case classify.Forgotten, classify.Folded:
+		delete(s.units, e.Unit)
+	default:
+		if s.lines > 0 {
+			s.take(e.Tally, now)
+		}
+	}
+}
+
+// take notes the last crash of a unit. There is a box of it unless it is one of a loop, in which they
+// are made seldom.
+func (s *Stage) take(t *count.Tally, now time.Time) {
+	c := t.LastCrash
+	if c == nil || c.Invocation == "" || t.Life != nil && t.Life.Pattern {
+		return
+	}
+	u := s.units[t.Unit]
+	if u == nil {
+		u = &unit{}
+		s.units[t.Unit] = u
+	}
+	if u.invocation == c.Invocation {
+		return
+	}
+	loops := !u.boxed.IsZero() && now.Sub(u.crashed) < near
+	u.invocation, u.crashed = c.Invocation, now
+	pause := seldom
+	if u.cause != c.Cause {
+		pause = other
+	}
+	if loops && now.Sub(u.boxed) < pause || len(s.wants) >= waiting {
+		return
+	}
+	w := &want{own: t.Unit, due: now.Add(settle), box: Box{
+		Unit: t.Unit, Invocation: c.Invocation, Time: zone.Local(c.Time), Result: c.Cause.Result, Code: c.Cause.Code, Status: c.Cause.Status,
+	}}
+	if t.Life != nil {
+		w.own = cmp.Or(t.Life.Name, t.Unit)
+	}
+	if w.run.UnmarshalText([]byte(c.Invocation)) == nil {
+		u.boxed, u.cause = now, c.Cause
+		s.wants = append(s.wants, w)
+	}
+}
+
+// next returns the box that is due first; nil if none waits.
+func (s *Stage) next() (first *want) {
+	for _, w := range s.wants {
+		if first == nil || w.due.Before(first.due) {
+			first = w
+		}
+	}
+	return first
+}
+
+// begin begins to make the next box, if it is time.
+func (s *Stage) begin(ctx context.Context, now time.Time) {
+	w := s.next()
+	if w == nil || now.Before(w.due) || now.Before(s.ready) || !s.out.Ready() {
+		return
+	}
+	s.doing = w
+	s.out.Write(func() (int, error) { return s.make(ctx, w) })
+}
+
+// make makes a box. It returns 1 if that is done, and 0 if the journal has to be asked again.
+func (s *Stage) make(ctx context.Context, w *want) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, slow)
+	defer cancel()
+	said, err := s.words(ctx, w.own, w.run, w.box.Time.Add(-time.Minute), s.lines)
+	over := err == nil && said.Over && (w.box.Result != "core-dump" || said.Core != 0 || w.made >= attempts/2)
+	if !over && w.made+1 < attempts && time.Since(w.box.Time) < time.Minute {
+		return 0, nil
+	}
+	if len(said.Lines) == 0 { // the journal cannot be read, or has lost them
+		return 1, nil
+	}
+	w.box.CPU, w.box.Memory, w.box.Core, w.box.Lines = said.CPU, said.Memory, said.Core, said.Lines
+	if err := save(s.dir, w.box); err != nil {
+		return 0, err
+	}
+	return 1, nil
+}
+
+// ended handles the outcome of make.
+func (s *Stage) ended(w pipeline.Written, now time.Time) {
+	_ = s.out.Ended(w) // there is no last attempt: it is never closed
+	s.ready = now.Add(pace)
+	switch {
+	case w.N > 0:
+		s.wants = slices.DeleteFunc(s.wants, func(w *want) bool { return w == s.doing })
+	case w.Err == nil:
+		s.doing.made++
+		s.doing.due = now.Add(settle << s.doing.made)
+	}
+}
+
+// arm sets the timer to the time when begin has something to do.
+func (s *Stage) arm() {
+	var at time.Time
+	if w := s.next(); w != nil && !s.out.Busy() && s.out.Failing().IsZero() {
+		if at = w.due; at.Before(s.ready) {
+			at = s.ready
+		}
+	}
+	switch {
+	case at.Equal(s.armed):
+	case at.IsZero():
+		s.timer.Stop()
+	default:
+		s.timer.Reset(time.Until(at))
+	}
+	s.armed = at
+}

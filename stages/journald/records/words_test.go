@@ -1,0 +1,67 @@
+package records
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestReadWords reads what journalctl(1) of systemd 257 prints.
+func TestReadWords(t *testing.T) {
+	since := time.UnixMicro(1000)
+	said := func(n int, rest string) string {
+		return fmt.Sprintf(`{"__CURSOR":"s=1","__REALTIME_TIMESTAMP":"%d","_BOOT_ID":"b",%s}`+"\n", 2000+n, rest)
+	}
+	var many strings.Builder
+	for n := range 30 {
+		many.WriteString(said(n, fmt.Sprintf(`"SYSLOG_IDENTIFIER":"gw","_PID":"7","MESSAGE":"line %d"`, n)))
+	}
+	at := func(n int64) time.Time { return time.UnixMicro(2000 + n) }
+	for _, tt := range []struct {
+		name, in string
+		want     Words
+	}{
+		{"nothing", "", Words{}},
+		{"the last lines", many.String(), Words{Lines: []Line{{at(28), "gw[7]", "line 28"}, {at(29), "gw[7]", "line 29"}}}},
+		{
+			"lines of PID 1 do not push out others",
+			said(1, `"SYSLOG_IDENTIFIER":"gw","_PID":"7","MESSAGE":"ah"`) +
+				said(2, `"SYSLOG_IDENTIFIER":"systemd","_PID":"1","MESSAGE":"a"`) + said(3, `"SYSLOG_IDENTIFIER":"systemd","_PID":"1","MESSAGE":"b"`) +
+				said(4, `"SYSLOG_IDENTIFIER":"systemd","_PID":"1","MESSAGE":"failed","MESSAGE_ID":"`+failed+`"`),
+			Words{Over: true, Lines: []Line{{at(1), "gw[7]", "ah"}, {at(2), "systemd[1]", "a"}, {at(3), "systemd[1]", "b"}, {at(4), "systemd[1]", "failed"}}},
+		},
+		{
+			"what it used",
+			said(1, `"_PID":"1","SYSLOG_IDENTIFIER":"systemd","MESSAGE_ID":"`+consumed+`","CPU_USAGE_NSEC":"46000000","MEMORY_PEAK":"1048576","MESSAGE":"Consumed"`),
+			Words{CPU: 46 * time.Millisecond, Memory: 1 << 20, Lines: []Line{{at(1), "systemd[1]", "Consumed"}}},
+		},
+		{
+			"a run cannot say that it has used something, or is over",
+			said(1, `"_PID":"7","_COMM":"gw","MESSAGE_ID":"`+consumed+`","CPU_USAGE_NSEC":"9","MESSAGE":"I lie"`) + said(2, `"_PID":"7","_COMM":"gw","MESSAGE_ID":"`+failed+`","MESSAGE":"over"`),
+			Words{Lines: []Line{{at(1), "gw[7]", "I lie"}, {at(2), "gw[7]", "over"}}},
+		},
+		{"a core dump", said(1, `"_PID":"9","MESSAGE_ID":"`+coreDump+`","COREDUMP_PID":"7","MESSAGE":"Process 7 dumped core"`), Words{Core: 7}},
+		{
+			"a core dump of a run before",
+			`{"__REALTIME_TIMESTAMP":"999","MESSAGE_ID":"` + coreDump + `","COREDUMP_PID":"7"}` + "\n",
+			Words{},
+		},
+		{
+			"bytes, several values, too long, no text at all",
+			said(1, `"_COMM":"gw","MESSAGE":[72,255,105,27]`) + said(2, `"_COMM":"gw","MESSAGE":["one","two"]`) + said(3, `"_COMM":"gw","MESSAGE":null`) + said(4, `"_COMM":"gw"`) + said(5, `"_COMM":"gw","MESSAGE":[]`),
+			Words{Lines: []Line{{at(4), "gw", ""}, {at(5), "gw", ""}}},
+		},
+		{"it is no JSON, and goes on", "{nonsense\n" + said(1, `"_COMM":"gw","MESSAGE":{"a":1}`) + said(2, `"_COMM":"gw","MESSAGE":[72,255,105,27]`) + said(3, `"_COMM":"gw","MESSAGE":["one","two"]`), Words{Lines: []Line{{at(2), "gw", "H\uFFFDi\x1b"}, {at(3), "gw", "one"}}}},
+		{"too long", said(1, `"_COMM":"gw","MESSAGE":null`) + said(2, `"_COMM":"gw","MESSAGE":"`+strings.Repeat("é", longest)+`"`), Words{Lines: []Line{{at(1), "gw", "(more than 4096 bytes)"}, {at(2), "gw", strings.Repeat("é", (longest-3)/2) + "…"}}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := readWords(strings.NewReader(tt.in), since, 2)
+			if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
+				t.Errorf("%v (-want +got):\n%s", err, diff)
+			}
+		})
+	}
+}

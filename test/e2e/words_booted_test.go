@@ -1,0 +1,68 @@
+//go:build booted
+
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"service-monitor/test/gateway"
+)
+
+// TestLastWords lets services write into a journal that is gone after a reboot, and crash. What they
+// wrote last can be read after it.
+func TestLastWords(t *testing.T) {
+	t.Parallel() // it mostly waits
+	const dies, lies, missed = "dies.service", "lies.service", "missed.service"
+	o := gateway.Options{Units: map[string]string{
+		// PID 1 tells how much CPU time a run took if it was more than a second.
+		dies: "[Service]\nCPUAccounting=yes\nMemoryAccounting=yes\nExecStart=/bin/sh -c '(ulimit -t 2; while :; do :; done); for i in $$(seq 30); do echo line $$i; done; echo \"double free\" >&2; kill -SEGV $$$$'\nLimitCORE=0\n",
+		// What it writes could clear a screen, and ends no line of ours.
+		lies:   "[Service]\nExecStart=/bin/sh -c 'printf \"\\\\033[2J\\\\377\\\\r evil\\\\n\"; exit 3'\n",
+		missed: "[Service]\nExecStart=/bin/sh -c 'echo nobody watched; exit 4'\n",
+	}, Files: map[string]string{"/etc/systemd/journald.conf.d/volatile.conf": "[Journal]\nStorage=volatile\n"}}
+	install(t, &o, []string{dies, lies, missed})
+	b := newBed(t, o)
+	box := func(unit string) string { return stateDir + "/chronicle/crashes/" + unit }
+	await := func(unit string) {
+		b.awaitLine([]string{"sh", "-c", "while :; do cat " + box(unit) + " && echo; done 2>/dev/null"}, `"unit":"`+unit+`"`)
+	}
+	b.sh("systemctl start service-monitor; systemctl start dies lies")
+	await(dies)
+	await(lies)
+	b.sh("systemctl stop service-monitor; systemctl start missed; systemctl start service-monitor")
+	await(missed)
+	if mode := b.sh("stat -c '%a %U %G' " + box(dies)); mode != "640 service-monitor service-monitor" {
+		t.Errorf("the words are %s", mode)
+	}
+	reboot(t, b.Machine, b.PowerOff)
+	if text := b.sh("journalctl -q | grep -c 'double free' || :"); text != "0" {
+		t.Fatalf("the journal of the boot before is there: %s", text)
+	}
+	for unit, words := range map[string][]string{
+		dies:   {"Last words of the run that crashed", "6 of ", "sh[", ": double free", "code=killed, status=11/SEGV", "Used", "of CPU time"},
+		lies:   {"[2J", "evil", "Failed with result 'exit-code'"},
+		missed: {": nobody watched", "status=4"},
+	} {
+		text := b.sh(daemonPath + " why " + unit)
+		for _, word := range words {
+			if !strings.Contains(text, word) {
+				t.Errorf("why %s does not say %q:\n%s", unit, word, text)
+			}
+		}
+		if strings.ContainsAny(text, "\x1b\r") {
+			t.Errorf("why %s writes control characters: %q", unit, text)
+		}
+	}
+	full := b.sh(daemonPath + " why --full " + dies)
+	if !strings.Contains(full, "line 30") || strings.Contains(full, "line 10\n") {
+		t.Errorf("not the last 20 lines:\n%s", full)
+	}
+	b.sh(daemonPath + " report --no-lines -o /var/tmp/n.tar.gz; " + daemonPath + " report -o /var/tmp/r.tar.gz")
+	if n := b.sh("tar tzf /var/tmp/n.tar.gz | grep -c crashes || :"); n != "0" {
+		t.Errorf("a report without lines has %s last words", n)
+	}
+	if n := b.sh("tar tzf /var/tmp/r.tar.gz | grep -c crashes"); n != "3" {
+		t.Errorf("a report has %s last words", n)
+	}
+}
