@@ -25,6 +25,8 @@
 //
 // There is no fourth kind. Nothing is dropped silently.
 //
+// A stage that needs the messages of two others has a [Second] input.
+//
 // Messages are sent in batches of as many as there are. In a storm, waking the next stage for
 // each message would cost more than all the work on the messages. A stage sends what it has
 // before it waits in its select again. A batch belongs to its receiver until the receiver

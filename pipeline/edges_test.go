@@ -172,3 +172,51 @@ func TestReadyDoesNotWaitForCut(t *testing.T) {
 		}
 	})
 }
+
+// TestSecond has a stage with two inputs. On each it receives everything, also after a cut on one of
+// them, and it ends when both have ended.
+func TestSecond(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		limit int
+		cuts  int
+		got   []int
+	}{
+		{"all in time", 10, 0, []int{1, 2, 3, 4, 5, 6}},
+		{"too late, once", 2, 1, []int{4, 5, 6}}, // the third is one too many
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := New(nil)
+				var first, second []int
+				cuts := 0
+				words := Beside(Cut(Source(g, "slow", paced(6, always(time.Second))), tt.limit, func(int) {}))
+				Sink(g, "both", Source(g, "quick", paced(100, always(0))), stageFunc[int, None](func(_ context.Context, p *Port[int, None]) error {
+					time.Sleep(3500 * time.Millisecond) // virtual
+					for in := p.In; in != nil || words.In != nil; {
+						select {
+						case batch, ok := <-in:
+							if first = append(first, batch...); !ok {
+								in = nil
+							}
+						case batch, ok := <-words.In:
+							if second = append(second, batch...); !ok && words.Again() {
+								cuts++
+							}
+						}
+					}
+					return nil
+				}))
+				if err := g.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if len(first) != 100 || cuts != tt.cuts {
+					t.Errorf("%d messages, %d cuts", len(first), cuts)
+				}
+				if diff := cmp.Diff(tt.got, second); diff != "" {
+					t.Errorf("the second input (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}

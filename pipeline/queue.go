@@ -57,6 +57,9 @@ func (q *Queue[T]) Begin() bool {
 	return true
 }
 
+// Written returns the items of a write that were written, for use before Ended is called.
+func (q *Queue[T]) Written(w Written) []T { return q.given[:w.N] }
+
 // Ended handles the outcome of a write. Items that were not written wait again, before those
 // that came meanwhile.
 func (q *Queue[T]) Ended(w Written) error {

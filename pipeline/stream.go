@@ -83,6 +83,23 @@ type Port[In, Out any] struct {
 	health *health
 }
 
+// A Second is another input of a stage, beside that of its Port.
+type Second[T any] struct {
+	// In delivers messages as Port.In does. When it is closed, the stage calls Again.
+	In   <-chan []T
+	from *Stream[T]
+}
+
+// Beside returns a second input, for one stage, from the stream of a stage that was added before.
+func Beside[T any](in *Stream[T]) *Second[T] { return &Second[T]{in.edge(), in} }
+
+// Again reports whether the stage was cut off, and not the sender at its end. Then In delivers what is
+// sent from now on. Otherwise In is nil.
+func (s *Second[T]) Again() (cut bool) {
+	s.In, cut = s.from.again()
+	return cut
+}
+
 // Send sends messages on every edge of the stage's stream. While it waits it answers probes,
 // because the receiver is at fault and not this stage. If ctx is done first, Send returns
 // its error, and the messages may be lost.
