@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,7 +36,11 @@ func (d Damage) String() string { return fmt.Sprintf("%s is damaged at byte %d",
 // is only valid during the call. Somebody else may write meanwhile. What cannot be read is left out
 // and returned. The end of the last page may be there only in part, and that is no damage. If there
 // is no store, that is an fs.ErrNotExist.
-func Read(dir string, tell func(*Record) bool) ([]Damage, error) {
+func Read(dir string, tell func(*Record) bool) ([]Damage, error) { return ReadAfter(dir, 0, tell) }
+
+// ReadAfter is Read for the records after that with a sequence number. It reads no more of the store
+// than it has to, so it is quick if these are few.
+func ReadAfter(dir string, seq uint64, tell func(*Record) bool) ([]Damage, error) {
 	names, err := segments(dir)
 	if err != nil {
 		return nil, err
@@ -45,7 +50,11 @@ func Read(dir string, tell func(*Record) bool) ([]Damage, error) {
 	}
 	var damages []Damage
 	s := newScanner()
+	from := s.find(dir, names, seq)
 	for i, name := range names {
+		if i < from {
+			continue
+		}
 		path := filepath.Join(dir, name)
 		err := s.load(path)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -54,7 +63,7 @@ func Read(dir string, tell func(*Record) bool) ([]Damage, error) {
 		if err != nil {
 			return damages, err
 		}
-		more, end := s.each(tell)
+		more, end := s.each(func(r *Record) bool { return r.Seq <= seq || tell(r) })
 		for _, at := range s.bad {
 			if i == len(names)-1 && at == end.torn {
 				continue
@@ -66,6 +75,20 @@ func Read(dir string, tell func(*Record) bool) ([]Damage, error) {
 		}
 	}
 	return damages, nil
+}
+
+// find returns which segment is the last one that begins with this record or an earlier one.
+func (s *scanner) find(dir string, names []string, seq uint64) int {
+	for i := len(names) - 1; i > 0 && seq > 0; i-- {
+		first := uint64(math.MaxUint64) // a segment without records begins with those to come
+		if err := s.load(filepath.Join(dir, names[i])); err == nil {
+			s.each(func(r *Record) bool { first = r.Seq; return false })
+		}
+		if first <= seq {
+			return i
+		}
+	}
+	return 0
 }
 
 // segments returns the names of the segments of a store, the oldest first.
