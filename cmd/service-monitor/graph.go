@@ -7,6 +7,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"service-monitor/cmd/service-monitor/internal/tell"
 	"service-monitor/pipeline"
 	"service-monitor/stages/blackbox"
 	"service-monitor/stages/bus"
@@ -24,9 +25,9 @@ import (
 // graph wires the whole pipeline:
 //
 //	config ─lists─▶ bus ─signals─▶ decode ─updates─▶ classify ─transitions─▶ count ─events─┬─(latest)─▶ persist
-//	                 ▲                                  │                                  ├─(latest)─▶ feed
-//	                 │                                  │                                  ├─(latest)─▶ blackbox
-//	                 └──────────────doubts──────────────┘                                  ├──────────▶ chronicle
+//	                 ▲                                  │                                  ├─(latest)─▶ blackbox
+//	                 │                                  │                                  ├─(latest)─▶ feed ◀─(cut)─┐
+//	                 └──────────────doubts──────────────┘                                  ├──────────▶ chronicle ─records
 //	                                                                                       └──────────▶ logsink
 //
 // If the changes of a unit do not show what happened, classify sends a doubt to bus, and bus
@@ -58,12 +59,17 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 		First:   c.Log.FoldAfter,
 		Quote:   quote,
 	}))
-	// Whoever listens wants to know how the units are now.
-	pipeline.Sink(g, "feed", pipeline.Latest(g, events, unitOf), feed.New(m.log, c.Feed.Socket, feed.Monitor{Version: version, State: c.State.File, Since: time.Now()}, known))
-	pipeline.Sink(g, "chronicle", events, chronicle.New(m.log, m.openHistory(), known))
+	history := pipeline.Add(g, "chronicle", events, chronicle.New(m.log, m.openHistory(), known))
+
 	// It needs the last crash of each unit only.
 	boxes := blackbox.Beside(chronicle.Beside(c.State.File))
 	pipeline.Sink(g, "blackbox", pipeline.Latest(g, events, unitOf), blackbox.New(m.log, boxes, c.Crashes.Lines, records.LastWords, known))
+
+	// Whoever listens wants to know how the units are now, and each event once it is on the disk.
+	// If the feed is too slow, those who listen read in the chronicle what they have missed.
+	news := pipeline.Beside(pipeline.Cut(history, feed.Backlog, func(int) {}))
+	about := feed.Monitor{Version: version, State: c.State.File, Since: time.Now()}
+	pipeline.Sink(g, "feed", pipeline.Latest(g, events, unitOf), feed.New(m.log, c.Feed.Socket, about, known, news, tell.WriteJSON))
 	return g
 }
 

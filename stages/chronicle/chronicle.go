@@ -43,7 +43,8 @@ const (
 	patience   = 200 * time.Millisecond
 )
 
-// A Store keeps records; *store.Store is one. Its methods may block for as long as they like.
+// A Store keeps records; *store.Store is one. Its methods may block for as long as they like. Append
+// gives the records their numbers.
 type Store interface {
 	Append(records []store.Record) (written int, err error)
 	Close()
@@ -104,9 +105,10 @@ func New(log logrus.FieldLogger, open func() Opened, known map[string]*count.Tal
 	return s
 }
 
-type port = pipeline.Port[count.Event, pipeline.None]
+type port = pipeline.Port[count.Event, store.Record]
 
-// Run writes events until they end or ctx is cancelled. Then it writes what still waits.
+// Run writes events until they end or ctx is cancelled. Then it writes what still waits. It sends each
+// record that is on the disk.
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	if s.open == nil {
 		return ignore(ctx, p)
@@ -131,6 +133,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			}
 			s.began(opened, time.Now())
 		case w := <-s.disk.Done():
+			_ = p.Send(ctx, s.disk.Written(w)...) // it fails only if ctx is done
 			if err := s.disk.Ended(w); err != nil {
 				s.lacks(err)
 				return nil

@@ -37,6 +37,9 @@ func (d *disk) Append(records []store.Record) (int, error) {
 	if d.writes++; d.fault.Load() != nil && *d.fault.Load() != nil {
 		return 0, *d.fault.Load()
 	}
+	for i := range records {
+		records[i].Seq = uint64(len(d.records) + i)
+	}
 	d.records = append(d.records, records...)
 	return len(records), nil
 }
@@ -62,7 +65,6 @@ func (d *disk) sums(t *testing.T) map[string]store.Counts {
 func (d *disk) add(t *testing.T) (s store.Sums) {
 	t.Helper()
 	for i := range d.records {
-		d.records[i].Seq = uint64(i)
 		s.Add(&d.records[i])
 	}
 	for _, f := range s.Faults {
@@ -162,7 +164,8 @@ func live(t *testing.T, d *disk, tallies map[string]count.Tally, kill bool, happ
 		known[unit] = &tally
 	}
 	stage := New(log, func() Opened { return d.open(t) }, known)
-	pipeline.Sink(g, "chronicle", in, stage)
+	var told []store.Record
+	pipeline.Sink(g, "told", pipeline.Add(g, "chronicle", in, stage), pipelinetest.Collect(&told))
 	stop, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer cancel()
@@ -170,8 +173,12 @@ func live(t *testing.T, d *disk, tallies map[string]count.Tally, kill bool, happ
 		synctest.Wait()
 		ended, writes = d.records, d.writes
 	}()
+	had := len(d.records)
 	if err := g.Run(stop); err != nil {
 		t.Error(err)
+	}
+	if diff := cmp.Diff(d.records[had:], told); diff != "" { // each record that is written, once
+		t.Errorf("(-written +told):\n%s", diff)
 	}
 	if kill {
 		d.records, d.writes = ended, writes

@@ -4,19 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
+	"io"
 	"maps"
-	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/pipeline"
+	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/zone"
@@ -27,10 +23,15 @@ const (
 	pause = 100 * time.Millisecond
 	// most is how many may listen.
 	most = 64
-	// behind is how many times changes may wait for somebody who is slow. Then the stream ends.
-	behind = 16
+	// behind is how many bytes may wait for somebody who is slow. What waits is shared by all who
+	// listen, so that is all the memory that it takes.
+	behind = 256 << 10
+	// crowded is how many bytes of events are told without a pause.
+	crowded = behind / 4
 	// patience is how long one write to somebody who listens may take.
 	patience = 10 * time.Second
+	// Backlog is how many records may wait for the feed: twice what the chronicle writes at once.
+	Backlog = 2048
 )
 
 // Stage is the feed.
@@ -39,24 +40,23 @@ type Stage struct {
 	socket  string
 	monitor Monitor
 	units   map[string]*count.Tally // shared with the events
+	records *pipeline.Second[store.Record]
+	encode  func(io.Writer, *store.Record) error
 	clients map[*client]bool
 	left    chan *client
 	changed map[string]bool // since the last time that changes were told
+	events  bytes.Buffer    // since then, as they are told
+	waiting bool            // the timer runs
 	timer   *time.Timer
 	buf     bytes.Buffer
 }
 
-// A client is somebody who listens.
-type client struct {
-	conn net.Conn
-	out  chan []byte // closed if the client is to be left
-}
-
-// New returns a feed on a socket. It knows these units already.
-func New(log logrus.FieldLogger, socket string, monitor Monitor, known map[string]*count.Tally) *Stage {
+// New returns a feed on a socket. It knows these units already. encode writes a record as JSON, one
+// object a line.
+func New(log logrus.FieldLogger, socket string, monitor Monitor, known map[string]*count.Tally, records *pipeline.Second[store.Record], encode func(io.Writer, *store.Record) error) *Stage {
 	s := &Stage{
-		log: log, socket: socket, monitor: monitor, units: maps.Clone(known), clients: map[*client]bool{},
-		left: make(chan *client), changed: map[string]bool{}, timer: time.NewTimer(0),
+		log: log, socket: socket, monitor: monitor, units: maps.Clone(known), records: records, encode: encode,
+		clients: map[*client]bool{}, left: make(chan *client), changed: map[string]bool{}, timer: time.NewTimer(0),
 	}
 	if s.units == nil {
 		s.units = map[string]*count.Tally{}
@@ -67,21 +67,28 @@ func New(log logrus.FieldLogger, socket string, monitor Monitor, known map[strin
 
 type port = pipeline.Port[count.Event, pipeline.None]
 
-// Run tells what changes until there are no more events. If the socket cannot be made, nobody can
-// listen, and all else goes on.
+// Run tells what changes until there are no more events and no more records. If the socket cannot be
+// made, nobody can listen, and all else goes on.
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	conns, end := s.listen()
-	defer end()
-	for {
+	// Whoever is left must find nobody on the socket, and so knows that the monitor has stopped.
+	defer func() { end(); s.leaveAll() }()
+	for events := p.In; events != nil || s.records.In != nil; {
 		select {
-		case batch, ok := <-p.In:
+		case batch, ok := <-events:
 			if !ok {
-				s.tell()
-				s.leaveAll()
-				return nil
+				events = nil
 			}
 			for i := range batch {
 				s.take(&batch[i])
+			}
+		case batch, ok := <-s.records.In:
+			for i := range batch {
+				s.record(&batch[i])
+			}
+			if !ok && s.records.Again() { // those who listen have to read in the chronicle what is missing here
+				s.tell()
+				s.leaveAll()
 			}
 		case conn := <-conns:
 			s.join(conn)
@@ -92,72 +99,11 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case q := <-p.Probes:
 			q.Answer(pipeline.Answer{})
 		case <-ctx.Done():
-			s.leaveAll()
 			return ctx.Err()
 		}
 	}
-}
-
-// listen begins to listen on the socket. It returns a channel for those who come.
-func (s *Stage) listen() (conns <-chan net.Conn, end func()) {
-	_, missing := os.Stat(filepath.Dir(s.socket))
-	if s.socket == DefaultSocket && errors.Is(missing, fs.ErrNotExist) {
-		return nil, func() {} // it was not started by its unit
-	}
-	listener, err := bind(s.socket)
-	if err != nil {
-		s.log.WithError(err).Warn("nobody can listen to the monitor; status reads its files instead")
-		return nil, func() {}
-	}
-	c, done := make(chan net.Conn), make(chan struct{})
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				if errors.Is(err, net.ErrClosed) {
-					return
-				}
-				time.Sleep(pause) // no descriptors: they may be there again later
-				continue
-			}
-			select {
-			case c <- conn:
-			case <-done:
-				conn.Close()
-			}
-		}
-	}()
-	return c, func() { close(done); listener.Close() }
-}
-
-// bind makes the socket. A socket that an earlier monitor has left is replaced, and nothing else.
-func bind(socket string) (net.Listener, error) {
-	info, err := os.Lstat(socket)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, err
-	case info.Mode().Type() != fs.ModeSocket:
-		return nil, fmt.Errorf("%s is there, and is no socket", socket)
-	default:
-		if conn, err := net.DialTimeout("unix", socket, time.Second); err == nil {
-			conn.Close()
-			return nil, fmt.Errorf("another monitor listens on %s", socket)
-		}
-		if err := os.Remove(socket); err != nil {
-			return nil, err
-		}
-	}
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		return nil, err
-	}
-	// The umask has kept it from others until now: who may not write to a socket cannot connect.
-	if err := os.Chmod(socket, 0o660); err != nil {
-		listener.Close()
-		return nil, err
-	}
-	return listener, nil
+	s.tell()
+	return nil
 }
 
 // take notes an event.
@@ -169,40 +115,55 @@ func (s *Stage) take(e *count.Event) {
 	case classify.Folded:
 		// The sum of its glob comes with an event of the glob. The edge may deliver that one first.
 		delete(s.units, e.Unit)
-		s.change(e.Unit)
-		return
+		unit = e.Unit
 	default:
 		s.units[unit] = e.Tally
 	}
-	s.change(unit)
+	if len(s.clients) > 0 {
+		s.changed[unit] = true
+		s.soon()
+	}
 }
 
-// change notes that a unit has changed, for those who listen.
-func (s *Stage) change(unit string) {
+// record notes a record of the chronicle, for those who listen.
+func (s *Stage) record(r *store.Record) {
 	if len(s.clients) == 0 {
 		return
 	}
-	if len(s.changed) == 0 {
-		s.timer.Reset(pause)
+	s.buf.Reset()
+	_ = s.encode(&s.buf, r) // every record can be encoded
+	for line := range bytes.Lines(s.buf.Bytes()) {
+		_ = json.NewEncoder(&s.events).Encode(Message{Event: line})
 	}
-	s.changed[unit] = true
+	if s.soon(); s.events.Len() > crowded {
+		s.tell()
+	}
 }
 
-// tell tells what has changed. Whoever has not taken what was told before is left.
-func (s *Stage) tell() {
-	if len(s.changed) == 0 {
-		return
+// soon lets tell be called after a pause.
+func (s *Stage) soon() {
+	if !s.waiting {
+		s.waiting = true
+		s.timer.Reset(pause)
 	}
+}
+
+// tell tells what has changed. Whoever is too slow is left.
+func (s *Stage) tell() {
 	s.buf.Reset()
 	for _, unit := range slices.Sorted(maps.Keys(s.changed)) {
 		write(&s.buf, s.units, unit)
 	}
-	clear(s.changed)
+	s.buf.Write(s.events.Bytes())
 	text := bytes.Clone(s.buf.Bytes())
+	clear(s.changed)
+	s.events.Reset()
+	s.timer.Stop()
+	if s.waiting = false; len(text) == 0 {
+		return
+	}
 	for c := range s.clients {
-		select {
-		case c.out <- text:
-		default:
+		if !c.offer(text) {
 			s.leave(c)
 			c.conn.Close() // a write may be under way, and would go on until it has taken too long
 		}
@@ -217,85 +178,4 @@ func write(b *bytes.Buffer, units map[string]*count.Tally, unit string) {
 		m.Unit.Since = zone.Local(m.Unit.Since)
 	}
 	_ = json.NewEncoder(b).Encode(m) // every such message can be encoded
-}
-
-// join lets somebody listen: first everything is told.
-func (s *Stage) join(conn net.Conn) {
-	if len(s.clients) >= most {
-		conn.Close()
-		return
-	}
-	c := &client{conn, make(chan []byte, behind)}
-	s.clients[c] = true
-	go c.serve(s.monitor, maps.Clone(s.units), s.left)
-}
-
-func (s *Stage) leave(c *client) {
-	if s.clients[c] {
-		delete(s.clients, c)
-		close(c.out)
-	}
-}
-
-func (s *Stage) leaveAll() {
-	for c := range s.clients {
-		s.leave(c)
-	}
-}
-
-// serve writes to a client until it is left, or goes.
-func (c *client) serve(monitor Monitor, units map[string]*count.Tally, left chan<- *client) {
-	gone := make(chan struct{})
-	go func() {
-		_, _ = c.conn.Read(make([]byte, 1)) // it has nothing to say: either it goes, or it goes now
-		close(gone)
-	}()
-	err := c.greet(monitor, units)
-	for err == nil {
-		select {
-		case text, ok := <-c.out:
-			if !ok {
-				c.conn.Close()
-				return
-			}
-			err = c.write(text)
-		case <-gone:
-			err = net.ErrClosed
-		}
-	}
-	c.conn.Close()
-	for {
-		select {
-		case left <- c:
-		case _, ok := <-c.out:
-			if ok {
-				continue
-			}
-		}
-		return
-	}
-}
-
-// greet writes everything that is known.
-func (c *client) greet(monitor Monitor, units map[string]*count.Tally) error {
-	var b bytes.Buffer
-	_ = json.NewEncoder(&b).Encode(Message{Monitor: &monitor})
-	for _, unit := range slices.Sorted(maps.Keys(units)) {
-		if write(&b, units, unit); b.Len() > 16<<10 {
-			if err := c.write(b.Bytes()); err != nil {
-				return err
-			}
-			b.Reset()
-		}
-	}
-	_ = json.NewEncoder(&b).Encode(Message{Complete: true})
-	return c.write(b.Bytes())
-}
-
-func (c *client) write(b []byte) error {
-	err := c.conn.SetWriteDeadline(time.Now().Add(patience))
-	if err == nil {
-		_, err = c.conn.Write(b)
-	}
-	return err
 }

@@ -2,13 +2,16 @@ package feed
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +21,7 @@ import (
 
 	"service-monitor/pipeline"
 	"service-monitor/pipeline/pipelinetest"
+	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 )
@@ -27,14 +31,22 @@ type bench struct {
 	t      *testing.T
 	socket string
 	events chan count.Event
+	stored chan store.Record // what the chronicle has written
 	ready  *pipelinetest.Notifier
 	log    *strings.Builder
 	ended  chan error
+	stop   func() // stops the feed, and returns when it has ended
 }
 
 func start(t *testing.T, socket string, known ...*count.Tally) *bench {
 	t.Helper()
-	b := &bench{t: t, socket: socket, events: make(chan count.Event), log: &strings.Builder{}, ended: make(chan error, 1)}
+	return startWith(t, socket, Backlog, known...)
+}
+
+// startWith starts a feed that is cut off if more than so many records wait for it.
+func startWith(t *testing.T, socket string, backlog int, known ...*count.Tally) *bench {
+	t.Helper()
+	b := &bench{t: t, socket: socket, events: make(chan count.Event), stored: make(chan store.Record), log: &strings.Builder{}, ended: make(chan error, 1)}
 	log := logrus.New()
 	log.SetOutput(b.log)
 	units := map[string]*count.Tally{}
@@ -45,12 +57,20 @@ func start(t *testing.T, socket string, known ...*count.Tally) *bench {
 	g := pipeline.New(b.ready)
 	events := pipeline.Source(g, "world", pipelinetest.Feed(b.events))
 	newest := pipeline.Latest(g, events, func(e count.Event) string { return e.Unit })
-	pipeline.Sink(g, "feed", newest, New(log, socket, Monitor{Version: "1", State: "/s"}, units))
+	records := pipeline.Beside(pipeline.Cut(pipeline.Source(g, "chronicle", pipelinetest.Feed(b.stored)), backlog, func(int) {}))
+	pipeline.Sink(g, "feed", newest, New(log, socket, Monitor{Version: "1", State: "/s"}, units, records, encode))
 	stop, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	go func() { b.ended <- g.Run(stop) }()
-	t.Cleanup(func() { cancel(); <-b.ended })
+	b.stop = sync.OnceFunc(func() { cancel(); <-b.ended })
+	t.Cleanup(b.stop)
 	return b
+}
+
+// encode writes a record as two objects.
+func encode(w io.Writer, r *store.Record) error {
+	_, err := fmt.Fprintf(w, `{"seq":%d,"kind":"crash"}`+"\n"+`{"seq":%[1]d,"kind":"start"}`+"\n", r.Seq)
+	return err
 }
 
 // tally returns a tally with so many crashes.
@@ -159,6 +179,136 @@ func left(t *testing.T, conn net.Conn) (closed bool) {
 		t.Fatal(err)
 	}
 	return closed
+}
+
+// hear returns a channel with each sequence number that a listener hears of. It is closed at the end of
+// the stream. When the channel is there, the listener was told everything that was known.
+func (b *bench) hear() <-chan uint64 {
+	b.t.Helper()
+	b.ready.Await("READY=1")
+	heard, complete := make(chan uint64), make(chan struct{})
+	go func() {
+		defer close(heard)
+		err := Listen(b.t.Context(), b.socket, func(m Message) bool {
+			if m.Complete {
+				close(complete)
+			}
+			var e struct {
+				Seq  uint64
+				Kind string
+			}
+			if m.Event != nil && json.Unmarshal(m.Event, &e) == nil && e.Kind == "start" {
+				select {
+				case heard <- e.Seq:
+				case <-b.t.Context().Done():
+				}
+			}
+			return true
+		})
+		if err != nil {
+			b.t.Error(err)
+		}
+	}()
+	<-complete
+	return heard
+}
+
+// Each record that the chronicle has written is told once and in order, also the last one, to all who
+// listen. Whoever comes later reads in the chronicle what was before.
+func TestEvents(t *testing.T) {
+	b := start(t, filepath.Join(t.TempDir(), "feed"), tally("a.service", 1))
+	first := b.hear()
+	b.stored <- store.Record{Seq: 7}
+	if seq := <-first; seq != 7 {
+		t.Errorf("record %d", seq)
+	}
+	second := b.hear()
+	for seq := uint64(8); seq < 200; seq++ {
+		b.stored <- store.Record{Seq: seq}
+	}
+	for want := uint64(8); want < 200; want++ {
+		if one, other := <-first, <-second; one != want || other != want {
+			t.Fatalf("records %d and %d, want %d", one, other, want)
+		}
+	}
+	b.stored <- store.Record{Seq: 200}
+	b.stop()
+	for _, heard := range []<-chan uint64{first, second} {
+		if seq, more := <-heard; seq != 200 {
+			t.Errorf("record %d, %v", seq, more)
+		}
+		if seq, more := <-heard; more {
+			t.Errorf("record %d", seq)
+		}
+	}
+}
+
+// Whoever does not read events is left. Somebody else hears each of them.
+func TestSlowAmongOthers(t *testing.T) {
+	b := start(t, filepath.Join(t.TempDir(), "feed"))
+	stuck, heard := b.dial(), b.hear()
+	const together = 1000 // more than are told after a pause
+	for seq := uint64(1); !left(t, stuck); {
+		for n := range uint64(together) {
+			b.stored <- store.Record{Seq: seq + n}
+		}
+		for range together {
+			if got, more := <-heard; got != seq {
+				t.Fatalf("record %d, %v, want %d", got, more, seq)
+			}
+			seq++
+		}
+	}
+}
+
+// What waits for somebody is bounded in bytes. Only to whom nothing is owed, as much as there is can be
+// told at once.
+func TestBehind(t *testing.T) {
+	for _, tt := range []struct {
+		texts []int // the length of each
+		want  []bool
+	}{
+		{[]int{behind / 2, behind / 2, 1}, []bool{true, true, false}},
+		{[]int{3 * behind, 1}, []bool{true, false}},
+		{[]int{1, 3 * behind}, []bool{true, false}},
+	} {
+		c := &client{out: make(chan []byte, 16)}
+		var got []bool
+		for _, n := range tt.texts {
+			got = append(got, c.offer(make([]byte, n)))
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%d: %v, want %v", tt.texts, got, tt.want)
+		}
+	}
+}
+
+// If the feed itself was too slow, all streams end, and begin anew.
+func TestCutOff(t *testing.T) {
+	b := startWith(t, filepath.Join(t.TempDir(), "feed"), 0)
+	heard := b.hear()
+	b.stored <- store.Record{Seq: 1}
+	if seq, more := <-heard; more {
+		t.Errorf("record %d", seq)
+	}
+	b.hear()
+}
+
+// A line of which only a part has come, because the stream has ended, is no message and no error. What
+// is no feed is one.
+func TestPartOfALine(t *testing.T) {
+	for text, bad := range map[string]bool{"{\"complete\":true}\n{\"eve": false, "220 smtp\n": true} {
+		here, there := net.Pipe()
+		go func() {
+			_, _ = io.WriteString(there, text)
+			there.Close()
+		}()
+		messages := 0
+		err := hear(t.Context(), here, func(Message) bool { messages++; return true })
+		if (err != nil) != bad || !bad && messages != 1 {
+			t.Errorf("%q: %d messages, %v", text, messages, err)
+		}
+	}
 }
 
 // Nothing is read from those who listen, and there are only so many of them.

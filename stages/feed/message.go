@@ -1,14 +1,9 @@
 // Package feed tells whoever listens on a unix socket how the units are, as JSON in lines: first
-// everything that is known, then each unit that changes.
+// everything that is known, then each unit that changes and each event that the chronicle has.
 package feed
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"net"
 	"time"
 
 	"service-monitor/stages/classify"
@@ -25,6 +20,8 @@ type Message struct {
 	Gone string `json:"gone,omitempty"`
 	// Complete comes once: now every unit was told.
 	Complete bool `json:"complete,omitempty"`
+	// Event is an event that is in the chronicle, as service-monitor history --json shows it.
+	Event json.RawMessage `json:"event,omitempty"`
 }
 
 // A Monitor is the monitor itself.
@@ -100,30 +97,4 @@ func (u *Unit) Tally() *count.Tally {
 		t.LastCrash = &count.Crash{Time: c.Time, Clock: c.Clock, Boot: c.Boot, Untrusted: c.Untrusted, Cause: classify.Cause{Result: c.Result, Code: c.Code, Status: c.Status}, Invocation: c.Invocation}
 	}
 	return t
-}
-
-// Listen calls tell for each message of a feed, until tell returns false, the monitor ends, or ctx is
-// done. That the monitor ends is no error.
-func Listen(ctx context.Context, socket string, tell func(Message) bool) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", socket)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	lines := bufio.NewScanner(conn)
-	for lines.Scan() {
-		var m Message
-		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
-			return fmt.Errorf("the feed %s is not one of this monitor: %w", socket, err)
-		}
-		if !tell(m) {
-			return nil
-		}
-	}
-	if err := lines.Err(); err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
-		return err
-	}
-	return nil
 }

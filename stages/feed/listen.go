@@ -1,0 +1,57 @@
+package feed
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+)
+
+// longest is how long a line may be.
+const longest = 1 << 20
+
+// Listen calls tell for each message of a feed, until tell returns false, the monitor ends, or ctx is
+// done. That the monitor ends is no error.
+func Listen(ctx context.Context, socket string, tell func(Message) bool) error {
+	conn, err := dial(ctx, socket)
+	if err != nil {
+		return err
+	}
+	return hear(ctx, conn, tell)
+}
+
+func dial(ctx context.Context, socket string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", socket)
+}
+
+// hear calls tell for each line that comes. The last one may be there only in part.
+func hear(ctx context.Context, conn net.Conn, tell func(Message) bool) error {
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	lines := bufio.NewScanner(conn)
+	lines.Buffer(nil, longest)
+	lines.Split(func(data []byte, _ bool) (int, []byte, error) {
+		line, _, whole := bytes.Cut(data, []byte("\n"))
+		if !whole {
+			return 0, nil, nil
+		}
+		return len(line) + 1, line, nil
+	})
+	for lines.Scan() {
+		var m Message
+		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+			return fmt.Errorf("the feed %s is not one of this monitor: %w", conn.RemoteAddr(), err)
+		}
+		if !tell(m) {
+			return nil
+		}
+	}
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return err
+	}
+	return nil // also if the connection was reset
+}

@@ -1,0 +1,73 @@
+package feed
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// listen begins to listen on the socket. It returns a channel for those who come.
+func (s *Stage) listen() (conns <-chan net.Conn, end func()) {
+	_, missing := os.Stat(filepath.Dir(s.socket))
+	if s.socket == DefaultSocket && errors.Is(missing, fs.ErrNotExist) {
+		return nil, func() {} // it was not started by its unit
+	}
+	listener, err := bind(s.socket)
+	if err != nil {
+		s.log.WithError(err).Warn("nobody can listen to the monitor; status reads its files instead")
+		return nil, func() {}
+	}
+	c, done := make(chan net.Conn), make(chan struct{})
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				if errors.Is(err, net.ErrClosed) {
+					return
+				}
+				time.Sleep(pause) // no descriptors: they may be there again later
+				continue
+			}
+			select {
+			case c <- conn:
+			case <-done:
+				conn.Close()
+			}
+		}
+	}()
+	return c, func() { close(done); listener.Close() }
+}
+
+// bind makes the socket. A socket that an earlier monitor has left is replaced, and nothing else.
+func bind(socket string) (net.Listener, error) {
+	info, err := os.Lstat(socket)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("%s is there, and is no socket", socket)
+	default:
+		if conn, err := net.DialTimeout("unix", socket, time.Second); err == nil {
+			conn.Close()
+			return nil, fmt.Errorf("another monitor listens on %s", socket)
+		}
+		if err := os.Remove(socket); err != nil {
+			return nil, err
+		}
+	}
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	// The umask has kept it from others until now: who may not write to a socket cannot connect.
+	if err := os.Chmod(socket, 0o660); err != nil {
+		listener.Close()
+		return nil, err
+	}
+	return listener, nil
+}
