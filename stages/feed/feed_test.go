@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -292,6 +293,54 @@ func TestCutOff(t *testing.T) {
 		t.Errorf("record %d", seq)
 	}
 	b.hear()
+}
+
+// A listener waits for a monitor that is not there yet, or not any more, and is told when it begins to
+// wait.
+func TestFollow(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run", "monitor") // as the unit makes and removes it
+	socket := filepath.Join(dir, "feed")
+	ctx, cancel := context.WithCancel(t.Context())
+	away, complete, ended := make(chan error), make(chan bool), make(chan error, 1)
+	go func() {
+		ended <- Follow(ctx, socket, func(m Message) bool {
+			if m.Complete {
+				complete <- true
+			}
+			return true
+		}, func(reason error) error { away <- reason; return nil })
+	}()
+	for range 3 {
+		if reason := <-away; !errors.Is(reason, fs.ErrNotExist) {
+			t.Error(reason)
+		}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		b := start(t, socket)
+		<-complete
+		b.stop()
+		if err := os.RemoveAll(filepath.Dir(dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-away
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever finds no room is told so, and does not try for ever.
+func TestFull(t *testing.T) {
+	b := start(t, filepath.Join(t.TempDir(), "feed"))
+	for range most {
+		b.dial()
+	}
+	never := func(Message) bool { t.Error("a message"); return true }
+	if err := Follow(t.Context(), b.socket, never, func(reason error) error { return reason }); !errors.Is(err, errFull) {
+		t.Error(err)
+	}
 }
 
 // A line of which only a part has come, because the stream has ended, is no message and no error. What

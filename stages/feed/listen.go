@@ -10,6 +10,9 @@ import (
 	"net"
 )
 
+// errFull is returned if the monitor leaves whoever comes.
+var errFull = errors.New("so many listen to the monitor already that there is no room for more")
+
 // longest is how long a line may be.
 const longest = 1 << 20
 
@@ -21,6 +24,30 @@ func Listen(ctx context.Context, socket string, tell func(Message) bool) error {
 		return err
 	}
 	return hear(ctx, conn, tell)
+}
+
+// Follow does as Listen, but when the monitor ends, or is not there yet, it waits until there is one.
+// It calls away each time that it begins to wait, and ends if that returns an error.
+func Follow(ctx context.Context, socket string, tell func(Message) bool, away func(reason error) error) error {
+	for refused := 0; refused < 2; refused++ {
+		conn, err := await(ctx, socket, away)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		}
+		enough := false
+		err = hear(ctx, conn, func(m Message) bool {
+			refused = -1
+			enough = !tell(m)
+			return !enough
+		})
+		if err != nil || enough || ctx.Err() != nil {
+			return err
+		}
+	}
+	return errFull
 }
 
 func dial(ctx context.Context, socket string) (net.Conn, error) {
