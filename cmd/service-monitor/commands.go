@@ -39,11 +39,12 @@ cause in words, by what it was counted, how often, what else happened then, the
 last words of the run, and commands that tell more. Members of the group
 service-monitor may ask.
 `},
-		{Name: "history", Takes: cli.ShortUnits, Flags: []string{cli.Since, cli.Until, cli.Crashes, cli.Lines, cli.All, cli.JSON, cli.NoPager, cli.StateFile, cli.ConfigFile}, Run: showHistory,
+		{Name: "history", Takes: cli.ShortUnits, Flags: []string{cli.Since, cli.Until, cli.Crashes, cli.Lines, cli.All, cli.JSON, cli.Follow, cli.NoPager, cli.Feed, cli.StateFile, cli.ConfigFile}, Run: showHistory,
 			Help: "show what happened to the services",
 			About: `Shows what happened to the services that are named, by names or globs, or else
 to all. Crashes that repeat are one line. It reads files only, so the monitor
-need not run. The last seconds may not be there yet. Members of the group
+need not run. The last seconds may not be there yet. With --follow it goes on,
+and shows each event, also after the monitor was restarted. Members of the group
 service-monitor may ask.
 `},
 		{Name: "report", Flags: []string{cli.Output, cli.NoLines, cli.StateFile, cli.ConfigFile}, Run: makeReport,

@@ -38,20 +38,24 @@ func showHistory(l cli.Line, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	dir := chronicle.Beside(loaded.Config.State.File)
-	var h *tell.History
-	err = asOwner(func() (err error) { h, err = readHistory(dir, q, l.Ask.JSON, stdout); return err }, loaded.Config.State.File)
+	c := loaded.Config
+	r := &historyReader{dir: chronicle.Beside(c.State.File), q: q, asJSON: l.Ask.JSON, stdout: stdout, h: tell.NewHistory(q)}
+	read := r.read
+	if l.Ask.Follow {
+		read = func() error { return followHistory(r, c) }
+	}
+	err = asOwner(read, c.State.File)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("cannot read the history: %w; %w", err, errRights)
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no history in %s; %w", config.Show(dir), errNoHistory)
-	case err != nil || l.Ask.JSON:
+		return fmt.Errorf("there is no history in %s; %w", config.Show(r.dir), errNoHistory)
+	case err != nil || l.Ask.JSON || l.Ask.Follow:
 		return err
 	}
 	return page(stdout, l.Ask.NoPager, func(w io.Writer) error {
 		b := bufio.NewWriter(w)
-		if !h.Write(b, screen(stdout)) {
+		if !r.h.Write(b, screen(stdout)) {
 			fmt.Fprintln(b, "nothing happened that the history has")
 		}
 		return b.Flush()
@@ -74,37 +78,56 @@ func query(l cli.Line) (q tell.Query, err error) {
 	}
 	q.Wanted = l.Wants
 	q.Crashes, q.Last, q.All = l.Ask.Crashes, l.Ask.Lines, l.Ask.All
+	switch {
+	case l.Ask.Follow && l.Ask.Until != "":
+		return q, config.Misuse("--%s and --%s exclude each other; give one of them", cli.Follow, cli.Until)
+	case l.Ask.Follow && q.Last == 0 && l.Ask.Since == "":
+		q.Last = 10 // as journalctl(1) does
+	}
 	return q, nil
 }
 
-// readHistory reads the chronicle. As JSON it is written at once, unless only the last lines are wanted.
-func readHistory(dir string, q tell.Query, asJSON bool, stdout io.Writer) (*tell.History, error) {
-	h := tell.NewHistory(q)
+// A historyReader reads the chronicle, each record once.
+type historyReader struct {
+	dir    string
+	q      tell.Query
+	asJSON bool
+	stdout io.Writer
+	h      *tell.History // what is to be shown, if not as JSON
+	seq    uint64        // of the last record that was read
+}
+
+// read reads what is new. As JSON it is written at once, unless only the last lines are wanted.
+func (r *historyReader) read() error {
 	var failed error
-	last := lastLines{most: q.Last}
-	out := stdout
-	if q.Last > 0 {
+	last := lastLines{most: r.q.Last}
+	out := r.stdout
+	if r.q.Last > 0 {
 		out = &last
 	}
-	damages, err := store.Read(dir, func(r *store.Record) bool {
+	first := r.seq == 0
+	damages, err := store.ReadAfter(r.dir, r.seq, func(rec *store.Record) bool {
+		r.seq = rec.Seq
 		switch {
-		case !asJSON:
-			h.Add(r)
-		case (r.Unit == "" || q.Wanted(r.Unit)) && q.Within(r.Time) && (!q.Crashes || r.Delta.Crashes > 0):
-			if q.Crashes {
-				r.Delta = store.Counts{Crashes: r.Delta.Crashes}
+		case !r.asJSON:
+			r.h.Add(rec)
+		case (rec.Unit == "" || r.q.Wanted(rec.Unit)) && r.q.Within(rec.Time) && (!r.q.Crashes || rec.Delta.Crashes > 0):
+			if r.q.Crashes {
+				rec.Delta = store.Counts{Crashes: rec.Delta.Crashes}
 			}
-			failed = tell.WriteJSON(out, r)
+			failed = tell.WriteJSON(out, rec)
 		}
 		return failed == nil
 	})
 	for _, d := range damages {
-		fmt.Fprintf(os.Stderr, "service-monitor: some records are missing: %s\n", d)
+		if first { // else that was said
+			fmt.Fprintf(os.Stderr, "service-monitor: some records are missing: %s\n", d)
+		}
 	}
-	if failed == nil {
-		_, failed = stdout.Write(bytes.Join(last.lines, nil))
+	if failed == nil && len(last.lines) > 0 {
+		_, failed = r.stdout.Write(bytes.Join(last.lines, nil))
 	}
-	return h, errors.Join(err, failed)
+	return errors.Join(err, failed)
 }
 
 // lastLines keeps the last lines that are written to it, each by one Write.

@@ -126,7 +126,7 @@ func watchStatus(l cli.Line, c config.Config, stdout io.Writer) error {
 		select {
 		case m := <-messages:
 			if !take(units, m, c.State.File) {
-				return fmt.Errorf("the monitor on %s has another state file than %s; name that with --persistence-file", config.Show(c.Feed.Socket), config.Show(c.State.File))
+				return errOther(c)
 			}
 			if m.Complete || ready && !drawing {
 				draw.Reset(redraw)
@@ -152,6 +152,11 @@ func watchStatus(l cli.Line, c config.Config, stdout io.Writer) error {
 			return errors.New("the monitor has ended; service-monitor status shows what it has saved")
 		}
 	}
+}
+
+// errOther returns the error if the monitor that runs is not the one that is asked for.
+func errOther(c config.Config) error {
+	return fmt.Errorf("the monitor on %s has another state file than %s; name that with --persistence-file", config.Show(c.Feed.Socket), config.Show(c.State.File))
 }
 
 // redraw is how long changes are collected before they are shown: each time, the history is read.

@@ -38,6 +38,21 @@ func TestAsk(t *testing.T) {
 	if text := b.sh(member + " status || :"); strings.Contains(text, "NOT RUNNING") || !strings.Contains(text, "2 of 3 services need attention") {
 		t.Error(text)
 	}
+	// Somebody follows, while the monitor and its directory for the socket go and come back.
+	b.sh("systemd-run --unit=follows " + member + " history -f --json")
+	followed := []string{"journalctl", "-f", "--no-tail", "-o", "cat", "-u", "follows"}
+	b.awaitLine(followed, `"unit":"dies.service","kind":"crash"`)
+	b.sh("systemctl stop service-monitor")
+	b.awaitLine(followed, "the monitor does not run; waiting for it")
+	b.sh("systemctl start service-monitor; systemctl restart well")
+	b.awaitLine(followed, `"unit":"well.service","kind":"start"`, `"starts":2`)
+	b.sh("systemctl kill -s INT follows; while systemctl is-active -q follows; do sleep 0.1; done")
+	if n := b.sh("journalctl -o cat -u follows | grep -c '\"kind\":\"crash\"'"); n != "1" {
+		t.Errorf("the crash was shown %s times", n)
+	}
+	if b.sh("systemctl is-failed follows || :") == "failed" {
+		t.Error("an interrupt is a failure")
+	}
 	b.sh("systemctl stop service-monitor")
 	says(member+" history", "dies", "crash 1", "SIGKILL")
 	says(member+" status", "2 of 3 services need attention", "THE MONITOR IS NOT RUNNING", "SIGKILL; down until", "systemd has no such unit")

@@ -71,7 +71,7 @@ type Line struct {
 type Ask struct {
 	Since, Until                string // as they were written
 	Crashes, All, JSON, NoPager bool
-	Watch, Wide, Full           bool
+	Watch, Wide, Full, Follow   bool
 	Lines, Crash                int
 	Output                      string
 	NoLines                     bool

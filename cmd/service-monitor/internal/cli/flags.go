@@ -32,6 +32,7 @@ const (
 	Watch      = "watch"
 	Wide       = "wide"
 	Full       = "full"
+	Follow     = "follow"
 	Crash      = "crash"
 	Output     = "output"
 	NoLines    = "no-lines"
@@ -97,7 +98,7 @@ func (f *flags) add(name string) {
 	case Services:
 		f.set.Var(&f.services, name, "names or globs, also comma separated;\ndefault: as listed by service-monitor help")
 	case Feed:
-		f.set.Var(&f.feed, name, "the socket that status asks")
+		f.set.Var(&f.feed, name, "the socket of the monitor")
 	case Debug:
 		f.set.BoolVar(&f.debug, name, false, "log debug messages too; default: no")
 	case Reload:
@@ -109,7 +110,7 @@ func (f *flags) add(name string) {
 	case Crashes:
 		f.set.BoolVar(&f.ask.Crashes, name, false, "only crashes")
 	case Lines:
-		f.set.VarP(number{&f.ask.Lines}, name, "n", "only so many of the last lines; default: all")
+		f.set.VarP(number{&f.ask.Lines}, name, "n", "only so many of the last lines; default: all,\nwith --follow 10")
 	case All:
 		f.set.BoolVar(&f.ask.All, name, false, "each event in a line of its own")
 	case JSON:
@@ -126,6 +127,8 @@ func (f *flags) add(name string) {
 		f.set.BoolVar(&f.ask.Full, name, false, "show all lines that were kept, and whole")
 	case Wide:
 		f.set.BoolVar(&f.ask.Wide, name, false, "show everything, however wide the lines become")
+	case Follow:
+		f.set.BoolVarP(&f.ask.Follow, name, "f", false, "go on, and show what comes")
 	case NoPager:
 		f.set.BoolVar(&f.ask.NoPager, name, false, "do not show it in a pager")
 	default:

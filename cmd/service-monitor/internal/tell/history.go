@@ -39,6 +39,8 @@ type History struct {
 	each    []*item // a line for each event
 	units   map[string]bool
 	first   time.Time
+	width   int    // of the column with the names
+	day     string // of the last line
 }
 
 // NewHistory returns a history without records.
@@ -125,39 +127,52 @@ func (h *History) wanted() []*item {
 
 // Write writes the history. It reports whether there was anything.
 func (h *History) Write(w io.Writer, s Screen) (any bool) {
-	items := h.wanted()
-	width, lines, stands := 0, 0, int64(0)
-	for _, i := range items {
-		width = max(width, utf8.RuneCountInString(short(i.unit)))
+	lines, stands := h.write(w, s, h.wanted())
+	if lines > 0 {
+		s.line(w, fmt.Sprintf("%s for %s. --all shows each, --json is for jq", plural(lines, "line"), plural(stands, "event")))
 	}
-	width = min(width, max(12, s.Width/3))
-	day := ""
+	return lines > 0
+}
+
+// Follow writes the history without a last line. What is added after that is written by the next call,
+// and each record is a line of its own.
+func (h *History) Follow(w io.Writer, s Screen) {
+	h.write(w, s, h.wanted())
+	h.account.items, h.each = nil, nil
+	h.Last, h.account.apart = 0, true
+	for _, told := range h.account.stories {
+		told.part()
+	}
+}
+
+// write writes items. It returns how many lines, and for how many events they stand.
+func (h *History) write(w io.Writer, s Screen, items []*item) (lines, stands int64) {
+	for _, i := range items {
+		h.width = max(h.width, utf8.RuneCountInString(short(i.unit)))
+	}
+	h.width = min(h.width, max(12, s.Width/3))
 	for _, i := range items {
 		at := i.at.In(s.Zone)
-		if today := at.Format("Mon 2006-01-02 (-07)"); today != day {
+		if today := at.Format("Mon 2006-01-02 (-07)"); today != h.day {
 			text := "-- " + today + " "
-			if day == "" {
+			if h.day == "" {
 				text = s.head(text, fmt.Sprintf(" %s, since %s", plural(int64(len(h.units)), "service"), h.first.In(s.Zone).Format("2006-01-02 15:04")))
 			}
 			s.rule(w, text)
-			day = today
+			h.day = today
 		}
 		if i.rule != nil {
 			s.rule(w, i.rule(s.Zone))
 			continue
 		}
-		any = true
 		lines, stands = lines+1, stands+max(i.stands, 0)
 		mark := " "
 		if i.recovered {
 			mark = "R"
 		}
-		s.line(w, fmt.Sprintf("%s%s %s %-11s %s", at.Format("15:04:05"), mark, fit(short(i.unit), width, s.ASCII), i.what, i.text()))
+		s.line(w, fmt.Sprintf("%s%s %s %-11s %s", at.Format("15:04:05"), mark, fit(short(i.unit), h.width, s.ASCII), i.what, i.text()))
 	}
-	if any {
-		s.line(w, fmt.Sprintf("%s for %s. --all shows each, --json is for jq", plural(int64(lines), "line"), plural(stands, "event")))
-	}
-	return any
+	return lines, stands
 }
 
 // short returns the name of a service without ".service".

@@ -303,3 +303,59 @@ func TestWhen(t *testing.T) {
 		t.Errorf("after the change to winter time: %v, %v", got, err)
 	}
 }
+
+// Whoever follows sees each record of that time as a line of its own, and the same history before it.
+// Together they are the whole history, however it is cut.
+func TestFollow(t *testing.T) {
+	records := night().records
+	for at := range len(records) + 1 {
+		h := NewHistory(Query{Wanted: func(string) bool { return true }})
+		s := Screen{Width: 100, Zone: zone}
+		var before, after bytes.Buffer
+		for i := range records[:at] {
+			h.Add(&records[i])
+		}
+		h.Follow(&before, s)
+		told := show(&diary{records: records[:at]}, Query{}, s)
+		if lines := strings.Split(strings.TrimSuffix(told, "\n"), "\n"); strings.Join(lines[:len(lines)-1], "") != strings.ReplaceAll(before.String(), "\n", "") {
+			t.Fatalf("before %d:\n%s\nwant:\n%s", at, &before, told)
+		}
+		want := 0
+		for i := range records[at:] {
+			r := &records[at+i]
+			h.Add(r)
+			h.Follow(&after, s)
+			if r.Kind != store.Seen && r.Kind != store.Monitor {
+				want++
+			}
+		}
+		got := 0
+		for line := range strings.Lines(after.String()) {
+			if !strings.HasPrefix(line, "--") {
+				got++
+			}
+		}
+		if got != want {
+			t.Fatalf("after %d: %d lines, want %d:\n%s", at, got, want, &after)
+		}
+	}
+	h := NewHistory(Query{Wanted: func(unit string) bool { return unit == sink }})
+	var b bytes.Buffer
+	for i := range records[:12] {
+		h.Follow(&b, Screen{Width: 80, Zone: zone})
+		h.Add(&records[i])
+	}
+	h.Follow(&b, Screen{Width: 80, Zone: zone})
+	const want = `
+-- Mon 2025-07-07 (+02) ---------------------- 1 service, since 2025-07-07 11:50
+11:53:04  wirepas-sink@ttyUSB1 started
+11:53:04  wirepas-sink@ttyUSB1 crash 1     203/EXEC, no program after 2 ms
+11:53:04  wirepas-sink@ttyUSB1 restart     by systemd
+11:53:04  wirepas-sink@ttyUSB1 started
+11:53:04  wirepas-sink@ttyUSB1 crash 2     203/EXEC, no program after 2 ms
+11:53:04  wirepas-sink@ttyUSB1 restart     by systemd
+`
+	if diff := cmp.Diff(want[1:], b.String()); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -58,6 +58,7 @@ type account struct {
 	stories map[string]*story
 	stopped *store.Record // the monitor has stopped, and not started since then
 	last    time.Time     // when the monitor last recorded something that it saw itself, of any unit
+	apart   bool          // no record changes an item that is there already
 }
 
 func (a *account) add(r *store.Record) {
@@ -96,7 +97,13 @@ func (a *account) add(r *store.Record) {
 		a.put(&keep, "forgotten", func() string { return "no longer monitored, or gone" })
 		delete(a.stories, r.Unit)
 	}
+	if a.apart {
+		s.part()
+	}
 }
+
+// part lets what comes be told apart from what was told.
+func (s *story) part() { *s = story{began: s.began, ended: s.ended} }
 
 func (a *account) put(r *store.Record, what string, text func() string) *item {
 	i := &item{at: r.Time, recovered: r.Flags&store.Recovered != 0, unit: r.Unit, what: what, stands: 1, crash: r.Delta.Crashes > 0}
