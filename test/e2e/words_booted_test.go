@@ -16,7 +16,9 @@ func TestLastWords(t *testing.T) {
 	const dies, lies, missed = "dies.service", "lies.service", "missed.service"
 	o := gateway.Options{Units: map[string]string{
 		// PID 1 tells how much CPU time a run took if it was more than a second.
-		dies: "[Service]\nCPUAccounting=yes\nMemoryAccounting=yes\nExecStart=/bin/sh -c '(ulimit -t 2; while :; do :; done); for i in $$(seq 30); do echo line $$i; done; echo \"double free\" >&2; kill -SEGV $$$$'\nLimitCORE=0\n",
+		dies: "[Unit]\nOnFailure=dump.service\n[Service]\nCPUAccounting=yes\nMemoryAccounting=yes\nExecStart=/bin/sh -c '(ulimit -t 2; while :; do :; done); for i in $$(seq 30); do echo line $$i; done; echo \"double free\" >&2; kill -SEGV $$$$'\nLimitCORE=0\n",
+		// It writes what systemd-coredump(8) does, as the user of the process.
+		"dump.service": "[Service]\nType=oneshot\nUser=nobody\nExecStart=/bin/sh -c 'printf \"MESSAGE_ID=fc2e22bc6ee647b6b90729ab34a250b1\\nCOREDUMP_UNIT=dies.service\\nCOREDUMP_PID=4711\\nMESSAGE=dumped\\n\" | logger --journald'\n",
 		// journald looks up whose lines these are when it reads the first of them. A run that is over by
 		// then may have none, so each takes a second.
 		// What it writes could clear a screen, and ends no line of ours.
@@ -42,7 +44,7 @@ func TestLastWords(t *testing.T) {
 		t.Fatalf("the journal of the boot before is there: %s", text)
 	}
 	for unit, words := range map[string][]string{
-		dies:   {"Last words of the run that crashed", "6 of ", "sh[", ": double free", "code=killed, status=11/SEGV", "Used", "of CPU time"},
+		dies:   {"Last words of the run that crashed", "6 of ", "sh[", ": double free", "code=killed, status=11/SEGV", "Used", "of CPU time", "coredumpctl info 4711"},
 		lies:   {"[2J", "evil", "Failed with result 'exit-code'"},
 		missed: {": nobody watched", "status=4"},
 	} {

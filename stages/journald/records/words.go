@@ -33,11 +33,12 @@ const (
 type Words struct {
 	Lines []Line
 	// CPU is the time that the run took of all CPUs, and Memory the most that it used, in bytes. They
-	// are 0 if PID 1 has not told them: it needs CPUAccounting= and, from systemd 255 on,
-	// MemoryAccounting=.
+	// are 0 if PID 1 has not told them. It tells what was much (CPU: more than a second), if it accounts
+	// for that (CPUAccounting=, MemoryAccounting=), and the memory only in newer versions.
 	CPU    time.Duration
 	Memory uint64
 	// Core is the process whose core systemd-coredump(8) has; coredumpctl(1) takes it. 0 if there is none.
+	// systemd-coredump writes as the user of the process, so anybody could have written it.
 	Core int
 	// Over is true if PID 1 has written that the run has failed. So what the run itself has written is
 	// probably there, too.
@@ -56,7 +57,7 @@ type Line struct {
 func LastWords(ctx context.Context, unit string, run Invocation, since time.Time, lines int) (Words, error) {
 	id := hex.EncodeToString(run[:])
 	cmd := exec.CommandContext(ctx, "journalctl", "--quiet", "--output=json", "--output-fields="+wordFields, "--lines="+strconv.Itoa(lines+2*pid1Lines),
-		"_SYSTEMD_INVOCATION_ID="+id, "+", "_PID=1", "UNIT="+unit, "INVOCATION_ID="+id, "+", "MESSAGE_ID="+coreDump, "_UID=0", "COREDUMP_UNIT="+unit)
+		"_SYSTEMD_INVOCATION_ID="+id, "+", "_PID=1", "UNIT="+unit, "INVOCATION_ID="+id, "+", "MESSAGE_ID="+coreDump, "COREDUMP_UNIT="+unit)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	out, err := cmd.StdoutPipe()

@@ -9,7 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestReadWords reads what journalctl(1) of systemd 257 prints.
+// The entries have the form that journalctl(1) of systemd 257 prints. The tests have no machine with a
+// memory controller or systemd-coredump(8), so those two are as systemd's source has them.
 func TestReadWords(t *testing.T) {
 	since := time.UnixMicro(1000)
 	said := func(n int, rest string) string {
