@@ -28,7 +28,8 @@ var (
 	failed = classify.Cause{Result: "exit-code", Code: 1, Status: 3}
 )
 
-// A journal has the words of runs. The words of a run come some time after its crash.
+// A journal has the words of runs. The words of a run come some time after its crash. The tests run in
+// virtual time (testing/synctest), and so does the journal.
 type journal struct {
 	mu    sync.Mutex
 	late  time.Duration
@@ -223,24 +224,29 @@ func TestAfterStart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "chronicle", "crashes")
 	synctest.Test(t, func(t *testing.T) {
 		known := map[string]*count.Tally{}
-		for _, unit := range []string{"boxed", "lost", "older"} {
+		for _, unit := range []string{"boxed", "lost", "older", "again"} {
 			known[unit] = crash(unit, 9, segv).Tally
 		}
 		known["older"].LastCrash.Time = time.Now().Add(-25 * time.Hour)
 		known["never"] = &count.Tally{Unit: "never"}
-		if err := save(dir, Box{Unit: "boxed", Invocation: known["boxed"].LastCrash.Invocation, Lines: []records.Line{{Text: "it was"}}}); err != nil {
-			t.Fatal(err)
-		}
-		later := time.Now().Add(time.Minute) // the clock here is not that of the files
-		if err := os.Chtimes(filepath.Join(dir, "boxed"), later, later); err != nil {
-			t.Fatal(err)
+		// The box of "again" is that of a crash before. Files have real times, and these are virtual.
+		for unit, after := range map[string]time.Duration{"boxed": time.Minute, "again": -time.Minute} {
+			if err := save(dir, Box{Unit: unit, Lines: []records.Line{{Text: "it was"}}}); err != nil {
+				t.Fatal(err)
+			}
+			at := time.Now().Add(after)
+			if err := os.Chtimes(filepath.Join(dir, unit), at, at); err != nil {
+				t.Fatal(err)
+			}
 		}
 		j := &journal{}
 		run(t, dir, j, known, func(send func(count.Event)) {
 			send(crash("boxed", 9, segv))
 			time.Sleep(time.Hour)
 		})
-		expect(t, "asked", j.asked, []string{"1s lost"})
+		expect(t, "asked", len(j.asked), 2)
+		expect(t, "kept of lost", texts(t, dir, "lost"), []string{"lost 9"})
+		expect(t, "kept of again", texts(t, dir, "again"), []string{"it was", "again 9"})
 	})
 }
 
@@ -272,7 +278,7 @@ func TestRoom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		total += info.Size()
+		total += onDisk(info)
 	}
 	if last, _ := Read(dir, "u299"); len(last) != 1 || total > room || total < room*9/10 {
 		t.Errorf("%d bytes in %d files, of the last unit %d boxes", total, len(entries), len(last))

@@ -19,9 +19,9 @@ import (
 const (
 	// perUnit is how many boxes of a unit are kept: those of its last loop and of what came before.
 	perUnit = 3
-	// room is how many bytes all boxes may have. Then those of the unit that crashed the longest ago
-	// are removed.
-	room = 1 << 20
+	// room is how many bytes all boxes may have on the disk, in blocks. If they have more, those of the
+	// unit that crashed the longest ago are removed.
+	room, block = 1 << 20, 4096
 	// largest is how many bytes of a file are read. A unit's boxes have fewer.
 	largest = 1 << 20
 	// making is the name of a file that is being written. No unit is called so.
@@ -115,7 +115,7 @@ func makeRoom(dir, unit string) error {
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
 			all = append(all, info)
-			total += info.Size()
+			total += onDisk(info)
 		}
 	}
 	slices.SortFunc(all, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
@@ -125,11 +125,13 @@ func makeRoom(dir, unit string) error {
 		}
 		if info.Name() != unit {
 			err = errors.Join(err, os.Remove(filepath.Join(dir, info.Name())))
-			total -= info.Size()
+			total -= onDisk(info)
 		}
 	}
 	return err
 }
+
+func onDisk(info fs.FileInfo) int64 { return (info.Size() + block - 1) / block * block }
 
 // Remove removes all boxes. If there are none, that is no error.
 func Remove(dir string) error { return os.RemoveAll(dir) }

@@ -33,11 +33,13 @@ const (
 	// seldom is how often a box is made in a loop, and other how often if the cause is another one.
 	seldom = time.Hour
 	other  = time.Minute
-	// old is how old a crash may be for which a box is made after the start.
+	// old is the age from which on a crash gets no box after the start.
 	old = 24 * time.Hour
 	// waiting is how many crashes may wait for their boxes.
 	waiting = 1000
-	// These are about a journal or a disk that fails.
+	// answer is how long the journal may take. If it takes longer, that was an attempt.
+	answer = 10 * time.Second
+	// These are about a disk that fails.
 	firstRetry = time.Second
 	lastRetry  = time.Minute
 	slow       = 30 * time.Second
@@ -54,11 +56,10 @@ type Stage struct {
 	words Words
 	units map[string]*unit
 	wants []*want // those that wait for their boxes
-	doing *want   // one of them
+	doing *want   // the one whose box is being made
 	out   pipeline.Outlet
 	ready time.Time // no box is begun before
-	timer *time.Timer
-	armed time.Time
+	alarm pipeline.Alarm
 }
 
 // A unit is what is known of the crashes of a unit.
@@ -71,11 +72,11 @@ type unit struct {
 
 // A want is a box that is to be made.
 type want struct {
-	box  Box
-	own  string // the unit's own name
-	run  decode.Invocation
-	due  time.Time
-	made int // attempts
+	box   Box
+	own   string // the unit's own name
+	run   decode.Invocation
+	due   time.Time
+	asked int // how often the journal was asked
 }
 
 // New returns a stage that puts boxes into dir, with so many lines each. known are the units of the
@@ -83,7 +84,7 @@ type want struct {
 func New(log logrus.FieldLogger, dir string, lines int, words Words, known map[string]*count.Tally) *Stage {
 	s := &Stage{log: log, dir: dir, lines: lines, words: words, units: map[string]*unit{}}
 	s.out = pipeline.Outlet{
-		Retry: firstRetry, RetryMax: lastRetry, Slow: slow, TooLong: errors.New("the journal or the disk does not answer"),
+		Retry: firstRetry, RetryMax: lastRetry, Slow: slow, TooLong: errors.New("the disk does not answer"),
 		Fault: func(since time.Time) string { return "cannot keep the last words of crashes " + zone.Since(since) },
 		Fails: func(err error, _ time.Duration) {
 			s.log.WithError(err).Error("cannot keep the last words of a run that crashed; monitoring goes on, and so do the counts")
@@ -113,21 +114,19 @@ func has(dir string, c *count.Crash, unit string) bool {
 
 type port = pipeline.Port[count.Event, pipeline.None]
 
-// Run makes boxes until events end. What then still waits is left to the next start.
+// Run makes boxes until events end. It leaves what then still waits, and what is being made, to the next
+// start: a stop shall not wait for a journal or a disk.
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	s.out.Nudge = p.Nudge
-	s.timer = time.NewTimer(0)
-	s.timer.Stop()
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for {
 		s.begin(asking, time.Now())
-		s.arm()
+		s.alarm.Set(s.due())
 		select {
 		case batch, ok := <-p.In:
 			if !ok {
-				cancel()
-				return s.finish()
+				return nil
 			}
 			for i := range batch {
 				s.event(&batch[i], time.Now())
@@ -136,22 +135,14 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			s.ended(w, time.Now())
 		case <-s.out.Timer():
 			s.out.Turn()
-		case <-s.timer.C:
-			s.armed = time.Time{}
+		case <-s.alarm.C():
+			s.alarm.Off()
 		case q := <-p.Probes:
 			q.Answer(pipeline.Answer{Status: s.out.Status()})
 		case <-ctx.Done():
-			return errors.Join(s.finish(), ctx.Err())
+			return ctx.Err()
 		}
 	}
-}
-
-// finish waits for the box that is being made. Nobody asks the journal any more.
-func (s *Stage) finish() error {
-	if s.out.Busy() {
-		<-s.out.Done()
-	}
-	return nil
 }
 
 // event takes what matters of an event.
@@ -166,8 +157,7 @@ func (s *Stage) event(e *count.Event, now time.Time) {
 	}
 }
 
-// take notes the last crash of a unit. There is a box of it unless it is one of a loop, in which they
-// are made seldom.
+// take notes the last crash of a unit. The crash gets a box. In a loop only some crashes do.
 func (s *Stage) take(t *count.Tally, now time.Time) {
 	c := t.LastCrash
 	if c == nil || c.Invocation == "" || t.Life != nil && t.Life.Pattern {
@@ -224,11 +214,11 @@ func (s *Stage) begin(ctx context.Context, now time.Time) {
 
 // make makes a box. It returns 1 if that is done, and 0 if the journal has to be asked again.
 func (s *Stage) make(ctx context.Context, w *want) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, slow)
+	ctx, cancel := context.WithTimeout(ctx, answer)
 	defer cancel()
 	said, err := s.words(ctx, w.own, w.run, w.box.Time.Add(-time.Minute), s.lines)
-	over := err == nil && said.Over && (w.box.Result != "core-dump" || said.Core != 0 || w.made >= attempts/2)
-	if !over && w.made+1 < attempts && time.Since(w.box.Time) < time.Minute {
+	over := err == nil && said.Over && (w.box.Result != "core-dump" || said.Core != 0 || w.asked >= attempts/2)
+	if !over && w.asked+1 < attempts && time.Since(w.box.Time) < time.Minute {
 		return 0, nil
 	}
 	if len(said.Lines) == 0 { // the journal cannot be read, or has lost them
@@ -249,25 +239,19 @@ func (s *Stage) ended(w pipeline.Written, now time.Time) {
 	case w.N > 0:
 		s.wants = slices.DeleteFunc(s.wants, func(w *want) bool { return w == s.doing })
 	case w.Err == nil:
-		s.doing.made++
-		s.doing.due = now.Add(settle << s.doing.made)
+		s.doing.asked++
+		s.doing.due = now.Add(settle << s.doing.asked)
 	}
 }
 
-// arm sets the timer to the time when begin has something to do.
-func (s *Stage) arm() {
-	var at time.Time
-	if w := s.next(); w != nil && !s.out.Busy() && s.out.Failing().IsZero() {
-		if at = w.due; at.Before(s.ready) {
-			at = s.ready
-		}
-	}
+// due returns when begin has something to do; zero if it has to wait for something else.
+func (s *Stage) due() time.Time {
+	w := s.next()
 	switch {
-	case at.Equal(s.armed):
-	case at.IsZero():
-		s.timer.Stop()
-	default:
-		s.timer.Reset(time.Until(at))
+	case w == nil || s.out.Busy() || !s.out.Failing().IsZero():
+		return time.Time{}
+	case w.due.Before(s.ready):
+		return s.ready
 	}
-	s.armed = at
+	return w.due
 }

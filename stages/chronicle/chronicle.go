@@ -78,8 +78,7 @@ type Stage struct {
 	waiting  []store.Record // until due
 	due      time.Time      // zero if nothing waits
 	disk     pipeline.Queue[store.Record]
-	timer    *time.Timer
-	armed    time.Time // when the timer runs out; zero if it does not run
+	alarm    pipeline.Alarm // for turn
 }
 
 // New returns a stage that writes to the store that open opens. open may block for as long as it
@@ -114,8 +113,6 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		return ignore(ctx, p)
 	}
 	s.disk.Nudge = p.Nudge
-	s.timer = time.NewTimer(0)
-	s.timer.Stop()
 	s.monitor(store.Started, 0, time.Now())
 	events := p.In
 	for {
@@ -140,8 +137,8 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			}
 		case <-s.disk.Timer():
 			s.disk.Turn()
-		case <-s.timer.C:
-			s.armed = time.Time{}
+		case <-s.alarm.C():
+			s.alarm.Off()
 			s.turn(time.Now())
 		case q := <-p.Probes:
 			q.Answer(pipeline.Answer{Status: s.disk.Status()})
@@ -159,21 +156,8 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 				return nil
 			}
 		}
-		s.arm()
+		s.alarm.Set(s.next())
 	}
-}
-
-// arm sets the timer to the time when turn has something to do.
-func (s *Stage) arm() {
-	next := s.next()
-	switch {
-	case next.Equal(s.armed):
-	case next.IsZero():
-		s.timer.Stop()
-	default:
-		s.timer.Reset(time.Until(next))
-	}
-	s.armed = next
 }
 
 // finish writes what is left, and returns when that is done.
