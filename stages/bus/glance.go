@@ -12,7 +12,7 @@ const info = 6
 // A glance is the few properties of a unit that the source itself reads.
 type glance struct {
 	name       string // Id: the unit's own name; the one that we asked for may be an alias of it
-	loaded     bool   // LoadState: systemd has a unit of that name
+	loaded     bool   // LoadState: systemd has read a unit file of that name, and may start it
 	invocation records.Invocation
 	entered    uint64 // StateChangeTimestampMonotonic, 0 where it is not loaded
 	muted      bool   // LogLevelMax= keeps some of what PID 1 writes about it out of the journal
@@ -30,7 +30,7 @@ func glimpse(s Signal) (g glance) {
 		case string(key) == "Id" && string(sig) == "s":
 			g.name = string(r.String())
 		case string(key) == "LoadState" && string(sig) == "s":
-			g.loaded = string(r.String()) != "not-found"
+			g.loaded = string(r.String()) == "loaded"
 		case string(key) == "InvocationID" && string(sig) == "ay":
 			copy(g.invocation[:], r.Bytes())
 		case string(key) == stateChange && string(sig) == "t":

@@ -7,6 +7,7 @@ import (
 
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/watch"
+	"service-monitor/stages/journald/records"
 )
 
 // maxAsked is how many snapshots may be on their way. PID 1 does other work between the answers,
@@ -80,15 +81,16 @@ func (s *Stage) askSnapshot(unit, name string) error {
 // named compares the name that we asked for with the name in the snapshot. It reports whether
 // the snapshot belongs to the unit. If it does not, named asks for another one.
 //
-// An alias may disappear while its unit stays. So we go on to monitor the unit by its own name.
-// Later the alias may become the name of another unit, or a unit itself.
+// An alias may disappear while its unit stays, or be masked together with it: then systemd shows a
+// unit of the alias's name that never ran. So we go on to monitor the unit by its own name. Later the
+// alias may become the name of another unit, or a unit itself.
 func (s *Stage) named(r request, shown glance) (done bool, err error) {
 	w := s.watch.Load()
 	own := w.Alias(r.unit)
 	switch {
 	case shown.name == "" || r.name != r.unit: // we asked by its own name, so it is the unit
 		return true, nil
-	case !shown.loaded && own != "" && shown.name == r.unit:
+	case own != "" && shown.name == r.unit && !shown.loaded && shown.invocation == (records.Invocation{}):
 		return false, s.askSnapshot(r.unit, own)
 	case shown.name == r.unit:
 		if own != "" {

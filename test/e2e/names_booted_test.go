@@ -33,6 +33,26 @@ func TestAliasGoes(t *testing.T) {
 	}
 }
 
+// TestAliasIsMasked masks a unit that is monitored by an alias while it runs. For systemd, the alias is
+// then the name of a masked unit.
+func TestAliasIsMasked(t *testing.T) {
+	const alias, own = "alias.service", "own.service"
+	b := bootBed(t, map[string]string{own: stays}, []string{alias})
+	b.sh("ln -s own.service /etc/systemd/system/alias.service; systemctl daemon-reload; systemctl start service-monitor; systemctl start own")
+	b.sh("ln -sf /dev/null /etc/systemd/system/own.service; systemctl daemon-reload")
+	b.crash(own)
+	b.awaitLog("", alias, "Incrementing crash counter -> 1")
+	b.sh("rm /etc/systemd/system/own.service")
+	b.put("/etc/systemd/system/own.service", stays)
+	b.sh("systemctl daemon-reload; systemctl start own")
+	b.awaitLog("", alias, "Incrementing start counter -> 2")
+	b.sh("ln -sf /dev/null /etc/systemd/system/own.service; systemctl daemon-reload; systemctl restart service-monitor; systemctl stop own; systemctl stop service-monitor")
+	truth, state := b.truth()[own], readState(t, b.Machine)[alias]
+	if got := state.tally(truth); !cases.Match(got, truth) || state.AtLeast || state.Before != 0 {
+		t.Errorf("(-journal +counted)\n- %+v\n+ %+v, %+v\n%s", truth, got, state, b.readLog())
+	}
+}
+
 // TestAliasComes gives a running unit a second name. The monitor watches it by that name.
 // The unit was already running when the monitor first saw it, so that is no start.
 func TestAliasComes(t *testing.T) {
