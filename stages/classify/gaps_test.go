@@ -57,6 +57,7 @@ func (d *diarist) reset() {
 func (d *diarist) schedule() {
 	d.truth.restarts++
 	d.u.NRestarts++
+	d.u.Job = d.u.NRestarts
 	n := d.u.NRestarts
 	d.write(func(r *records.Run) { r.Scheduled++; r.NRestarts = n })
 	d.moments[len(d.moments)-1].restart = true
@@ -69,6 +70,7 @@ func (d *diarist) life() {
 	d.u.NRestarts = 0
 	for waits := true; waits; {
 		d.begin()
+		d.u.Job = 0
 		d.write(func(*records.Run) {})
 		d.enter("active/running")
 		d.reset()
@@ -84,7 +86,7 @@ func (d *diarist) life() {
 		}
 		d.enter("activating/auto-restart")
 		// Where NRestarts is zeroed between two restarts after one run, nobody can tell
-		// whether a snapshot was before them.
+		// which of them were before a snapshot.
 		if d.r.IntN(3) == 0 {
 			d.schedule()
 			d.schedule()
@@ -153,14 +155,27 @@ type watcher struct {
 	older bool // it may have to begin farther back, for another unit
 
 	unbalanced bool // the counts did not balance at some time
+
+	saved watched // what is in the state file
+}
+
+// A watched is what a watcher knows and has counted.
+type watched struct {
+	life Life
+	got  tally
 }
 
 func (w *watcher) step(u decode.Update) {
+	was := w.got
 	var facts []Transition
 	w.life, facts = step(nil, w.life, u)
 	w.got.add(facts)
-	for _, f := range facts {
+	for i, f := range facts {
 		w.guess = w.guess || f.AtLeast || f.Missed
+		if w.d.r.IntN(8) == 0 {
+			w.saved = watched{*f.Life, was}
+			w.saved.got.add(facts[:i+1])
+		}
 	}
 	running := int64(0)
 	if w.life.Running() {
@@ -175,6 +190,19 @@ func (w *watcher) step(u decode.Update) {
 // announced.
 func (w *watcher) some(after int) int {
 	return min(after+w.d.r.IntN(12), len(w.d.moments)-1)
+}
+
+// kill kills the monitor. The next one begins with what was saved.
+func (w *watcher) kill() {
+	if w.saved.life.Known() {
+		w.life, w.got = w.saved.life, w.saved.got
+	}
+}
+
+// from returns the mark where reading the journal begins.
+func (w *watcher) from() (mark int) {
+	fmt.Sscanf(string(w.life.Cursor), "mark %d", &mark)
+	return mark
 }
 
 // watch watches until a moment.
@@ -193,7 +221,7 @@ func (w *watcher) blind() {
 		at++
 	}
 	u := w.d.moments[at].update
-	u.Kind, u.Unread, u.From, u.Clock = decode.Snapshot, true, place(len(w.marks)-1), u.Entered
+	u.Kind, u.Unread, u.From, u.Clock = decode.Snapshot, true, place(w.from()), u.Entered
 	w.step(u)
 	w.at = at + 1
 }
@@ -202,9 +230,9 @@ func (w *watcher) blind() {
 // a snapshot, and it ends when everything that was read is announced.
 func (w *watcher) gap() {
 	r := w.d.r
-	from := len(w.marks) - 1
+	from := w.from()
 	if w.older && r.IntN(3) == 0 {
-		from = r.IntN(len(w.marks))
+		from = r.IntN(from + 1)
 	}
 	y := &reader{d: w.d, from: place(from), at: w.marks[from]}
 	mark := w.at
@@ -219,8 +247,9 @@ func (w *watcher) gap() {
 		at++
 	}
 	end := w.some(at + 1)
-	w.step(y.snapshot(at, end, place(len(w.marks))))
-	w.marks, w.at = append(w.marks, mark), at+1
+	w.marks = append(w.marks, mark)
+	w.step(y.snapshot(at, end, place(len(w.marks)-1)))
+	w.at = at + 1
 	w.watch(end)
 }
 
@@ -244,6 +273,9 @@ func TestGaps(t *testing.T) {
 		w.step(first)
 		for w.at < len(d.moments) {
 			w.watch(w.some(w.at))
+			if d.r.IntN(4) == 0 {
+				w.kill()
+			}
 			if d.r.IntN(2) == 0 {
 				w.blind()
 			} else {

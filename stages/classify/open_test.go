@@ -57,6 +57,17 @@ var openGaps = []struct {
 		"crashed signal", "started", "crashed signal", "started", "crashed exit-code", "started", "crashed signal", "started", "caught up",
 	},
 }, {
+	name: "NRestarts is zeroed after the snapshot, and the next restart is watched",
+	updates: []decode.Update{
+		firstSeen, at("activating/auto-restart", 2, unread, failed, restarts(1), entered(30)), at("activating/auto-restart", 2, unread, failed, entered(30)),
+		at("activating/auto-restart", 2, failed, restarts(1), job(9), entered(30)),
+		past(2, scheduled(1, run(1, "signal", 1)), scheduled(1, run(2, "exit-code", 1))), at("activating/auto-restart", 2, failed, restarts(1), job(9), entered(30), recovered()),
+	},
+	want: []string{
+		"seen active", "active -> activating/auto-restart", "caught up", "restarted",
+		"crashed signal", "restarted", "started", "crashed exit-code", "caught up",
+	},
+}, {
 	name: "it ends with a boot, in which it was watched",
 	updates: []decode.Update{
 		firstSeen, at("active/running", 2, unread, entered(30)),
@@ -142,6 +153,14 @@ func TestNames(t *testing.T) {
 		name:    "an alias names another unit",
 		updates: []decode.Update{at("active/running", 1, snapshot, as("own.service")), at("failed/failed", 4, snapshot, failed, as("other.service"))},
 		want:    []string{"seen active", "seen failed"}, known: true,
+	}, {
+		name: "an alias names another unit, and restarts of before lie in the next gap",
+		updates: []decode.Update{
+			at("active/running", 1, snapshot, as("own.service"), func(u *decode.Update) { u.Cursor = "c" }), at("active/running", 4, snapshot, as("other.service")),
+			fromPlace("c", 0, at("active/running", 5, unread, restarts(1), entered(20), as("other.service"))),
+			fromPlace("c", 3, past(2, scheduled(1, run(4, "signal", 1)), run(5, "", 0))), fromPlace("c", 3, at("active/running", 5, recovered(), restarts(1), entered(20), as("other.service"))),
+		},
+		want: []string{"seen active", "seen active", "caught up", "crashed signal", "restarted", "started", "caught up"}, known: true,
 	}, {
 		name:    "a unit that is over is folded",
 		updates: []decode.Update{at("active/running", 1), at("inactive/dead", 1), over},

@@ -96,6 +96,8 @@ func upTo(u decode.Update) (runs []records.Run, later uint32) {
 		later = last.Scheduled
 		*last = records.Run{Invocation: last.Invocation, Begun: last.Begun, Clock: last.Clock}
 	case !retrying(&u.Properties):
+	case u.SubState == autoRestart && u.Job == 0:
+		later = last.Scheduled // a scheduled restart has a job, or has left this state (257)
 	case u.NRestarts > last.NRestarts:
 		later = last.Scheduled // NRestarts was set to zero after the snapshot, and has grown again
 	case last.NRestarts-u.NRestarts <= last.Scheduled:

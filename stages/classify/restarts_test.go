@@ -35,7 +35,7 @@ var recoveredRestarts = []story{{
 	name: "NRestarts was zeroed after the restart that was scheduled, for which the snapshot still waits",
 	updates: []decode.Update{
 		at("active/running", 2, snapshot, restarts(6)),
-		at("activating/auto-restart", 2, recovered(scheduled(7, run(2, "exit-code", 1)))), at("inactive/dead", 3), at("active/running", 3),
+		at("activating/auto-restart", 2, job(9), recovered(scheduled(7, run(2, "exit-code", 1)))), at("inactive/dead", 3), at("active/running", 3),
 	},
 	want: []string{
 		"seen active", "crashed exit-code", "restarted", "active -> activating/auto-restart", "caught up",
@@ -56,8 +56,8 @@ var recoveredRestarts = []story{{
 	name: "the restart for which a snapshot waits is scheduled anew, because of a daemon-reload",
 	updates: []decode.Update{
 		at("active/running", 2, snapshot, restarts(4)),
-		at("activating/auto-restart", 2, failed, restarts(5), recovered(scheduled(6, run(2, "exit-code", 2)))),
-		at("activating/auto-restart", 2, failed, restarts(6)), at("inactive/dead", 3, restarts(6)), at("active/running", 3, restarts(6)),
+		at("activating/auto-restart", 2, failed, job(9), restarts(5), recovered(scheduled(6, run(2, "exit-code", 2)))),
+		at("activating/auto-restart", 2, failed, job(9), restarts(6)), at("inactive/dead", 3, restarts(6)), at("active/running", 3, restarts(6)),
 	},
 	want: []string{
 		"seen active", "crashed exit-code", "restarted", "active -> activating/auto-restart", "caught up", "restarted",

@@ -119,9 +119,17 @@ func (d *deduction) see(u decode.Update) bool {
 		Ended:        down(&u.Properties) || u.Invocation.IsZero(),
 		Retrying:     retrying(&u.Properties),
 	}
+	if u.Cursor == "" {
+		d.life.Since = uncounted
+	}
 	d.add(Seen, FirstSight)
 	return true
 }
+
+// uncounted is the Since of a unit that was first seen while the monitor watched, as when an alias
+// becomes the name of another unit. The next reading begins before that, and finds restarts that are
+// not to be counted. How many they are is not known, so none is added for their number alone.
+const uncounted = 1 << 31
 
 // appear adds a unit that did not exist before.
 func (d *deduction) appear() {
