@@ -77,8 +77,8 @@
 // decides whether to restart (sd_watchdog_enabled(3)).
 //
 // READY=1 follows the first settled round. In a settled round each stage has answered from
-// its own select, and not from Send, that it owes nothing, and no [Latest] edge keeps a
-// message. Lossless edges hold nothing. So all that was known when the first stage answered
+// its own select, and not from Send, that it does not delay READY=1, and no [Latest] edge
+// keeps a message. Lossless edges hold nothing. So all that was known when the first stage answered
 // has passed through every stage. Stages behind [Cut] are an exception: nothing waits for
 // them. A reload works the same way: RELOADING=1 at its beginning, and READY=1 after the
 // next settled round.

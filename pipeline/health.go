@@ -44,8 +44,8 @@ type Probe struct {
 type Answer struct {
 	// Status is the stage's part of STATUS=. It may be empty.
 	Status string
-	// Owing is true if the stage still has to do or send something before READY=1.
-	Owing bool
+	// DelaysReady is true if the stage still has to do or send something before READY=1.
+	DelaysReady bool
 
 	sending bool // the stage waits to send, so the answer has no status
 }
@@ -123,7 +123,7 @@ func (h *health) watch(ctx, stop context.Context, stages []*member) {
 				w.renew = time.After(max(0, StatusGap-time.Since(w.last)))
 				continue
 			}
-			w.settling = settleRetry // the stage probably owes nothing now
+			w.settling = settleRetry // the stage probably delays READY=1 no more
 		case <-w.renew:
 			w.renew = nil
 			select {
@@ -175,7 +175,7 @@ func (w *watcher) ask(ctx context.Context) {
 		w.notifier.Stalled(r.late, time.Since(asked))
 	case w.stopping:
 		w.say(w.status, w.alive)
-	case w.settling > 0 && !r.owing:
+	case w.settling > 0 && !r.delaysReady:
 		w.settled()
 		w.alive = "WATCHDOG=1"
 		w.say(r.status, "READY=1")
@@ -211,9 +211,9 @@ func (h *health) say(status, assignment string) {
 
 // outcome is the result of a round.
 type outcome struct {
-	status string
-	owing  bool   // a stage owes something, or an edge keeps a message
-	late   string // the stage that did not answer
+	status      string
+	delaysReady bool   // a stage delays READY=1, or an edge keeps a message
+	late        string // the stage that did not answer
 }
 
 // round asks every stage that still runs, from the first to the last.
@@ -225,12 +225,12 @@ func (h *health) round(ctx context.Context, stages []*member, limit time.Duratio
 	for _, m := range stages {
 		// Messages that the stages before have sent have reached this stage, unless an edge
 		// still keeps them.
-		r.owing = r.owing || slices.ContainsFunc(h.keeping, func(keeps func() bool) bool { return keeps() })
+		r.delaysReady = r.delaysReady || slices.ContainsFunc(h.keeping, func(keeps func() bool) bool { return keeps() })
 		reply := make(chan Answer, 1)
 		select {
 		case m.probes <- Probe{reply, m.rest}:
 			a := <-reply
-			r.owing = r.owing || a.Owing
+			r.delaysReady = r.delaysReady || a.DelaysReady
 			if !a.sending {
 				m.status = a.Status
 			}
@@ -238,7 +238,7 @@ func (h *health) round(ctx context.Context, stages []*member, limit time.Duratio
 				parts = append(parts, m.status)
 			}
 		case <-m.done:
-			r.owing = true // it has failed, unless all is stopping; either way there is no READY=1 any more
+			r.delaysReady = true // it has failed, unless all is stopping; either way there is no READY=1 any more
 		case <-timeout.C:
 			r.late = m.name
 			return r

@@ -47,21 +47,21 @@ type Outlet struct {
 	// means that there is one attempt after Close, and if it fails, that is final.
 	Drain time.Duration
 
-	// Fails reports trouble: either the error of a write and the time until the next
+	// OnTrouble reports trouble: either the error of a write and the time until the next
 	// attempt, or TooLong and 0. This function and the next ones may be nil.
-	Fails func(err error, retry time.Duration)
-	// Works reports that the trouble is over, and how long it lasted. It is called only if
-	// Fails was called before.
-	Works func(after time.Duration)
-	// Fault returns the stage's part of the status while there is trouble.
-	Fault func(since time.Time) string
+	OnTrouble func(err error, retry time.Duration)
+	// OnRecovered reports that the trouble is over, and how long it lasted. It is called only if
+	// OnTrouble was called before.
+	OnRecovered func(after time.Duration)
+	// TroubleStatus returns the stage's part of the status while there is trouble.
+	TroubleStatus func(since time.Time) string
 	// Nudge is called when the status has changed. It should be Port.Nudge.
 	Nudge func()
 
 	writing    <-chan Written // delivers the outcome of the write under way; nil if there is none
 	began      time.Time      // when the last write began
 	failing    time.Time      // when the trouble began; zero if there is none
-	reported   bool           // Fails was called for this trouble
+	reported   bool           // OnTrouble was called for this trouble
 	nextReport time.Time      // trouble is not reported again before
 	retry      time.Duration  // the last wait; 0 if the last write has not failed
 	again      time.Time      // there is no write before
@@ -102,19 +102,19 @@ func (o *Outlet) Began() time.Time { return o.began }
 // Failing returns when the trouble began; zero if there is none.
 func (o *Outlet) Failing() time.Time { return o.failing }
 
-// Owing reports whether READY=1 should wait for the write under way. It should not if there
+// DelaysReady reports whether READY=1 should wait for the write under way. It should not if there
 // is trouble, because that may last for ever.
-func (o *Outlet) Owing() bool { return o.Busy() && o.failing.IsZero() }
+func (o *Outlet) DelaysReady() bool { return o.Busy() && o.failing.IsZero() }
 
 // Closed reports whether Close was called.
 func (o *Outlet) Closed() bool { return o.closed }
 
 // Status returns the stage's part of the status; empty if there is no trouble.
 func (o *Outlet) Status() string {
-	if o.failing.IsZero() || o.Fault == nil {
+	if o.failing.IsZero() || o.TroubleStatus == nil {
 		return ""
 	}
-	return o.Fault(o.failing)
+	return o.TroubleStatus(o.failing)
 }
 
 // Done delivers the outcome of the write under way, for Ended.
@@ -195,8 +195,8 @@ func (o *Outlet) trouble(err error, retry time.Duration, since, now time.Time) {
 	}
 	if !now.Before(o.nextReport) {
 		o.nextReport, o.reported = now.Add(reportEvery), true
-		if o.Fails != nil {
-			o.Fails(err, retry)
+		if o.OnTrouble != nil {
+			o.OnTrouble(err, retry)
 		}
 	}
 }
@@ -206,8 +206,8 @@ func (o *Outlet) well(now time.Time) {
 	if o.failing.IsZero() {
 		return
 	}
-	if o.reported && o.Works != nil {
-		o.Works(now.Sub(o.failing))
+	if o.reported && o.OnRecovered != nil {
+		o.OnRecovered(now.Sub(o.failing))
 	}
 	o.failing, o.reported = time.Time{}, false
 	o.nudge()

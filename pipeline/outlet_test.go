@@ -35,9 +35,9 @@ func newOutlet(write func(o *outlet, numbers []int) (int, error)) *outlet {
 	}
 	o.Outlet = Outlet{
 		Retry: time.Second, RetryMax: time.Minute, Slow: 15 * time.Second, Patience: 200 * time.Millisecond,
-		Fails: func(err error, retry time.Duration) { report("%v, again in %v", err, retry) },
-		Works: func(after time.Duration) { report("works after %v", after) },
-		Fault: func(since time.Time) string { return fmt.Sprintf("stuck since %v", since.Sub(o.begun)) },
+		OnTrouble:     func(err error, retry time.Duration) { report("%v, again in %v", err, retry) },
+		OnRecovered:   func(after time.Duration) { report("works after %v", after) },
+		TroubleStatus: func(since time.Time) string { return fmt.Sprintf("stuck since %v", since.Sub(o.begun)) },
 	}
 	o.Limit = 100
 	o.Missing = func(lost int) []int { return []int{-lost} }
@@ -72,7 +72,7 @@ func (o *outlet) Run(ctx context.Context, p *Port[int, None]) error {
 		case <-o.Timer():
 			o.Turn()
 		case q := <-p.Probes:
-			q.Answer(Answer{Status: o.Status(), Owing: o.Owing() && !o.needless})
+			q.Answer(Answer{Status: o.Status(), DelaysReady: o.DelaysReady() && !o.needless})
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), o.Finish())
 		}
@@ -96,7 +96,7 @@ func timed(seconds ...int) stageFunc[None, int] {
 				}
 				n++
 			case q := <-p.Probes:
-				q.Answer(Answer{Owing: n <= len(seconds) && seconds[n-1] == 0})
+				q.Answer(Answer{DelaysReady: n <= len(seconds) && seconds[n-1] == 0})
 			case <-ctx.Done():
 				return nil
 			}

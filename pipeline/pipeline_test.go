@@ -315,17 +315,17 @@ func TestReadyWaitsForWhatLatestKeeps(t *testing.T) {
 func TestReadyWaitsForWhatIsOwed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := pipelinetest.NewNotifier(30 * time.Second)
-		owing := true
+		connecting := true
 		g := New(s)
 		sent := Source(g, "numbers", stageFunc[None, int](func(ctx context.Context, p *Port[None, int]) error {
 			synced := time.After(2 * time.Second)
 			for {
 				select {
 				case <-synced:
-					owing = false
+					connecting = false
 					p.Nudge()
 				case q := <-p.Probes:
-					q.Answer(Answer{Owing: owing, Status: map[bool]string{true: "connecting", false: "connected"}[owing]})
+					q.Answer(Answer{DelaysReady: connecting, Status: map[bool]string{true: "connecting", false: "connected"}[connecting]})
 				case <-ctx.Done():
 					return nil
 				}
@@ -363,7 +363,7 @@ func TestStartIsExtended(t *testing.T) {
 			for begun := time.Now(); ; {
 				select {
 				case q := <-p.Probes:
-					q.Answer(Answer{Owing: time.Since(begun) < 25*time.Second})
+					q.Answer(Answer{DelaysReady: time.Since(begun) < 25*time.Second})
 				case <-ctx.Done():
 					return nil
 				}
@@ -494,7 +494,7 @@ func TestReloadEndsWithASettledRound(t *testing.T) {
 					busy = false
 					p.Nudge()
 				case q := <-p.Probes:
-					q.Answer(Answer{Owing: busy})
+					q.Answer(Answer{DelaysReady: busy})
 				}
 			}
 		}))

@@ -125,7 +125,7 @@ func (p *Port[In, Out]) send(ctx context.Context) error {
 			case e.c <- p.out.batch:
 				sent = true
 			case q := <-p.Probes:
-				q.Answer(Answer{Owing: true, sending: true})
+				q.Answer(Answer{DelaysReady: true, sending: true})
 			case <-ctx.Done():
 				return ctx.Err()
 			}

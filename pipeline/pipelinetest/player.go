@@ -74,7 +74,7 @@ func (y Player[T]) Run(ctx context.Context, p *pipeline.Port[pipeline.None, T]) 
 			}
 		case q := <-p.Probes:
 			// READY=1 waits for messages that are due now.
-			q.Answer(pipeline.Answer{Owing: len(y.cues) > 0 && y.cues[0].At <= time.Since(begun)})
+			q.Answer(pipeline.Answer{DelaysReady: len(y.cues) > 0 && y.cues[0].At <= time.Since(begun)})
 		case <-ctx.Done():
 			return nil
 		}

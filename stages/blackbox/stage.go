@@ -85,11 +85,11 @@ func New(log logrus.FieldLogger, dir string, lines int, words Words, known map[s
 	s := &Stage{log: log, dir: dir, lines: lines, words: words, units: map[string]*unit{}}
 	s.out = pipeline.Outlet{
 		Retry: firstRetry, RetryMax: lastRetry, Slow: slow, TooLong: errors.New("the disk does not answer"),
-		Fault: func(since time.Time) string { return "cannot keep the last words of crashes " + zone.Since(since) },
-		Fails: func(err error, _ time.Duration) {
+		TroubleStatus: func(since time.Time) string { return "cannot keep the last words of crashes " + zone.Since(since) },
+		OnTrouble: func(err error, _ time.Duration) {
 			s.log.WithError(err).Error("cannot keep the last words of a run that crashed; monitoring goes on, and so do the counts")
 		},
-		Works: func(after time.Duration) {
+		OnRecovered: func(after time.Duration) {
 			s.log.WithField("after", after.Round(time.Second)).Info("last words are kept again")
 		},
 	}

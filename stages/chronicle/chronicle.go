@@ -89,11 +89,11 @@ func New(log logrus.FieldLogger, open func() Opened, known map[string]*count.Tal
 	s.disk = pipeline.Queue[store.Record]{
 		Outlet: pipeline.Outlet{
 			Retry: firstRetry, RetryMax: lastRetry, Slow: slow, TooLong: errors.New("the disk does not answer"), Patience: patience,
-			Fault: func(since time.Time) string { return "cannot write the history " + zone.Since(since) },
-			Fails: func(err error, _ time.Duration) {
+			TroubleStatus: func(since time.Time) string { return "cannot write the history " + zone.Since(since) },
+			OnTrouble: func(err error, _ time.Duration) {
 				s.log.WithError(err).Error("cannot write the history; monitoring goes on, and so do the counts")
 			},
-			Works: func(after time.Duration) {
+			OnRecovered: func(after time.Duration) {
 				s.log.WithField("after", after.Round(time.Second)).Info("the history is written again")
 			},
 		},

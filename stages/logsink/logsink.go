@@ -65,7 +65,7 @@ type Stage struct {
 func New(c Config) *Stage {
 	s := &Stage{Config: c, folds: folds{first: c.First}, stamp: stamp{local: zone.Location}}
 	s.lines, s.entries = newLines(c.File), newEntries()
-	s.lines.Fails = s.fails
+	s.lines.OnTrouble = s.reportTrouble
 	return s
 }
 
@@ -111,7 +111,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			}
 		case q := <-p.Probes:
 			s.sendIfDue(true) // so that the journal has these lines before READY=1
-			q.Answer(pipeline.Answer{Status: s.lines.Status(), Owing: s.lines.Owing() || s.entries.Owing()})
+			q.Answer(pipeline.Answer{Status: s.lines.Status(), DelaysReady: s.lines.DelaysReady() || s.entries.DelaysReady()})
 			continue
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), s.finish())
@@ -245,8 +245,8 @@ func (s *Stage) line(at time.Time, level logrus.Level, text []byte) {
 	s.lines.Add(s.file...)
 }
 
-// fails reports to the journal alone, because the file cannot be written.
-func (s *Stage) fails(err error, _ time.Duration) {
+// reportTrouble reports to the journal alone, because the file cannot be written.
+func (s *Stage) reportTrouble(err error, _ time.Duration) {
 	text := printable(fmt.Sprintf("cannot write the log file; monitoring goes on (error: %v)", err))
 	s.Journal.Add(appendEntry(nil, line{logrus.ErrorLevel, idFile, []byte(text)}))
 }

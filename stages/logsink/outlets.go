@@ -44,7 +44,7 @@ func newLines(file io.Writer) pipeline.Queue[byte] {
 	return pipeline.Queue[byte]{
 		Outlet: pipeline.Outlet{
 			Retry: retryEvery, RetryMax: retryEvery, Slow: slow, TooLong: errors.New("the disk does not answer"), Patience: patience,
-			Fault: func(since time.Time) string { return "cannot write the log file " + zone.Since(since) },
+			TroubleStatus: func(since time.Time) string { return "cannot write the log file " + zone.Since(since) },
 		},
 		Limit: fileBacklog,
 		Out:   (&lineWriter{file: file}).Write,

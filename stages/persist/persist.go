@@ -68,7 +68,7 @@ func New(log logrus.FieldLogger, store Store, units map[string]*count.Tally, qui
 	maps.Copy(s.units, units)
 	s.disk = pipeline.Outlet{
 		Retry: firstRetry, RetryMax: lastRetry, Slow: slow, TooLong: errors.New("the disk does not answer"),
-		Fails: s.fails, Works: s.works, Fault: func(since time.Time) string { return "cannot save state " + zone.Since(since) },
+		OnTrouble: s.reportTrouble, OnRecovered: s.reportRecovered, TroubleStatus: func(since time.Time) string { return "cannot save state " + zone.Since(since) },
 	}
 	return s
 }
@@ -106,7 +106,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			s.disk.Turn()
 		case <-timer.C:
 		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{Status: s.disk.Status(), Owing: s.owing(time.Now())})
+			q.Answer(pipeline.Answer{Status: s.disk.Status(), DelaysReady: s.delaysReady(time.Now())})
 			if s.mayLook(time.Now()) {
 				s.look()
 			}
@@ -195,11 +195,11 @@ func (s *Stage) put(unit string, tally *count.Tally) {
 	}
 }
 
-// owing reports whether new units will be saved soon but are not saved yet. READY=1 waits
+// delaysReady reports whether new units will be saved soon but are not saved yet. READY=1 waits
 // for that: if the monitor were killed before, nobody would know that it had watched
 // them, and what happened to them until the next start would not be counted. READY=1
 // does not wait for a disk that fails, because systemd's start timeout would expire.
-func (s *Stage) owing(now time.Time) bool {
+func (s *Stage) delaysReady(now time.Time) bool {
 	return s.disk.Failing().IsZero() && (s.owed || s.seen && !s.disk.Busy() && s.pace.due().Before(now.Add(time.Second)))
 }
 
@@ -307,7 +307,7 @@ func (s *Stage) saved(w pipeline.Written) error {
 	return err
 }
 
-func (s *Stage) fails(err error, retry time.Duration) {
+func (s *Stage) reportTrouble(err error, retry time.Duration) {
 	why := logrus.Fields{"error": err}
 	if retry > 0 {
 		why["retry"] = retry
@@ -315,6 +315,6 @@ func (s *Stage) fails(err error, retry time.Duration) {
 	s.log.WithFields(why).Error("state is not saved; monitoring goes on")
 }
 
-func (s *Stage) works(after time.Duration) {
+func (s *Stage) reportRecovered(after time.Duration) {
 	s.log.WithField("failed_for", after.Round(time.Second)).Info("state is saved again")
 }

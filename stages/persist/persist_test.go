@@ -479,8 +479,8 @@ func TestFirstIsOwedWhateverItIs(t *testing.T) {
 		Transition: classify.Transition{Kind: classify.Moved, Unit: "a"},
 		Tally:      &count.Tally{Unit: "a", State: "active", Life: &classify.Life{ActiveState: "active"}},
 	}, now)
-	if !s.owing(now) || s.pace.due().After(now.Add(gap)) {
-		t.Errorf("owing %v, due in %v, want it to be saved at once", s.owing(now), s.pace.due().Sub(now))
+	if !s.delaysReady(now) || s.pace.due().After(now.Add(gap)) {
+		t.Errorf("READY=1 waits: %v, due in %v, want it to be saved at once", s.delaysReady(now), s.pace.due().Sub(now))
 	}
 }
 
