@@ -36,7 +36,7 @@ func overwritten(u decode.Update) bool {
 // may have failed first: somebody may have reset it before the clean or during the wait.
 func cleaned(u decode.Update) bool {
 	switch {
-	case !u.Reentered || u.Result == StartLimitHit:
+	case !u.LeftInactive || u.Result == StartLimitHit:
 		return false
 	case u.ActiveState == "failed":
 		return u.CleanFailed || u.Cleanable && u.MainCode != 0 && u.LoadState == "loaded"
@@ -46,9 +46,9 @@ func cleaned(u decode.Update) bool {
 
 // reset reports whether the unit may have failed and been reset. reset-failed sets the result to
 // success, and the unit goes from failed to inactive. That is a new state, so Entered is new. But
-// Left stays, because for systemd a failed unit was inactive already.
+// InactiveEnter stays, because for systemd a failed unit was inactive already.
 func reset(u decode.Update) bool {
-	return u.ActiveState == "inactive" && u.Result == success && u.Left != 0 && u.Left != u.Entered
+	return u.ActiveState == "inactive" && u.Result == success && u.InactiveEnter != 0 && u.InactiveEnter != u.Entered
 }
 
 // finish ends a run as the state shows it. The state does not always show how the run ended.

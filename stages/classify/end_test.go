@@ -40,31 +40,31 @@ func TestCleans(t *testing.T) { testStories(t, cleans) }
 var cleans = []story{{
 	name: "an end, and a clean that failed, which the journal lacks",
 	updates: []decode.Update{
-		at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, reentered, cleanFailed),
+		at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, leftInactive, cleanFailed),
 	},
 	want: []string{"seen active", "active -> failed/failed", "ended unknown at least", "caught up"},
 }, {
 	name: "an end, a clean that failed and a daemon-reload, which the journal lacks",
 	updates: []decode.Update{
-		at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, reentered, cleanable, in("loaded")),
+		at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, leftInactive, cleanable, in("loaded")),
 	},
 	want: []string{"seen active", "active -> failed/failed", "ended unknown at least", "caught up"},
 }, {
 	name: "a restart that failed because the unit file is gone, which the journal lacks: there was no clean",
 	updates: []decode.Update{
-		at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, reentered, cleanable, in("not-found")),
+		at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, leftInactive, cleanable, in("not-found")),
 	},
 	want: []string{"seen active", "active -> failed/failed", "crashed exit-code", "caught up"},
 }, {
 	name: "a restart that failed, of a unit that has nothing to clean, which the journal lacks",
 	updates: []decode.Update{
-		at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, reentered, in("loaded")),
+		at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", killed, 15), snapshot, leftInactive, in("loaded")),
 	},
 	want: []string{"seen active", "active -> failed/failed", "crashed exit-code", "caught up"},
 }, {
 	name: "a run that fails before its main process begins, which the journal lacks",
 	updates: []decode.Update{
-		at("inactive/dead", 0, snapshot), at("failed/failed", 1, result("exit-code", 0, 0), snapshot, reentered, cleanable, in("loaded")),
+		at("inactive/dead", 0, snapshot), at("failed/failed", 1, result("exit-code", 0, 0), snapshot, leftInactive, cleanable, in("loaded")),
 	},
 	want: []string{"seen inactive", "inactive -> failed/failed", "started at least", "crashed exit-code at least", "caught up at least"},
 }, {
@@ -76,26 +76,26 @@ var cleans = []story{{
 }, {
 	name: "an end, a reset and a clean, which the journal lacks",
 	updates: []decode.Update{
-		at("active/running", 1, snapshot), at("inactive/dead", 1, result("success", exited, 1), snapshot, reentered),
+		at("active/running", 1, snapshot), at("inactive/dead", 1, result("success", exited, 1), snapshot, leftInactive),
 	},
 	want: []string{"seen active", "active -> inactive/dead", "ended unknown at least", "caught up"},
 }, {
 	name: "an end, and a clean that goes on, which the journal lacks",
 	updates: []decode.Update{
-		at("active/running", 1, snapshot), at("maintenance/cleaning", 1, result("success", exited, 1), snapshot, reentered),
+		at("active/running", 1, snapshot), at("maintenance/cleaning", 1, result("success", exited, 1), snapshot, leftInactive),
 	},
 	want: []string{"seen active", "active -> maintenance/cleaning", "ended unknown at least", "caught up"},
 }, {
 	name: "a crash, and a clean that the journal lacks",
 	updates: []decode.Update{
-		at("active/running", 1, snapshot), at("inactive/dead", 1, result("exit-code", exited, 1), snapshot, reentered),
+		at("active/running", 1, snapshot), at("inactive/dead", 1, result("exit-code", exited, 1), snapshot, leftInactive),
 	},
 	want: []string{"seen active", "active -> inactive/dead", "crashed exit-code", "caught up"},
 }, {
 	name: "a wait for a restart, and a clean that failed in a gap",
 	updates: []decode.Update{
 		at("active/running", 1, snapshot), at("failed/failed", 1, result("exit-code", exited, 1)), at("activating/auto-restart", 1, result("exit-code", exited, 1)),
-		at("failed/failed", 1, result("exit-code", exited, 1), snapshot, reentered, cleanFailed),
+		at("failed/failed", 1, result("exit-code", exited, 1), snapshot, leftInactive, cleanFailed),
 	},
 	want: []string{
 		"seen active", "active -> failed/failed", "crashed exit-code", "failed -> activating/auto-restart",

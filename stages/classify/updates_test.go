@@ -30,7 +30,7 @@ func at(state string, invocation byte, more ...func(*decode.Update)) decode.Upda
 
 func snapshot(u *decode.Update) { u.Kind = decode.Snapshot }
 
-func reentered(u *decode.Update) { u.Reentered = true }
+func leftInactive(u *decode.Update) { u.LeftInactive = true }
 
 func cleanable(u *decode.Update) { u.Cleanable = true }
 

@@ -327,8 +327,8 @@ func TestReentered(t *testing.T) {
 			"ExecMainExitTimestampMonotonic": dbus.MakeVariant(tt.mainExit),
 		})
 		got, ok := New(logrus.New()).step(bus.Signal{Kind: bus.Snapshot, Unit: "a.service", Order: binary.LittleEndian, Body: body})
-		if !ok || got.Reentered != tt.want || !got.CleanFailed || !got.Cleanable {
-			t.Errorf("%s: %+v, %v, want reentered %v", tt.name, got.Properties, ok, tt.want)
+		if !ok || got.LeftInactive != tt.want || !got.CleanFailed || !got.Cleanable {
+			t.Errorf("%s: %+v, %v, want LeftInactive %v", tt.name, got.Properties, ok, tt.want)
 		}
 	}
 }

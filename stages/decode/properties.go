@@ -49,12 +49,13 @@ type Properties struct {
 	Invocation  Invocation `json:"invocation,omitzero"`
 	// Entered is StateChangeTimestampMonotonic: when the unit entered the state, in µs since boot.
 	Entered uint64 `json:"state_entered,omitzero"`
-	// Left is InactiveEnterTimestampMonotonic: when the unit last became inactive or failed. When a
-	// failed unit is reset, it enters a state, but does not become inactive. Only snapshots have Left.
-	Left uint64 `json:"left,omitzero"`
-	// Reentered is true if the unit has left the state inactive or failed since its last run ended: for
-	// the wait before a restart, or for systemctl clean. Only snapshots have it.
-	Reentered bool `json:"reentered,omitzero"`
+	// InactiveEnter is InactiveEnterTimestampMonotonic: when the unit last became inactive or failed.
+	// When a failed unit is reset, it enters a state, but does not become inactive. Only snapshots have
+	// it.
+	InactiveEnter uint64 `json:"left,omitzero"`
+	// LeftInactive is true if the unit has left the state inactive or failed since its last run ended:
+	// for the wait before a restart, or for systemctl clean. Only snapshots have it.
+	LeftInactive bool `json:"reentered,omitzero"`
 	// Cleanable is true if the unit has directories that systemctl clean may remove. Only snapshots have
 	// it.
 	Cleanable bool `json:"cleanable,omitzero"`
@@ -131,7 +132,7 @@ func (w *walker) changed(body []byte, order binary.ByteOrder, p *Properties) (ha
 func (w *walker) snapshot(body []byte, order binary.ByteOrder, p *Properties) error {
 	r := wire.NewReader(body, order)
 	t := w.dict(&r, p)
-	p.Reentered = t.inactiveExit > max(t.activeExit, t.mainExit)
+	p.LeftInactive = t.inactiveExit > max(t.activeExit, t.mainExit)
 	return done(&r)
 }
 
@@ -180,7 +181,7 @@ func (w *walker) ofUnit(r *wire.Reader, name, sig []byte, p *Properties) bool {
 	case "StateChangeTimestampMonotonic":
 		number(r, sig, &p.Entered)
 	case "InactiveEnterTimestampMonotonic":
-		number(r, sig, &p.Left)
+		number(r, sig, &p.InactiveEnter)
 	case "Job":
 		if expect(r, sig, "(uo)") {
 			r.Align(8)
