@@ -53,7 +53,7 @@ func (f *faults) counters(t Tally) {
 // have no cause, so there may be more crashes than causes.
 func (f *faults) crashes(t Tally) {
 	var caused, last uint64
-	for _, c := range t.Causes {
+	for _, c := range t.CrashCauses {
 		caused += min(c.Crashes, maxCount) // so that the sum cannot wrap around
 		if t.LastCrash != nil && c.Result == t.LastCrash.Cause.Result {
 			last = c.Crashes
@@ -77,9 +77,9 @@ func (f *faults) balance(t Tally) {
 	if pending != 0 {
 		rest = fmt.Sprintf(" %+d not counted yet in open gaps", -pending)
 	}
-	f.add(int64(t.Starts)+t.Before != int64(t.ends())+running-pending,
+	f.add(int64(t.Starts)+t.FirstSeenRunning != int64(t.ends())+running-pending,
 		"starts %d + running_when_first_seen %d is not stops %d + crashes %d + unknown %d + %d running now by life%s",
-		t.Starts, t.Before, t.Stops, t.Crashes, t.Unknown, running, rest)
+		t.Starts, t.FirstSeenRunning, t.Stops, t.Crashes, t.Unknown, running, rest)
 }
 
 // life checks the unit's life against itself and against the tally.

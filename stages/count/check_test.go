@@ -23,10 +23,10 @@ import (
 // again.
 func good() Tally {
 	return Tally{
-		Unit: "a.service", State: "active", Changed: noon, Starts: 3, Stops: 1, Crashes: 2, Restarts: 2, Before: 1,
-		Causes:    []CauseCount{{"exit-code", 1}, {"signal", 1}},
-		LastCrash: &Crash{Time: noon, Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: strings.Repeat("1", 32)},
-		Life:      &classify.Life{ActiveState: "active", SubState: "running", Invocation: decode.Invocation{4}, Ran: true, Scheduled: 1},
+		Unit: "a.service", State: "active", Changed: noon, Starts: 3, Stops: 1, Crashes: 2, Restarts: 2, FirstSeenRunning: 1,
+		CrashCauses: []CauseCount{{"exit-code", 1}, {"signal", 1}},
+		LastCrash:   &Crash{Time: noon, Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: strings.Repeat("1", 32)},
+		Life:        &classify.Life{ActiveState: "active", SubState: "running", Invocation: decode.Invocation{4}, Ran: true, Scheduled: 1},
 	}
 }
 
@@ -46,9 +46,9 @@ var checks = []struct {
 		u.Life = &classify.Life{ActiveState: "unloaded", SubState: "dead", Ended: true}
 		u.Stops++
 	}, nil},
-	{"crashes of an imported file have no cause", func(u *Tally) { u.Crashes += 7; u.Before += 7 }, nil},
-	{"an imported file that counted too few starts", func(u *Tally) { u.Stops += 7; u.Before += 7 }, nil},
-	{"an imported file that counted too few ends", func(u *Tally) { u.Starts += 7; u.Before -= 7 }, nil},
+	{"crashes of an imported file have no cause", func(u *Tally) { u.Crashes += 7; u.FirstSeenRunning += 7 }, nil},
+	{"an imported file that counted too few starts", func(u *Tally) { u.Stops += 7; u.FirstSeenRunning += 7 }, nil},
+	{"an imported file that counted too few ends", func(u *Tally) { u.Starts += 7; u.FirstSeenRunning -= 7 }, nil},
 	{"an imported file, not seen yet", func(u *Tally) { *u = Tally{State: "active", Starts: 5, Stops: 9, Crashes: 7} }, nil},
 	{"not seen since somebody removed its life", func(u *Tally) { u.Life = nil; u.Starts++ }, nil},
 
@@ -60,7 +60,7 @@ var checks = []struct {
 		"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 1 + 1 running now by life"}},
 	{"a crash too many", func(u *Tally) { u.Crashes++ }, []string{
 		"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 3 + unknown 0 + 1 running now by life"}},
-	{"first seen otherwise", func(u *Tally) { u.Before = -1 }, []string{
+	{"first seen otherwise", func(u *Tally) { u.FirstSeenRunning = -1 }, []string{
 		"starts 3 + running_when_first_seen -1 is not stops 1 + crashes 2 + unknown 0 + 1 running now by life"}},
 	{"an end that is not counted", func(u *Tally) { u.Life.Ended = true }, []string{
 		"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 0 running now by life"}},
@@ -73,24 +73,24 @@ var checks = []struct {
 		u.Life.Gaps = &[]classify.Gap{{Before: classify.Life{Invocation: decode.Invocation{9}, Ran: true}, After: decode.Properties{ActiveState: "inactive"}}}
 	}, []string{"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 1 running now by life +1 not counted yet in open gaps"}},
 
-	{"more starts than there can be", func(u *Tally) { u.Starts = maxCount + 1; u.Before -= maxCount - 2 }, []string{
+	{"more starts than there can be", func(u *Tally) { u.Starts = maxCount + 1; u.FirstSeenRunning -= maxCount - 2 }, []string{
 		"starts 9007199254740993 is more than there can have been"}},
-	{"more stops than there can be", func(u *Tally) { u.Stops = maxCount + 1; u.Before += maxCount }, []string{
+	{"more stops than there can be", func(u *Tally) { u.Stops = maxCount + 1; u.FirstSeenRunning += maxCount }, []string{
 		"stops 9007199254740993 is more than there can have been"}},
-	{"more crashes than there can be", func(u *Tally) { u.Crashes = maxCount + 1; u.Before += maxCount - 1 }, []string{
+	{"more crashes than there can be", func(u *Tally) { u.Crashes = maxCount + 1; u.FirstSeenRunning += maxCount - 1 }, []string{
 		"crashes 9007199254740993 is more than there can have been"}},
-	{"more unknown ends than there can be", func(u *Tally) { u.Unknown = maxCount + 1; u.Before += maxCount + 1 }, []string{
+	{"more unknown ends than there can be", func(u *Tally) { u.Unknown = maxCount + 1; u.FirstSeenRunning += maxCount + 1 }, []string{
 		"unknown 9007199254740993 is more than there can have been"}},
 	{"more restarts than there can be", func(u *Tally) { u.Restarts = 1<<64 - 1 }, []string{
 		"restarts 18446744073709551615 is more than there can have been"}},
-	{"more causes than there can be", func(u *Tally) { u.Causes[0].Crashes = 1<<64 - 1 }, []string{
+	{"more causes than there can be", func(u *Tally) { u.CrashCauses[0].Crashes = 1<<64 - 1 }, []string{
 		"crash_causes add up to 9007199254740993, more than crashes 2"}},
 
-	{"a cause too many", func(u *Tally) { u.Causes[0].Crashes++ }, []string{"crash_causes add up to 3, more than crashes 2"}},
+	{"a cause too many", func(u *Tally) { u.CrashCauses[0].Crashes++ }, []string{"crash_causes add up to 3, more than crashes 2"}},
 	{"causes without crashes, not seen yet", func(u *Tally) { u.Life, u.Crashes = nil, 1 }, []string{
 		"crash_causes add up to 2, more than crashes 1"}},
-	{"a stop among the causes", func(u *Tally) { u.Causes[0].Result = "success" }, []string{`crash_causes has "success", which is no crash`}},
-	{"a last crash without crashes", func(u *Tally) { u.Causes = nil }, []string{
+	{"a stop among the causes", func(u *Tally) { u.CrashCauses[0].Result = "success" }, []string{`crash_causes has "success", which is no crash`}},
+	{"a last crash without crashes", func(u *Tally) { u.CrashCauses = nil }, []string{
 		`last_crash has the result "signal", crash_causes has not`}},
 	{"a last crash of another cause", func(u *Tally) { u.LastCrash.Cause.Result = "watchdog" }, []string{
 		`last_crash has the result "watchdog", crash_causes has not`}},
@@ -239,8 +239,8 @@ func (a *auditor) audit(is *Tally) error {
 	switch faults := is.Check(); {
 	case faults != nil:
 		return fmt.Errorf("%q: %+v", faults, is)
-	case !a.imported && is.Before != 0 && is.Before != 1:
-		return fmt.Errorf("%d were running when first seen: %+v", is.Before, is)
+	case !a.imported && is.FirstSeenRunning != 0 && is.FirstSeenRunning != 1:
+		return fmt.Errorf("%d were running when first seen: %+v", is.FirstSeenRunning, is)
 	case is.Starts < was.Starts || is.ends() < was.ends() || is.Stops < was.Stops || is.Crashes < was.Crashes || is.Unknown < was.Unknown || is.Restarts < was.Restarts:
 		return fmt.Errorf("%+v goes down to %+v", was, is)
 	}

@@ -16,8 +16,8 @@ func (t Tally) Join(earlier *Tally) Tally {
 	t.Unknown += earlier.Unknown
 	t.Restarts += earlier.Restarts
 	t.Folded += earlier.Folded
-	for _, c := range earlier.Causes {
-		t.Causes = addCause(t.Causes, c.Result, c.Crashes)
+	for _, c := range earlier.CrashCauses {
+		t.CrashCauses = addCause(t.CrashCauses, c.Result, c.Crashes)
 	}
 	if t.LastCrash == nil {
 		t.LastCrash = earlier.LastCrash
@@ -26,16 +26,16 @@ func (t Tally) Join(earlier *Tally) Tally {
 		t.AtLeast = t.AtLeast || earlier.AtLeast
 		return t
 	}
-	if earlier.Life.Running() && t.Before == 0 {
+	if earlier.Life.Running() && t.FirstSeenRunning == 0 {
 		t.Unknown++
 	}
 	t.AtLeast = true
-	t.Before = before(&t, t.Life)
+	t.FirstSeenRunning = firstSeenRunning(&t, t.Life)
 	return t
 }
 
-// before returns the value of Before that makes the sum of a tally hold.
-func before(t *Tally, life *classify.Life) int64 {
+// firstSeenRunning returns the value of FirstSeenRunning that makes the sum of a tally hold.
+func firstSeenRunning(t *Tally, life *classify.Life) int64 {
 	running := int64(0)
 	if life.Running() {
 		running = 1

@@ -13,9 +13,9 @@ import (
 
 // seen is a tally of a unit that runs or not, as a monitor may have counted it.
 func seen(before int64, starts, stops, crashes uint64) Tally {
-	t := Tally{Unit: "a.service", State: "active", Starts: starts, Stops: stops, Crashes: crashes, Before: before, Life: &classify.Life{ActiveState: "active", Invocation: decode.Invocation{1}, Ran: true}}
+	t := Tally{Unit: "a.service", State: "active", Starts: starts, Stops: stops, Crashes: crashes, FirstSeenRunning: before, Life: &classify.Life{ActiveState: "active", Invocation: decode.Invocation{1}, Ran: true}}
 	if crashes > 0 {
-		t.Causes = []CauseCount{{"signal", crashes}}
+		t.CrashCauses = []CauseCount{{"signal", crashes}}
 		t.LastCrash = &Crash{Time: noon, Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}}
 	}
 	if int64(starts)+before == int64(stops+crashes) {
@@ -46,7 +46,7 @@ func TestJoin(t *testing.T) {
 			if faults := j.Check(); faults != nil {
 				t.Errorf("%+v: %q", j, faults)
 			}
-			got := fmt.Sprint(j.Starts, j.Stops, j.Crashes, j.Unknown, j.Before, j.AtLeast)
+			got := fmt.Sprint(j.Starts, j.Stops, j.Crashes, j.Unknown, j.FirstSeenRunning, j.AtLeast)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("joined (-want +got):\n%s", diff)
 			}
@@ -57,15 +57,15 @@ func TestJoin(t *testing.T) {
 // The crashes of both are there by their causes, and those of neither are changed.
 func TestJoinCrashes(t *testing.T) {
 	since, earlier := seen(0, 3, 0, 2), seen(0, 4, 0, 3)
-	earlier.Causes = []CauseCount{{"exit-code", 1}, {"signal", 2}}
+	earlier.CrashCauses = []CauseCount{{"exit-code", 1}, {"signal", 2}}
 	j := since.Join(&earlier)
-	if diff := cmp.Diff([]CauseCount{{"signal", 4}, {"exit-code", 1}}, j.Causes); diff != "" || j.LastCrash != since.LastCrash {
+	if diff := cmp.Diff([]CauseCount{{"signal", 4}, {"exit-code", 1}}, j.CrashCauses); diff != "" || j.LastCrash != since.LastCrash {
 		t.Errorf("causes (-want +got):\n%s\nlast %v", diff, j.LastCrash)
 	}
-	if since.Causes[0].Crashes != 2 || earlier.Causes[1].Crashes != 2 {
+	if since.CrashCauses[0].Crashes != 2 || earlier.CrashCauses[1].Crashes != 2 {
 		t.Error("a tally that others have was changed")
 	}
-	since.Crashes, since.Causes, since.LastCrash, since.Starts = 0, nil, nil, 1
+	since.Crashes, since.CrashCauses, since.LastCrash, since.Starts = 0, nil, nil, 1
 	if j := since.Join(&earlier); j.LastCrash != earlier.LastCrash || j.Check() != nil {
 		t.Errorf("the last crash is %+v (%q)", j.LastCrash, j.Check())
 	}
@@ -86,7 +86,7 @@ func TestJoinAnything(t *testing.T) {
 	for range 1000 {
 		since, earlier := any(), any()
 		j := since.Join(&earlier)
-		if faults := j.Check(); faults != nil || j.Before < 0 || j.Before > 2 {
+		if faults := j.Check(); faults != nil || j.FirstSeenRunning < 0 || j.FirstSeenRunning > 2 {
 			t.Fatalf("%+v and %+v: %+v: %q", earlier, since, j, faults)
 		}
 		if j.Starts != since.Starts+earlier.Starts || j.Stops != since.Stops+earlier.Stops || j.Crashes != since.Crashes+earlier.Crashes {

@@ -15,15 +15,15 @@ type Tally struct {
 	Changed time.Time // when the state was entered, as far as it was observed
 	// Each invocation starts once. Its end is a stop, a crash or, if nobody knows which, an unknown
 	// end. So it always holds that
-	// Starts + Before = Stops + Crashes + Unknown + (1 if the unit is running).
+	// Starts + FirstSeenRunning = Stops + Crashes + Unknown + (1 if the unit is running).
 	Starts, Stops, Crashes, Unknown uint64
 	// Restarts are the restarts that systemd scheduled.
 	Restarts uint64
-	// Before is 1 if the unit was running when it was first seen, and otherwise 0. If an imported file
-	// had counts that do not balance, it is the number that makes them balance.
-	Before int64
-	// Causes counts the crashes by result.
-	Causes []CauseCount
+	// FirstSeenRunning is 1 if the unit was running when it was first seen, and otherwise 0. If an
+	// imported file had counts that do not balance, it is the number that makes them balance.
+	FirstSeenRunning int64
+	// CrashCauses counts the crashes by result.
+	CrashCauses []CauseCount
 	// LastCrash is nil if there was none. Life is nil until the unit is seen. Both are shared, so they
 	// must not be changed.
 	LastCrash *Crash
@@ -79,9 +79,9 @@ func step(tally Tally, e Event, boot string) Tally {
 	case classify.Seen:
 		tally.enter(e)
 		// An imported state file may hold counters that do not balance.
-		tally.Before = int64(tally.ends()) - int64(tally.Starts)
+		tally.FirstSeenRunning = int64(tally.ends()) - int64(tally.Starts)
 		if e.Life.Running() {
-			tally.Before++
+			tally.FirstSeenRunning++
 		}
 	case classify.Moved:
 		tally.enter(e)
@@ -95,7 +95,7 @@ func step(tally Tally, e Event, boot string) Tally {
 		tally.Stops++
 	case classify.Crashed:
 		tally.Crashes++
-		tally.Causes = addCause(tally.Causes, e.Cause.Result, 1)
+		tally.CrashCauses = addCause(tally.CrashCauses, e.Cause.Result, 1)
 		tally.lastCrash(e, boot)
 	case classify.UnknownEnd:
 		tally.Unknown++
@@ -136,9 +136,9 @@ func (t *Tally) ends() uint64 { return t.Stops + t.Crashes + t.Unknown }
 func (t *Tally) add(unit *Tally, boot string) {
 	t.Folded++
 	t.Starts, t.Stops, t.Crashes, t.Unknown = t.Starts+unit.Starts, t.Stops+unit.Stops, t.Crashes+unit.Crashes, t.Unknown+unit.Unknown
-	t.Restarts, t.Before, t.AtLeast = t.Restarts+unit.Restarts, t.Before+unit.Before, t.AtLeast || unit.AtLeast
-	for _, c := range unit.Causes {
-		t.Causes = addCause(t.Causes, c.Result, c.Crashes)
+	t.Restarts, t.FirstSeenRunning, t.AtLeast = t.Restarts+unit.Restarts, t.FirstSeenRunning+unit.FirstSeenRunning, t.AtLeast || unit.AtLeast
+	for _, c := range unit.CrashCauses {
+		t.CrashCauses = addCause(t.CrashCauses, c.Result, c.Crashes)
 	}
 	if t.LastCrash.before(unit.LastCrash, boot) {
 		t.LastCrash = unit.LastCrash

@@ -31,7 +31,7 @@ var steps = []struct {
 }, {
 	name: "seen running",
 	fact: fact(classify.Seen, "active", life(1, true)),
-	want: Tally{State: "active", Changed: noon, Before: 1},
+	want: Tally{State: "active", Changed: noon, FirstSeenRunning: 1},
 }, {
 	name: "seen, and systemd does not have it",
 	fact: fact(classify.Seen, "unloaded", life(0, false)),
@@ -45,7 +45,7 @@ var steps = []struct {
 	name: "imported, in another state",
 	was:  Tally{State: "active", Changed: earlier, Starts: 5, Stops: 4},
 	fact: fact(classify.Seen, "failed", life(1, false)),
-	want: Tally{State: "failed", Changed: noon, Starts: 5, Stops: 4, Before: -1},
+	want: Tally{State: "failed", Changed: noon, Starts: 5, Stops: 4, FirstSeenRunning: -1},
 }, {
 	name: "imported without a time",
 	was:  Tally{State: "active", Starts: 5, Stops: 4},
@@ -55,7 +55,7 @@ var steps = []struct {
 	name: "imported, counted more ends than starts",
 	was:  Tally{State: "inactive", Changed: earlier, Starts: 1, Stops: 2, Crashes: 3},
 	fact: fact(classify.Seen, "active", life(1, true)),
-	want: Tally{State: "active", Changed: noon, Starts: 1, Stops: 2, Crashes: 3, Before: 5},
+	want: Tally{State: "active", Changed: noon, Starts: 1, Stops: 2, Crashes: 3, FirstSeenRunning: 5},
 }, {
 	name: "loaded at last",
 	was:  Tally{State: "unloaded", Changed: earlier, LoggedUnloaded: true},
@@ -81,7 +81,7 @@ var steps = []struct {
 	was:  Tally{State: "failed", Changed: earlier, Starts: 1},
 	fact: crash("exit-code"),
 	want: Tally{
-		State: "failed", Changed: earlier, Starts: 1, Crashes: 1, Causes: []CauseCount{{"exit-code", 1}},
+		State: "failed", Changed: earlier, Starts: 1, Crashes: 1, CrashCauses: []CauseCount{{"exit-code", 1}},
 		LastCrash: &Crash{Time: noon.Add(time.Minute), Cause: classify.Cause{Result: "exit-code", Code: 1, Status: 3}, Invocation: "01" + strings.Repeat("0", 30)},
 	},
 }, {
@@ -139,7 +139,7 @@ func TestCausesAreNotShared(t *testing.T) {
 	first := counted(s, crash("exit-code"))
 	second := counted(s, crash("signal"))
 	third := counted(s, crash("exit-code"))
-	got := [][]CauseCount{first.Causes, second.Causes, third.Causes}
+	got := [][]CauseCount{first.CrashCauses, second.CrashCauses, third.CrashCauses}
 	want := [][]CauseCount{{{"exit-code", 1}}, {{"exit-code", 1}, {"signal", 1}}, {{"exit-code", 2}, {"signal", 1}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("causes (-want +got):\n%s", diff)
@@ -209,11 +209,11 @@ func TestConservation(t *testing.T) {
 			was = got
 		}
 		var caused uint64
-		for _, c := range was.Causes {
+		for _, c := range was.CrashCauses {
 			caused += c.Crashes
 		}
 		if caused != was.Crashes-imported.Crashes {
-			t.Fatalf("seed %d: causes %+v of %d crashes, %d of them imported", seed, was.Causes, was.Crashes, imported.Crashes)
+			t.Fatalf("seed %d: causes %+v of %d crashes, %d of them imported", seed, was.CrashCauses, was.Crashes, imported.Crashes)
 		}
 	}
 }

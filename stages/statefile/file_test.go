@@ -303,7 +303,7 @@ func TestLoadWithoutClock(t *testing.T) {
 		f := newFile(t)
 		put(t, f.path, `{"a.service": {"last_state": "active", "starts": 0, "stops": 0, "crashes": 1, "crash_causes": {"signal": 1},
 			"last_crash": {"time": "2025-07-07T10:15:22Z", "result": "signal", "code": 2, "status": 9, "invocation": "01"`+more+`}}}`)
-		want := count.Tally{Unit: "a.service", State: "active", Crashes: 1, Causes: []count.CauseCount{{Result: "signal", Crashes: 1}}, LastCrash: crash}
+		want := count.Tally{Unit: "a.service", State: "active", Crashes: 1, CrashCauses: []count.CauseCount{{Result: "signal", Crashes: 1}}, LastCrash: crash}
 		same(t, map[string]*count.Tally{"a.service": &want}, loaded(t, f))
 	}
 }
@@ -494,7 +494,7 @@ func TestDamageIsNamed(t *testing.T) {
 // place, and the note names both files. A kill before the next save changes nothing.
 func TestLoadDamaged(t *testing.T) {
 	f := newFile(t)
-	if err := f.Save(map[string]*count.Tally{"a.service": {Unit: "a.service", Starts: 7, Before: 1}}); err != nil {
+	if err := f.Save(map[string]*count.Tally{"a.service": {Unit: "a.service", Starts: 7, FirstSeenRunning: 1}}); err != nil {
 		t.Fatal(err)
 	}
 	whole := read(t, f.path)

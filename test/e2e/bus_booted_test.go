@@ -35,7 +35,7 @@ func TestGlobs(t *testing.T) {
 	state := readState(t, b.Machine)
 	// A unit that ran before the monitor watched it was not seen to start.
 	for _, unit := range []string{"sink-runs.service", "sink-tty@1.service"} {
-		if s := state[unit]; s.Starts != 0 || s.Crashes != 1 || s.Before != 1 {
+		if s := state[unit]; s.Starts != 0 || s.Crashes != 1 || s.FirstSeenRunning != 1 {
 			t.Errorf("%s: counted %+v, want 1 crash of a run that had begun before", unit, s)
 		}
 	}

@@ -126,7 +126,7 @@ func (b *bed) wantSums(left []string) {
 			continue
 		}
 		got.Starts, got.Stops, got.Crashes = got.Starts+s.Starts, got.Stops+s.Stops, got.Crashes+s.Crashes
-		if s.AtLeast || s.Unknown > 0 || s.Before > 0 {
+		if s.AtLeast || s.Unknown > 0 || s.FirstSeenRunning > 0 {
 			b.t.Errorf("%s: %+v", unit, s)
 		}
 		if !strings.Contains(unit, "*") {

@@ -67,19 +67,19 @@ func build(file, program, variables string) error {
 
 // unitState is a unit in the state file.
 type unitState struct {
-	LastState      string `json:"last_state"`
-	LastChangeTime string `json:"last_change_time"`
-	Starts         int    `json:"starts"`
-	Stops          int    `json:"stops"`
-	Crashes        int    `json:"crashes"`
-	Unknown        int    `json:"unknown"`
-	Restarts       int    `json:"restarts"`
-	LoggedUnloaded bool   `json:"logged_unloaded"`
-	Before         int    `json:"running_when_first_seen"`
-	AtLeast        bool   `json:"at_least"`
-	Folded         int    `json:"folded_units"`
-	Untrusted      bool   `json:"last_change_untrusted"`
-	Life           struct {
+	LastState        string `json:"last_state"`
+	LastChangeTime   string `json:"last_change_time"`
+	Starts           int    `json:"starts"`
+	Stops            int    `json:"stops"`
+	Crashes          int    `json:"crashes"`
+	Unknown          int    `json:"unknown"`
+	Restarts         int    `json:"restarts"`
+	LoggedUnloaded   bool   `json:"logged_unloaded"`
+	FirstSeenRunning int    `json:"running_when_first_seen"`
+	AtLeast          bool   `json:"at_least"`
+	Folded           int    `json:"folded_units"`
+	Untrusted        bool   `json:"last_change_untrusted"`
+	Life             struct {
 		Opened string            `json:"gap_open_since"`
 		Gaps   []json.RawMessage `json:"gaps"`
 	} `json:"life"`
@@ -122,7 +122,7 @@ func (s unitState) ends() int { return s.Stops + s.Crashes + s.Unknown }
 // scheduled.
 func (s unitState) tally(truth gateway.Tally) gateway.Tally {
 	truth.Starts, truth.Stops, truth.Crashes, truth.Scheduled = s.Starts, s.Stops, s.Crashes, s.Restarts
-	truth.Running = s.Starts+s.Before-s.ends() == 1
+	truth.Running = s.Starts+s.FirstSeenRunning-s.ends() == 1
 	truth.Last = gateway.Crash{}
 	if s.Crashes > 0 {
 		code := map[int]string{1: "exited", 2: "killed", 3: "dumped"}[s.LastCrash.Code]

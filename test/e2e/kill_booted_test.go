@@ -68,7 +68,7 @@ func (b *bed) wantProven(unit string, got unitState, truth gateway.Tally) {
 	if got.Crashes == 0 || got.Starts > truth.Starts || got.Crashes > truth.Crashes || ends > truly {
 		b.t.Errorf("%s (-journal +counted)\n- %+v\n+ %+v", unit, truth, got)
 	}
-	if running := got.Starts + got.Before - ends; running != 0 && running != 1 {
+	if running := got.Starts + got.FirstSeenRunning - ends; running != 0 && running != 1 {
 		b.t.Errorf("%s does not balance: %+v", unit, got)
 	}
 }

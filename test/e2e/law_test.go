@@ -21,7 +21,7 @@ type auditor struct{ events int }
 func (a *auditor) check(e count.Event) error {
 	a.events++
 	// Nothing is imported, so a unit was running when it was first seen, or not.
-	if faults := e.Tally.Check(); faults != nil || e.Tally.Before != 0 && e.Tally.Before != 1 {
+	if faults := e.Tally.Check(); faults != nil || e.Tally.FirstSeenRunning != 0 && e.Tally.FirstSeenRunning != 1 {
 		return fmt.Errorf("event %d: %q of %+v", a.events, faults, e)
 	}
 	return nil

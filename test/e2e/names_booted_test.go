@@ -28,7 +28,7 @@ func TestAliasGoes(t *testing.T) {
 	b.awaitLog("", alias, "Incrementing crash counter -> 3")
 	b.sh("systemctl start own; systemctl stop own; systemctl stop service-monitor")
 	truth, state := b.truth()[own], readState(t, b.Machine)[alias]
-	if got := state.tally(truth); !cases.Match(got, truth) || state.AtLeast || state.Before != 0 {
+	if got := state.tally(truth); !cases.Match(got, truth) || state.AtLeast || state.FirstSeenRunning != 0 {
 		t.Errorf("(-journal +counted)\n- %+v\n+ %+v, %+v\n%s", truth, got, state, b.readLog())
 	}
 }
@@ -73,7 +73,7 @@ func TestAliasComes(t *testing.T) {
 	b.awaitLog("", alias, "Incrementing crash counter -> 2")
 	b.sh("systemctl stop service-monitor")
 	s := readState(t, b.Machine)[alias]
-	if s.Starts != 3 || s.Stops != 1 || s.Crashes != 2 || s.Unknown != 0 || s.Before != 0 || s.AtLeast {
+	if s.Starts != 3 || s.Stops != 1 || s.Crashes != 2 || s.Unknown != 0 || s.FirstSeenRunning != 0 || s.AtLeast {
 		t.Errorf("counted %+v\n%s", s, b.readLog())
 	}
 }

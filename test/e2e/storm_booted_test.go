@@ -167,7 +167,7 @@ func (s *storm) wantRuns(units ...string) {
 	for _, unit := range units {
 		got, n := state[unit], runs[unit]
 		total += n
-		if n == 0 || got.Starts != n || got.Crashes != n-1 || got.Stops != 1 || got.Restarts != n-1 || got.Before != 0 {
+		if n == 0 || got.Starts != n || got.Crashes != n-1 || got.Stops != 1 || got.Restarts != n-1 || got.FirstSeenRunning != 0 {
 			s.t.Errorf("%s ran %d times; counted %+v", unit, n, got)
 		}
 		if last := got.LastCrash; last.Result != "exit-code" || last.Code != 1 || last.Status != 9 {

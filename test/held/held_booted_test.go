@@ -42,7 +42,7 @@ func TestOverflowOfAnAudit(t *testing.T) {
 			w.start(quiet, 4)
 		},
 		later: func(*world) {},
-		want:  counts{starts: 2, crashes: 2, before: 1},
+		want:  counts{starts: 2, crashes: 2, firstSeen: 1},
 	}, {
 		// The next audit began to read after this run, so the run was lost for good.
 		name:  "a run that is over",
@@ -109,8 +109,8 @@ func TestCursorsOfTwoBoots(t *testing.T) {
 		// The stop is that of run 2, which ended with boot 1.
 		saved: {
 			Unit: saved, State: "active", Starts: 3, Crashes: 1, Stops: 1,
-			Causes:    []count.CauseCount{{Result: "signal", Crashes: 1}},
-			LastCrash: &count.Crash{Time: time.Now(), Cause: classify.Cause{Result: "signal"}},
+			CrashCauses: []count.CauseCount{{Result: "signal", Crashes: 1}},
+			LastCrash:   &count.Crash{Time: time.Now(), Cause: classify.Cause{Result: "signal"}},
 			Life: &classify.Life{
 				ActiveState: "active", SubState: "running", Invocation: decode.Invocation{3},
 				Entered: 900_000, Begun: 900_000, Ran: true, Cursor: savedCursor,
@@ -204,7 +204,7 @@ func TestBusReturnsWhileClosing(t *testing.T) {
 	w.start(unit, 2)
 	h.end()
 	w.awaitGap(unit, end)
-	w.want(unit, counts{starts: 1, crashes: 1, before: 1})
+	w.want(unit, counts{starts: 1, crashes: 1, firstSeen: 1})
 }
 
 // TestAddedInAGap adds a unit by a reload in a gap. It was not monitored before, so it must be
@@ -229,7 +229,7 @@ func TestAddedInAGap(t *testing.T) {
 	w.awaitCall("Subscribe")
 	h.end()
 	w.awaitGap(added, end)
-	w.want(added, counts{before: 1})
+	w.want(added, counts{firstSeen: 1})
 }
 
 // TestClockIsSetAtAFirstStart sets the clock at the first start, just when the monitor has

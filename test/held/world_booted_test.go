@@ -71,11 +71,13 @@ func (l *ledger) of(unit string) (count.Tally, <-chan struct{}) {
 // counts is the part of a tally that the tests compare.
 type counts struct {
 	starts, stops, crashes uint64
-	before                 int64
+	firstSeen              int64
 	atLeast                bool
 }
 
-func of(c count.Tally) counts { return counts{c.Starts, c.Stops, c.Crashes, c.Before, c.AtLeast} }
+func of(c count.Tally) counts {
+	return counts{c.Starts, c.Stops, c.Crashes, c.FirstSeenRunning, c.AtLeast}
+}
 
 // state is the state of a unit in PID 1.
 type state struct {

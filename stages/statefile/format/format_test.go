@@ -301,14 +301,14 @@ func counters(u *count.Tally) string {
 	for _, c := range r.counters() {
 		fmt.Fprint(&b, c.key, *c.value, " ")
 	}
-	fmt.Fprint(&b, r.Before, r.CrashCauses)
+	fmt.Fprint(&b, r.FirstSeenRunning, r.CrashCauses)
 	return b.String()
 }
 
 // TestEveryBit flips single bits of a file. Each flip is found and the counters are read all
 // the same, or the flip does not change a counter.
 func TestEveryBit(t *testing.T) {
-	small := &count.Tally{Unit: "b.service", State: "failed", Starts: 12, Crashes: 12, Causes: []count.CauseCount{{Result: "signal", Crashes: 12}}}
+	small := &count.Tally{Unit: "b.service", State: "failed", Starts: 12, Crashes: 12, CrashCauses: []count.CauseCount{{Result: "signal", Crashes: 12}}}
 	for _, tt := range []struct {
 		name  string
 		units []*count.Tally

@@ -17,7 +17,7 @@ type Reading struct {
 	record
 	Findings []Finding         // what was found in it so far
 	seen     map[string][]byte // the values as they are written, by key
-	lacks    []string          // the keys of counters, and of Before, whose value is not known
+	lacks    []string          // the keys of counters, and of FirstSeenRunning, whose value is not known
 	crashBad bool              // crash_causes or last_crash could not be read
 	wrong    bool              // its checksum is wrong
 	cut      bool              // its end is missing
@@ -30,7 +30,7 @@ type Reading struct {
 // A reader reads the value of a key. odd means that it has an unusual form. See value.go.
 type reader func(value []byte) (odd bool, err error)
 
-const beforeKey = "running_when_first_seen"
+const firstSeenKey = "running_when_first_seen"
 
 // readers returns the readers of all keys.
 func (r *record) readers() map[string]reader {
@@ -42,7 +42,7 @@ func (r *record) readers() map[string]reader {
 		"logged_unloaded":       flag(&r.LoggedUnloaded),
 		"schema":                natural(&r.Schema),
 		"checksum":              str(&r.Checksum),
-		beforeKey:               integer(&r.Before),
+		firstSeenKey:            integer(&r.FirstSeenRunning),
 		"crash_causes":          causes(&r.CrashCauses),
 		"last_crash":            object(&r.LastCrash),
 		"at_least":              flag(&r.AtLeast),
@@ -110,7 +110,7 @@ func (r *Reading) key(key string, value []byte, read reader) {
 // miss notes that the value of a key is not known.
 func (r *Reading) miss(key string) {
 	switch {
-	case key == beforeKey || r.counter(key) != nil:
+	case key == firstSeenKey || r.counter(key) != nil:
 		r.lacks = append(r.lacks, key)
 	case key == "crash_causes" || key == "last_crash":
 		r.crashBad = true
@@ -205,7 +205,7 @@ func (r *Reading) solve() {
 	if len(r.lacks) != 1 || !r.inSum(r.lacks[0]) || r.wrong || r.cut || !r.Life.Known() {
 		return
 	}
-	excess := -r.Before - r.Life.Pending()
+	excess := -r.FirstSeenRunning - r.Life.Pending()
 	if r.Life.Running() {
 		excess++
 	}
@@ -218,7 +218,7 @@ func (r *Reading) solve() {
 	}
 	switch value := -excess * missing.end; {
 	case missing.value == nil:
-		r.Before = excess
+		r.FirstSeenRunning = excess
 	case value >= 0:
 		*missing.value = uint64(value)
 	}
@@ -226,7 +226,7 @@ func (r *Reading) solve() {
 
 // inSum reports whether a key takes part in that balance.
 func (r *Reading) inSum(key string) bool {
-	return key == beforeKey || slices.ContainsFunc(r.counters(), func(c counter) bool { return c.key == key && c.end != 0 })
+	return key == firstSeenKey || slices.ContainsFunc(r.counters(), func(c counter) bool { return c.key == key && c.end != 0 })
 }
 
 // raise takes counters from the generation before if they are higher there. It takes any
@@ -255,11 +255,11 @@ func (r *Reading) balanced() *count.Tally {
 		t.State, t.LoggedUnloaded = t.Life.ActiveState, t.Life.ActiveState == decode.NotLoaded
 	}
 	if t.Life != nil && !fits(*t) {
-		t.Life, t.Before = nil, 0
+		t.Life, t.FirstSeenRunning = nil, 0
 		r.find(true, "life does not fit to the counters and is left out")
 	}
 	if t.LastCrash != nil && !fits(*t) {
-		t.Causes, t.LastCrash = nil, nil
+		t.CrashCauses, t.LastCrash = nil, nil
 		r.find(true, "crash_causes and last_crash do not fit to the counters and are left out")
 	}
 	return t

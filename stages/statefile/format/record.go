@@ -31,26 +31,26 @@ const Schema = 1
 // Python monitor ignores the others, so it can load the file. To edit a record by hand, one has
 // to remove the line with the checksum. It is never the last line, so the rest is still JSON.
 type record struct {
-	LastState      string            `json:"last_state"`
-	LastChangeTime *string           `json:"last_change_time"`
-	Starts         uint64            `json:"starts"`
-	Stops          uint64            `json:"stops"`
-	Crashes        uint64            `json:"crashes"`
-	LoggedUnloaded bool              `json:"logged_unloaded"`
-	Offset         string            `json:"last_change_offset,omitempty"` // of last_change_time from UTC, such as +02:00
-	Schema         uint64            `json:"schema,omitzero"`
-	Checksum       string            `json:"checksum,omitempty"`
-	Untrusted      bool              `json:"last_change_untrusted,omitempty"` // last_change_time is certainly wrong
-	Unknown        uint64            `json:"unknown"`
-	Restarts       uint64            `json:"restarts"`
-	Before         int64             `json:"running_when_first_seen"`
-	CrashCauses    map[string]uint64 `json:"crash_causes,omitempty"`
-	LastCrash      *crashRecord      `json:"last_crash,omitempty"`
-	AtLeast        bool              `json:"at_least,omitempty"`
-	Folded         uint64            `json:"folded_units,omitempty"`
-	Dropped        bool              `json:"dropped,omitempty"`
-	Restored       bool              `json:"restored,omitempty"`
-	Life           *classify.Life    `json:"life,omitempty"`
+	LastState        string            `json:"last_state"`
+	LastChangeTime   *string           `json:"last_change_time"`
+	Starts           uint64            `json:"starts"`
+	Stops            uint64            `json:"stops"`
+	Crashes          uint64            `json:"crashes"`
+	LoggedUnloaded   bool              `json:"logged_unloaded"`
+	Offset           string            `json:"last_change_offset,omitempty"` // of last_change_time from UTC, such as +02:00
+	Schema           uint64            `json:"schema,omitzero"`
+	Checksum         string            `json:"checksum,omitempty"`
+	Untrusted        bool              `json:"last_change_untrusted,omitempty"` // last_change_time is certainly wrong
+	Unknown          uint64            `json:"unknown"`
+	Restarts         uint64            `json:"restarts"`
+	FirstSeenRunning int64             `json:"running_when_first_seen"`
+	CrashCauses      map[string]uint64 `json:"crash_causes,omitempty"`
+	LastCrash        *crashRecord      `json:"last_crash,omitempty"`
+	AtLeast          bool              `json:"at_least,omitempty"`
+	Folded           uint64            `json:"folded_units,omitempty"`
+	Dropped          bool              `json:"dropped,omitempty"`
+	Restored         bool              `json:"restored,omitempty"`
+	Life             *classify.Life    `json:"life,omitempty"`
 }
 
 type crashRecord struct {
@@ -152,7 +152,7 @@ func Fell(was, is *count.Tally) bool {
 func (r *record) tally(unit string) *count.Tally {
 	t := &count.Tally{
 		Unit: unit, State: r.LastState, ChangedUntrusted: r.Untrusted, LoggedUnloaded: r.LoggedUnloaded,
-		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Unknown: r.Unknown, Restarts: r.Restarts, Before: r.Before, AtLeast: r.AtLeast, Folded: r.Folded,
+		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Unknown: r.Unknown, Restarts: r.Restarts, FirstSeenRunning: r.FirstSeenRunning, AtLeast: r.AtLeast, Folded: r.Folded,
 		Life: r.Life, Dropped: r.Dropped, Restored: r.Restored,
 	}
 	if r.LastChangeTime != nil {
@@ -160,7 +160,7 @@ func (r *record) tally(unit string) *count.Tally {
 		t.Changed, _ = parseTime(*r.LastChangeTime, r.Offset)
 	}
 	for _, result := range slices.Sorted(maps.Keys(r.CrashCauses)) {
-		t.Causes = append(t.Causes, count.CauseCount{Result: result, Crashes: r.CrashCauses[result]})
+		t.CrashCauses = append(t.CrashCauses, count.CauseCount{Result: result, Crashes: r.CrashCauses[result]})
 	}
 	if c := r.LastCrash; c != nil && !c.Time.IsZero() {
 		t.LastCrash = &count.Crash{Time: c.Time, Cause: c.Cause, Invocation: c.Invocation, Untrusted: c.Untrusted}
@@ -174,14 +174,14 @@ func (r *record) tally(unit string) *count.Tally {
 func newRecord(t *count.Tally) record {
 	r := record{
 		LastState: t.State, LastChangeTime: new(string), Untrusted: t.ChangedUntrusted, LoggedUnloaded: t.LoggedUnloaded,
-		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Unknown: t.Unknown, Restarts: t.Restarts, Before: t.Before, AtLeast: t.AtLeast, Folded: t.Folded,
+		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Unknown: t.Unknown, Restarts: t.Restarts, FirstSeenRunning: t.FirstSeenRunning, AtLeast: t.AtLeast, Folded: t.Folded,
 		Schema: Schema, Dropped: t.Dropped, Restored: t.Restored,
 	}
 	if !t.Changed.IsZero() {
 		local := t.Changed.In(location())
 		*r.LastChangeTime, r.Offset = local.Format(timeFormat), local.Format(offsetFormat)
 	}
-	for _, c := range t.Causes {
+	for _, c := range t.CrashCauses {
 		if r.CrashCauses == nil {
 			r.CrashCauses = make(map[string]uint64)
 		}

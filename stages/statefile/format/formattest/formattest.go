@@ -17,9 +17,9 @@ import (
 func Running(unit string, starts uint64) *count.Tally {
 	return &count.Tally{
 		Unit: unit, State: "active", Changed: time.Date(2025, 7, 7, 10, 15, 23, 0, time.Local), Starts: starts, Stops: starts - 3, Crashes: 2, Restarts: 1,
-		Causes:    []count.CauseCount{{Result: "signal", Crashes: 2}},
-		LastCrash: &count.Crash{Time: time.Date(2025, 7, 7, 10, 15, 22, 0, time.UTC), Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: "01"},
-		Life:      &classify.Life{ActiveState: "active", SubState: "running", Invocation: decode.Invocation{1}, Ran: true},
+		CrashCauses: []count.CauseCount{{Result: "signal", Crashes: 2}},
+		LastCrash:   &count.Crash{Time: time.Date(2025, 7, 7, 10, 15, 22, 0, time.UTC), Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: "01"},
+		Life:        &classify.Life{ActiveState: "active", SubState: "running", Invocation: decode.Invocation{1}, Ran: true},
 	}
 }
 
@@ -44,8 +44,8 @@ func Full() *count.Tally {
 	invocation := decode.Invocation{1, 2, 0xff}
 	return &count.Tally{
 		Unit: `a-b@c\x2dd.service`, State: "activating", Changed: time.Date(2025, 7, 7, 10, 15, 23, 0, time.Local), ChangedUntrusted: true,
-		Starts: 1 << 63, Stops: 3, Crashes: 4, Restarts: 5, Before: -7, LoggedUnloaded: false,
-		Causes: []count.CauseCount{{Result: "exit-code", Crashes: 1}, {Result: "signal", Crashes: 3}},
+		Starts: 1 << 63, Stops: 3, Crashes: 4, Restarts: 5, FirstSeenRunning: -7, LoggedUnloaded: false,
+		CrashCauses: []count.CauseCount{{Result: "exit-code", Crashes: 1}, {Result: "signal", Crashes: 3}},
 		LastCrash: &count.Crash{
 			Time: time.Date(2025, 7, 7, 10, 15, 23, 123456789, time.UTC), Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: invocation.String(),
 			Untrusted: true, Clock: 1 << 50, Boot: "0123456789abcdef0123456789abcdef",
