@@ -42,25 +42,25 @@ func restoreCounts(c config.Config, units []string, stdout io.Writer) error {
 }
 
 // returned returns a line about the counts of a unit that were put back.
-func returned(r statefile.Return) string {
+func returned(r statefile.Restored) string {
 	switch from := strings.Join(r.From, " and "); {
 	case len(r.From) == 0:
-		return fmt.Sprintf("%q: nothing to put back; its counts have all that was dropped: %s", r.Unit, format.Counts(&r.Now))
+		return fmt.Sprintf("%q: nothing to put back; its counts have all that was dropped: %s", r.Unit, format.CountsText(&r.Total))
 	case r.Added:
-		return fmt.Sprintf("%q: %s put back from %s, and added to what was counted since: %s", r.Unit, format.Counts(&r.Back), from, format.Counts(&r.Now))
+		return fmt.Sprintf("%q: %s put back from %s, and added to what was counted since: %s", r.Unit, format.CountsText(&r.PutBack), from, format.CountsText(&r.Total))
 	default:
-		return fmt.Sprintf("%q: %s put back from %s", r.Unit, format.Counts(&r.Back), from)
+		return fmt.Sprintf("%q: %s put back from %s", r.Unit, format.CountsText(&r.PutBack), from)
 	}
 }
 
 // missing returns an error that names the entries of wanted for which no counts were found.
-func missing(wanted []string, returns []statefile.Return, path string, stdout io.Writer) error {
+func missing(wanted []string, returns []statefile.Restored, path string, stdout io.Writer) error {
 	if len(wanted) == 0 && len(returns) == 0 {
 		fmt.Fprintf(stdout, "nothing to put back: no copy beside %s has counts of a service that was dropped\n", path)
 	}
 	var none []string
 	for _, entry := range wanted {
-		if !slices.ContainsFunc(returns, func(r statefile.Return) bool { return watch.Match([]string{entry}, r.Unit) }) {
+		if !slices.ContainsFunc(returns, func(r statefile.Restored) bool { return watch.Match([]string{entry}, r.Unit) }) {
 			none = append(none, fmt.Sprintf("%q", entry))
 		}
 	}

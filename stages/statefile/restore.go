@@ -12,12 +12,12 @@ import (
 	"service-monitor/stages/statefile/format"
 )
 
-// A Return is the result of Restore for one unit that was removed from the state.
-type Return struct {
-	Unit string
-	From []string    // the copies from which counts were put back; none if that was done before
-	Back count.Tally // what was put back
-	Now  count.Tally // what the state has now
+// A Restored is the result of Restore for one unit that was removed from the state.
+type Restored struct {
+	Unit    string
+	From    []string    // the copies from which counts were put back; none if that was done before
+	PutBack count.Tally // what was put back
+	Total   count.Tally // what the state has after that
 	// Added is true if the unit is monitored again, and the counts were added to new ones.
 	Added bool
 }
@@ -26,7 +26,7 @@ type Return struct {
 // no longer monitored. It takes them from the copies that were kept. No counter goes down.
 // Nothing is put back twice, because the state notes for each unit whether it has the
 // counts of all copies.
-func (f *File) Restore(wanted func(unit string) bool) ([]Return, Notes, error) {
+func (f *File) Restore(wanted func(unit string) bool) ([]Restored, Notes, error) {
 	units, notes, err := f.Load()
 	if err != nil {
 		return nil, notes, err
@@ -39,23 +39,23 @@ func (f *File) Restore(wanted func(unit string) bool) ([]Return, Notes, error) {
 			return nil, notes, err
 		}
 	}
-	var returns []Return
+	var restored []Restored
 	changed := false
 	for _, unit := range g.all() {
 		if !wanted(unit) {
 			continue
 		}
 		if r, ok := g.restore(unit); ok {
-			now := r.Now
-			units[unit] = &now
+			total := r.Total
+			units[unit] = &total
 			changed = changed || len(r.From) > 0
-			returns = append(returns, r)
+			restored = append(restored, r)
 		}
 	}
 	if !changed {
-		return returns, notes, nil
+		return restored, notes, nil
 	}
-	return returns, notes, f.Save(units)
+	return restored, notes, f.Save(units)
 }
 
 // generations holds the state and then the copies from before removals, the newest first.
@@ -105,9 +105,9 @@ func (g *generations) all() []string {
 
 // restore adds the counts that were dropped to those of a unit, from the newest copy to the
 // oldest. It stops at counts that include the older ones already.
-func (g *generations) restore(unit string) (r Return, ok bool) {
+func (g *generations) restore(unit string) (r Restored, ok bool) {
 	now := g.units[0][unit]
-	r = Return{Unit: unit, Back: count.Tally{Unit: unit}, Added: now != nil}
+	r = Restored{Unit: unit, PutBack: count.Tally{Unit: unit}, Added: now != nil}
 	for i := 1; i < len(g.units); i++ {
 		if !g.dropped(i, unit) {
 			continue
@@ -118,12 +118,12 @@ func (g *generations) restore(unit string) (r Return, ok bool) {
 		}
 		old := g.units[i][unit]
 		r.From = append(r.From, g.names[i])
-		r.Back = r.Back.Join(old)
+		r.PutBack = r.PutBack.Join(old)
 		now = joined(now, old)
 	}
 	if ok {
-		r.Now = *now
-		r.Now.Dropped, r.Now.Restored = false, true
+		r.Total = *now
+		r.Total.Dropped, r.Total.Restored = false, true
 	}
 	return r, ok
 }
@@ -151,7 +151,7 @@ func (g *generations) dropped(i int, unit string) bool {
 	case next == nil:
 		return true
 	}
-	return format.Fell(old, next)
+	return format.WentDown(old, next)
 }
 
 // marks reports whether a copy marks the units that were dropped.

@@ -93,19 +93,19 @@ func (g *gateway) byHand(path string) {
 // restore calls Restore, and returns the results in short lines.
 func (g *gateway) restore(unit ...string) (lines []string) {
 	g.t.Helper()
-	returns, notes, err := g.f.Restore(func(name string) bool { return len(unit) == 0 || name == unit[0] })
+	restored, notes, err := g.f.Restore(func(name string) bool { return len(unit) == 0 || name == unit[0] })
 	if err != nil || notes != nil {
 		g.t.Fatalf("%v, %q", err, notes)
 	}
-	for _, r := range returns {
-		line := fmt.Sprintf("%s: %d from", strings.TrimSuffix(r.Unit, ".service"), r.Back.Starts)
+	for _, r := range restored {
+		line := fmt.Sprintf("%s: %d from", strings.TrimSuffix(r.Unit, ".service"), r.PutBack.Starts)
 		for _, path := range r.From {
 			line += strings.TrimPrefix(path, g.f.path+removedSuffix) + " copy"
 		}
 		if r.Added {
 			line += ", added"
 		}
-		lines = append(lines, fmt.Sprintf("%s: %d", line, r.Now.Starts))
+		lines = append(lines, fmt.Sprintf("%s: %d", line, r.Total.Starts))
 	}
 	g.units = loaded(g.t, g.f)
 	for name, tally := range g.units {
@@ -233,10 +233,10 @@ func TestRestoreFromWhatIsThere(t *testing.T) {
 	newest, older := g.f.path+removedSuffix, g.f.path+removedSuffix+".1"
 	put(t, newest, strings.ReplaceAll(read(t, newest), `"schema": 1`, `"schema": 17`))
 	put(t, older, strings.Replace(read(t, older), `"starts": 20`, `"starts": null`, 1))
-	returns, notes, err := g.f.Restore(func(string) bool { return true })
-	if err != nil || len(returns) != 2 || len(notes) != 2 || !strings.Contains(notes[0], newest+" was written by a newer version") ||
+	restored, notes, err := g.f.Restore(func(string) bool { return true })
+	if err != nil || len(restored) != 2 || len(notes) != 2 || !strings.Contains(notes[0], newest+" was written by a newer version") ||
 		!strings.Contains(notes[1], older+" could be read") {
-		t.Errorf("%+v, %q, %v", returns, notes, err)
+		t.Errorf("%+v, %q, %v", restored, notes, err)
 	}
 	if got := formattest.Counts(loaded(t, g.f)); got != "a active 12/9/2, b active 0/17/2" {
 		t.Errorf("state %q", got)

@@ -125,8 +125,8 @@ func (r *record) counters() []counter {
 // always lists the counters that the Python monitor has always written.
 var always = []string{"starts", "stops", "crashes"}
 
-// Counts returns the counters of a tally as text for people.
-func Counts(t *count.Tally) string {
+// CountsText returns the counters of a tally as text for people.
+func CountsText(t *count.Tally) string {
 	r := newRecord(t)
 	var parts []string
 	for _, c := range r.counters() {
@@ -137,9 +137,9 @@ func Counts(t *count.Tally) string {
 	return strings.Join(parts, ", ")
 }
 
-// Fell reports whether a counter is lower than it was. Counters never go down, so a lower
+// WentDown reports whether any counter is lower than it was. Counters never go down, so a lower
 // one means that counting has begun anew.
-func Fell(was, is *count.Tally) bool {
+func WentDown(was, is *count.Tally) bool {
 	before, after := newRecord(was), newRecord(is)
 	for i, c := range after.counters() {
 		if *c.value < *before.counters()[i].value {
