@@ -291,7 +291,7 @@ func (f *flags) line() Line {
 
 // source returns where the configuration comes from.
 func (f *flags) source() config.Source {
-	s := config.Source{File: string(f.config), Named: f.set.Changed(ConfigFile), Again: f.reload}
+	s := config.Source{File: string(f.config), Named: f.set.Changed(ConfigFile), Reload: f.reload}
 	for _, o := range []config.Override{
 		{Flag: Services, Put: func(c *config.Config) { c.Services = slices.Clone(f.services) }},
 		{Flag: LogFile, Put: func(c *config.Config) { c.Log.File = string(f.logFile) }},
@@ -300,7 +300,7 @@ func (f *flags) source() config.Source {
 		{Flag: Debug, Put: func(c *config.Config) { c.Debug = f.debug }},
 	} {
 		if f.set.Changed(o.Flag) {
-			s.Over = append(s.Over, o)
+			s.Overrides = append(s.Overrides, o)
 		}
 	}
 	return s

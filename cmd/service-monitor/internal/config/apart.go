@@ -18,7 +18,7 @@ type use struct {
 // where links lead, because the monitor goes there.
 func (l Loaded) checkFiles() error {
 	kind, where := ErrConfig, show(l.Source.File)+": "
-	if l.Source.overrides("log-file") || l.Source.overrides("persistence-file") {
+	if l.Source.overridden("log-file") || l.Source.overridden("persistence-file") {
 		kind, where = ErrUsage, ""
 	}
 	uses := []use{

@@ -9,12 +9,12 @@ type Source struct {
 	// Named is true if the user has named this file. Then it has to exist. The default file
 	// need not.
 	Named bool
-	// Again is true for a reload. Then the file has to exist, too. Without it, the default
+	// Reload is true for a reload. Then the file has to exist, too. Otherwise the default
 	// services would replace those of the file, and the counters of the others would be
 	// dropped, only because an editor replaces the file at that moment.
-	Again bool
-	// Over are values that win over those of the file.
-	Over []Override
+	Reload bool
+	// Overrides are values that win over those of the file.
+	Overrides []Override
 }
 
 // An Override is a value of the command line.
@@ -23,9 +23,9 @@ type Override struct {
 	Put  func(*Config)
 }
 
-// overrides reports whether a flag was given.
-func (s Source) overrides(flag string) bool {
-	for _, o := range s.Over {
+// overridden reports whether a flag was given.
+func (s Source) overridden(flag string) bool {
+	for _, o := range s.Overrides {
 		if o.Flag == flag {
 			return true
 		}
@@ -52,7 +52,7 @@ func Load(s Source) (Loaded, error) {
 	if err == nil && !l.Found && s.Named {
 		err = problemf(ErrConfig, "the configuration file %s does not exist; create it, or leave out --config for %s", show(s.File), show(DefaultFile))
 	}
-	if err == nil && !l.Found && s.Again {
+	if err == nil && !l.Found && s.Reload {
 		err = problemf(ErrConfig, "there is no configuration file %s to read again; put it there, or restart the monitor for the defaults", show(s.File))
 	}
 	if err == nil {
@@ -64,7 +64,7 @@ func Load(s Source) (Loaded, error) {
 // Reload reads the same source again. Together with an error it returns the old configuration.
 func (l Loaded) Reload() (Loaded, error) {
 	again := l.Source
-	again.Again = true
+	again.Reload = true
 	next, err := Load(again)
 	if err != nil {
 		return l, err
@@ -74,7 +74,7 @@ func (l Loaded) Reload() (Loaded, error) {
 
 func from(s Source) (Loaded, error) {
 	c, src, err := read(s.File, Default())
-	for _, o := range s.Over {
+	for _, o := range s.Overrides {
 		o.Put(&c)
 	}
 	return Loaded{Config: c, Source: s, Found: src.found, Unused: src.unused(), values: src.values}, err

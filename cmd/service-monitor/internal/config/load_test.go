@@ -37,8 +37,8 @@ func TestLoadErrors(t *testing.T) {
 	}{
 		{"no such file", Source{File: dir + "/x", Named: true}, ErrConfig, "the configuration file " + dir + "/x does not exist; create it, or leave out --config for " + DefaultFile},
 		{"one file for two", Source{File: file}, ErrConfig, file + ": log file and persistence file are both /a; give each a file of its own"},
-		{"one file for two, by a flag", Source{File: same, Over: over("persistence-file")}, ErrUsage, "log file and persistence file are both /x/p; give each a file of its own"},
-		{"log over configuration", Source{File: "/x/l", Over: over("log-file")}, ErrUsage, "log file and configuration file are both /x/l; give each a file of its own"},
+		{"one file for two, by a flag", Source{File: same, Overrides: over("persistence-file")}, ErrUsage, "log file and persistence file are both /x/p; give each a file of its own"},
+		{"log over configuration", Source{File: "/x/l", Overrides: over("log-file")}, ErrUsage, "log file and configuration file are both /x/l; give each a file of its own"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := Load(tt.source)
@@ -51,7 +51,7 @@ func TestLoadErrors(t *testing.T) {
 
 func TestFlagsWinOverFile(t *testing.T) {
 	file := write(t, t.TempDir(), "config.json", document(valid()))
-	l, err := Load(Source{File: file, Over: over("services log-file debug")})
+	l, err := Load(Source{File: file, Overrides: over("services log-file debug")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestFlagsWinOverFile(t *testing.T) {
 func TestReload(t *testing.T) {
 	dir := t.TempDir()
 	file := write(t, dir, "config.json", `{"max_retries": 1, "debug": false}`)
-	before, err := Load(Source{File: file, Over: over("debug")})
+	before, err := Load(Source{File: file, Overrides: over("debug")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestOrigin(t *testing.T) {
 		{"log-file persistence-file", file, "--log-file", "", "--persistence-file", "", "prometheus_port poll_interval"},
 		{"persistence-file", "/nonexistent/config.json", "the default log_file", "", "--persistence-file", "", ""},
 	} {
-		l, err := Load(Source{File: tt.file, Over: over(tt.flags)})
+		l, err := Load(Source{File: tt.file, Overrides: over(tt.flags)})
 		if err != nil {
 			t.Fatal(err)
 		}

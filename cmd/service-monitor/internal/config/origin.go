@@ -52,7 +52,7 @@ func (l Loaded) Origin(key string) string {
 	r, _ := find(l.Config.rows(), key)
 	v, inFile := l.values[key]
 	switch {
-	case l.Source.overrides(r.Flag):
+	case l.Source.overridden(r.Flag):
 		return "--" + r.Flag
 	case inFile:
 		return fmt.Sprintf("%s:%d: %s", show(l.Source.File), v.line, key)
@@ -67,7 +67,7 @@ func (l Loaded) StartsAt(key string) string {
 	file, isFile := r.Value.(row.File)
 	v, inFile := l.values[key]
 	var written string
-	if !isFile || !inFile || l.Source.overrides(r.Flag) || json.Unmarshal(v.raw, &written) != nil || filepath.IsAbs(written) {
+	if !isFile || !inFile || l.Source.overridden(r.Flag) || json.Unmarshal(v.raw, &written) != nil || filepath.IsAbs(written) {
 		return ""
 	}
 	return file.Start()
