@@ -11,6 +11,6 @@ type Settings struct {
 // Rows returns the rows of the keys. They put their values into s.
 func (s *Settings) Rows() []row.Row {
 	return []row.Row{
-		{Key: "crash_lines", Help: "last lines kept of a crash; 0 keeps none", Value: row.Int{Target: &s.Lines, Usual: 20, Most: 100}},
+		{Key: "crash_lines", Help: "last lines kept of a crash; 0 keeps none", Value: row.Int{Target: &s.Lines, Default: 20, Most: 100}},
 	}
 }

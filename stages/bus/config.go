@@ -23,8 +23,8 @@ const mostRetries = 1_000_000
 func (s *Settings) Rows() []row.Row {
 	return []row.Row{
 		{Key: "max_retries", Help: "more attempts at the system bus at start",
-			Value: row.Int{Target: &s.MaxRetries, Usual: 3, Most: mostRetries}},
+			Value: row.Int{Target: &s.MaxRetries, Default: 3, Most: mostRetries}},
 		{Key: "audit_interval", Help: "between audits of the bus, 0: none",
-			Value: row.Duration{Target: &s.AuditInterval, Step: time.Second, Usual: 5 * time.Minute, Most: row.Year}},
+			Value: row.Duration{Target: &s.AuditInterval, Step: time.Second, Default: 5 * time.Minute, Most: row.Year}},
 	}
 }

@@ -17,7 +17,7 @@ type Settings struct {
 // Rows returns the rows of the keys. They put their values into s.
 func (s *Settings) Rows() []row.Row {
 	return []row.Row{
-		{Key: "history_size", Help: "bytes of history; 0 keeps none", Value: row.Int{Target: &s.Size, Usual: 4 << 20, Most: 1_000_000_000}},
+		{Key: "history_size", Help: "bytes of history; 0 keeps none", Value: row.Int{Target: &s.Size, Default: 4 << 20, Most: 1_000_000_000}},
 	}
 }
 

@@ -13,6 +13,6 @@ type Settings struct {
 // Rows returns the rows of the keys. They put their values into s.
 func (s *Settings) Rows() []row.Row {
 	return []row.Row{
-		{Key: "feed", Flag: "feed", Value: row.File{Target: &s.Socket, Usual: DefaultSocket}},
+		{Key: "feed", Flag: "feed", Value: row.File{Target: &s.Socket, Default: DefaultSocket}},
 	}
 }

@@ -26,10 +26,10 @@ const maxFoldAfter = 60_000
 // Rows describe the keys of the configuration file. Each key sets one of the settings.
 func (s *Settings) Rows() []row.Row {
 	return []row.Row{
-		{Key: "log_file", Flag: "log-file", Value: row.File{Target: &s.File, Usual: DefaultFile}},
+		{Key: "log_file", Flag: "log-file", Value: row.File{Target: &s.File, Default: DefaultFile}},
 		{Key: "stats_interval", Help: "between summary lines, 0 for none",
-			Value: row.Duration{Target: &s.StatsInterval, Step: time.Second, Usual: time.Minute, Most: row.Year}},
+			Value: row.Duration{Target: &s.StatsInterval, Step: time.Second, Default: time.Minute, Most: row.Year}},
 		{Key: "fold_after", Help: "like lines a minute before folding, 0: none",
-			Value: row.Int{Target: &s.FoldAfter, Usual: 10, Most: maxFoldAfter}},
+			Value: row.Int{Target: &s.FoldAfter, Default: 10, Most: maxFoldAfter}},
 	}
 }

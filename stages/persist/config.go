@@ -23,11 +23,11 @@ type Settings struct {
 
 // Rows describe the keys of the configuration file. Each key sets one of the settings.
 func (s *Settings) Rows() []row.Row {
-	ms := func(target *time.Duration, usual time.Duration) row.Duration {
-		return row.Duration{Target: target, Step: time.Millisecond, Usual: usual, Least: time.Millisecond, Most: row.Year}
+	ms := func(target *time.Duration, standard time.Duration) row.Duration {
+		return row.Duration{Target: target, Step: time.Millisecond, Default: standard, Least: time.Millisecond, Most: row.Year}
 	}
 	return []row.Row{
-		{Key: "persistence_file", Flag: "persistence-file", Value: row.File{Target: &s.File, Usual: DefaultFile}},
+		{Key: "persistence_file", Flag: "persistence-file", Value: row.File{Target: &s.File, Default: DefaultFile}},
 		{Key: "save_quiet", Help: "without change before the state is saved", Value: ms(&s.Quiet, time.Second)},
 		{Key: "save_deadline", Help: "from first change to latest save", Value: ms(&s.Deadline, 10*time.Second)},
 	}

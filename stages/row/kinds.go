@@ -12,11 +12,11 @@ import (
 // Bool is true or false; false by default. Bool, Int, Duration and File implement Value.
 type Bool struct{ Target *bool }
 
-func (b Bool) Kind() string    { return "true or false" }
-func (b Bool) Unit() string    { return "" }
-func (b Bool) Default() string { return "false" }
-func (b Bool) Reset()          { *b.Target = false }
-func (b Bool) Get() any        { return *b.Target }
+func (b Bool) Kind() string        { return "true or false" }
+func (b Bool) MeasuredIn() string  { return "" }
+func (b Bool) DefaultText() string { return "false" }
+func (b Bool) Reset()              { *b.Target = false }
+func (b Bool) Get() any            { return *b.Target }
 
 func (b Bool) Set(raw []byte) error {
 	switch string(raw) {
@@ -29,15 +29,15 @@ func (b Bool) Set(raw []byte) error {
 
 // Int is a whole number from Least to Most.
 type Int struct {
-	Target             *int
-	Usual, Least, Most int
+	Target               *int
+	Default, Least, Most int
 }
 
-func (i Int) Kind() string    { return fmt.Sprintf("%d to %d", i.Least, i.Most) }
-func (i Int) Unit() string    { return "" }
-func (i Int) Default() string { return strconv.Itoa(i.Usual) }
-func (i Int) Reset()          { *i.Target = i.Usual }
-func (i Int) Get() any        { return *i.Target }
+func (i Int) Kind() string        { return fmt.Sprintf("%d to %d", i.Least, i.Most) }
+func (i Int) MeasuredIn() string  { return "" }
+func (i Int) DefaultText() string { return strconv.Itoa(i.Default) }
+func (i Int) Reset()              { *i.Target = i.Default }
+func (i Int) Get() any            { return *i.Target }
 
 func (i Int) Set(raw []byte) error {
 	n, err := integer(raw, int64(i.Least), int64(i.Most), "")
@@ -52,16 +52,16 @@ const Year = 365 * 24 * time.Hour
 
 // Duration is a whole number of seconds or of milliseconds. Step says which.
 type Duration struct {
-	Target             *time.Duration
-	Step               time.Duration
-	Usual, Least, Most time.Duration
+	Target               *time.Duration
+	Step                 time.Duration
+	Default, Least, Most time.Duration
 }
 
 func (d Duration) Kind() string {
 	return fmt.Sprintf("%s, %d to %d", d.units(), d.Least/d.Step, d.Most/d.Step)
 }
 
-func (d Duration) Unit() string {
+func (d Duration) MeasuredIn() string {
 	if d.Step == time.Millisecond {
 		return "ms"
 	}
@@ -75,9 +75,9 @@ func (d Duration) units() string {
 	return "seconds"
 }
 
-func (d Duration) Default() string { return strconv.FormatInt(int64(d.Usual/d.Step), 10) }
-func (d Duration) Reset()          { *d.Target = d.Usual }
-func (d Duration) Get() any        { return *d.Target }
+func (d Duration) DefaultText() string { return strconv.FormatInt(int64(d.Default/d.Step), 10) }
+func (d Duration) Reset()              { *d.Target = d.Default }
+func (d Duration) Get() any            { return *d.Target }
 
 func (d Duration) Set(raw []byte) error {
 	n, err := integer(raw, int64(d.Least/d.Step), int64(d.Most/d.Step), d.units())
@@ -89,25 +89,25 @@ func (d Duration) Set(raw []byte) error {
 
 // File is the absolute path of a file.
 type File struct {
-	Target *string
-	Usual  string
+	Target  *string
+	Default string
 }
 
-func (f File) Kind() string    { return "a string" }
-func (f File) Unit() string    { return "" }
-func (f File) Default() string { return f.Usual }
-func (f File) Reset()          { *f.Target = f.Usual }
-func (f File) Get() any        { return *f.Target }
+func (f File) Kind() string        { return "a string" }
+func (f File) MeasuredIn() string  { return "" }
+func (f File) DefaultText() string { return f.Default }
+func (f File) Reset()              { *f.Target = f.Default }
+func (f File) Get() any            { return *f.Target }
 
 // Start returns the directory in which a relative name starts. It is not the working directory:
 // the service and a person who runs check-config have different ones. The service may write in
 // this directory.
-func (f File) Start() string { return filepath.Dir(f.Usual) }
+func (f File) Start() string { return filepath.Dir(f.Default) }
 
 func (f File) Set(raw []byte) error {
 	var file string
 	if raw[0] != '"' || json.Unmarshal(raw, &file) != nil {
-		return Wrong(fmt.Sprintf("a file name such as %q", f.Usual), raw)
+		return Wrong(fmt.Sprintf("a file name such as %q", f.Default), raw)
 	}
 	full, err := Absolute(file, f.Start())
 	if err == nil {

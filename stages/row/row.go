@@ -12,7 +12,7 @@ type Row struct {
 	// Flag is the command line flag that wins over the key, without its dashes; empty if
 	// there is none.
 	Flag string
-	// Help continues after Value.Unit: "seconds" and then "between summary lines".
+	// Help continues after Value.MeasuredIn: "seconds" and then "between summary lines".
 	Help string
 	// Reload is true if a reload takes a new value. Any other key is read at start only.
 	Reload bool
@@ -23,10 +23,10 @@ type Row struct {
 type Value interface {
 	// Kind is the type and the range as the manual shows them: "seconds, 0 to 31536000".
 	Kind() string
-	// Unit is the unit of measurement, with which the help begins; empty if there is none.
-	Unit() string
-	// Default is the default value as the help and the manual show it.
-	Default() string
+	// MeasuredIn is the unit of measurement. The help begins with it. It is empty if there is none.
+	MeasuredIn() string
+	// DefaultText is the default value as the help and the manual show it.
+	DefaultText() string
 	// Reset puts the default into the target.
 	Reset()
 	// Set puts a JSON value into the target. After an error the target is as it was.
@@ -39,9 +39,9 @@ type Value interface {
 // Line returns the line about the key in the help. If a flag wins over the key, the help of
 // the flag shows the default.
 func (r Row) Line() string {
-	text := strings.TrimSpace(r.Value.Unit() + " " + r.Help)
+	text := strings.TrimSpace(r.Value.MeasuredIn() + " " + r.Help)
 	if r.Flag == "" {
-		return text + " (default " + r.Value.Default() + ")"
+		return text + " (default " + r.Value.DefaultText() + ")"
 	}
 	if text == "" {
 		return "as --" + r.Flag

@@ -12,10 +12,10 @@ func TestKinds(t *testing.T) {
 		d    time.Duration
 		file string
 	)
-	retries := Int{Target: &n, Usual: 3, Most: 9}
-	quiet := Duration{Target: &d, Step: time.Millisecond, Usual: time.Second, Least: time.Millisecond, Most: 2 * time.Second}
-	interval := Duration{Target: &d, Step: time.Second, Usual: time.Minute, Most: Year}
-	state := File{Target: &file, Usual: "/var/lib/x/state.json"}
+	retries := Int{Target: &n, Default: 3, Most: 9}
+	quiet := Duration{Target: &d, Step: time.Millisecond, Default: time.Second, Least: time.Millisecond, Most: 2 * time.Second}
+	interval := Duration{Target: &d, Step: time.Second, Default: time.Minute, Most: Year}
+	state := File{Target: &file, Default: "/var/lib/x/state.json"}
 	for _, tt := range []struct {
 		row  Row
 		raw  string

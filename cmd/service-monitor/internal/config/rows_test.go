@@ -23,7 +23,7 @@ func TestNewKey(t *testing.T) {
 	}
 	rows := func(c *config) []row.Row {
 		return append(c.rows(), row.Row{Key: "linger", Help: "after the last one",
-			Value: row.Duration{Target: &c.Linger, Step: time.Second, Usual: 5 * time.Second, Least: time.Second, Most: time.Minute}})
+			Value: row.Duration{Target: &c.Linger, Step: time.Second, Default: 5 * time.Second, Least: time.Second, Most: time.Minute}})
 	}
 	running := config{Config: Default()}
 	for _, r := range rows(&running) {
@@ -60,7 +60,7 @@ func TestNewKey(t *testing.T) {
 
 // other returns a good value of a key that differs from its default.
 func other(r row.Row) string {
-	if n, err := strconv.Atoi(r.Value.Default()); err == nil {
+	if n, err := strconv.Atoi(r.Value.DefaultText()); err == nil {
 		return strconv.Itoa(n + 1)
 	}
 	return map[string]string{"a string": `"/elsewhere/` + r.Key + `"`, "true or false": "true"}[r.Value.Kind()]
@@ -104,10 +104,10 @@ func TestRows(t *testing.T) {
 		if r.Key != "debug" && cmp.Equal(before, c) { // its default is the zero value
 			t.Errorf("%s: its target is another key's, or nobody's", r.Key)
 		}
-		usual := r.Value.Get()
-		_, noNumber := strconv.Atoi(r.Value.Default())
-		if err := r.Value.Set([]byte(r.Value.Default())); noNumber == nil && (err != nil || !cmp.Equal(usual, r.Value.Get())) {
-			t.Errorf("%s: its default %s is %v (%v), want %v", r.Key, r.Value.Default(), r.Value.Get(), err, usual)
+		initial := r.Value.Get()
+		_, noNumber := strconv.Atoi(r.Value.DefaultText())
+		if err := r.Value.Set([]byte(r.Value.DefaultText())); noNumber == nil && (err != nil || !cmp.Equal(initial, r.Value.Get())) {
+			t.Errorf("%s: its default %s is %v (%v), want %v", r.Key, r.Value.DefaultText(), r.Value.Get(), err, initial)
 		}
 	}
 }
@@ -143,9 +143,9 @@ func TestManual(t *testing.T) {
 		_, about, found := strings.Cut(keys, "\n.TP\n.BR "+r.Key+` ", `+r.Value.Kind()+"\"\n")
 		about, _, _ = strings.Cut(about, "\n.TP\n")
 		words := strings.Join(strings.Fields(strings.NewReplacer("\n.I ", " ", "\n.B ", " ").Replace(about)), " ")
-		usual := regexp.MustCompile(`Default: ` + regexp.QuoteMeta(r.Value.Default()) + `(\.?$|\. | )`)
-		if !found || !usual.MatchString(words) {
-			t.Errorf("%s: the manual has not %q and the default %q:\n%s", r.Key, r.Value.Kind(), r.Value.Default(), about)
+		stated := regexp.MustCompile(`Default: ` + regexp.QuoteMeta(r.Value.DefaultText()) + `(\.?$|\. | )`)
+		if !found || !stated.MatchString(words) {
+			t.Errorf("%s: the manual has not %q and the default %q:\n%s", r.Key, r.Value.Kind(), r.Value.DefaultText(), about)
 		}
 		names := func(text string) bool {
 			return strings.Contains(strings.NewReplacer("\n", " ", ",", " ").Replace(text), " "+r.Key+" ")

@@ -34,11 +34,11 @@ const maxUnit = 255
 // A serviceList is the value of the key that lists the units to monitor.
 type serviceList struct{ target *[]string }
 
-func (u serviceList) Kind() string    { return "a list of strings" }
-func (u serviceList) Unit() string    { return "" }
-func (u serviceList) Default() string { return "the twelve services of the gateway" }
-func (u serviceList) Reset()          { *u.target = slices.Clone(gateway) }
-func (u serviceList) Get() any        { return *u.target }
+func (u serviceList) Kind() string        { return "a list of strings" }
+func (u serviceList) MeasuredIn() string  { return "" }
+func (u serviceList) DefaultText() string { return "the twelve services of the gateway" }
+func (u serviceList) Reset()              { *u.target = slices.Clone(gateway) }
+func (u serviceList) Get() any            { return *u.target }
 
 // An entryFault is an error in an entry of a list.
 type entryFault struct {
