@@ -67,7 +67,7 @@ func (g *gap) keep(unit string, past records.Past) {
 		w = &recent{}
 		g.kept[unit] = w
 	}
-	for _, r := range past.Runs[:past.News] {
+	for _, r := range past.Runs[:past.NewRuns] {
 		if n := len(w.runs); n > 0 && w.runs[n-1].Invocation == r.Invocation {
 			w.runs[n-1] = r
 		} else {
@@ -127,7 +127,7 @@ func (g *gap) relate(snapshot *Signal, later []Signal) {
 	for _, r := range w.runs[len(snapshot.Runs):] {
 		snapshot.Restarts -= r.Scheduled
 	}
-	snapshot.Since = snapshot.Restarts - before
+	snapshot.RestartsSinceCursor = snapshot.Restarts - before
 }
 
 // until returns the runs up to the one that a snapshot shows.

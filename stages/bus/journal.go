@@ -79,7 +79,7 @@ func (s *Stage) heard(ctx context.Context, p *port, past records.Past) error {
 // tellKept sends on what was kept of the journal.
 func (s *Stage) tellKept(ctx context.Context, p *port) error {
 	for unit, w := range s.gap.kept {
-		if err := s.past(ctx, p, records.Past{Unit: unit, Runs: w.runs, News: len(w.runs), Restarts: w.restarts, Place: w.place}); err != nil {
+		if err := s.past(ctx, p, records.Past{Unit: unit, Runs: w.runs, NewRuns: len(w.runs), Restarts: w.restarts, Place: w.place}); err != nil {
 			return err
 		}
 	}
@@ -104,7 +104,7 @@ func (s *Stage) past(ctx context.Context, p *port, past records.Past) error {
 			continue
 		}
 		signal := Signal{Kind: Past, Unit: unit, Time: past.At, Account: Account{
-			Runs: past.Runs, News: past.News, Cut: past.Cut, Boot: cmp.Or(past.Place.Boot(), s.gap.here.Boot()), Lossy: past.Lossy || past.Cut != "" && s.gap.muted(unit), From: s.gap.from, Restarts: past.Restarts,
+			Runs: past.Runs, NewRuns: past.NewRuns, Cut: past.Cut, Boot: cmp.Or(past.Place.Boot(), s.gap.here.Boot()), Lossy: past.Lossy || past.Cut != "" && s.gap.muted(unit), From: s.gap.from, Restarts: past.Restarts,
 		}}
 		if past.Over && !s.of(unit).known && !s.of(unit).there {
 			delete(s.gap.restarts, unit)
@@ -142,11 +142,11 @@ func (s *Stage) concerns(unit string, past *records.Past) bool {
 		return true
 	}
 	_, counted := own.Made()
-	first := slices.IndexFunc(past.Runs[:past.News], func(r records.Run) bool { return r.Clock >= counted })
+	first := slices.IndexFunc(past.Runs[:past.NewRuns], func(r records.Run) bool { return r.Clock >= counted })
 	if first < 0 {
 		return false
 	}
-	past.Runs, past.News = past.Runs[first:], past.News-first
+	past.Runs, past.NewRuns = past.Runs[first:], past.NewRuns-first
 	return true
 }
 

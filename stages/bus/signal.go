@@ -45,7 +45,7 @@ type Signal struct {
 // only, and are zero for the others.
 //
 // Three fields say that the journal is not complete. Lossy: records are missing. Muted: the unit's
-// own setting keeps them out. Lost: it is our state file that is missing.
+// own setting keeps them out. Lost: the monitor's state file is missing.
 type Account struct {
 	// Glob is the glob that names an Unloaded unit. Recovered is true for Unloaded if the unit
 	// came and went in a gap, so that only the journal knows of it.
@@ -58,13 +58,12 @@ type Account struct {
 	// New is true for the Snapshot of a unit that did not exist before the gap. For Missing it
 	// is true if the unit comes and goes: that it is not loaded is no news then.
 	New bool
-	// Runs are the runs in the journal. A Snapshot carries those that no Past carried. A Past has
-	// its new runs first, and News is their number. The runs behind them are known already, and
-	// show where the new ones belong. Cut is set for the end of a boot: how that boot ended, at
-	// Time.
-	Runs []records.Run
-	News int
-	Cut  string
+	// Runs are the runs in the journal. A Snapshot carries those that no Past carried. The first
+	// NewRuns of a Past are new. The runs behind them are known already, and show where the new
+	// ones belong. Cut is set for the end of a boot: how that boot ended, at Time.
+	Runs    []records.Run
+	NewRuns int
+	Cut     string
 	// Boot is the boot of a Past's runs, the boot that a Cut ended, or the boot of a Snapshot.
 	// Lossy is true for a Past if the journal lacks something that happened before it.
 	Boot  string
@@ -80,12 +79,13 @@ type Account struct {
 	// were scheduled from there to the last run in Runs, or to the Snapshot.
 	From     records.Place
 	Restarts uint32
-	// Cursor, of Snapshot and Unchanged, is where to begin reading after the next gap. It is
-	// empty where there is no journal. Since is the number of restarts that were counted
-	// although their records come after Cursor: the next reading finds them again. Complete is true for a Snapshot if the journal had everything since the last cursor.
-	Cursor   records.Place
-	Since    uint32
-	Complete bool
+	// Cursor is where to begin reading after the next gap. Snapshot and Unchanged have it. It is
+	// empty where there is no journal. RestartsSinceCursor is the number of restarts that were
+	// counted although their records come after Cursor: the next reading finds them again.
+	// Complete is true for a Snapshot if the journal had everything since the last cursor.
+	Cursor              records.Place
+	RestartsSinceCursor uint32
+	Complete            bool
 }
 
 // A List is which services are to be monitored: names and globs.

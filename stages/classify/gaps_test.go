@@ -139,7 +139,7 @@ func (y *reader) snapshot(at, to int, mark records.Place) decode.Update {
 		for _, r := range w[len(u.Runs):] {
 			u.Restarts -= r.Scheduled
 		}
-		u.Since = u.Restarts - before
+		u.RestartsSinceCursor = u.Restarts - before
 	}
 	return u
 }

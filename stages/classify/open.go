@@ -81,7 +81,7 @@ func (d *deduction) unread(u decode.Update) bool {
 		Invocation: u.Invocation, NRestarts: u.NRestarts, Entered: u.Entered, StateEntered: u.Entered, Begun: begun(u),
 		Ran: !down(&u.Properties), Ended: down(&u.Properties) || u.Invocation.IsZero(),
 		Retrying: retrying(&u.Properties), GivenUp: u.ActiveState == "failed" && !retrying(&u.Properties),
-		Cursor: before.Cursor, Since: l.Since, Opened: u.Opened, Gaps: &gaps,
+		Cursor: before.Cursor, RestartsSinceCursor: l.RestartsSinceCursor, Opened: u.Opened, Gaps: &gaps,
 	}
 	d.move(u)
 	d.add(CaughtUp, NoRule)
@@ -109,7 +109,7 @@ func begun(u decode.Update) uint64 {
 
 // fill adds what the new runs show of the open gaps.
 func (d *deduction) fill(u decode.Update) {
-	runs := u.Runs[:u.News]
+	runs := u.Runs[:u.NewRuns]
 	for len(d.life.open()) > 0 {
 		gap := d.life.open()[0]
 		n, over := gap.share(runs, u.Boot)
@@ -181,10 +181,10 @@ func (d *deduction) inGap(deduce func(in *deduction)) {
 // restarts, these also lie after the cursor of everything that follows.
 func (l *Life) with(before Life) *Life {
 	gaps := slices.Clone(l.open())
-	next, more := *l, before.Since-gaps[0].Before.Since
-	next.Since += more
+	next, more := *l, before.RestartsSinceCursor-gaps[0].Before.RestartsSinceCursor
+	next.RestartsSinceCursor += more
 	for i := range gaps[1:] {
-		gaps[1+i].Before.Since += more
+		gaps[1+i].Before.RestartsSinceCursor += more
 	}
 	gaps[0].Before = before
 	next.Gaps = &gaps

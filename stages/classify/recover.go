@@ -22,7 +22,7 @@ func (d *deduction) past(u decode.Update) {
 	d.base.To, d.base.SubState, d.base.Recovered = l.ActiveState, l.SubState, true
 	if u.Cut == "" {
 		if d.fill(u); len(l.open()) == 0 {
-			d.addRuns(u.Runs, u.News)
+			d.addRuns(u.Runs, u.NewRuns)
 			d.reconcile(u.Restarts)
 		}
 		return
@@ -60,7 +60,7 @@ func (d *deduction) gap(u decode.Update) {
 	runs, later := upTo(u)
 	d.addRuns(runs, len(runs))
 	d.reconcile(u.Restarts - min(u.Restarts, later))
-	l.Cursor, l.Since, l.Opened = u.Cursor, u.Since-min(u.Since, later), time.Time{}
+	l.Cursor, l.RestartsSinceCursor, l.Opened = u.Cursor, u.RestartsSinceCursor-min(u.RestartsSinceCursor, later), time.Time{}
 	d.base = was
 	d.prove(u)
 }
@@ -115,31 +115,31 @@ func (d *deduction) reconcile(restarts uint32) {
 	if d.from == "" || d.from != d.life.Cursor {
 		return // the number counts from another place
 	}
-	for d.life.Since < restarts {
-		d.life.Since++
+	for d.life.RestartsSinceCursor < restarts {
+		d.life.RestartsSinceCursor++
 		d.add(Restarted, RestartLacks)
 	}
 }
 
 // addRuns adds what is new in the first of these runs. The runs before the last known invocation
 // are counted already, and so is the part of that one that was seen.
-func (d *deduction) addRuns(runs []records.Run, news int) {
+func (d *deduction) addRuns(runs []records.Run, newRuns int) {
 	l := &d.life
 	known := slices.IndexFunc(runs, func(r records.Run) bool { return r.Invocation == l.Invocation })
 	switch {
-	case known >= news:
+	case known >= newRuns:
 		return
 	case known >= 0:
 		d.addRun(runs[known])
-		runs = runs[known+1 : news]
+		runs = runs[known+1 : newRuns]
 	default:
 		// The journal has lost it, or it was before all of these. Runs whose first
 		// record came before it was announced are counted. Its own records may be missing.
-		next := slices.IndexFunc(runs[:news], func(r records.Run) bool { return r.Clock >= l.Begun })
+		next := slices.IndexFunc(runs[:newRuns], func(r records.Run) bool { return r.Clock >= l.Begun })
 		if next < 0 {
 			return
 		}
-		runs = runs[next:news]
+		runs = runs[next:newRuns]
 	}
 	for _, r := range runs {
 		d.lost = d.lost || l.Running() || l.StartOwed
@@ -188,7 +188,7 @@ func (d *deduction) counted() uint32 {
 	if d.from == "" || d.from != l.Cursor {
 		return l.Scheduled // what lies before the unit's own cursor is counted, too
 	}
-	return min(l.Scheduled, l.Since)
+	return min(l.Scheduled, l.RestartsSinceCursor)
 }
 
 // addMissing adds restarts that are missing from the journal. The record of a restart after this
@@ -217,7 +217,7 @@ func (d *deduction) catchUp(u decode.Update) {
 	case u.Cursor == "" || u.Cursor == d.life.Cursor || len(d.life.open()) > 0:
 		return
 	default:
-		d.life.Cursor, d.life.Since, d.life.Opened = u.Cursor, 0, time.Time{}
+		d.life.Cursor, d.life.RestartsSinceCursor, d.life.Opened = u.Cursor, 0, time.Time{}
 	}
 	d.base.Cause = Cause{}
 	d.add(CaughtUp, NoRule)

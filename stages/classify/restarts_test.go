@@ -108,7 +108,7 @@ var recoveredRestarts = []story{{
 	name: "restarts after the cursor are counted once",
 	updates: []decode.Update{
 		at("active/running", 2, recovered()),
-		fromCursor(3, at("active/running", 3, restarts(7), func(u *decode.Update) { u.Since = 2 }, recovered(run(2, "signal", 3), run(3, "", 0)))),
+		fromCursor(3, at("active/running", 3, restarts(7), func(u *decode.Update) { u.RestartsSinceCursor = 2 }, recovered(run(2, "signal", 3), run(3, "", 0)))),
 		at("activating/auto-restart", 3, restarts(7), failed), at("activating/auto-restart", 3, restarts(8), failed),
 		fromCursor(3, past(1, run(3, "exit-code", 1))),
 	},

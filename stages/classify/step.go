@@ -104,20 +104,20 @@ func (d *deduction) see(u decode.Update) bool {
 		return false
 	}
 	d.life = Life{
-		Name:         alias(u),
-		ActiveState:  u.State(),
-		SubState:     u.SubState,
-		Invocation:   u.Invocation,
-		NRestarts:    u.NRestarts,
-		Entered:      u.Entered,
-		StateEntered: u.Entered,
-		Begun:        begun(u),
-		Cursor:       u.Cursor,
-		Opened:       u.Opened,
-		Since:        u.Since, // as if they were counted
-		Ran:          !down(&u.Properties),
-		Ended:        down(&u.Properties) || u.Invocation.IsZero(),
-		Retrying:     retrying(&u.Properties),
+		Name:                alias(u),
+		ActiveState:         u.State(),
+		SubState:            u.SubState,
+		Invocation:          u.Invocation,
+		NRestarts:           u.NRestarts,
+		Entered:             u.Entered,
+		StateEntered:        u.Entered,
+		Begun:               begun(u),
+		Cursor:              u.Cursor,
+		Opened:              u.Opened,
+		RestartsSinceCursor: u.RestartsSinceCursor, // as if they were counted
+		Ran:                 !down(&u.Properties),
+		Ended:               down(&u.Properties) || u.Invocation.IsZero(),
+		Retrying:            retrying(&u.Properties),
 	}
 	if u.Cursor == "" {
 		d.life.Since = uncounted
@@ -221,7 +221,7 @@ func (d *deduction) restarts(u decode.Update) {
 
 // restart adds a scheduled restart.
 func (d *deduction) restart(by Rule) {
-	d.life.Since++
+	d.life.RestartsSinceCursor++
 	d.add(Restarted, by)
 }
 

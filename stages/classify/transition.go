@@ -97,8 +97,8 @@ type Life struct {
 	Job uint32 `json:"job,omitzero"`
 	// Scheduled is the number of restarts after this invocation that are counted.
 	Scheduled uint32 `json:"scheduled,omitzero"`
-	// Since is the number of counted restarts that were scheduled after the cursor.
-	Since uint32 `json:"since,omitzero"`
+	// RestartsSinceCursor is the number of counted restarts that were scheduled after the cursor.
+	RestartsSinceCursor uint32 `json:"since,omitzero"`
 	// Relived is true if the journal showed runs since the cursor. A restart may have begun each of
 	// them. Unexplained is how many of these restarts are in NRestarts but not counted.
 	Relived     bool   `json:"relived,omitzero"`
@@ -122,7 +122,7 @@ func (l *Life) Known() bool { return l != nil && l.ActiveState != "" }
 func (l *Life) next(of decode.Invocation) Life {
 	return Life{
 		Name: l.Name, ActiveState: l.ActiveState, SubState: l.SubState, StateEntered: l.StateEntered, NRestarts: l.NRestarts,
-		Cursor: l.Cursor, Since: l.Since, Opened: l.Opened, Gaps: l.Gaps, Filled: l.Filled, Invocation: of, StartOwed: true,
+		Cursor: l.Cursor, RestartsSinceCursor: l.RestartsSinceCursor, Opened: l.Opened, Gaps: l.Gaps, Filled: l.Filled, Invocation: of, StartOwed: true,
 	}
 }
 

@@ -40,7 +40,7 @@ func TestCause(t *testing.T) {
 func TestClock(t *testing.T) {
 	crashed := received(4, run(1, "signal", 1))
 	crashed.EndClock = 7
-	u := decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Runs: []records.Run{crashed, received(9, run(2, "", 0))}, News: 2}}
+	u := decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Runs: []records.Run{crashed, received(9, run(2, "", 0))}, NewRuns: 2}}
 	_, facts := step(nil, Life{}, u)
 	var got []string
 	for i, line := range lines(facts) {

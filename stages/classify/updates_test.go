@@ -81,8 +81,8 @@ func unread(u *decode.Update) {
 func lost(u *decode.Update) { u.Lost = true }
 
 // past returns what the journal shows in a gap. The first runs are new.
-func past(news int, runs ...records.Run) decode.Update {
-	return decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Runs: runs, News: news}}
+func past(newRuns int, runs ...records.Run) decode.Update {
+	return decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Runs: runs, NewRuns: newRuns}}
 }
 
 // fromCursor sets where reading began to the cursor that other updates of the test have, and how

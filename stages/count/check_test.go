@@ -185,7 +185,7 @@ func (w *world) past(unit string) {
 		u.Cut = one(w.r, records.Shutdown, records.PowerLoss, records.Unknown)
 	} else {
 		u.Runs = w.history(unit)
-		u.News = w.r.IntN(len(u.Runs) + 1)
+		u.NewRuns = w.r.IntN(len(u.Runs) + 1)
 	}
 	w.said = append(w.said, u)
 }

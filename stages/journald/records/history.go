@@ -44,11 +44,11 @@ const (
 type Past struct {
 	Unit string // as PID 1 names it; empty for the end of a boot
 	// Runs are in their order. The first may be the last one of the Past before. Only the
-	// first News of them are new. The others show where a run belongs that is known already.
-	Runs []Run
-	News int
+	// first NewRuns of them are new. The others show where a run belongs that is known already.
+	Runs    []Run
+	NewRuns int
 	// Restarts counts the restarts of the unit that were scheduled from the place where the
-	// reader began up to the last run that is news.
+	// reader began up to the last new run.
 	Restarts uint32
 	// Place is the place of the last record that was read. It is empty where it does not matter.
 	Place Place

@@ -73,7 +73,7 @@ func relate(t *testing.T, entries ...entry) (l *ledger, told []Past) {
 }
 
 func of(unit string, runs ...Run) Past {
-	p := Past{Unit: unit, Runs: runs, News: len(runs)}
+	p := Past{Unit: unit, Runs: runs, NewRuns: len(runs)}
 	for _, r := range runs {
 		p.Restarts += r.Scheduled
 	}
@@ -220,10 +220,10 @@ func TestLedgerIsBounded(t *testing.T) {
 	l, told := relate(t, entries...)
 	next := 1
 	for i, p := range told {
-		if len(p.Runs) > 2*hold || i < len(told)-1 && len(p.Runs)-p.News < hold {
-			t.Errorf("%d of %d runs are told", p.News, len(p.Runs))
+		if len(p.Runs) > 2*hold || i < len(told)-1 && len(p.Runs)-p.NewRuns < hold {
+			t.Errorf("%d of %d runs are told", p.NewRuns, len(p.Runs))
 		}
-		for _, r := range p.Runs[min(i, 1):p.News] { // but for the last one of the Past before
+		for _, r := range p.Runs[min(i, 1):p.NewRuns] { // but for the last one of the Past before
 			if n := int(binary.BigEndian.Uint64(r.Invocation[8:])); n != next || r.Ended.IsZero() {
 				t.Fatalf("run %d (%+v), want %d", n, r, next)
 			}
@@ -390,7 +390,7 @@ func TestPassing(t *testing.T) {
 	}
 	runs := 0
 	for _, p := range told {
-		runs += p.News
+		runs += p.NewRuns
 		if p.Over && (p.Unit == "stays.service" || p.Unit == "runs.service") {
 			t.Errorf("%s is over", p.Unit)
 		}

@@ -200,7 +200,7 @@ func (l *ledger) flush(name string, held int) error {
 func (l *ledger) past(name string, held int) Past {
 	runs := l.units[name].runs
 	tell := len(runs) - held
-	past := Past{Unit: name, Runs: slices.Clone(runs), News: tell, Restarts: l.restarts[name], Place: l.place, Lossy: l.loss != ""}
+	past := Past{Unit: name, Runs: slices.Clone(runs), NewRuns: tell, Restarts: l.restarts[name], Place: l.place, Lossy: l.loss != ""}
 	for _, r := range runs[tell:] {
 		past.Restarts -= r.Scheduled
 	}
