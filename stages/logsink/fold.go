@@ -14,10 +14,10 @@ import (
 const (
 	// foldEvery is how long repeated lines are kept back at most.
 	foldEvery = time.Minute
-	// The folded lines and the summary are written together if they are due within apart:
+	// The folded lines and the summary are written together if they are due within this time:
 	// one write wears the flash less than two. In a storm their times drift, because the
 	// summary is due a minute after the first change since the last summary.
-	apart = 10 * time.Second
+	togetherWithin = 10 * time.Second
 	// foldKinds is how many kinds of line are remembered at a time. Lines of any further
 	// kind are all written.
 	foldKinds = 1024

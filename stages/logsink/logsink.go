@@ -45,17 +45,17 @@ type Config struct {
 // Stage is the log sink.
 type Stage struct {
 	Config
-	lines     pipeline.Queue[byte] // to the file
-	entries   pipeline.Outlet      // to the journal
-	abandoned bool                 // at the stop, journald did not take all entries in time
-	due       time.Time            // when to send the entries that wait; zero if none wait
-	sum       summary
-	summing   time.Time // when the summary is due; in the past if nothing has happened since the last one
-	folds     folds
-	ends      time.Time // when the minute of the folds is over
-	quotes    quotes
+	lines      pipeline.Queue[byte] // to the file
+	entries    pipeline.Outlet      // to the journal
+	abandoned  bool                 // at the stop, journald did not take all entries in time
+	sendAt     time.Time            // when to send the entries that wait; zero if none wait
+	sum        summary
+	summaryAt  time.Time // when the summary is due; in the past if nothing has happened since the last one
+	folds      folds
+	minuteEnds time.Time // when the minute of the folds is over
+	quotes     quotes
 
-	collecting, summary, minute *time.Timer // run until due, summing and ends
+	sendTimer, summaryTimer, minuteTimer *time.Timer // they run until sendAt, summaryAt and minuteEnds
 
 	stamp             stamp
 	text, file, entry []byte // buffers for a line, used again and again
@@ -74,14 +74,14 @@ type port = pipeline.Port[count.Event, pipeline.None]
 // Run writes events until they end or ctx is cancelled. Then it writes what still waits.
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	s.lines.Nudge = p.Nudge
-	s.collecting, s.summary, s.minute = stopped(), stopped(), stopped()
+	s.sendTimer, s.summaryTimer, s.minuteTimer = stopped(), stopped(), stopped()
 	events := p.In
 	for {
 		in := events
 		if s.lines.Crowded() {
 			in = nil
 		}
-		s.stamp.asked = false
+		s.stamp.asked = false // the time zone may change during the wait
 		select {
 		case batch, ok := <-in:
 			if !ok {
@@ -102,11 +102,12 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case <-s.lines.Timer():
 			s.lines.Turn()
 		case <-s.entries.Timer():
-		case <-s.collecting.C:
-		case <-s.summary.C:
+		case <-s.sendTimer.C:
+		case <-s.summaryTimer.C:
 			s.endSummary(time.Now())
-		case <-s.minute.C:
-			if wait := time.Until(s.summing); wait < 0 || wait > apart {
+		case <-s.minuteTimer.C:
+			// A summary that is due soon writes the folded lines, too: see endSummary.
+			if wait := time.Until(s.summaryAt); wait < 0 || wait > togetherWithin {
 				s.endMinute()
 			}
 		case q := <-p.Probes:
@@ -144,8 +145,8 @@ func (s *Stage) take(events []count.Event) {
 	for i := range events {
 		s.write(&events[i])
 		if s.sum.add(&events[i]) && s.Summary > 0 {
-			s.summary.Reset(s.Summary)
-			s.summing = time.Now().Add(s.Summary)
+			s.summaryTimer.Reset(s.Summary)
+			s.summaryAt = time.Now().Add(s.Summary)
 		}
 	}
 	if calm && s.folds.any() {
@@ -154,8 +155,8 @@ func (s *Stage) take(events []count.Event) {
 }
 
 func (s *Stage) beginMinute() {
-	s.minute.Reset(foldEvery)
-	s.ends = time.Now().Add(foldEvery)
+	s.minuteTimer.Reset(foldEvery)
+	s.minuteEnds = time.Now().Add(foldEvery)
 }
 
 func (s *Stage) endMinute() {
@@ -169,7 +170,7 @@ func (s *Stage) endMinute() {
 // over.
 func (s *Stage) endSummary(now time.Time) {
 	s.summarize(now)
-	if s.folds.any() && s.ends.Sub(now) <= apart {
+	if s.folds.any() && s.minuteEnds.Sub(now) <= togetherWithin {
 		s.endMinute()
 	}
 }

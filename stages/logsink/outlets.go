@@ -92,14 +92,14 @@ func (s *Stage) sendIfDue(all bool) {
 	if waiting == 0 || s.abandoned || !s.entries.Ready() {
 		return
 	}
-	if s.due.IsZero() {
-		s.due = time.Now().Add(collect)
-		s.collecting.Reset(collect)
+	if s.sendAt.IsZero() {
+		s.sendAt = time.Now().Add(collect)
+		s.sendTimer.Reset(collect)
 	}
 	retry := !s.entries.Failing().IsZero()
-	if all || retry || waiting >= many || !time.Now().Before(s.due) {
-		s.due = time.Time{}
-		s.collecting.Stop()
+	if all || retry || waiting >= many || !time.Now().Before(s.sendAt) {
+		s.sendAt = time.Time{}
+		s.sendTimer.Stop()
 		s.send()
 	}
 }
