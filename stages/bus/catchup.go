@@ -190,16 +190,16 @@ func (s *Stage) check(ctx context.Context, p *port) error {
 		}
 	}
 	for _, unit := range slices.Sorted(maps.Keys(s.units)) {
-		if !s.units[unit].still {
+		if !s.units[unit].unchanged {
 			continue
 		}
-		if err := s.look(request{member: getProperty, unit: unit}); err != nil {
+		if err := s.askEntered(request{member: getProperty, unit: unit}); err != nil {
 			return s.failed(p, err)
 		}
 	}
 	var changed []string
 	for _, unit := range s.watch.Load().Names() {
-		if !s.of(unit).still {
+		if !s.of(unit).unchanged {
 			changed = append(changed, unit)
 		}
 	}

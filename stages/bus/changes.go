@@ -38,7 +38,7 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 	if u.present && s.gap.partial {
 		s.await(it.Unit) // nothing had happened to it, so nobody asked for its snapshot
 	}
-	u.still, u.there, u.round = false, true, s.crowd.round
+	u.unchanged, u.there, u.round = false, true, s.crowd.round
 	return s.emit(ctx, p, s.changed(it))
 }
 
@@ -66,7 +66,7 @@ func (s *Stage) appear(ctx context.Context, p *port, unit string) error {
 // snapshot is not asked for: that would be younger than what is read, and the journal would have
 // to be read again. This would never end while units come.
 func (s *Stage) appearInGap(ctx context.Context, p *port, u *unit, it link.Item) error {
-	u.asked, u.present, u.there, u.still, u.round = true, true, true, false, s.crowd.round
+	u.asked, u.present, u.there, u.unchanged, u.round = true, true, true, false, s.crowd.round
 	s.gap.hold(s.absent(it.Unit))
 	return s.emit(ctx, p, s.changed(it))
 }

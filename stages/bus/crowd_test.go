@@ -13,8 +13,8 @@ import (
 	"service-monitor/test/fakebus"
 )
 
-// As many units as there are have come by a glob: it is looked who is still there. The
-// others are unloaded, and the glob is known up to here.
+// Many units of a glob have come since the last list, so a new list is asked for. The units that
+// are not on it are unloaded. Then the glob is known up to here.
 func TestCrowdIsSwept(t *testing.T) {
 	r := start(t, func(b *fakebus.Bus) {
 		snapshots("run-0.service active")(b)
@@ -29,7 +29,7 @@ func TestCrowdIsSwept(t *testing.T) {
 	r.play(change("run-128.service", "active"))
 	r.want("changed run-128.service active", "pattern run-*.service ")
 	var gone []string
-	for range 127 { // the last one has come since it was asked for
+	for range 127 { // all but run-0, which is listed, and run-128, which came after the list was asked for
 		s := <-r.signals
 		gone = append(gone, show(s)+s.Glob)
 	}
@@ -43,7 +43,7 @@ func TestCrowdIsSwept(t *testing.T) {
 	r.stop()
 }
 
-// A unit that has a unit file is none that comes and goes.
+// A unit that has a unit file stays, even if systemd does not list it.
 func TestUnitFilesStay(t *testing.T) {
 	type file struct{ Path, State string }
 	r := start(t, func(b *fakebus.Bus) {
@@ -57,15 +57,15 @@ func TestUnitFilesStay(t *testing.T) {
 	r.stop()
 }
 
-// named is the snapshot of a unit by one of its names.
+// named returns the snapshot of a unit whose own name is id.
 func named(id, load, state string) []byte {
 	p := properties(state)
 	p["Id"], p["LoadState"] = dbus.MakeVariant(id), dbus.MakeVariant(load)
 	return fakebus.Body(p)
 }
 
-// An alias goes, and what it named is followed. Then it is the name of another unit, and then
-// a unit of its own.
+// When an alias is removed, its unit is watched on. Later the alias names another unit, and at last
+// it is a unit of its own.
 func TestAliasThatGoes(t *testing.T) {
 	r := start(t, func(b *fakebus.Bus) {
 		b.Snapshot("web.service", named("nginx.service", "loaded", "active"))
@@ -94,8 +94,8 @@ func TestAliasThatGoes(t *testing.T) {
 	r.stop()
 }
 
-// PID 1 lists a unit before it announces what happens to it. All of that counts, whenever
-// the snapshot comes.
+// PID 1 lists a unit before it announces what happens to it. Every change must be counted, before
+// and after the snapshot.
 func TestListedBeforeItIsAnnounced(t *testing.T) {
 	begun := properties("activating")
 	begun["InvocationID"] = dbus.MakeVariant(bytes.Repeat([]byte{7}, 16))
@@ -103,13 +103,13 @@ func TestListedBeforeItIsAnnounced(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		shown  map[string]dbus.Variant
-		before int // of two changes: how many come before the snapshot
+		before int // how many of the two changes come before the snapshot
 		want   []string
 	}{
 		{"the snapshot is from after its life", inactive, 2, []string{"changed run-9.service activating", "changed run-9.service inactive", "checked run-9.service inactive"}},
 		{"from before it", inactive, 0, []string{"snapshot run-9.service inactive", "changed run-9.service activating", "changed run-9.service inactive"}},
-		{"from amid it", begun, 1, []string{"changed run-9.service activating", "checked run-9.service activating", "changed run-9.service inactive"}},
-		{"from amid it while that is not announced yet", begun, 0, []string{"changed run-9.service activating", "changed run-9.service inactive"}},
+		{"from its middle", begun, 1, []string{"changed run-9.service activating", "checked run-9.service activating", "changed run-9.service inactive"}},
+		{"from its middle before that is announced", begun, 0, []string{"changed run-9.service activating", "changed run-9.service inactive"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := start(t, nil, "run-*.service")
@@ -135,8 +135,8 @@ func TestListedBeforeItIsAnnounced(t *testing.T) {
 	}
 }
 
-// A glob that a reload adds is known up to then. What its units do later is counted also
-// when nobody watches.
+// A glob that a reload adds is known up to the reload. What its units do later is counted, even if
+// nobody watches.
 func TestGlobThatAReloadAdds(t *testing.T) {
 	r := start(t, nil, "run-*.service")
 	r.want("pattern run-*.service ")
@@ -145,7 +145,7 @@ func TestGlobThatAReloadAdds(t *testing.T) {
 	r.stop()
 }
 
-// A unit comes while changes are dropped. Only a new list tells of it, and that it is there.
+// A unit comes while changes are dropped. Only a new list shows that it is there.
 func TestUnitThatComesWhileChangesAreDropped(t *testing.T) {
 	r := start(t, func(b *fakebus.Bus) {
 		snapshots("run-1.service active", "run-9.service active")(b)
@@ -165,13 +165,13 @@ func TestUnitThatComesWhileChangesAreDropped(t *testing.T) {
 		told = show(<-r.signals)
 	}
 	if told != "snapshot run-9.service active" {
-		t.Errorf("the gap is over, and run-9.service is not told of")
+		t.Errorf("the gap is over, but there was no signal of run-9.service")
 	}
 	r.stop()
 }
 
-// While units come, a gap ends all the same: one that comes when the journal is read was not
-// there before, and says what happens to it.
+// A gap ends even if units keep coming. A unit that comes while the journal is read did not exist
+// before, and systemd announces all that happens to it.
 func TestUnitsThatComeDoNotKeepAGapOpen(t *testing.T) {
 	r := start(t, nil, "run-*.service")
 	r.want("pattern run-*.service ")

@@ -33,7 +33,7 @@ func glimpse(s Signal) (g glance) {
 			g.loaded = string(r.String()) == "loaded"
 		case string(key) == "InvocationID" && string(sig) == "ay":
 			copy(g.invocation[:], r.Bytes())
-		case string(key) == stateChange && string(sig) == "t":
+		case string(key) == stateEntered && string(sig) == "t":
 			g.entered = r.Uint64()
 		case string(key) == "LogLevelMax" && string(sig) == "i":
 			level := r.Int32() // -1 where there is no such limit
@@ -55,7 +55,7 @@ func oldest(a, b records.Place) records.Place {
 }
 
 // wanted are the properties that are kept of a snapshot.
-var wanted = set("Id", "LoadState", "ActiveState", "SubState", "InvocationID", stateChange, "Job", "InactiveEnterTimestampMonotonic", "InactiveExitTimestampMonotonic",
+var wanted = set("Id", "LoadState", "ActiveState", "SubState", "InvocationID", stateEntered, "Job", "InactiveEnterTimestampMonotonic", "InactiveExitTimestampMonotonic",
 
 	"ActiveExitTimestampMonotonic", "LogLevelMax", "Result", "CanClean", "CleanResult", "NRestarts", "ExecMainCode", "ExecMainStatus", "ExecMainExitTimestampMonotonic")
 

@@ -75,7 +75,7 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 		out = append(out, s.patterns(w, cmp.Or(g.mark, g.here))...)
 	}
 	gone = slices.DeleteFunc(gone, kept)
-	s.watchOver(out, g.partial)
+	s.beginAudit(out, g.partial)
 	s.gap = gap{}
 	s.ever, s.retries = true, 0
 	s.cursors = nil // clear would keep the memory

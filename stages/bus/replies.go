@@ -50,7 +50,7 @@ func (s *Stage) replied(ctx context.Context, p *port, it link.Item) error {
 			s.silence.learn(r.property, it)
 			return nil
 		}
-		return s.failed(p, s.looked(r, it))
+		return s.failed(p, s.compareEntered(r, it))
 	case listUnits, listUnitFiles:
 		*s.waiting(r.again)--
 	}

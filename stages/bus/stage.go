@@ -139,7 +139,7 @@ type request struct {
 	unit     string
 	name     string // the name that GetAll asks for: the unit, or what the unit is an alias of
 	property string // the property of PID 1 itself that Get asks for
-	again    bool   // this is the second look, or a list of the crowd
+	again    bool   // the same is asked a second time, or it is a list of the crowd
 }
 
 // An audit checks now and then that no change was missed. A unit that announced no change must

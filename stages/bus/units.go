@@ -11,14 +11,14 @@ import (
 type unit struct {
 	// entered is when the unit entered the state in which the last audit saw it. It is 0 where
 	// systemd had not loaded the unit.
-	entered uint64
-	still   bool // it has announced no change since then
-	there   bool // systemd had it when we last heard of it, or has a unit file for it
-	round   int  // the crowd's round in which we last heard of it
-	known   bool // we have sent something about it before
-	asked   bool // we have asked for its snapshot in this connection
-	present bool // and the snapshot has come
-	fresh   bool // its first change is still to come, and it will announce all that happens to it
+	entered   uint64
+	unchanged bool // it has announced no change since then
+	there     bool // systemd had it when we last heard of it, or has a unit file for it
+	round     int  // the crowd's round in which we last heard of it
+	known     bool // we have sent something about it before
+	asked     bool // we have asked for its snapshot in this connection
+	present   bool // and the snapshot has come
+	fresh     bool // its first change is still to come, and it will announce all that happens to it
 }
 
 // unasked forgets that the snapshot was asked for, and that it came.
