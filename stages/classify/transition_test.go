@@ -13,30 +13,30 @@ import (
 
 func TestCause(t *testing.T) {
 	for _, tt := range []struct {
-		name           string
-		cause          Cause
-		exitCode, want string
+		name             string
+		cause            Cause
+		exitCode, signal string
 	}{
 		{"exit", Cause{"exit-code", exited, 203}, "203", "none"},
 		{"killed", Cause{"signal", killed, 9}, "none", "9 (SIGKILL)"},
 		{"dumped", Cause{"core-dump", dumped, 11}, "none", "11 (SIGSEGV)"},
 		{"real time", Cause{"signal", killed, 36}, "none", "36 (SIGRTMIN+2)"},
-		{"no signal of this world", Cause{"signal", killed, 99}, "none", "99"},
+		{"no known signal", Cause{"signal", killed, 99}, "none", "99"},
 		{"no main process", Cause{"exit-code", 0, 0}, "none", "none"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.cause.ExitCode(); got != tt.exitCode {
 				t.Errorf("ExitCode: %s, want %s", got, tt.exitCode)
 			}
-			if got := tt.cause.Signal(); got != tt.want {
-				t.Errorf("Signal: %s, want %s", got, tt.want)
+			if got := tt.cause.Signal(); got != tt.signal {
+				t.Errorf("Signal: %s, want %s", got, tt.signal)
 			}
 		})
 	}
 }
 
-// Only the end of a run has a clock, which is that of its own record. A unit that appears has the
-// clock of its first run.
+// These transitions are read in the journal. The end of a run has the clock of its own record. The
+// unit is first seen at the clock of its first run. The other transitions have no clock.
 func TestClock(t *testing.T) {
 	crashed := received(4, run(1, "signal", 1))
 	crashed.EndClock = 7
