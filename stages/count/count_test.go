@@ -27,7 +27,7 @@ const (
 // quiet is a log that nobody reads.
 var quiet = &logrus.Logger{Out: io.Discard, Formatter: &logrus.TextFormatter{}}
 
-// keeper is one that has begun at noon, an hour after the machine.
+// keeper returns a stage that began at noon. The machine had booted an hour before.
 func keeper(known map[string]*Tally) *Stage { return New(quiet, known, Moment{noon, hour, boot}) }
 
 // counted counts a transition, and returns the tally of its unit.
@@ -36,7 +36,7 @@ func counted(s *Stage, t classify.Transition) Tally {
 	return *events[len(events)-1].Tally
 }
 
-// life is that of a unit in its nth invocation, which runs or has ended.
+// life returns the life of a unit in its nth invocation, which runs or has ended.
 func life(nth byte, running bool) *classify.Life {
 	return &classify.Life{ActiveState: "active", Invocation: decode.Invocation{nth}, Ran: true, Ended: !running}
 }
@@ -48,8 +48,8 @@ func crash(result string) classify.Transition {
 	}
 }
 
-// Every transition is an event, the counters of a unit that is forgotten begin
-// anew, what an earlier process counted goes on, and the status follows.
+// Every transition is an event. Counting goes on from what an earlier process counted. The counters
+// of a unit that is forgotten begin anew. The status shows how many units are active.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fact := func(k classify.Kind, unit, to string) classify.Transition {
@@ -66,14 +66,14 @@ func TestRun(t *testing.T) {
 		known := map[string]*Tally{"a.service": {Unit: "a.service", Starts: 7}, "b.service": {Unit: "b.service", State: "active"}}
 		events := pipeline.Add(g, "count", pipeline.Source(g, "player", facts), New(quiet, known, Now()))
 		pipeline.Sink(g, "collector", events, pipelinetest.Each(func(e Event) {
-			got = append(got, fmt.Sprintf("%d %s %d %d", e.Kind, e.Unit, e.Tally.Starts, e.Tally.Crashes))
+			got = append(got, fmt.Sprintf("%s %s %d %d", e.Kind, e.Unit, e.Tally.Starts, e.Tally.Crashes))
 		}))
 		stop, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		if err := g.Run(stop); err != nil {
 			t.Fatal(err)
 		}
-		want := []string{"1 a.service 7 0", "2 a.service 8 0", "4 a.service 8 1", "8 a.service 8 1", "0 a.service 0 0"}
+		want := []string{"state a.service 7 0", "start a.service 8 0", "crash a.service 8 1", "forgotten a.service 8 1", "seen a.service 0 0"}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("events: kind, unit, starts, crashes (-want +got):\n%s", diff)
 		}
@@ -91,7 +91,7 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// What a glob named and is over is in the sums of the glob, which balance.
+// The counts of units that are unloaded are added to the sums of their glob. The sums balance.
 func TestFold(t *testing.T) {
 	s := keeper(nil)
 	end := func(unit string, nth byte, k classify.Kind, result string) []Event {
