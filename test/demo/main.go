@@ -1,6 +1,7 @@
-// Command demo boots a throw-away gateway whose services are the default ones,
-// lets some of them misbehave, shows the log as it grows and, at the end, the
-// counters in the state file, the history and the status. It needs root.
+// Command demo boots a throw-away gateway whose services are the default ones, and
+// lets some of them misbehave. It shows the log as it grows. At the end it shows the
+// counters in the state file, the history, the status and why mosquitto crashed. It
+// needs root.
 package main
 
 import (
@@ -106,13 +107,14 @@ func watch(ctx context.Context, m *gateway.Machine, length time.Duration) error 
 	if err := tail.Start(); err != nil {
 		return err
 	}
-	m.Run(ctx, "systemctl", "start", "--no-block", "gateway.target") // an error: it ended sooner
+	m.Run(ctx, "systemctl", "start", "--no-block", "gateway.target") // it fails only if the time is over
 	<-ctx.Done()
 	tail.Wait() // it was killed
 	return nil
 }
 
-// show stops the monitor, which saves, and shows what it has counted, what happened, and how the services are.
+// show stops the monitor, so that it saves. Then it prints the counters, the history, the status from
+// before the stop, and why mosquitto crashed.
 func show(m *gateway.Machine) error {
 	status, _ := m.Run(context.Background(), daemonPath, "status") // it fails if something needs attention
 	if _, err := m.Run(context.Background(), "systemctl", "stop", "service-monitor"); err != nil {
@@ -138,7 +140,7 @@ func show(m *gateway.Machine) error {
 	return nil
 }
 
-// sum shows the counters of a state file alone: the file is longer than a screen.
+// sum prints only the counters of a state file, because the whole file is longer than a screen.
 func sum(to io.Writer, state []byte) error {
 	var services map[string]struct {
 		State                  string `json:"last_state"`
