@@ -25,8 +25,8 @@ type conn struct {
 	*bufio.Writer
 	socket net.Conn
 	name   string
-	stale  atomic.Bool // there is nobody under the target's name any more
-	read   chan uint64 // how many errors came, when it is closed
+	stale  atomic.Bool // nobody has the target's name any more
+	read   chan uint64 // gets the number of errors when the connection is closed
 }
 
 func connect() (*conn, error) {
@@ -66,7 +66,7 @@ func (c *conn) greet(in *bufio.Reader) error {
 	return dbus.Store(reply.Body, &c.name)
 }
 
-// receive reads what the bus says of the lies.
+// receive reads what the bus answers, and counts the errors.
 func (c *conn) receive(in *bufio.Reader) {
 	var errors uint64
 	for {
@@ -86,13 +86,13 @@ func (c *conn) receive(in *bufio.Reader) {
 	}
 }
 
-// close returns how many errors came.
+// close closes the connection and returns how many errors came.
 func (c *conn) close() uint64 {
 	c.socket.Close()
 	return <-c.read
 }
 
-// A dam holds back until all have come to it.
+// A dam holds those who come to it back until all have come.
 type dam struct {
 	mu      sync.Mutex
 	all     int
@@ -115,7 +115,7 @@ func (d *dam) wait() {
 	<-gate
 }
 
-// open holds nothing back any more.
+// open lets all go on. From then on the dam holds nobody back.
 func (d *dam) open() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

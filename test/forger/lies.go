@@ -15,7 +15,7 @@ import (
 // target and are about a unit. self is the name of the connection that sends them.
 type attack struct {
 	lies   func(self, target, unit string) [][]byte
-	dammed bool // the last byte of each is held back until all connections have come to theirs
+	dammed bool // the last byte of each message is held back until all connections have sent the rest of theirs
 }
 
 var attacks = map[string]attack{
@@ -63,13 +63,13 @@ func encode(order binary.ByteOrder, kind dbus.Type, h headers, body ...any) []by
 	if err := m.EncodeTo(&b, order); err != nil {
 		panic(err) // a mistake in one of the tables here
 	}
-	order.PutUint32(b.Bytes()[8:], 1) // whatever serial: no reply is awaited
+	order.PutUint32(b.Bytes()[8:], 1) // any serial will do, because no reply is awaited
 	return b.Bytes()
 }
 
 func to(target string) headers { return headers{dbus.FieldDestination: target} }
 
-// change has the headers of a change of a unit.
+// change returns h with the headers of a change of a unit.
 func change(h headers, unit string) headers {
 	return h.with(headers{
 		dbus.FieldPath:      dbus.ObjectPath("/org/freedesktop/systemd1/unit/" + sd.PathBusEscape(unit)),
@@ -123,8 +123,8 @@ func crash(h headers, unit string) [][]byte {
 	return lies
 }
 
-// unicast sends lies directly to the target, since no match rule filters those.
-// Some also forge the sender, and some claim to come from the manager or the bus.
+// unicast returns lies that go directly to the target, because match rules do not
+// filter those. Some also forge the sender, and some claim to come from the manager or the bus.
 func unicast(self, target, unit string) [][]byte {
 	lies := crash(to(target), unit)
 	for _, sender := range []string{systemd, busName, ":1.0", ":1.1", target} {
@@ -189,7 +189,7 @@ func types(_, target, unit string) [][]byte {
 		encode(binary.BigEndian, dbus.TypeSignal, changed, systemd+".Unit", dict{"ActiveState": "failed"}.variants(), []string{}),
 		frame(dbus.TypeSignal, changed.with(headers{dbus.FieldPath: dbus.ObjectPath("/" + strings.Repeat("x", 100_000))}), "x"),
 		frame(dbus.TypeSignal, changed.with(headers{dbus.FieldPath: dbus.ObjectPath(strings.Repeat("/x", 5_000))}), "x"),
-		edited(unitHalf(to(target), unit, "failed", "failed", []byte("0123456789abcdef")), 1, 17), // a type of message that there is not
+		edited(unitHalf(to(target), unit, "failed", "failed", []byte("0123456789abcdef")), 1, 17), // an unknown type of message
 		edited(unitHalf(to(target), unit, "failed", "failed", []byte("0123456789abcdef")), 2, 0xff),
 	}
 }
@@ -203,8 +203,8 @@ func edited(frame []byte, at int, b byte) []byte {
 	return frame
 }
 
-// malformed returns broken messages, each after two valid ones. The bus closes the
-// connection because of a broken one.
+// malformed returns broken messages, each after two valid ones. The bus closes a
+// connection on which a broken message comes.
 func malformed(_, target, unit string) [][]byte {
 	h := to(target)
 	failed := func() []byte { return unitHalf(h, unit, "failed", "failed", []byte("0123456789abcdef")) }
@@ -216,8 +216,8 @@ func malformed(_, target, unit string) [][]byte {
 		edited(failed(), 3, 2),     // no version of the protocol
 		edited(failed(), 7, 0x7f),  // a body of 2 GB
 		edited(failed(), 15, 0x7f), // a header of 2 GB
-		edited(failed(), 6, 1),     // a body of 64 KB more than it is, of which the next message is a part
-		edited(failed(), 4, 8),     // a body that is cut short, and what is left of it as the next message
+		edited(failed(), 6, 1),     // a body that seems 64 KB longer, so the next message becomes part of it
+		edited(failed(), 4, 8),     // a body that seems shorter, so its rest becomes the next message
 		edited(failed(), 16, 99),   // an unknown field
 		[]byte(strings.Repeat("\x00garbage", 100)),
 		frame(dbus.TypeSignal, change(h, unit).with(headers{dbus.FieldInterface: busName + ".Local"})),

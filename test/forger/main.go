@@ -1,6 +1,6 @@
 // Command forger lies to a client of the system bus. It forges what the client
-// awaits of systemd, in each way that any local user can, as fast as the bus
-// takes it, until its standard input ends. Then it says what it has sent.
+// awaits from systemd, in every way that any local user can. It sends as fast as the
+// bus takes it, until its standard input ends. Then it prints how much it has sent.
 package main
 
 import (
@@ -54,11 +54,11 @@ type forger struct {
 	ended  chan struct{} // closed with standard input
 
 	mu sync.Mutex
-	// The lies about a target are made once for all connections: some are long.
+	// The lies about a target are made once for all connections, because some are long.
 	target string
 	lies   [][]byte
 
-	// What it reports.
+	// run prints these at the end.
 	messages, bytes, connections, errors atomic.Uint64
 }
 
@@ -92,8 +92,8 @@ func (f *forger) over() bool {
 	}
 }
 
-// lieOn lies on one connection after the other: the bus closes those on which
-// something malformed comes.
+// lieOn lies on one connection after the other, because the bus closes a connection
+// on which something malformed comes.
 func (f *forger) lieOn() error {
 	for !f.over() {
 		target, err := f.find()
@@ -111,8 +111,8 @@ func (f *forger) lieOn() error {
 }
 
 // lie tells every lie of the attack over and over, until the connection or the
-// target is gone. Each connection begins one lie further on than the one before
-// it: those behind a malformed one are told on another.
+// target is gone. Each connection begins one lie later than the one before it. So
+// the lies that follow a malformed one are told as well, on another connection.
 func (f *forger) lie(c *conn, target string) {
 	lies := f.about(c.name, target)
 	for i := int(f.connections.Add(1)); !f.over() && !c.stale.Load(); i++ {
@@ -131,13 +131,13 @@ func (f *forger) lie(c *conn, target string) {
 		}
 		f.bytes.Add(uint64(len(lie)))
 		if f.messages.Add(1) == uint64(len(lies)) {
-			fmt.Println("lying") // each lie was told once, or about so
+			fmt.Println("lying") // by now each lie was told about once
 		}
 	}
 	c.Flush()
 }
 
-// about returns the lies about a target, by somebody who is on the bus as self.
+// about returns the lies about a target. self is the name of the connection that tells them.
 func (f *forger) about(self, target string) [][]byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -150,8 +150,8 @@ func (f *forger) about(self, target string) [][]byte {
 	return f.lies
 }
 
-// find returns the unique name of a connection of the victim, once it has one,
-// or nothing when it is over.
+// find waits until the victim has a connection, and returns its unique name. It
+// returns nothing if standard input ends before.
 func (f *forger) find() (string, error) {
 	bus, err := dbus.ConnectSystemBus()
 	if err != nil {
