@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// about describes the machine and the software that the figures were measured on.
+// about describes the machine and the software on which the figures were measured.
 func about(ctx context.Context, daemon string) map[string]string {
 	first := func(name string, args ...string) string {
 		out, _ := exec.CommandContext(ctx, name, args...).Output()

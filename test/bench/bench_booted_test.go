@@ -49,7 +49,8 @@ func wantLoads(t *testing.T, figures []result.Figure) {
 	seen := map[[2]string]bool{}
 	for _, f := range figures {
 		seen[[2]string{f.Load, f.Contestant}] = true
-		// Of what a publisher makes up faster than the daemon reads, no journal tells.
+		// A publisher may be faster than the daemon reads, and no journal has its signals. Only real
+		// events can be read back.
 		real := f.Load == loadReal || f.Load == loadLatency || f.Load == loadCrowd
 		if f.Name == lost && real && f.Max != 0 && f.Contestant != "subscribe-units" {
 			t.Errorf("%s, %s: %s has lost %v", f.Load, f.Case, f.Contestant, f.Values)

@@ -12,7 +12,7 @@ import (
 // binaries is where a machine has the contestants.
 const binaries = "/opt/bench"
 
-// Names of programs, and of contestants. The daemon is several of these.
+// Names of programs and of contestants. Several contestants are the daemon.
 const (
 	monitor   = "monitor"            // as it is shipped
 	everyLine = "monitor-every-line" // with no line folded
@@ -23,15 +23,15 @@ const (
 // A contestant is a program that logs changes of state.
 type contestant struct {
 	name, program string
-	// argv runs it, with its files in dir. It is ready when it says so by
-	// sd_notify(3).
+	// argv returns the command that runs it with its files in dir. It says by sd_notify(3) when it
+	// is ready.
 	argv   func(dir string) []string
-	counts bool // into a state file
+	counts bool // it keeps counts, in a state file
 	loads  []string
 }
 
-// hasRounds reports whether a contestant is in every round: targets are of these.
-// The others run beside them, and less often.
+// hasRounds reports whether a contestant is in every round. Only these have targets. The
+// others run less often.
 func (c contestant) hasRounds() bool { return c.program == monitor || c.program == floor }
 
 func daemon(name string, loads ...string) contestant {
@@ -40,22 +40,23 @@ func daemon(name string, loads ...string) contestant {
 	}}
 }
 
-// onUnits is a contestant whose arguments are a file of units and a log file.
+// onUnits returns a contestant whose arguments are a file of units and a log file.
 func onUnits(name string, loads ...string) contestant {
 	return contestant{name: name, program: name, loads: loads, argv: func(dir string) []string {
 		return []string{binaries + "/" + name, dir + "/units", dir + "/" + logName}
 	}}
 }
 
-// Where lines are timed, each is wanted. And where units are few, more of their
-// lines would be folded than where they are many: growth would not be told from that.
+// The daemon folds no line in the loads that time lines, because each line is needed there.
+// It folds none in the loads of growth either: more lines of few units would be folded than of
+// many, and that would look like growth.
 var contestants = []contestant{
 	daemon(monitor, loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay, loadCrowd),
 	daemon(everyLine, loadStorm, loadLatency, loadUnits, loadRates),
 	daemon(unwatched, loadIdle),
 	onUnits(floor, loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay, loadLatency, loadUnits, loadRates),
 	onUnits("godbus", loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay, loadLatency, loadUnits, loadRates),
-	// It polls, and so sees one state a second.
+	// It polls once a second, so it misses most changes of a fast load.
 	onUnits("subscribe-units", loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay),
 }
 
@@ -65,8 +66,8 @@ const (
 	stateName = "state.json"
 )
 
-// configure writes what a contestant reads, into its directory as we see it; the
-// machine sees it as dir.
+// configure writes the files that a contestant reads. Its directory is here on the host, and
+// dir in the machine.
 func (c contestant) configure(here, dir string, units []string) error {
 	settings := map[string]any{
 		"monitored_services": units, "log_file": dir + "/" + logName, "persistence_file": dir + "/" + stateName,
@@ -84,8 +85,8 @@ func (c contestant) configure(here, dir string, units []string) error {
 	return os.WriteFile(filepath.Join(here, "units"), []byte(strings.Join(units, "\n")+"\n"), 0o644)
 }
 
-// build builds the contestants but the daemon, and returns what a machine is to
-// have in binaries.
+// build builds all contestants except the daemon. It returns what a machine is to have in
+// binaries.
 func build(daemon, into string) (map[string]string, error) {
 	daemon, err := filepath.Abs(daemon)
 	if err != nil {
@@ -121,7 +122,7 @@ func build(daemon, into string) (map[string]string, error) {
 	return binds, nil
 }
 
-// goBuild builds as make build does; the empty argument is for the output.
+// goBuild returns the command with which make build builds. Its empty argument is for the output.
 func goBuild(pkg string) []string {
 	return []string{"env", "CGO_ENABLED=0", "go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w", "-o", "", pkg}
 }

@@ -12,7 +12,7 @@ import (
 	"service-monitor/test/bench/proc"
 )
 
-// Who is on the machine of a crowd: services that run, and a glob whose instances come and go.
+// The machine of a crowd has services that run, and a glob whose instances come and go.
 const (
 	crowdGlob = "pass@*.service"
 	crowdUnit = "[Unit]\nCollectMode=inactive-or-failed\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'case %i in *7) exit 3;; esac'\n"
@@ -29,9 +29,9 @@ const (
 // pass starts instances, a hundred at a time, and returns when the last is over.
 const pass = `seq "$1" "$2" | sed 's/.*/pass@&.service/' | xargs -n 100 systemctl start --quiet 2>/var/refused || true`
 
-// crowds measures what instances of a glob cost that are over and unloaded: half of them
-// came and went while the monitor watched, and half while it was down. A second machine
-// has none. Who has a ratio has it to that machine, in the same round.
+// crowds measures what past instances of a glob cost. Half of them came and went while the
+// monitor watched, and half while it was down. A second machine has none. The ratios are to that
+// machine, in the same round.
 func (b *bench) crowds(ctx context.Context) error {
 	for _, c := range b.of(loadCrowd) {
 		if err := b.crowd(ctx, c); err != nil {
@@ -70,7 +70,7 @@ func (b *bench) crowd(ctx context.Context, c contestant) error {
 // A crowdSite is a machine with a monitor that was there before.
 type crowdSite struct {
 	*site
-	run   *run // the last
+	run   *run // the last one
 	names []string
 }
 
@@ -101,7 +101,7 @@ func (s *crowdSite) again() (err error) {
 	return err
 }
 
-// stateSize is how large the state file is: what a save writes.
+// stateSize returns the size of the state file, which is what a save writes.
 func (r *run) stateSize() float64 {
 	info, err := os.Stat(r.file(stateName))
 	if err != nil {
@@ -182,8 +182,8 @@ func (b *bench) compareCrowds(ctx context.Context, nobody, past *crowdSite) erro
 	return nil
 }
 
-// largest watches the size of the state file. The function that it returns ends this
-// and returns the largest size.
+// largest watches the size of the state file. The function that it returns stops that, and
+// returns the largest size.
 func (r *run) largest() func() float64 {
 	done, most := make(chan struct{}), make(chan float64, 1)
 	go func() {

@@ -10,7 +10,7 @@ import (
 	"service-monitor/test/bench/proc"
 )
 
-// dayPauses are how long units rest that crash all day: systemd's default, and the
+// dayPauses are the RestartSec= of the units that crash all day: systemd's default, and the
 // time that many set instead.
 var dayPauses = []string{"100ms", "5s"}
 
@@ -18,15 +18,15 @@ var dayPauses = []string{"100ms", "5s"}
 type looping struct {
 	unit, pause   string
 	runs          []*run
-	files, device []([]int) // that each run had written, at each time
+	files, device []([]int) // how much each run had written, at each time
 }
 
-// day measures what is written because of a unit that crashes all day: for some
-// minutes, of which the first is counted once, since the first saves and lines are
-// not put off, or not by as much, and the others stand for the rest of the day.
+// day measures how much is written because of a unit that crashes all day. It measures some
+// minutes. The first minute counts once, because the first saves and lines are delayed less or
+// not at all. The other minutes stand for the rest of the day.
 //
-// It is what reaches the device, since that is what wears: with inodes, directories and
-// the journal. What of it is in pages of files is told, too.
+// It measures what reaches the device, because that wears it: also inodes, directories and the
+// journal of the file system. The pages of files are reported apart as well.
 func (b *bench) day(ctx context.Context) error {
 	units := map[string]string{}
 	var loops []*looping
@@ -56,12 +56,13 @@ func (b *bench) day(ctx context.Context) error {
 	return b.lastAllDay(ctx, s, loops)
 }
 
-// lastAllDay starts the units and looks what is written by and by.
+// lastAllDay starts the units, and notes several times how much is written.
 //
-// Up to some 35 s later, the kernel writes what nobody syncs: it commits a journal after
-// 5 s, and writes back what is dirty for 30 s. So the disks are synced before, or the
-// first minute would have what was made then. Later they are not, since that would be
-// a write more: as much is owed at the end of the first minute as at that of the last.
+// What nobody syncs the kernel writes up to 35 s later: it commits a journal after 5 s, and
+// writes back what has been dirty for 30 s. So the disks are synced before the first minute.
+// Otherwise it would have writes from before. They are not synced later, because that would be
+// another write. What is not written yet is about the same after the first minute and after the
+// last, so it cancels out.
 func (b *bench) lastAllDay(ctx context.Context, s *site, loops []*looping) error {
 	journald := proc.Named(s.Leader(), "systemd-journal")
 	var ofJournal []int
@@ -115,7 +116,7 @@ func (b *bench) lastAllDay(ctx context.Context, s *site, loops []*looping) error
 				report(diskPerDay, b.perDay(l.device[0][i], l.device[1][i], l.device[2][i]))
 			}
 			report(filesPerDay, b.perDay(l.files[0][i], l.files[1][i], l.files[2][i]))
-			if r.of.counts { // and so writes to the journal
+			if r.of.counts { // so it writes to the journal
 				report(journalPerDay, share*b.perDay(ofJournal[0], ofJournal[1], ofJournal[2]))
 				report(crashesPerMinute, float64(truth[l.unit].Crashes)/span.Minutes())
 			}
@@ -137,15 +138,16 @@ func (l *looping) look() error {
 	return nil
 }
 
-// perDay is MB, of bytes before, after the first minute and after the others.
+// perDay returns MB per day. Its arguments are the bytes before, after the first minute and after
+// the others.
 func (b *bench) perDay(before, first, rest int) float64 {
 	times := (24*time.Hour - b.plan.dayFirst).Seconds() / b.plan.dayRest.Seconds()
 	return (float64(first-before) + float64(rest-first)*times) / 1e6
 }
 
-// share is the part of the journal's text that is in entries that match. What
-// journald writes for them is about that part of all that it writes: each entry has
-// its own hashes, too, but shares the text of fields with those before.
+// share returns the part of the journal's text that is in entries that match. Of all that
+// journald writes, it writes about that part for these entries. This is not exact: each entry has
+// hashes of its own, and shares the text of fields with earlier ones.
 func (s *site) share(ctx context.Context, match string) (float64, error) {
 	var sizes [2]float64
 	for i, match := range []string{match, ""} {

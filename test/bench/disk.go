@@ -13,12 +13,12 @@ import (
 	"service-monitor/test/bench/proc"
 )
 
-// makeDisk makes a file system with a journal, mounts it where a run has its files,
-// and tells the name of its device: a loop device of a sparse file. When the machine
-// ends the kernel unmounts it, and then detaches the device.
+// makeDisk makes a file system with a journal, mounts it where a run has its files, and prints
+// the name of its device, a loop device of a sparse file. When the machine ends, the kernel
+// unmounts it and then detaches the device.
 //
-// All is made at once that mkfs would leave to the kernel to do later, so the device
-// is only written to because of what is in its files.
+// mkfs would leave some of its work to the kernel for later. Here it does all at once, so that
+// only what happens to the files is written to the device.
 const makeDisk = `set -e
 PATH=$PATH:/usr/sbin:/sbin
 leader=$1 inside=$2
@@ -35,21 +35,20 @@ nsenter --target="$leader" --mount -- sh -ec '
 basename "$device"
 `
 
-// noLoop is how makeDisk ends where it gets no loop device.
+// noLoop is the exit code of makeDisk if it gets no loop device.
 const noLoop = 3
 
-// ownDisk gives a run a disk of its own, so that what reaches the disk is because of
-// that run.
+// ownDisk gives a run a disk of its own, so that only that run causes what reaches the disk.
 //
-// What the kernel says that a process has written is what pages it was the first to make
-// dirty. Without a journal, as some hosts have ext4, those are also pages of inodes and
-// bitmaps, which belong to all that use that disk: the same save was then 1 to 11 pages.
-// With one the file system's own thread writes them, and only the device tells of them.
+// The kernel counts as written by a process the pages that it was the first to make dirty. If the
+// file system has no journal, as on some hosts, these include pages of inodes and bitmaps, which
+// all users of the disk share. The same save was then 1 to 11 pages. If it has one, its own
+// thread writes these pages, and only the device counts them.
 //
-// Where the kernel gives us no loop device, that is not known, and there are no figures of it.
+// If the kernel gives us no loop device, there are no figures of the device.
 func (s *site) ownDisk(r *run) error {
 	cmd := exec.Command("sh", "-c", makeDisk, "-", strconv.Itoa(s.Leader()), r.inside)
-	// It takes a moment. Interrupted, it would leave a device attached.
+	// If Ctrl-C interrupted it, a device would stay attached.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	var said bytes.Buffer
 	cmd.Stderr = &said
@@ -81,8 +80,8 @@ func (r *run) sync() error {
 	return nil
 }
 
-// wrote is how many bytes have been written so far: pages of files, by the run itself,
-// and whatever its disk has got.
+// wrote returns how many bytes have been written so far: those in pages of files by the run
+// itself, and all that its disk has got.
 func (r *run) wrote() (files, device int, err error) {
 	_, files = proc.Written(r.Pid)
 	if r.device == "" {

@@ -10,17 +10,17 @@ import (
 	"service-monitor/test/bench/publish"
 )
 
-// Of growth, one thing is fixed while the other grows.
+// The loads of growth keep one of these fixed while the other grows.
 const (
 	fixedRate  = 1000 // events per second
 	fixedUnits = 12
-	// slowRate and what is below it leave the processor to whoever else runs.
+	// Up to slowRate the processor is idle enough for the contestants to run side by side.
 	slowRate = 10
 )
 
-// growth measures how cost grows with the number of watched units, and with that of
-// events: an event is a change, announced by two signals. Where one contestant
-// cannot follow, the others still do.
+// growth measures how the cost grows with the number of watched units, and with the rate of
+// events. An event is a change, which two signals announce. If one contestant cannot follow, the
+// others are measured all the same.
 func (b *bench) growth(ctx context.Context) error {
 	s, err := bootSite(ctx, b.binds, nil)
 	if err != nil {
@@ -33,7 +33,7 @@ func (b *bench) growth(ctx context.Context) error {
 			errs = append(errs, b.growUnits(ctx, s, c))
 		}
 		for _, rate := range b.plan.growRates {
-			if rate != fixedRate { // which was among the others
+			if rate != fixedRate { // fixedRate was measured with the units
 				errs = append(errs, b.growRate(ctx, s, round, rate))
 			}
 		}
@@ -96,20 +96,20 @@ func (b *bench) growRate(ctx context.Context, s *site, round, rate int) error {
 	return errors.Join(append(errs, b.together(all...))...)
 }
 
-// A growing is what one number of units or events has cost.
+// A growing is the cost of one number of units or one rate of events.
 type growing struct {
 	units         int
 	events        float64
 	cost          cost
-	stop          cost // with the save that was owed
+	stop          cost // including the save that was still due
 	bus           time.Duration
 	ready         time.Duration
 	memory        proc.Memory
 	told, entered []time.Duration
 }
 
-// grow publishes events at a steady rate. A save is due every ten seconds at the
-// most, so that what it costs is told apart, by the stop.
+// grow publishes events at a steady rate. There is a save every ten seconds at most, so the
+// cost of a save is measured apart, at the stop.
 func (b *bench) grow(ctx context.Context, s *site, c contestant, n, rate int) (growing, error) {
 	g := growing{units: n}
 	st, err := s.stage(n)
@@ -132,7 +132,7 @@ func (b *bench) grow(ctx context.Context, s *site, c contestant, n, rate int) (g
 		return g, err
 	}
 	before, busBefore := r.cost(), proc.CPU(st.pid())
-	// At a low rate it takes longer to see some starts, of which a restart has one.
+	// At a low rate it takes longer to see some starts, because a restart has only one.
 	span := max(b.plan.grow, time.Duration(3*st.systemd.Events())*time.Second/time.Duration(rate))
 	paced, cancel := context.WithTimeout(ctx, span)
 	sent, err := st.systemd.Pace(paced, time.Second/time.Duration(rate))
@@ -149,7 +149,7 @@ func (b *bench) grow(ctx context.Context, s *site, c contestant, n, rate int) (g
 	}
 	g.events, g.cost, g.bus = float64(sent)/2, r.cost().minus(before), proc.CPU(st.pid())-busBefore
 	told := w.stop()
-	g.told = told[:max(0, len(told)-1)] // the last is Last's
+	g.told = told[:max(0, len(told)-1)] // the last one is the start of Last
 	spent := r.cost().minus(r.began)
 	g.stop = r.end().minus(spent)
 	return g, nil

@@ -11,8 +11,8 @@ import (
 	"service-monitor/test/bench/proc"
 )
 
-// tracing runs a command and writes down its fsync(2) and the like and, where that
-// is asked for, what it writes. What is not traced goes through unhindered.
+// tracing returns a command that runs another one under strace(1). It records the calls of
+// fsync(2) and the like and, if writes is true, those that write. Other calls are not slowed down.
 func tracing(file string, writes bool) []string {
 	calls := "trace=fsync,fdatasync,sync_file_range,syncfs,msync"
 	if writes {
@@ -21,7 +21,7 @@ func tracing(file string, writes bool) []string {
 	return []string{"/usr/bin/strace", "-f", "--seccomp-bpf", "-qqq", "-y", "-s", "0", "-e", calls, "-e", "signal=none", "-o", file}
 }
 
-// syncs is how many were written down so far.
+// syncs returns how many calls were recorded so far.
 func (r *run) syncs() (n int) {
 	text, _ := os.ReadFile(r.file("syncs"))
 	for line := range strings.Lines(string(text)) {
@@ -64,9 +64,9 @@ func (b *bench) idles(ctx context.Context) error {
 	return b.together(all...)
 }
 
-// idle lets all contestants rest side by side, once as they are and once with their
-// calls of fsync(2) counted, for one window after the other. After five minutes the
-// daemon makes its audit: with four windows or more, that is in the spread.
+// idle lets all contestants rest side by side, for one window after the other. Each runs once
+// as it is, and once with its calls of fsync(2) counted. After five minutes the daemon makes its
+// audit. With four windows or more, the audit is in the spread.
 func (b *bench) idle(ctx context.Context, n int) error {
 	s, names, err := b.idleSite(ctx, n)
 	if err != nil {

@@ -41,15 +41,15 @@ func (b *bench) latency(ctx context.Context) error {
 	return nil
 }
 
-// beat restarts a unit for a while, and compares when PID 1 says that it started
-// with when the line was there.
+// beat restarts a unit for a while. It compares the times at which PID 1 says that the unit
+// started with the times at which the lines came.
 func (b *bench) beat(ctx context.Context, s *site, p *pulse, c contestant) error {
 	r, err := s.launch(c, []string{pulseUnit, lastUnit}, launchOptions{})
 	if err != nil {
 		return err
 	}
 	defer r.Stop()
-	// The first change is not told as such by who did not ask before.
+	// Some contestants do not ask for the state at the start. They do not log the first change as one.
 	if err := p.restart(ctx); err != nil {
 		return err
 	}
@@ -72,10 +72,10 @@ func (b *bench) beat(ctx context.Context, s *site, p *pulse, c contestant) error
 	return nil
 }
 
-// A lateness is how much later than starts their lines were there, in ms.
+// A lateness is how long after the starts their lines came, in ms.
 type lateness struct {
 	lost          int
-	known         bool // if a line is missing, nobody knows of which start
+	known         bool // false if a line is missing, because nobody knows which
 	p50, p99, max float64
 }
 
@@ -158,7 +158,7 @@ func (p *pulse) beat(ctx context.Context, span time.Duration) error {
 func (p *pulse) follow(signals <-chan *dbus.Signal) {
 	for s := range signals {
 		if s.Path != dbus.ObjectPath(fakebus.Path(pulseUnit)) {
-			continue // what every client is sent
+			continue // the bus sends it to every client
 		}
 		properties, _ := s.Body[1].(map[string]dbus.Variant)
 		state, isUnitHalf := properties["ActiveState"].Value().(string)

@@ -1,10 +1,10 @@
-// Command bench says what the daemon costs, beside what a user would run instead
-// and beside the floor: a C program that does the least. All run in one go, on
-// booted machines of test/gateway, in turns; what is told is the median of all
-// rounds, its spread, and the ratio to the floor. See floor/floor.c for what the
-// floor does and what it does not, and contestant.go for who runs in which load. The
-// daemon and the floor are in each round, the others in some. What takes minutes but
-// hardly any processor time is done last, side by side, on machines of its own.
+// Command bench measures what the daemon costs. It compares the daemon with what a user would
+// run instead, and with the floor, a C program that does the least. They take turns on booted
+// machines of test/gateway. The daemon and the floor are in each round, the others in some. The
+// results are the median of all rounds, its spread, and the ratio to the floor. floor/floor.c
+// says what the floor does and what it does not, and contestant.go who runs in which load. Loads
+// that take minutes but hardly any processor time come last, side by side, each on machines of its
+// own.
 //
 // It needs root, gcc and libsystemd-dev, and runs from the top of the checkout.
 package main
@@ -58,17 +58,17 @@ func main() {
 	}
 }
 
-// A bench is one run of all.
+// A bench is one run of the bench.
 type bench struct {
 	plan        plan
 	out         string
 	binds       map[string]string // the contestants, for machines
 	contestants []contestant
 	results     result.Set
-	seconds     map[string]float64 // that each load took
+	seconds     map[string]float64 // how long each load took
 }
 
-// run runs these loads and tells what was found, also where one has failed.
+// run runs these loads and prints the results, even if a load has failed.
 func (b *bench) run(ctx context.Context, daemon string, loads []string, only string) error {
 	binds, err := build(daemon, b.out)
 	if err != nil {
@@ -88,7 +88,7 @@ func (b *bench) run(ctx context.Context, daemon string, loads []string, only str
 	return err
 }
 
-// loads runs them all, also where one has failed; at the end the quiet ones together.
+// loads runs all loads, even if one has failed. The quiet ones come last, together.
 func (b *bench) loads(ctx context.Context, names []string) error {
 	all := map[string]func(*bench, context.Context) error{
 		"storm": (*bench).storms, "start": (*bench).starts, "latency": (*bench).latency, "growth": (*bench).growth, "real": (*bench).real, "crowd": (*bench).crowds,
@@ -120,7 +120,7 @@ func (b *bench) loads(ctx context.Context, names []string) error {
 	return errors.Join(errs...)
 }
 
-// timed runs a load, unless all is over.
+// timed runs a load and notes how long it took. It does nothing if ctx is done.
 func (b *bench) timed(ctx context.Context, name string, load func() error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -132,8 +132,8 @@ func (b *bench) timed(ctx context.Context, name string, load func() error) error
 	return err
 }
 
-// together runs parts of the bench at the same time, each with results of its own
-// until all are done.
+// together runs parts of the bench at the same time. Each has results of its own, which are
+// joined when all are done.
 func (b *bench) together(parts ...func(*bench) error) error {
 	errs, own := make([]error, len(parts)), make([]bench, len(parts))
 	var group sync.WaitGroup
@@ -149,7 +149,7 @@ func (b *bench) together(parts ...func(*bench) error) error {
 	return errors.Join(errs...)
 }
 
-// judged are the contestants that have targets.
+// judged returns the contestants that have targets.
 func (b *bench) judged() (names []string) {
 	for _, c := range b.contestants {
 		if c.program == monitor {
@@ -159,7 +159,7 @@ func (b *bench) judged() (names []string) {
 	return names
 }
 
-// of are the contestants of a load.
+// of returns the contestants of a load.
 func (b *bench) of(load string) (all []contestant) {
 	for _, c := range b.contestants {
 		if slices.Contains(c.loads, load) {
@@ -169,8 +169,8 @@ func (b *bench) of(load string) (all []contestant) {
 	return all
 }
 
-// turns are the contestants in the order of a round: each begins one in turn, since
-// who follows whom may matter.
+// turns returns the contestants in the order of a round. Each round begins with another one,
+// because it may matter who follows whom.
 func (b *bench) turns(load string, round int, r rounds) []contestant {
 	all := slices.DeleteFunc(b.of(load), func(c contestant) bool { return !c.hasRounds() && round >= r.others })
 	if len(all) == 0 {
@@ -180,12 +180,12 @@ func (b *bench) turns(load string, round int, r rounds) []contestant {
 	return slices.Concat(all[first:], all[:first])
 }
 
-// reporter takes figures of a contestant.
+// reporter returns a function that takes figures of a contestant.
 func (b *bench) reporter(load, of string, c contestant) func(string, float64) {
 	return func(name string, value float64) { b.results.Add(load, of, name, c.name, value) }
 }
 
-// tell prints the table and writes the report and the plots.
+// tell prints the table, and writes the report and the plots.
 func (b *bench) tell(ctx context.Context, daemon string) error {
 	figures := b.results.Figures()
 	verdicts := result.Judge(figures, b.judged(), targets)

@@ -8,9 +8,9 @@ import (
 	"service-monitor/test/bench/proc"
 )
 
-// A rest is over when for some time memory has not changed by more than a hundredth,
-// or after restLimit. The daemon gives back what its start has needed soon after it
-// is ready; the others are waited for likewise.
+// A contestant is at rest when its memory has not changed by more than a hundredth for some time,
+// or after restLimit. The daemon gives back the memory of its start soon after it is ready. The
+// bench waits for the others in the same way.
 const (
 	restLimit = 20 * time.Second
 	restLook  = 50 * time.Millisecond
@@ -32,12 +32,13 @@ func (r *run) rested(ctx context.Context, still time.Duration) (proc.Memory, err
 	return proc.MemoryOf(r.Pid), nil
 }
 
-// peakLook is seldom enough to cost a contestant nothing. Of resident memory the
-// kernel knows the peak; of anonymous memory it is the highest of what was seen.
+// peakLook is the pause between two looks at anonymous memory. It is long enough to cost a
+// contestant nothing. The kernel knows the peak of resident memory, but not that of anonymous
+// memory, which is the highest value seen.
 const peakLook = 10 * time.Millisecond
 
-// peak watches the anonymous memory of a contestant. The function that it returns
-// ends this and returns the highest value.
+// peak watches the anonymous memory of a contestant. The function that it returns stops that, and
+// returns the highest value.
 func (r *run) peak() func() float64 {
 	done, highest := make(chan struct{}), make(chan float64, 1)
 	go func() {

@@ -2,21 +2,21 @@ package main
 
 import "time"
 
-// rounds are how often a load runs with those that have targets and with the floor,
-// and in how many of these rounds the others take part, which have none.
+// rounds says how often a load runs. The contestants with targets and the floor are in all rounds,
+// and the others only in some.
 type rounds struct{ all, others int }
 
-// A plan says how much of everything.
+// A plan says how often and how long everything is measured.
 type plan struct {
-	sizes []int // services, of storms, of starts and at rest
+	sizes []int // numbers of services in storms, in starts and at rest
 
 	storms  rounds
 	signals int // of a storm
 
 	starts rounds
 
-	// settle is when all is written that a start or a crash owes: the daemon sums up
-	// each minute. soon is when all is but that.
+	// settle is how long after a start or a crash everything about it is written. The daemon
+	// writes a summary after a minute. soon is when all but the summary is written.
 	settle, soon time.Duration
 	idles        int // windows
 	idle         time.Duration
@@ -30,14 +30,14 @@ type plan struct {
 	dayFirst, dayRest time.Duration // of a unit that crashes all day
 
 	pulses rounds
-	pulse  time.Duration // how long a unit is restarted every 50 ms
+	pulse  time.Duration // for this time a unit is restarted every 50 ms
 
 	grows                rounds
 	growUnits, growRates []int // watched units; events per second
 	grow                 time.Duration
-	still                time.Duration // that memory is to be, to be at rest
+	still                time.Duration // how long memory must not change to be at rest
 
-	crowd, crowds int // past instances of a glob, and starts with them
+	crowd, crowds int // number of past instances of a glob, and of starts with them
 }
 
 var full = plan{
@@ -54,7 +54,7 @@ var full = plan{
 	crowd: 20_000, crowds: 10,
 }
 
-// brief shows that each part works.
+// brief only shows that each part works.
 var brief = plan{
 	sizes:  []int{12},
 	storms: rounds{1, 1}, signals: 10_000,
@@ -69,7 +69,7 @@ var brief = plan{
 	crowd: 600, crowds: 1,
 }
 
-// limit makes that many rounds of everything.
+// limit sets all rounds to n.
 func (p *plan) limit(n int) {
 	for _, r := range []*rounds{&p.storms, &p.starts, &p.reals, &p.pulses, &p.grows} {
 		r.all, r.others = n, min(n, r.others)

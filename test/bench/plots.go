@@ -44,7 +44,7 @@ func (b *bench) plots() error {
 	return nil
 }
 
-// curve is one figure of a contestant. What grows is the name of the case.
+// curve returns the points of one figure of a contestant. The name of a case is its X.
 func curve(figures []result.Figure, load, name, contestant string) (points []plot.Point) {
 	for _, f := range figures {
 		if f.Load == load && f.Name == name && f.Contestant == contestant {

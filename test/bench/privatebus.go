@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// busConfig lets everybody do everything, on the socket of that path.
+// busConfig lets everybody do everything. The bus listens on the socket of that path.
 const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <type>system</type>
@@ -28,11 +28,11 @@ const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Con
 type privateBus struct {
 	cmd     *exec.Cmd
 	done    chan struct{} // closed when it has ended
-	socket  string        // as we see it
+	socket  string        // as the host sees it
 	address string        // as the machine sees it
 }
 
-// bus starts one whose socket the machine sees.
+// bus starts a private bus whose socket the machine sees.
 func (s *site) bus() (*privateBus, error) {
 	dir := filepath.Join(s.root, "var/bench")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -45,7 +45,7 @@ func (s *site) bus() (*privateBus, error) {
 		return nil, err
 	}
 	b.cmd = exec.Command("dbus-daemon", "--nofork", "--nopidfile", "--nosyslog", "--print-address", "--config-file="+config)
-	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true} // Ctrl-C is for us alone
+	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true} // Ctrl-C must not end it before the bench has
 	out, err := b.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -55,15 +55,15 @@ func (s *site) bus() (*privateBus, error) {
 	if err := <-started; err != nil {
 		return nil, err
 	}
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil { // it listens once it has told where
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil { // it listens as soon as it has printed its address
 		b.close()
 		return nil, fmt.Errorf("dbus-daemon does not start: %w", err)
 	}
 	return b, nil
 }
 
-// run starts it and waits for it, in one thread: the kernel sends Pdeathsig when that
-// thread ends.
+// run starts the bus and waits for it, all in one thread, because the kernel sends Pdeathsig when
+// that thread ends.
 func (b *privateBus) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

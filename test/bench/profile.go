@@ -84,7 +84,7 @@ func (b *bench) profileStorm(ctx context.Context, s *site, n int) error {
 	}
 }
 
-// keep copies a file out of a machine.
+// keep copies a file from a machine to the host.
 func keep(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {

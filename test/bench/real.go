@@ -21,8 +21,8 @@ const (
 	caseKills = "SIGKILLs, one after the other"
 )
 
-// crashScript is what units run that crash, until they have run so often or all is
-// over. They count their runs, a byte each.
+// crashScript is the program of units that crash. They crash until they have run so many times, or
+// until the file over exists. They count their runs, one byte for each.
 const crashScript = `printf x >>/var/runs/$1
 read -r runs </var/runs/$1
 if [ ${#runs} -ge $2 ] || [ -e /var/over ]; then
@@ -68,7 +68,7 @@ func (b *bench) real(ctx context.Context) error {
 					return err
 				}
 				if round > 0 || !who.counts {
-					continue // who keeps no counts has nothing to save
+					continue // a contestant without counts has nothing to save
 				}
 				if err := b.play(ctx, c, who, true); err != nil {
 					return err
@@ -79,10 +79,9 @@ func (b *bench) real(ctx context.Context) error {
 	return nil
 }
 
-// play plays a case for one contestant, in a machine of its own: its journal is
-// then the truth of this case alone, and its bus and journald have done nothing
-// before. A boot takes half a second, and a play twenty. With countSyncs only that
-// is reported.
+// play plays a case for one contestant, in a machine of its own. So the journal has only this case,
+// and the bus and journald have done nothing before. A boot takes half a second, and a play twenty.
+// With countSyncs, play reports only the number of syncs.
 func (b *bench) play(ctx context.Context, c realCase, who contestant, countSyncs bool) error {
 	s, err := bootSite(ctx, b.binds, map[string]string{
 		"swarm@.service": fmt.Sprintf(crashUnit, b.plan.swarmRuns, "10ms"), "loop.service": fmt.Sprintf(crashUnit, 1<<30, "0"),
@@ -107,7 +106,7 @@ func (b *bench) play(ctx context.Context, c realCase, who contestant, countSyncs
 	return s.reportReal(ctx, c, r, report)
 }
 
-// prepareCrashes puts into the machine what crashing units need.
+// prepareCrashes writes the files that crashing units need.
 func (s *site) prepareCrashes() error {
 	if err := s.WriteFile("/opt/crash", crashScript, 0o755); err != nil {
 		return err
@@ -171,8 +170,7 @@ func (s *site) reportReal(ctx context.Context, c realCase, r *run, report func(s
 	return nil
 }
 
-// over starts a unit when all is over, and returns how long after that had happened
-// it was told.
+// over starts a unit when all is over. It returns how long after that start its line came.
 func (s *site) over(ctx context.Context, r *run) (time.Duration, error) {
 	if _, err := s.Run(ctx, "systemctl", "start", "--no-block", lastUnit); err != nil {
 		return 0, err
@@ -189,7 +187,7 @@ func (s *site) over(ctx context.Context, r *run) (time.Duration, error) {
 	return told - time.Duration(entered)*time.Microsecond, err
 }
 
-// swarm lets units crash until each has run as often as it is to.
+// swarm lets units crash until each has run as many times as it should.
 func (s *site) swarm(ctx context.Context, units []string) error {
 	if _, err := s.Run(ctx, append([]string{"systemctl", "start", "--no-block"}, units...)...); err != nil {
 		return err
@@ -211,8 +209,8 @@ func (s *site) loop(ctx context.Context, span time.Duration) error {
 	return s.awaitLines(ctx, "var/ended", 1)
 }
 
-// kills kills a unit as soon as it runs again. Only its main process: systemd may
-// fail to read what else is in the control group, where the last run just ended.
+// kills kills a unit n times, each time as soon as it runs again. It kills only the main process,
+// because systemd may fail to read the rest of the control group, where the last run has just ended.
 func (s *site) kills(ctx context.Context, n int) error {
 	if _, err := s.Run(ctx, "systemctl", "start", "victim.service"); err != nil {
 		return err
@@ -240,8 +238,8 @@ func (s *site) mainPID(ctx context.Context) (string, error) {
 	return strings.TrimSpace(out), err
 }
 
-// awaitLines waits until a file has so many lines. A glance now and then costs the
-// contestants less than what would tell of it.
+// awaitLines waits until a file has so many lines. It reads the file now and then, because that costs
+// the contestants less than notifications would.
 func (s *site) awaitLines(ctx context.Context, file string, n int) error {
 	for {
 		text, _ := os.ReadFile(filepath.Join(s.root, file)) // it may not be there yet
@@ -261,8 +259,8 @@ func crashes(truth map[string]gateway.Tally, units []string) (n int) {
 	return n
 }
 
-// wrong adds up by how much a contestant differs from the journal of PID 1: the
-// daemon in its counts, another in its lines of failures.
+// wrong adds up by how much a contestant differs from the journal of PID 1. It compares the counts of
+// the daemon, and the lines about failures of other contestants.
 func (r *run) wrong(truth map[string]gateway.Tally, units []string) (off int) {
 	if !r.of.counts {
 		return abs(crashes(truth, units) - strings.Count(r.log(), "-> failed "))
@@ -278,10 +276,10 @@ func (r *run) wrong(truth map[string]gateway.Tally, units []string) (off int) {
 	return off
 }
 
-// counts are of one unit, or of several.
+// counts are the counts of one unit, or the sums of several.
 type counts struct{ Starts, Stops, Crashes, Restarts int }
 
-// counts reads what the daemon has saved, by unit.
+// counts reads the counts that the daemon has saved, by unit.
 func (r *run) counts() (state map[string]counts, err error) {
 	text, err := os.ReadFile(r.file(stateName))
 	if err == nil {
@@ -290,12 +288,12 @@ func (r *run) counts() (state map[string]counts, err error) {
 	return state, err
 }
 
-// add adds others.
+// add adds other counts.
 func (c *counts) add(more counts) {
 	c.Starts, c.Stops, c.Crashes, c.Restarts = c.Starts+more.Starts, c.Stops+more.Stops, c.Crashes+more.Crashes, c.Restarts+more.Restarts
 }
 
-// differ adds up by how much they differ from others.
+// differ adds up by how much these counts differ from others.
 func (c counts) differ(from counts) int {
 	return abs(c.Starts-from.Starts) + abs(c.Stops-from.Stops) + abs(c.Crashes-from.Crashes) + abs(c.Restarts-from.Restarts)
 }

@@ -17,7 +17,7 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// limits of what no healthy contestant takes that long for.
+// These limits are longer than any healthy contestant takes.
 const (
 	readyLimit = time.Minute
 	drainLimit = 2 * time.Minute
@@ -26,7 +26,7 @@ const (
 // A site is a booted machine in which contestants run.
 type site struct {
 	*gateway.Machine
-	root string // where we see its files
+	root string // the host's path of its files
 	runs atomic.Int64
 }
 
@@ -43,35 +43,34 @@ func bootSite(ctx context.Context, binds, units map[string]string) (*site, error
 type run struct {
 	*proc.Process
 	of     contestant
-	inside string        // its directory, as the machine sees it
-	dir    string        // as we see it
-	device string        // of a disk of its own, if it has one: see ownDisk
-	ready  time.Duration // from its start
-	began  cost          // up to then
+	inside string        // its directory in the machine
+	dir    string        // the same directory on the host
+	device string        // the device of its own disk, if it has one: see ownDisk
+	ready  time.Duration // how long after its start it was ready
+	began  cost          // its cost until it was ready
 }
 
-// A cost is processor time: of a contestant itself, and of those children of it that
-// have ended.
+// A cost is the processor time of a contestant, and of those of its children that have ended.
 type cost struct{ own, children time.Duration }
 
 func (a cost) minus(b cost) cost { return cost{a.own - b.own, a.children - b.children} }
 
 func (a cost) all() time.Duration { return a.own + a.children }
 
-// cost is what a contestant has cost so far.
+// cost returns the cost of a contestant so far.
 func (r *run) cost() cost { return cost{r.CPU(), r.ChildCPU()} }
 
-// end stops a contestant and returns its cost since it was ready. That includes its
-// work at the stop: the daemon saves.
+// end stops a contestant and returns its cost since it was ready. That includes what it does at the
+// stop, such as the daemon's save.
 func (r *run) end() cost { return cost{r.Stop(), r.ChildCPU()}.minus(r.began) }
 
 // launchOptions say how a contestant is started.
 type launchOptions struct {
-	again      *run   // with the files of a run before
-	countSyncs bool   // with strace(1)
-	trace      bool   // count what is written, too
-	bus        string // its address; empty is the machine's own
-	ownDisk    bool   // for its files
+	again      *run   // a run whose files it uses
+	countSyncs bool   // count calls of fsync(2) with strace(1)
+	trace      bool   // count calls that write, too
+	bus        string // address of the bus; empty for that of the machine
+	ownDisk    bool   // give its files a disk of their own
 }
 
 // launch starts a contestant with files of its own, and returns when it is ready.
@@ -89,7 +88,7 @@ func (s *site) launch(c contestant, units []string, o launchOptions) (*run, erro
 	}
 	env := []string{"NOTIFY_SOCKET=" + r.inside + "/notify"}
 	if c.name != unwatched {
-		env = append(env, watchdog) // which the others do not serve
+		env = append(env, watchdog) // the others do not serve a watchdog
 	}
 	if o.bus != "" {
 		env = append(env, "DBUS_SYSTEM_BUS_ADDRESS="+o.bus)
@@ -107,7 +106,7 @@ func (s *site) launch(c contestant, units []string, o launchOptions) (*run, erro
 		return nil, fmt.Errorf("%s: %w; it said: %s", c.name, err, r.output())
 	}
 	if traced {
-		r.Pid = proc.Children(r.Pid)[0] // not strace itself
+		r.Pid = proc.Children(r.Pid)[0] // the contestant, and not strace
 	}
 	r.began = r.cost()
 	return r, nil
@@ -131,14 +130,14 @@ func (s *site) prepare(r *run, units []string, ownDisk bool) error {
 	return r.of.configure(r.dir, r.inside, units)
 }
 
-// output is what it wrote to its outputs.
+// output returns what the contestant wrote to its outputs.
 func (r *run) output() string {
 	text, _ := os.ReadFile(r.file("output"))
 	return string(text)
 }
 
 func (r *run) awaitReady(news *net.UnixConn) error {
-	go func() { // what is told later must not fill the socket
+	go func() { // later messages must not fill the socket
 		<-r.Done()
 		news.Close()
 	}()
@@ -169,10 +168,10 @@ func (r *run) awaitReady(news *net.UnixConn) error {
 	return nil
 }
 
-// file is one of the contestant's files.
+// file returns the path of one of the contestant's files.
 func (r *run) file(name string) string { return filepath.Join(r.dir, name) }
 
-// tail is the end of the log.
+// tail returns the end of the log.
 func (r *run) tail() string {
 	const enough = 8 << 10
 	f, err := os.Open(r.file(logName))
@@ -188,21 +187,21 @@ func (r *run) tail() string {
 	return string(b[:n])
 }
 
-// awaitStart returns when the log has told that a unit has started.
+// awaitStart returns when the log says that a unit has started.
 func (r *run) awaitStart(ctx context.Context, unit string) error {
 	return r.awaitLine(ctx, func(line string) bool { return isActive(line, unit) })
 }
 
-// awaitRestart is the same for a unit that ran before: who did not ask may tell of
-// that first, as if it was a change.
+// awaitRestart is the same for a unit that ran before. A contestant that did not ask for its state may
+// first log that it runs, as if that was a change.
 func (r *run) awaitRestart(ctx context.Context, unit string) error {
 	return r.awaitLine(ctx, func(line string) bool { return isActive(line, unit) && !isFirst(line) })
 }
 
 var errUntold = errors.New("has not told what happened last")
 
-// tolerate notes that a contestant that nothing is asked of has lost the last line, as
-// one does that drops what it has no room for. The run goes on, without figures of that.
+// tolerate notes that a contestant without targets has lost the last line. One that drops what it has
+// no room for does so. The run goes on without that figure.
 func (c contestant) tolerate(err error) error {
 	if !errors.Is(err, errUntold) || c.hasRounds() {
 		return err
@@ -232,14 +231,14 @@ func isActive(line, unit string) bool {
 	return strings.Contains(line, unit+":") && strings.Contains(line, "-> active ")
 }
 
-// isFirst reports whether a line tells a state before which none was known.
+// isFirst reports whether a line has the first state that was known of a unit.
 func isFirst(line string) bool { return strings.Contains(line, ": - ->") }
 
-// log is the text of the log and of what was rotated away and kept, oldest first.
+// log returns the text of all log files, the oldest first.
 func (r *run) log() string {
 	files, _ := filepath.Glob(r.file(logName + "*"))
 	var all strings.Builder
-	// Backups sort by their time, but for the file itself.
+	// The names sort by time, except that of the current file, which comes first.
 	for _, file := range append(files[1:len(files):len(files)], files[:1]...) {
 		if strings.HasSuffix(file, ".lock") {
 			continue

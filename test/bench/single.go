@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Cases of one crash: of a service that stays down, and of one that systemd starts
-// again at the time that is its default.
+// The cases of one crash: a service that stays down, and one that systemd restarts after its default
+// time.
 const (
 	caseOnce   = "SIGKILL, Restart=no"
 	caseAlways = "SIGKILL, Restart=always, RestartSec=100ms"
@@ -16,8 +16,8 @@ const (
 
 const alwaysUnit = staysUnit + "Restart=always\nRestartSec=100ms\n"
 
-// watching are the contestants of one case, side by side: as they are, and with what
-// they write written down.
+// watching has the contestants of one case, side by side. Each runs once as it is, and once with its
+// writes recorded.
 type watching struct {
 	name          string
 	plain, traced []*run
@@ -26,8 +26,8 @@ type watching struct {
 // A writing is what one contestant has written so far.
 type writing struct{ fsyncs, appends, files, device int }
 
-// single measures what one crash writes, until all is written that is owed of it. A
-// service that stays down crashes once, so there is one for each crash.
+// single measures how much is written because of one crash, until all of it is written. A service that
+// stays down crashes only once, so there is one for each crash.
 func (b *bench) single(ctx context.Context) error {
 	s, err := bootSite(ctx, b.binds, map[string]string{"once@.service": staysUnit, "always.service": alwaysUnit})
 	if err != nil {
@@ -89,7 +89,7 @@ func (w *watching) written() (all []writing, err error) {
 	return all, nil
 }
 
-// settled is what they have written, with what the kernel has put off.
+// settled returns what they have written so far. It includes what the kernel had put off.
 func (w *watching) settled() ([]writing, error) {
 	for _, r := range w.plain {
 		if err := r.sync(); err != nil {
@@ -99,9 +99,8 @@ func (w *watching) settled() ([]writing, error) {
 	return w.written()
 }
 
-// crash kills a service for each case, and reports what was written by the time that
-// it settled. The line that sums up a minute is told apart: there is one however much
-// has happened in that minute.
+// crash kills a service for each case, and reports what was written until all had settled. The summary
+// of the minute is reported apart, because there is one no matter how much has happened.
 func (b *bench) crash(ctx context.Context, s *site, cases []*watching, units ...string) error {
 	var before, soon [][]writing
 	for _, w := range cases {
@@ -148,7 +147,7 @@ func (b *bench) crash(ctx context.Context, s *site, cases []*watching, units ...
 	return nil
 }
 
-// appends is how often a traced run has written to its log so far.
+// appends returns how often a traced run has written to its log so far.
 func (r *run) appends() int {
 	text, _ := os.ReadFile(r.file("syncs"))
 	return strings.Count(string(text), r.inside+"/"+logName+">")

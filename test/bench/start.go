@@ -31,8 +31,8 @@ func (b *bench) startAmong(ctx context.Context, n int) error {
 	return nil
 }
 
-// startTwice measures a start with no files, and one with those of the first. Its
-// children are counted up to its stop, which follows at once.
+// startTwice measures a start without files, and one with the files of the first. Children are counted
+// until the stop, which follows at once.
 func (s *site) startTwice(c contestant, units []string, report func(string, float64)) error {
 	first, err := s.launch(c, units, launchOptions{})
 	if err != nil {

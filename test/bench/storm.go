@@ -12,10 +12,10 @@ import (
 	"service-monitor/test/bench/publish"
 )
 
-// recorded is the restart that is published: systemd 252's.
+// recorded is a recording of the restart that is published. It is from systemd 252.
 const recorded = "test/e2e/testdata/recordings/252/restart.gz"
 
-// benchUnits are services that only a publisher has.
+// benchUnits returns n services that only a publisher has.
 func benchUnits(n int) []string {
 	units := make([]string, n)
 	for i := range units {
@@ -28,10 +28,10 @@ func benchUnits(n int) []string {
 type stage struct {
 	*privateBus
 	systemd *publish.Systemd
-	units   []string // to watch
+	units   []string // those to watch
 }
 
-// stage sets one up. One of the n services is the one that starts when all is over.
+// stage sets up a bus with a publisher. One of the n services is the one that starts at the end.
 func (s *site) stage(n int) (*stage, error) {
 	script, err := publish.Load(recorded)
 	if err != nil {
@@ -55,9 +55,9 @@ func (st *stage) close() {
 	st.privateBus.close()
 }
 
-// storm is load 2: so many signals of n services, as fast as the bus takes them.
+// storm is load 2. It sends so many signals of n services as fast as the bus takes them.
 func (s *site) storm(ctx context.Context, c contestant, n, signals int, report func(string, float64)) error {
-	// What journald still owes of the run before is not of this one.
+	// What journald has not yet written of the run before does not belong to this one.
 	if _, err := s.Run(ctx, "journalctl", "--sync"); err != nil {
 		return err
 	}
@@ -104,19 +104,19 @@ func (s *site) storm(ctx context.Context, c contestant, n, signals int, report f
 	return nil
 }
 
-// missed is by how much what a contestant has told differs from what was published:
-// in lines, or, of the daemon, in what it has counted.
+// missed returns by how much a contestant differs from what was published. It compares the counts of
+// the daemon, and the number of lines of other contestants.
 func (r *run) missed(systemd *publish.Systemd) int {
 	if r.of.counts {
 		return r.miscounted(systemd.Restarts())
 	}
 	changes, touched := systemd.Changes()
 	lines := strings.Count(r.log(), "\n")
-	return abs(changes + touched - lines) // of each service, also the first state that is seen
+	return abs(changes + touched - lines) // each service also has a line about its first state
 }
 
-// miscounted adds up by how much counts of the state file are off. Each restart is
-// a stop and a start, but for that of the service that ran not before.
+// miscounted adds up by how much the counts in the state file are off. Each restart is a stop and a
+// start. But the service that did not run before has only a start.
 func (r *run) miscounted(restarts map[string]int) (off int) {
 	var state map[string]struct{ Starts, Stops, Crashes int }
 	text, err := os.ReadFile(r.file(stateName))

@@ -12,14 +12,14 @@ var targets = []result.Target{
 	{Load: loadReal, Contestant: monitor, Figure: drained, AtMost: 100},
 	{Load: loadReal, Contestant: monitor, Figure: lost, AtMost: 0, Always: true},
 	{Load: loadSingle, Contestant: monitor, Figure: fsyncs, AtMost: crashFsyncs},
-	{Load: loadSingle, Contestant: monitor, Case: caseOnce, Figure: appended, AtMost: 1}, // a restart is told when it happens
+	{Load: loadSingle, Contestant: monitor, Case: caseOnce, Figure: appended, AtMost: 1}, // a restart is logged when it happens
 	{Load: loadDay, Contestant: monitor, Figure: diskPerDay, AtMost: 50},
 	{Load: loadLatency, Contestant: everyLine, Figure: latency50, OfFloor: 1.1},
 	{Load: loadLatency, Contestant: everyLine, Figure: latency99, OfFloor: 1.1},
 	{Load: loadIdle, Contestant: monitor, Figure: rss, OfFloor: 2},
 	{Load: loadIdle, Contestant: monitor, Figure: anonymous, AtMost: 3},
-	// There are to be no wake-ups but the watchdog's, so without it there are to be none.
-	// The Go runtime has two a minute, whatever it runs: sysmon looks around, and naps.
+	// Only the watchdog may wake the daemon up, so without it there must be no wake-ups. The Go
+	// runtime has two a minute in every program, because its sysmon looks around now and then.
 	{Load: loadIdle, Contestant: unwatched, Figure: wakeups, AtMost: 0},
 	{Load: loadIdle, Contestant: monitor, Figure: diskPerHour, AtMost: 0, Always: true},
 	{Load: loadIdle, Contestant: monitor, Figure: fsyncsPerHour, AtMost: 0, Always: true},
@@ -27,8 +27,8 @@ var targets = []result.Target{
 	{Load: loadStart, Contestant: monitor, Case: "12 services", Figure: readyAgain, AtMost: 20},
 	{Load: loadStart, Contestant: monitor, Case: "200 services", Figure: ready, AtMost: 40},
 	{Load: loadStart, Contestant: monitor, Case: "200 services", Figure: readyAgain, AtMost: 40},
-	// Flat is up to 1.3 times, or what the floor grows by: with more units it has other
-	// match rules, and like everybody less luck with caches.
+	// The cost may grow 1.3 times, or as much as that of the floor. The floor grows, too: with more
+	// units it has other match rules, and caches serve everybody less well.
 	{Load: loadGrown, Contestant: everyLine, Figure: cpuGrowth, AtMost: flat, OfFloor: 1, Either: true},
 	{Load: loadGrown, Contestant: everyLine, Figure: latencyGrowth, AtMost: flat, OfFloor: 1, Either: true},
 	{Load: loadGrown, Contestant: everyLine, Figure: rssPerUnit, AtMost: 1024},
@@ -38,7 +38,7 @@ var targets = []result.Target{
 	{Load: loadCrowd, Contestant: monitor, Figure: lost, AtMost: 0, Always: true},
 }
 
-// flat is how many times as much the most units may cost as the fewest.
+// flat is how many times the cost of the fewest units the most units may cost.
 const flat = 1.3
 
 // crashFsyncs is how often fsync(2) is called for a crash: for the state file, its directory and the

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A watcher notes when lines of starts come into a log.
+// A watcher notes when lines about starts come into a log.
 type watcher struct {
 	path   string
 	log    *os.File
@@ -22,9 +22,8 @@ type watcher struct {
 	done   chan struct{}
 }
 
-// watch watches the log of a run, which is there, for starts of units whose names
-// begin with a prefix. What is watched is the directory, since the log may be
-// rotated.
+// watch watches the log of a run for starts of units whose names begin with a prefix. The log must be
+// there. watch watches its directory, because the log may be rotated.
 func (r *run) watch(prefix string) (*watcher, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
@@ -55,7 +54,7 @@ func (w *watcher) run() {
 	}
 }
 
-// look takes all that is new.
+// look reads all new lines.
 func (w *watcher) look() {
 	w.drain()
 	now, err := os.Stat(w.path)
@@ -65,7 +64,7 @@ func (w *watcher) look() {
 	if last, err := w.log.Stat(); err != nil || os.SameFile(now, last) {
 		return
 	}
-	w.drain() // what came before the new file was there
+	w.drain() // what was written before the new file was there
 	if next, err := os.Open(w.path); err == nil {
 		w.log.Close()
 		w.log = next
@@ -82,7 +81,7 @@ func (w *watcher) take(text []byte, at time.Duration) {
 	w.rest = append(w.rest, text...)
 	whole := bytes.LastIndexByte(w.rest, '\n') + 1
 	for line := range strings.Lines(string(w.rest[:whole])) {
-		// What the first change shows of a unit that ran already is no start.
+		// The first state of a unit that ran already is no start.
 		if strings.Contains(line, w.wanted) && strings.Contains(line, "-> active ") && !isFirst(line) {
 			w.told = append(w.told, at)
 		}
@@ -90,7 +89,8 @@ func (w *watcher) take(text []byte, at time.Duration) {
 	w.rest = w.rest[whole:]
 }
 
-// stop returns when each line came. Of one that is there, the event may not be.
+// stop returns when each line came. It looks once more, because the event of the last line may still
+// be missing.
 func (w *watcher) stop() []time.Duration {
 	w.events.Close()
 	<-w.done

@@ -1,5 +1,5 @@
-// Package plot draws curves as SVG: both axes logarithmic, since what grows is
-// watched from a dozen to ten thousand.
+// Package plot draws curves as SVG. Both axes are logarithmic, because the numbers of units go
+// from a dozen to ten thousand.
 package plot
 
 import (
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// A Point is one of a curve, with the spread of its value.
+// A Point is a point of a curve, with the spread of its value.
 type Point struct{ X, Y, Min, Max float64 }
 
 // A Curve is named points, by X.
@@ -18,7 +18,7 @@ type Curve struct {
 	Points []Point
 }
 
-// A Plot is curves over one axis. What is not above 0 is not drawn.
+// A Plot has curves over one axis. Values that are not above 0 are not drawn.
 type Plot struct {
 	Title, X, Y string
 	Curves      []Curve
@@ -87,7 +87,7 @@ func (a *axis) include(v float64) {
 	}
 }
 
-// round gives an axis of one value or none a span.
+// round gives an axis a span, even if it has one value or none.
 func (a *axis) round() {
 	if a.low > a.high {
 		a.low, a.high = 0, 1

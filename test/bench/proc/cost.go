@@ -14,8 +14,8 @@ import (
 // tick is a clock tick of proc_pid_stat(5): USER_HZ is 100 everywhere.
 const tick = 10 * time.Millisecond
 
-// CPU is the processor time that a process has used so far, by its clock: to the
-// nanosecond, where /proc has hundredths of a second.
+// CPU returns the processor time that a process has used so far. It reads the clock of the process,
+// which is exact to the nanosecond. /proc has only hundredths of a second.
 func CPU(pid int) time.Duration {
 	const perProcess = 2 // CPUCLOCK_SCHED, see clock_getcpuclockid(3)
 	var t unix.Timespec
@@ -28,12 +28,11 @@ func CPU(pid int) time.Duration {
 // CPU is that of this process.
 func (p *Process) CPU() time.Duration { return CPU(p.Pid) }
 
-// ours is /proc as this host has it, also for a thread that has entered a machine.
+// ours is the host's /proc, even for a thread that has entered a machine.
 var ours, _ = os.OpenRoot("/proc")
 
-// ChildCPU is the processor time of those children of the process that it has
-// waited for, so far or at its end. It is in whole ticks: what a child of a moment has
-// used may not show, but where it does not grow there was none.
+// ChildCPU returns the processor time of the children that the process has waited for, so far or at
+// its end. It is in whole ticks, so the time of a very short child may not show.
 func (p *Process) ChildCPU() time.Duration {
 	select {
 	case <-p.done:
@@ -41,7 +40,7 @@ func (p *Process) ChildCPU() time.Duration {
 	default:
 	}
 	text, _ := ours.ReadFile(strconv.Itoa(p.Pid) + "/stat")
-	_, rest, _ := strings.Cut(string(text), ") ") // the name may hold anything but that
+	_, rest, _ := strings.Cut(string(text), ") ") // the name may hold anything else
 	fields := strings.Fields(rest)
 	const cutime = 16 - 3 // counted from the field after the name
 	if len(fields) < cutime+2 {
@@ -56,14 +55,14 @@ type Memory struct {
 	Peak                float64 // resident, ever
 }
 
-// MemoryOf reads what a process has in memory: to the page since Linux 6.16, and
-// within some hundred kB before that.
+// MemoryOf reads what a process has in memory. Since Linux 6.16 it is exact to the page, and before
+// that to some hundred kB.
 func MemoryOf(pid int) Memory {
 	text, _ := os.ReadFile(path(pid, "status"))
 	return Memory{kilobytes(text, "VmRSS"), kilobytes(text, "RssAnon"), kilobytes(text, "VmHWM")}
 }
 
-// Wakeups is how often the threads of a process have gone to sleep so far.
+// Wakeups returns how often the threads of a process have gone to sleep so far.
 func Wakeups(pid int) (n int) {
 	files, _ := filepath.Glob(path(pid, "task/*/status"))
 	for _, file := range files {
@@ -73,15 +72,15 @@ func Wakeups(pid int) (n int) {
 	return n
 }
 
-// Written is how many bytes a process has written so far: by write(2) and its
-// like, sockets included, and what of it was to go to a disk, in whole pages.
+// Written returns how many bytes a process has written so far: by write(2) and its like, also to
+// sockets, and how many of them to files on a disk, in whole pages.
 func Written(pid int) (calls, disk int) {
 	text, _ := os.ReadFile(path(pid, "io"))
 	return number(value(text, "wchar")), number(value(text, "write_bytes"))
 }
 
-// Reached is how many bytes have been written to a block device so far, by whomever:
-// those of inodes, directories and a journal, too.
+// Reached returns how many bytes anybody has written to a block device so far. That includes inodes,
+// directories and the journal of the file system.
 func Reached(device string) (int, error) {
 	text, err := os.ReadFile("/sys/class/block/" + device + "/stat")
 	if err != nil {
@@ -90,8 +89,8 @@ func Reached(device string) (int, error) {
 	return reached(string(text))
 }
 
-// reached is for the text of Documentation/block/stat.rst, whose sectors are 512 bytes
-// whatever the device has.
+// reached reads the text that Documentation/block/stat.rst describes. Its sectors are always 512
+// bytes, whatever the device has.
 func reached(stat string) (int, error) {
 	const writeSectors = 7 - 1
 	fields := strings.Fields(stat)
@@ -102,7 +101,7 @@ func reached(stat string) (int, error) {
 	return sectors * 512, err
 }
 
-// Children are the processes that a process has started.
+// Children returns the processes that a process has started.
 func Children(pid int) (pids []int) {
 	files, _ := filepath.Glob(path(pid, "task/*/children"))
 	for _, file := range files {
@@ -134,7 +133,7 @@ func kilobytes(text []byte, key string) float64 {
 	return float64(number(strings.TrimSuffix(value(text, key), " kB"))) * 1024
 }
 
-// value is what is behind a key in a file of lines "key: value".
+// value returns the value of a key in a file of lines "key: value".
 func value(text []byte, key string) string {
 	for line := range strings.Lines(string(text)) {
 		if of, value, ok := strings.Cut(line, ":"); ok && of == key {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// start runs a shell until it has made a file.
+// start starts a script, and returns when it has made its file.
 func start(t *testing.T, script string) *Process {
 	t.Helper()
 	dir := t.TempDir()
@@ -30,7 +30,7 @@ func start(t *testing.T, script string) *Process {
 
 const burn = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"
 
-// The clock of a process and what wait(2) tells of it must agree.
+// The clock of a process must agree with what wait(2) says.
 func TestCPU(t *testing.T) {
 	p := start(t, burn)
 	before := p.CPU()
@@ -43,7 +43,7 @@ func TestCPU(t *testing.T) {
 	}
 }
 
-// What children have used is told apart.
+// The time of children is not part of the time of the process.
 func TestChildCPU(t *testing.T) {
 	p := start(t, "( "+burn+" )")
 	own := p.Stop()

@@ -1,5 +1,5 @@
-// Package proc runs the contestants of a bench and reads what they cost, from
-// outside: no contestant measures itself.
+// Package proc runs the contestants of a bench, and reads from outside what they cost. No
+// contestant measures itself.
 package proc
 
 import (
@@ -14,19 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Process is one that runs, or has ended.
+// A Process is a process that runs or has ended.
 type Process struct {
 	Pid   int
 	Begun time.Time // just before it was forked
 	done  chan struct{}
-	// Processor time, once done.
+	// own and children are processor time. They are set before done is closed.
 	own, children time.Duration
-	ticks         time.Duration // what ChildCPU told last
+	ticks         time.Duration // what ChildCPU returned last
 }
 
-// Start runs a command in the mount and PID namespace of the process leader, or
-// in ours if that is 0. Both its outputs go to a file. Unlike through nsenter(1),
-// what is forked here is the command itself.
+// Start runs a command in the mount and PID namespace of the process leader, or in ours if leader is
+// 0. Both its outputs go to a file. nsenter(1) would fork the command, so it would not be our child.
 func Start(leader int, argv, env []string, output string) (*Process, error) {
 	file, err := os.OpenFile(output, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 	if err != nil {
@@ -38,7 +37,8 @@ func Start(leader int, argv, env []string, output string) (*Process, error) {
 		return nil, err
 	}
 	cmd := &exec.Cmd{Path: argv[0], Args: argv, Stdout: file, Stderr: file}
-	// To what looks for it, the output is the journal, as it is in a service.
+	// A program that looks at JOURNAL_STREAM must believe that its output is the journal, as in a
+	// service.
 	cmd.Env = append([]string{"PATH=/usr/sbin:/usr/bin", fmt.Sprintf("JOURNAL_STREAM=%d:%d", stat.Dev, stat.Ino)}, env...)
 	// If we die, the machine dies too, and so do all its processes. (Pdeathsig does not
 	// work: from another PID namespace we seem to be dead.)
@@ -52,8 +52,8 @@ func Start(leader int, argv, env []string, output string) (*Process, error) {
 	return p, nil
 }
 
-// run starts the command and waits for it, in a thread that is in the other
-// namespaces for good and so ends with this goroutine.
+// run starts the command and waits for it. Its thread cannot leave the other namespaces, so the
+// thread ends with this goroutine.
 func (p *Process) run(leader int, cmd *exec.Cmd, started chan<- error) {
 	runtime.LockOSThread()
 	if err := enter(leader); err != nil {
@@ -70,8 +70,8 @@ func (p *Process) run(leader int, cmd *exec.Cmd, started chan<- error) {
 		return
 	}
 	defer close(p.done)
-	// What wait(2) tells is the sum with its children. While it is a zombie, its clock
-	// still tells its own part, and /proc the other.
+	// wait(2) gives only the sum with the children. While the process is a zombie, its clock still
+	// has its own part, and /proc has the part of the children.
 	for unix.Waitid(unix.P_PID, p.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 	}
 	p.own, p.ticks = p.CPU(), p.ChildCPU()
@@ -121,10 +121,10 @@ func enter(leader int) error {
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Stop ends the process and returns the processor time of all its life, without
-// that of its children.
+// Stop ends the process. It returns the processor time of its whole life, without that of its
+// children.
 func (p *Process) Stop() time.Duration {
-	_ = syscall.Kill(p.Pid, syscall.SIGTERM) // if it has ended, so much the better
+	_ = syscall.Kill(p.Pid, syscall.SIGTERM) // an error means that it has ended already
 	select {
 	case <-p.done:
 	case <-time.After(stopLimit):
@@ -134,7 +134,7 @@ func (p *Process) Stop() time.Duration {
 	return p.own
 }
 
-// Children is the processor time of its children, once it was stopped.
+// Children returns the processor time of its children, once it has been stopped.
 func (p *Process) Children() time.Duration { return p.children }
 
 // stopLimit is more than any contestant takes.

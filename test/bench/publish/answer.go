@@ -25,7 +25,7 @@ func (s *Systemd) serve(in *bufio.Reader) {
 	}
 }
 
-// answer answers what clients ask at their start, and nothing else.
+// answer answers only what clients ask at their start.
 func (s *Systemd) answer(m *dbus.Message) error {
 	member, path := field(m, dbus.FieldMember), field(m, dbus.FieldPath)
 	s.mu.Lock()
@@ -41,7 +41,7 @@ func (s *Systemd) answer(m *dbus.Message) error {
 	return s.refuse(m)
 }
 
-// list is the body of the reply to ListUnits.
+// list returns the body of the reply to ListUnits.
 func (s *Systemd) list() []byte {
 	type row struct {
 		Name, Description, LoadState, ActiveState, SubState, Following string
@@ -79,7 +79,7 @@ func replyTo(m *dbus.Message) map[dbus.HeaderField]dbus.Variant {
 
 func field(m *dbus.Message, f dbus.HeaderField) string { return fmt.Sprint(m.Headers[f].Value()) }
 
-// send sends a message, with a body that is marshaled already if there is one.
+// send sends a message. Its body is marshaled already, or nil.
 func (s *Systemd) send(m *dbus.Message, serial uint32, body []byte) error {
 	var b bytes.Buffer
 	if err := m.EncodeTo(&b, binary.LittleEndian); err != nil {

@@ -1,7 +1,6 @@
-// Package publish is a systemd that only publishes: it owns systemd's name on a
-// bus and announces restarts of services as fast as the bus takes them, in the
-// very bytes that a real systemd sent, and answers what a client asks at its
-// start.
+// Package publish is a systemd that only publishes. It owns systemd's name on a bus, and announces
+// restarts of services as fast as the bus takes them. It sends the bytes that a real systemd sent.
+// It also answers what a client asks at its start.
 package publish
 
 import (
@@ -27,11 +26,11 @@ const (
 type step struct {
 	body       []byte
 	unitHalf   bool
-	changes    bool   // of ActiveState
-	begins     bool   // a new invocation, from here on
-	state, sub string // of a Unit half
-	invocation int    // where it is in the body
-	entered    int    // where StateChangeTimestampMonotonic is
+	changes    bool   // ActiveState changes
+	begins     bool   // a new invocation begins here
+	state, sub string // those in a Unit half
+	invocation int    // its offset in the body
+	entered    int    // the offset of StateChangeTimestampMonotonic
 }
 
 // A Script is the restart of a service as a real systemd announced it: pairs of
@@ -64,8 +63,8 @@ func Load(path string) (*Script, error) {
 	return s, s.cut()
 }
 
-// cut keeps what follows the first time that the service runs with no job left,
-// which is the restart, and marks what changes in it.
+// cut keeps only the restart, and marks what changes in it. The restart begins after the service
+// first runs with no job left.
 func (s *Script) cut() error {
 	from := -1
 	for i, st := range s.steps {
@@ -120,8 +119,8 @@ func newStep(body []byte) (step, error) {
 	return st, nil
 }
 
-// behind is where the value of a property of type t is: behind its name, the
-// final NUL of that, and the signature, at a multiple of 8.
+// behind returns the offset of the value of a property of type t. The value follows the name, its
+// final NUL and the signature, at a multiple of 8.
 func behind(body []byte, key string) int {
 	return (bytes.Index(body, append([]byte(key), 0)) + len(key) + 1 + len("\x01t\x00") + 7) &^ 7
 }
@@ -146,8 +145,8 @@ func decode(body []byte) (map[string]dbus.Variant, error) {
 	return all, dbus.Store(full.Body, &all)
 }
 
-// header marshals that of a PropertiesChanged, with the length of the body and
-// the serial to be patched.
+// header marshals the header of a PropertiesChanged. The length of the body and the serial are
+// patched later.
 func header(unit string) []byte {
 	m := dbus.Message{Type: dbus.TypeSignal, Flags: dbus.FlagNoReplyExpected, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldPath:      dbus.MakeVariant(dbus.ObjectPath(fakebus.Path(unit))),
@@ -156,7 +155,7 @@ func header(unit string) []byte {
 	}}
 	var b bytes.Buffer
 	if err := m.EncodeTo(&b, binary.LittleEndian); err != nil {
-		panic(err) // a unit whose name is no unit's
+		panic(err) // the name is no valid name of a unit
 	}
 	return b.Bytes()
 }

@@ -28,27 +28,27 @@ const Last = "bench-last.service"
 // chunk is how much is written at once.
 const chunk = 64 << 10
 
-// A service is a unit of this systemd's.
+// A service is a unit of this systemd.
 type service struct {
 	name       string
 	header     []byte
 	state, sub string
 	invocation records.Invocation
-	entered    uint64 // the state, in µs by the monotonic clock
-	at         int    // the step of the restart that comes next
+	entered    uint64 // when it entered the state, in µs of the monotonic clock
+	at         int    // the next step of the restart
 }
 
-// A Systemd publishes.
+// A Systemd is a systemd that only publishes.
 type Systemd struct {
 	socket net.Conn
 	script *Script
 	prefix prefix
 	closed chan struct{}
 
-	mu       sync.Mutex // of all below, and of writing
+	mu       sync.Mutex // guards all below, and writing
 	units    []*service // the last is Last
 	byPath   map[string]*service
-	begun    uint64 // invocations
+	begun    uint64 // number of invocations so far
 	buffer   []byte
 	changes  int
 	restarts map[string]int
@@ -56,8 +56,8 @@ type Systemd struct {
 	entered  []time.Duration
 }
 
-// Start connects to a bus and takes systemd's name on it, with services of these
-// names, which all run, and Last, which does not.
+// Start connects to a bus and takes systemd's name on it. The services of these names run, and Last
+// does not.
 func Start(socketPath string, script *Script, names []string) (*Systemd, error) {
 	socket, err := net.Dial("unix", socketPath)
 	if err != nil {
@@ -133,33 +133,32 @@ func awaitReply(in *bufio.Reader) error {
 	}
 }
 
-// Changes is how often ActiveState has changed so far, and Touched how many
-// services had any signal.
+// Changes returns how often ActiveState has changed so far, and how many services had any signal.
 func (s *Systemd) Changes() (changes, touched int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.changes, len(s.touched)
 }
 
-// Restarts is how often each service has begun a new invocation.
+// Restarts returns how often each service has begun a new invocation.
 func (s *Systemd) Restarts() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.restarts)
 }
 
-// Entered is when each start was that was announced so far, by the monotonic clock.
+// Entered returns the times of all starts announced so far, by the monotonic clock.
 func (s *Systemd) Entered() []time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.entered)
 }
 
-// Events is how many changes, of two signals each, a restart has.
+// Events returns how many changes a restart has. Each change has two signals.
 func (s *Systemd) Events() int { return len(s.script.steps) / 2 }
 
-// Storm restarts all services at once, again and again, until so many signals
-// are sent and all run again. It returns how many that were.
+// Storm restarts all services at once, again and again, until so many signals are sent and all
+// services run again. It returns how many signals it has sent.
 func (s *Systemd) Storm(signals int) (sent int, err error) {
 	for sent < signals {
 		for range len(s.script.steps) / 2 {
@@ -174,8 +173,8 @@ func (s *Systemd) Storm(signals int) (sent int, err error) {
 	return sent, s.flush()
 }
 
-// Pace announces one change after the other, each at its time, until the context
-// ends. It returns how many signals that were.
+// Pace announces one change after the other, each at its time, until the context ends. It returns
+// how many signals it has sent.
 func (s *Systemd) Pace(ctx context.Context, every time.Duration) (sent int, err error) {
 	next := time.NewTicker(every)
 	defer next.Stop()
@@ -198,7 +197,7 @@ func (s *Systemd) Finish() error {
 	u := s.units[len(s.units)-1]
 	for i := range s.script.steps {
 		if s.script.steps[i].begins {
-			u.at = i - 1 // the Service half comes before
+			u.at = i - 1 // the Service half comes first
 			break
 		}
 	}
@@ -210,8 +209,8 @@ func (s *Systemd) Finish() error {
 	return s.flush()
 }
 
-// announce sends the next two signals of a service, once more than so many
-// bytes wait.
+// announce adds the next two signals of a service to the buffer. It sends the buffer once at least
+// wait bytes are in it.
 func (s *Systemd) announce(u *service, wait int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,7 +241,7 @@ func (s *Systemd) add(u *service, st *step) {
 	at := len(s.buffer)
 	s.buffer = append(s.buffer, u.header...)
 	binary.LittleEndian.PutUint32(s.buffer[at+4:], uint32(len(st.body)))
-	binary.LittleEndian.PutUint32(s.buffer[at+8:], 1<<30) // a serial, which nobody will reply to
+	binary.LittleEndian.PutUint32(s.buffer[at+8:], 1<<30) // any serial will do, because nobody replies to it
 	at = len(s.buffer)
 	s.buffer = append(s.buffer, st.body...)
 	if !st.unitHalf {
@@ -265,7 +264,7 @@ func (s *Systemd) add(u *service, st *step) {
 	binary.LittleEndian.PutUint64(s.buffer[at+st.entered:], u.entered)
 }
 
-// next is an invocation that nothing had before.
+// next returns an invocation ID that was not used before.
 func (s *Systemd) next() (i records.Invocation) {
 	s.begun++
 	binary.BigEndian.PutUint64(i[:], 0x5eed<<48)

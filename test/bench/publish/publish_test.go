@@ -17,7 +17,7 @@ import (
 
 const recorded = "../../e2e/testdata/recordings/252/restart.gz"
 
-// serveBus accepts one client as a bus does, and passes on what it sends.
+// serveBus accepts one client as a bus does, and delivers the messages that the client sends.
 func serveBus(t *testing.T) (path string, sent <-chan *dbus.Message) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "bus")
@@ -57,8 +57,8 @@ func serveBus(t *testing.T) (path string, sent <-chan *dbus.Message) {
 	return path, messages
 }
 
-// What is published is what a real systemd sends, each run with an invocation of
-// its own.
+// The publisher must send what a real systemd sends, and each run must have an invocation ID of its
+// own.
 func TestStorm(t *testing.T) {
 	path, sent := serveBus(t)
 	script, err := Load(recorded)

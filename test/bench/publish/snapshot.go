@@ -10,8 +10,8 @@ import (
 	"service-monitor/test/fakebus"
 )
 
-// A prefix is the reply to GetAll up to what differs from unit to unit. A map
-// has no order, so that comes last.
+// A prefix is the part of the reply to GetAll that is the same for all units. The properties of a map
+// have no order, so those that differ can come last.
 type prefix []byte
 
 func newPrefix(snapshot map[string]dbus.Variant) prefix {
@@ -20,7 +20,7 @@ func newPrefix(snapshot map[string]dbus.Variant) prefix {
 		delete(same, key)
 	}
 	same["LoadState"] = dbus.MakeVariant("loaded")
-	// godbus reads a struct as a list, and would write it as one.
+	// godbus has read the struct as a list, and would write it as a list.
 	same["Job"] = dbus.MakeVariant(struct {
 		ID   uint32
 		Path dbus.ObjectPath
@@ -28,7 +28,7 @@ func newPrefix(snapshot map[string]dbus.Variant) prefix {
 	return fakebus.Body(same)
 }
 
-// of is the reply for one unit.
+// of returns the reply for one unit.
 func (p prefix) of(u *service) []byte {
 	b := append([]byte(nil), p...)
 	b = text(entry(b, "Id", "s"), u.name)

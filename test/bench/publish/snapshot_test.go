@@ -12,8 +12,8 @@ import (
 	states "service-monitor/stages/decode"
 )
 
-// The daemon accepts the snapshots that the publisher makes up. If it refused them, it would
-// first see each unit at its first change, and miss an end.
+// The daemon must accept the snapshots of the publisher. If it refused them, it would first see each
+// unit at its first change, and miss an end.
 func TestSnapshotIsTaken(t *testing.T) {
 	script, err := Load(recorded)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package result keeps the figures of a bench and tells them: medians with their
-// spread, beside the floor's.
+// Package result keeps the figures of a bench and prints them: medians with their spread, and with the
+// ratio to the floor.
 package result
 
 import (
@@ -23,9 +23,9 @@ type Figure struct {
 	Median     float64   `json:"median"`
 	Min        float64   `json:"min"`
 	Max        float64   `json:"max"`
-	// Ratio is to the median of the floor, and 0 where that has none or it is 0. Its
-	// spread is that of the rounds, each to the floor's of the same round; 0 where not
-	// every round has both.
+	// Ratio is the ratio to the median of the floor. It is 0 if the floor has no median or its
+	// median is 0. Its spread is that of the ratios within each round. It is 0 unless every round
+	// has both figures.
 	Ratio    float64 `json:"ratio,omitempty"`
 	RatioMin float64 `json:"ratio_min,omitempty"`
 	RatioMax float64 `json:"ratio_max,omitempty"`
@@ -118,15 +118,15 @@ func Quantile(values []float64, q float64) float64 {
 	return sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)]
 }
 
-// A Report is what is written as JSON.
+// A Report is the result of a bench as JSON.
 type Report struct {
 	About   map[string]string  `json:"about"`
-	Seconds map[string]float64 `json:"seconds"` // that each load took
+	Seconds map[string]float64 `json:"seconds"` // how long each load took
 	Figures []Figure           `json:"figures"`
 	Targets []Verdict          `json:"targets"`
 }
 
-// Write writes it to a file.
+// Write writes the report to a file.
 func (r Report) Write(path string) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {

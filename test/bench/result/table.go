@@ -9,8 +9,8 @@ import (
 	"text/tabwriter"
 )
 
-// Table prints figures: a block for each case of a load, in it a line for each
-// figure and a column for each contestant.
+// Table prints figures. Each case of a load has a block. A block has a line for each figure and a
+// column for each contestant.
 func Table(w io.Writer, figures []Figure) error {
 	for len(figures) > 0 {
 		first := figures[0]
@@ -54,14 +54,14 @@ func write(w io.Writer, block []Figure) error {
 	return out.Flush()
 }
 
-// cell is "median (min to max) ×ratio".
+// cell returns "median (min to max) ×ratio".
 func cell(f Figure) string {
 	text := number(f.Median)
 	if f.Min != f.Max {
 		text += fmt.Sprintf(" (%s to %s)", number(f.Min), number(f.Max))
 	}
 	switch {
-	case f.Ratio >= 1000: // of next to nothing
+	case f.Ratio >= 1000: // the floor has next to nothing
 		text += " ×>999"
 	case f.Ratio > 0:
 		text += fmt.Sprintf(" ×%.2f", f.Ratio)
@@ -72,7 +72,7 @@ func cell(f Figure) string {
 	return text
 }
 
-// number has three digits or more.
+// number returns a number with three digits or more.
 func number(v float64) string {
 	digits := 0
 	if v != 0 && math.Abs(v) < 100 {

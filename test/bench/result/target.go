@@ -10,15 +10,15 @@ import (
 // A Target is a limit for a figure of a contestant, in all cases of a load. The
 // limit is a value, or a multiple of the floor's figure.
 type Target struct {
-	Load, Case, Figure string // an empty Case is every one
-	Contestant         string // who is to be in all cases; empty for all that are judged
+	Load, Case, Figure string // an empty Case means every case
+	Contestant         string // it must be in all cases; empty for all that are judged
 	AtMost             float64
-	OfFloor            float64 // 0 where AtMost counts alone
-	Either             bool    // one of AtMost and OfFloor will do
-	Always             bool    // in each round, not by the median
+	OfFloor            float64 // 0 if only AtMost counts
+	Either             bool    // one of AtMost and OfFloor is enough
+	Always             bool    // it must be met in each round, and not only by the median
 }
 
-// A Verdict says if a target was met in one case.
+// A Verdict says whether a target was met in one case.
 type Verdict struct {
 	Load       string  `json:"load"`
 	Case       string  `json:"case"`
@@ -27,9 +27,9 @@ type Verdict struct {
 	Want       float64 `json:"at_most"`
 	Floors     bool    `json:"times_floor"`
 	Got        float64 `json:"got"`
-	Min        float64 `json:"min"` // of all rounds; 0 to 0 where nobody knows
+	Min        float64 `json:"min"` // of all rounds; Min and Max are 0 if they are not known
 	Max        float64 `json:"max"`
-	Missing    bool    `json:"missing,omitempty"` // the case was run and has no such figure
+	Missing    bool    `json:"missing,omitempty"` // the case was run, but has no such figure
 	Met        bool    `json:"met"`
 }
 
@@ -46,7 +46,7 @@ func Judge(figures []Figure, contestants []string, targets []Target) (verdicts [
 	return verdicts
 }
 
-// judge gives a verdict on each case that a contestant was in, or was to be.
+// judge gives a verdict on each case in which a contestant was or should have been.
 func (t Target) judge(figures []Figure, contestant string) (verdicts []Verdict) {
 	var cases []string
 	found := map[string]Figure{}
@@ -65,7 +65,7 @@ func (t Target) judge(figures []Figure, contestant string) (verdicts []Verdict) 
 		f, ok := found[of]
 		v := t.verdict(f)
 		v.Load, v.Case, v.Contestant, v.Figure = t.Load, of, contestant, t.Figure
-		v.Missing = !ok || v.Floors && f.Ratio == 0 && f.Median > 0 // or the floor's is
+		v.Missing = !ok || v.Floors && f.Ratio == 0 && f.Median > 0 // a ratio needs the figure of the floor
 		v.Met = v.Met && !v.Missing
 		verdicts = append(verdicts, v)
 	}
@@ -84,7 +84,7 @@ func (t Target) verdict(f Figure) Verdict {
 	return v
 }
 
-// Verdicts prints them.
+// Verdicts prints verdicts.
 func Verdicts(w io.Writer, verdicts []Verdict) error {
 	fmt.Fprintf(w, "\ntargets\n")
 	out := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
@@ -108,7 +108,7 @@ func (v Verdict) got(times string) string {
 	return fmt.Sprintf("%s%s (%s to %s)", times, number(v.Got), number(v.Min), number(v.Max))
 }
 
-// outcome says by how much.
+// outcome says by how much a target was met or missed.
 func (v Verdict) outcome() string {
 	off := number(v.Got - v.Want)
 	if v.Want > 0 {

@@ -1,6 +1,6 @@
-// Command viagodbus is a contestant of the bench: what a Go programmer writes
-// first, on godbus as it comes but for the signal handler, which must keep the
-// order. It writes a line for each change of state of the units in a file.
+// Command viagodbus is a contestant of the bench. It is what a Go programmer would write first, with
+// godbus. Only its signal handler is not the default one, because signals must stay in order. It
+// writes a line for each change of state of the units in a file.
 //
 //	viagodbus UNITS_FILE LOG_FILE
 package main
@@ -24,7 +24,7 @@ const (
 	maxBatch  = 64 << 10
 )
 
-// A unit is what is remembered of one.
+// A unit is what is remembered of a unit.
 type unit struct {
 	name, state, result string
 	code, status        int32
@@ -38,7 +38,7 @@ func main() {
 	log.Fatal("viagodbus: ", run(os.Args[1], os.Args[2]))
 }
 
-// run ends with an error.
+// run runs until there is an error.
 func run(unitsFile, logFile string) error {
 	names, err := os.ReadFile(unitsFile)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Command viapolls is a contestant of the bench: SubscribeUnits of go-systemd,
-// which lists all units of the system once a second. It writes a line for each
-// change of state that it sees of the units in a file.
+// Command viapolls is a contestant of the bench. It uses SubscribeUnits of go-systemd, which lists all
+// units of the system once a second. It writes a line for each change of state that it sees of the
+// units in a file.
 //
 //	viapolls UNITS_FILE LOG_FILE
 package main
@@ -25,7 +25,7 @@ func main() {
 	log.Fatal("viapolls: ", run(os.Args[1], os.Args[2]))
 }
 
-// run ends with an error.
+// run runs until there is an error.
 func run(unitsFile, logFile string) error {
 	names, err := os.ReadFile(unitsFile)
 	if err != nil {
@@ -61,7 +61,7 @@ func run(unitsFile, logFile string) error {
 	}
 }
 
-// lines are those of one poll.
+// lines returns the lines of one poll.
 func lines(update map[string]*sd.UnitStatus, states map[string]string) string {
 	var text strings.Builder
 	for name, status := range update {
