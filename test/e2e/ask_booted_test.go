@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestAsk asks the monitor as the people do who may, and as those who may not: while it runs, while it
-// does not, and after a reboot.
+// TestAsk asks the monitor what it knows, with and without the right to do so: while it runs, while it
+// is stopped, and after a reboot.
 func TestAsk(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const well, dies, gone = "well.service", "dies.service", "gone.service"
@@ -30,7 +30,7 @@ func TestAsk(t *testing.T) {
 	}
 	b.sh("systemctl start service-monitor; systemctl start well dies; systemctl kill -s KILL --kill-who=main dies")
 	b.awaitCrashes(dies, 1)
-	// While it runs, it is asked, and its files may be older.
+	// While the monitor runs, status asks it, because its files may be older.
 	if mode := b.sh("stat -c '%a %U %G' /run/service-monitor/feed"); mode != "660 service-monitor service-monitor" {
 		t.Errorf("the feed is %s", mode)
 	}

@@ -11,7 +11,7 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// ended are units whose properties do not show clearly how they have ended.
+// ended are units whose properties do not show clearly how they ended.
 var ended = map[string]struct{ unit, script string }{
 	"wait-clean.service": {
 		"Type=exec\nStateDirectory=wait-clean\nRestart=on-failure\nRestartSec=1h\nExecStart=/bin/sleep infinity\n",

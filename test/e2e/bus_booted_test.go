@@ -44,7 +44,7 @@ func TestGlobs(t *testing.T) {
 		names = append(names, unit)
 	}
 	slices.Sort(names)
-	want := "sink-* sink-late sink-later sink-runs sink-tty@1 sink-tty@2 sink-waits" // the first one has the sums of folded units
+	want := "sink-* sink-late sink-later sink-runs sink-tty@1 sink-tty@2 sink-waits" // sink-* has the sums of folded units
 	if got := strings.ReplaceAll(strings.Join(names, " "), ".service", ""); got != want {
 		t.Errorf("the state file has %s, want %s", got, want)
 	}

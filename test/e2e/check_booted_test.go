@@ -136,7 +136,7 @@ func bootCheckBed(t *testing.T) *bed {
 	b.sh("mkdir -p /etc/tmpfiles.d /srv")
 	for file, text := range map[string]string{
 		"/etc/tmpfiles.d/service-monitor.conf": string(given),
-		dropIns + "paths.conf":                 "[Service]\nReadWritePaths=/srv\n", // the test has files in other directories
+		dropIns + "paths.conf":                 "[Service]\nReadWritePaths=/srv\n", // the test has files there
 	} {
 		if err := b.WriteFile(file, text, 0o644); err != nil {
 			t.Fatal(err)

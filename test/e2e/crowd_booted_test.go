@@ -14,8 +14,8 @@ import (
 // crowdScript starts instances of a template, many at a time, and returns when they are over.
 const crowdScript = "#!/bin/sh\nseq $2 $3 | sed \"s/.*/$1@&.service/\" | xargs -n 40 systemctl start --quiet 2>/dev/null || true\n"
 
-// passing are templates whose instances come and go. Every tenth crashes. One that is
-// kept stays loaded once it has failed.
+// passing are templates whose instances come and go. Every tenth instance crashes. Instances of
+// kept@ stay loaded after a failure.
 var passing = map[string]string{
 	"pass@.service": "[Unit]\nCollectMode=inactive-or-failed\n" + passes,
 	"kept@.service": "[Unit]\nStartLimitIntervalSec=0\n" + passes,
@@ -28,8 +28,8 @@ const (
 	staysOn = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"
 )
 
-// A crowdStep changes what is monitored, where services are given, and then runs lines of
-// sh(1). They have pass, which starts instances.
+// A crowdStep changes what is monitored, if it has services. Then it runs lines of sh(1), in which
+// pass starts instances.
 type crowdStep struct {
 	services []string
 	sh       string
@@ -40,8 +40,8 @@ const (
 	halt  = "systemctl stop service-monitor; "
 )
 
-// crowdCases are lives of instances that end up in the sums of a glob. The monitor is
-// stopped at the end of each.
+// crowdCases are lives of instances that are folded into the sums of a glob. Each ends with a stop of
+// the monitor.
 var crowdCases = []struct {
 	name  string
 	steps []crowdStep
@@ -50,7 +50,7 @@ var crowdCases = []struct {
 	{name: "globs that overlap", steps: []crowdStep{
 		{[]string{"pass@1*.service", "pass@*.service", "p*.service"}, begin + "pass pass 1 200; systemctl restart service-monitor; pass pass 150 220;" + halt + "pass pass 90 230; " + begin},
 	}},
-	// The cursor of old.service is older than the sums: what is in them is read again.
+	// The cursor of old.service is older than the sums, so what is in the sums is read again.
 	{name: "a narrower glob comes before", steps: []crowdStep{
 		{[]string{"old.service", "pass@*.service"}, "systemctl start old; " + begin + "pass pass 1 200; " + halt},
 		{[]string{"old.service", "pass@1*.service", "pass@*.service"}, "pass pass 90 120; " + begin + "pass pass 110 130; " + halt + begin},
@@ -84,7 +84,7 @@ var crowdCases = []struct {
 	}},
 }
 
-// TestCrowds compares what is counted of instances that come and go with the journal.
+// TestCrowds compares the counts of instances that come and go with the journal.
 func TestCrowds(t *testing.T) {
 	t.Parallel() // it mostly waits
 	for _, tt := range crowdCases {
@@ -110,7 +110,7 @@ func TestCrowds(t *testing.T) {
 	}
 }
 
-// wantSums wants all instances folded but these, and the sums to be those of the journal.
+// wantSums wants all instances except these to be folded, and the sums to be those of the journal.
 func (b *bed) wantSums(left []string) {
 	b.t.Helper()
 	var want, got gateway.Tally
@@ -142,8 +142,8 @@ func (b *bed) wantSums(left []string) {
 	}
 }
 
-// before is a record of an instance as monitors wrote it that folded none: %[1]d is its number,
-// %[2]s the place up to which the journal is known.
+// before is a record of an instance, as written by monitors that did not fold instances yet. %[1]d is
+// the number of the instance, and %[2]s the place up to which the journal is known.
 const before = `"pass@%[1]d.service": {
     "last_state": "inactive", "last_change_time": "2026-11-24 18:49:34", "starts": 3, "stops": 2, "crashes": 1,
     "logged_unloaded": false, "restarts": 0, "running_when_first_seen": 0, "crash_causes": {"exit-code": 1},
@@ -158,7 +158,7 @@ const before = `"pass@%[1]d.service": {
 // record of every past instance. The first start must fold these records. It must also
 // count what the instances did while no monitor ran.
 func TestCrowdOfEarlierVersion(t *testing.T) {
-	const many = 6000 // are about as many as MemoryMax=64M lets an earlier version have
+	const many = 6000 // about as many as an earlier version could have with MemoryMax=64M
 	b := bootBed(t, passing, []string{"pass@*.service"})
 	if err := b.WriteFile("/opt/pass/pass", crowdScript, 0o755); err != nil {
 		t.Fatal(err)

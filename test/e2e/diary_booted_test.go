@@ -24,7 +24,7 @@ func diarist(exec string, more ...string) string {
 
 const forEver = "/bin/sleep infinity"
 
-// A diary has the counts that a unit has written down.
+// A diary is what a unit has written down, as counts.
 type diary struct{ starts, stops, crashes int }
 
 func (d *diary) add(line string) {

@@ -67,7 +67,7 @@ func TestDisk(t *testing.T) {
 				return value == "watching 2 services, 1 active, last crash "+unit+" just now"
 			})
 			if strings.Contains(tt.status[0], "state") {
-				b.wantTruth(unit, trigger) // saved without a stop
+				b.wantTruth(unit, trigger) // the state was saved without a stop
 			}
 		})
 	}

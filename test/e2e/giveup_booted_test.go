@@ -16,11 +16,11 @@ const (
 	noRestartLine = ":  systemd could not restart it, "
 )
 
-// givenUp are units that systemd gives up in a gap, or seems to.
+// givenUp are units that systemd gives up in a gap, or seems to give up.
 var givenUp = map[string]struct {
 	unit, script string
 	until        gateway.Tally
-	line         string // the line about it, once in the log; empty for none
+	line         string // the line about it, which is once in the log; empty if there is none
 }{
 	"limit.service": {
 		unit:   "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=3\n[Service]\nRestart=on-failure\nRestartSec=0\nExecStart=/bin/false\n",
@@ -64,7 +64,7 @@ var givenUp = map[string]struct {
 	},
 }
 
-// bootGivenUp boots a machine in which all of that happens while the daemon is stopped. The units
+// bootGivenUp boots a machine, and lets all of that happen while the daemon is stopped. The units
 // stay loaded, as enabled units do.
 func bootGivenUp(t *testing.T) *bed {
 	t.Helper()

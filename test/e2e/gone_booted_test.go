@@ -32,7 +32,7 @@ func TestDirectoriesGone(t *testing.T) {
 	for _, dir := range []string{stateDir, logDir} {
 		if version >= knowsLater {
 			b.sh("systemctl bind service-monitor " + dir)
-		} else { // as the manual says
+		} else { // the manual says to do this
 			b.sh("nsenter -m -t $(systemctl show -P MainPID service-monitor) sh -c 'mount --bind " + dir + " " + dir + " && mount -o remount,bind,rw " + dir + "'")
 		}
 	}

@@ -13,18 +13,18 @@ import (
 	"time"
 )
 
-// A happening is what may happen.
+// A happening is something that may happen to units, the monitor or the machine.
 type happening struct {
 	name   string
 	weight int
-	gap    bool // nobody watches for a while, or nobody should rely on it
+	gap    bool // for a while nobody watches, or nobody should rely on what was seen
 	do     func(l *lives)
 }
 
 func (l *lives) any() string { return pick(l.r, l.units...) }
 
-// named is one that is monitored by its name. Of a glob's, a unit without a unit file is
-// folded once systemd has unloaded it.
+// named returns a random unit that is monitored by its name, and not by a glob. A unit of a glob that
+// has no unit file is folded when systemd unloads it.
 func (l *lives) named() string {
 	return pick(l.r, slices.DeleteFunc(slices.Clone(l.units), func(unit string) bool { return strings.HasPrefix(unit, "glob-") })...)
 }
@@ -48,7 +48,7 @@ func (l *lives) freezable() string {
 
 // try runs a line that may fail, since a start of a failing unit fails. The line may
 // also hang: if PID 1 re-executes itself, a systemctl(1) that waits for a job never
-// hears of its end.
+// learns that the job has ended.
 func (l *lives) try(format string, args ...any) {
 	_, err := l.Run(l.t.Context(), "timeout", "10", "sh", "-c", fmt.Sprintf(format, args...)+"; true")
 	if status := new(exec.ExitError); errors.As(err, &status) && status.ExitCode() == 124 {
@@ -59,14 +59,14 @@ func (l *lives) try(format string, args ...any) {
 	}
 }
 
-// back brings the monitor back, by hand or as systemd does.
+// back starts the monitor again, by hand or by its restart.
 func (l *lives) back() {
 	if l.r.IntN(2) == 0 {
 		l.try("systemctl start service-monitor")
 	}
 }
 
-// ordinary is what happens to units.
+// ordinary has what may happen to units.
 var ordinary = []happening{
 	{"start", 30, false, func(l *lives) { l.try("systemctl --no-block start %s %s", l.any(), l.any()) }},
 	{"start and wait", 8, false, func(l *lives) { l.try("systemctl start %s", l.any()) }},
@@ -127,7 +127,7 @@ var happenings = append(ordinary, []happening{
 		l.try("%s; rm -f /run/refuse", pick(l.r, "true", "true", "systemctl restart service-monitor", "systemctl stop service-monitor"))
 	}},
 	{"journald stall", 1, true, func(l *lives) {
-		// Of what PID 1 writes meanwhile, some may be lost. So nothing happens.
+		// Some of what PID 1 writes meanwhile may be lost, so nothing happens to the units.
 		l.try("systemctl %s service-monitor", pick(l.r, "stop", "kill -s KILL"))
 		for range l.r.IntN(6) {
 			pick(l.r, ordinary...).do(l)
@@ -158,8 +158,8 @@ var happenings = append(ordinary, []happening{
 	}},
 	{"reboot", 1, true, func(l *lives) { l.reboot(l.PowerOff) }},
 	{"power cut", 1, true, func(l *lives) {
-		// Unlike a real one, this cut loses what is on its way to journald: nothing
-		// that is lost there may be saved by the monitor.
+		// Unlike a real power cut, this one loses what is on its way to journald. The
+		// monitor must not have saved anything that is lost there.
 		l.try("systemctl kill -s STOP service-monitor; journalctl --sync")
 		l.reboot(l.PowerCut)
 	}},
@@ -174,9 +174,9 @@ func (l *lives) reboot(off func() error) {
 	}
 }
 
-// softReboot lets systemd begin anew. The kernel and the boot stay as they are, and so does
-// the journal, but what is mounted from the host goes. Nothing of a command is heard when it is
-// ended with the rest, so each has its time.
+// softReboot lets systemd begin anew. The kernel, the boot and the journal stay as they are. Mounts
+// from the host are gone. A command that ends with the old system gives no answer, so each command
+// has a time limit.
 func (l *lives) softReboot() {
 	l.t.Helper()
 	ctx, cancel := l.bounded()
@@ -184,7 +184,7 @@ func (l *lives) softReboot() {
 	ask := func(argv ...string) string {
 		brief, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		out, _ := l.Run(brief, argv...) // nobody may be there to answer
+		out, _ := l.Run(brief, argv...) // an error means only that nobody answered
 		return strings.TrimSpace(out)
 	}
 	count := func() int {
@@ -202,14 +202,14 @@ func (l *lives) softReboot() {
 	}
 }
 
-// rest stops all units. What systemd would restart is not, once it is stopped. A start that
-// is still queued may cancel a stop, and from 257 on a unit that is frozen refuses it.
+// rest stops all units. systemd does not restart a unit that was stopped. A start that is still queued
+// may cancel a stop, so rest tries twice. Since systemd 257 a frozen unit refuses a stop.
 func (l *lives) rest() {
 	l.t.Helper()
 	all := strings.Join(l.units, " ")
 	stop := "timeout 60 systemctl stop " + all + " 'pass-*.service'"
-	// systemd 257 refuses everything to a unit that died while it was frozen, or that is being frozen,
-	// also to thaw it. It does not start any more either.
+	// If a unit died while it was frozen, or is being frozen, systemd 257 refuses to do anything with
+	// it, even to thaw it. The unit does not start any more either.
 	each := "for u in " + all + "; do timeout 60 systemctl stop $u || case $(systemctl show -P FreezerState $u) in frozen*|freezing*) ;; *) exit 1;; esac; done"
 	l.sh(stop + " || " + stop + " || { timeout 5 systemctl thaw " + all + " || :; " + each + "; }")
 }
@@ -221,7 +221,7 @@ func (l *lives) without(unit, spoil string) {
 	for range l.r.IntN(6) {
 		pick(l.r, ordinary...).do(l)
 	}
-	// Whole at once: a unit of a glob that has no unit file is folded.
+	// mv puts the whole file there at once. A unit of a glob that has no unit file would be folded.
 	l.put(file+".new", l.texts[unit])
 	l.try("mv -f %[1]s.new %[1]s; systemctl daemon-reload", file)
 }

@@ -15,8 +15,8 @@ import (
 const (
 	idleFor     = 10 * time.Second
 	idleWakeups = 10 // during idleFor; a timer that was stopped may still wake the daemon once
-	// idleMemory is in kB, and of anonymous memory alone. Besides that, nearly all pages of the
-	// program's file are mapped. They are in the page cache, which drops them if memory is short.
+	// idleMemory is the limit in kB for anonymous memory alone. Nearly all pages of the program's file
+	// are mapped as well. They are in the page cache, which drops them if memory is short.
 	idleMemory = 2816
 )
 

@@ -38,7 +38,7 @@ func TestKill(t *testing.T) {
 		b.sh("systemctl start service-monitor") // returns when it is ready again
 	}
 	b.sh("systemctl stop service-monitor; systemctl stop " + strings.Join(units, " "))
-	b.wantTidy() // only now, because .tmp comes and goes while it runs
+	b.wantTidy() // only now, because .tmp comes and goes while the daemon runs
 	truth, state := b.truth(), readState(t, b.Machine)
 	b.wantOnward(before, state)
 	if n := truth[monitorUnit].Crashes; n != kills {
@@ -78,7 +78,7 @@ func (b *bed) wantProven(unit string, got unitState, truth gateway.Tally) {
 func (b *bed) wantTidy() {
 	b.t.Helper()
 	base := stateFile[strings.LastIndex(stateFile, "/")+1:]
-	known := map[string]string{ // names with their modes
+	known := map[string]string{ // the names of files, and their modes
 		base: "640", base + ".tmp": "640", base + ".previous": "640", base + ".previous.tmp": "640", base + ".lock": "600", "chronicle": "750",
 	}
 	for line := range strings.Lines(b.sh("cd /var/lib/service_monitor; stat -c '%n %U %G %a' .* *")) {

@@ -18,12 +18,12 @@ import (
 
 const (
 	liesMemory  = 16384           // kB
-	liesPrompt  = 5 * time.Second // until what happens is in the log, on a busy machine
+	liesPrompt  = 5 * time.Second // how long it may take until an event is in the log, on a busy machine
 	liesRefused = "refused signals"
 )
 
-// loosePolicy lets everybody call and answer everybody, as a careless file of
-// some package may. By the bus's own policy neither gets through.
+// loosePolicy lets everybody call and answer everybody. A package could bring such a careless file. By
+// its own policy the bus lets neither calls nor answers through.
 const loosePolicy = `<busconfig><policy context="default">
 <allow send_type="method_call"/>
 <allow send_requested_reply="false" send_type="method_return"/>
@@ -39,21 +39,21 @@ func TestLies(t *testing.T) {
 	const up, storm, crashes = "up.service", "storm.service", 8
 	o := gateway.Options{Units: map[string]string{
 		up: stays,
-		// It crashes so often, each time that it is started, and ends well then.
+		// After each start it crashes so many times, and then it ends well.
 		storm: fmt.Sprintf("[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestart=on-failure\nRestartSec=0\n"+
 			"ExecStart=/bin/sh -c 'echo >>/run/storm; [ $(wc -l </run/storm) -le %d ] && exit 9; rm /run/storm'\n", crashes),
 	}}
 	install(t, &o, []string{up, storm}, "WatchdogSec=2s")
 	o.Binds["/opt/forger"] = buildForger(t)
-	// The bus logs what it refuses by its policy. The journal keeps all otherwise.
+	// The bus logs each message that its policy refuses. Without a limit the journal would keep them all.
 	o.Files["/etc/systemd/system/dbus.service.d/test.conf"] = "[Service]\nLogRateLimitIntervalSec=1min\nLogRateLimitBurst=10\n"
 	b := newBed(t, o)
 	tests := []struct {
 		name   string
 		forge  []string // what the forgers do at the same time
-		policy string   // of the bus, beside its own
-		// refused says that lies come to the daemon, and lost that the bus may drop
-		// signals of systemd because of them.
+		policy string   // a policy of the bus besides its own
+		// refused is true if lies reach the daemon, and it must refuse them. lost is true if the
+		// bus may drop signals of systemd because of them.
 		refused, lost bool
 	}{
 		{name: "broadcast and sent to the daemon", forge: []string{"broadcast", "unicast"}, refused: true},
@@ -117,7 +117,7 @@ func TestLies(t *testing.T) {
 	b.wantLogged(up, storm)
 }
 
-// setPolicy gives the bus this policy beside its own, or none.
+// setPolicy gives the bus this policy besides its own; empty for none.
 func (b *bed) setPolicy(policy string) {
 	b.t.Helper()
 	if policy == "" {
@@ -129,8 +129,9 @@ func (b *bed) setPolicy(policy string) {
 	b.sh("systemctl reload dbus")
 }
 
-// wantRefusals wants one report in the log since a cursor that lies were
-// refused, with a number, or none at all; and the bus kept unless it may be lost.
+// wantRefusals reads the log since a cursor. If refused is true, there must be one report that lies were
+// refused, with their number. Otherwise there must be none. Unless lost is true, the daemon must have
+// kept its connection to the bus.
 func (b *bed) wantRefusals(since string, refused, lost bool) {
 	b.t.Helper()
 	log := b.sh("journalctl --sync; journalctl -q -o cat -u " + monitorUnit + " --after-cursor='" + since + "'")
@@ -177,7 +178,7 @@ type forger struct {
 	out  *bufio.Scanner
 }
 
-// forge starts a forger, as a user who has no privileges.
+// forge starts a forger as a user without privileges.
 func (b *bed) forge(how string, units ...string) *forger {
 	b.t.Helper()
 	argv := append(strings.Fields(asNobody+"/opt/forger "+how), units...)
@@ -207,7 +208,7 @@ func (f *forger) awaitLying() {
 	}
 }
 
-// report wants of a forger that it has lied all the time, for all its lies.
+// report waits for a forger to end, and wants it to have sent lies.
 func (f *forger) report() {
 	f.t.Helper()
 	f.out.Scan()

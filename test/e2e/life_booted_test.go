@@ -27,13 +27,13 @@ func TestHang(t *testing.T) {
 	b.crash(before)
 	b.awaitLog("", before, "Incrementing crash counter -> 1")
 
-	b.sh("! dd if=/dev/zero of=/run/pipe bs=4096 oflag=nonblock 2>/dev/null") // until it is full
+	b.sh("! dd if=/dev/zero of=/run/pipe bs=4096 oflag=nonblock 2>/dev/null") // fills the pipe
 	b.sh("systemctl start trigger")
 	b.awaitLog("", "stage does not answer", "stage: logsink")
 	b.awaitShow("StatusText", "stage logsink does not answer")
 	b.awaitLife(monitorUnit, func(life gateway.Tally) bool { return life.Last.Result == "watchdog" })
 
-	// The kernel empties a pipe that nobody holds open.
+	// The kernel drops what is in a pipe when nobody holds it open any more.
 	b.sh("systemctl restart reader; systemctl start service-monitor; systemctl start before")
 	b.crash(before)
 	b.awaitCrashes(before, 2)
@@ -67,8 +67,8 @@ func TestStatus(t *testing.T) {
 	b.wantShow("StatusText", "watching 3 services, 1 active, last crash up.service just now")
 }
 
-// TestStop stops the daemon in each way right after a burst of changes. All that happened before the
-// stop must be counted, logged and saved.
+// TestStop stops the daemon in several ways, right after a burst of changes. All that happened before
+// the stop must be counted, logged and saved.
 func TestStop(t *testing.T) {
 	const fails, victim = "fails.service", "victim.service"
 	b := bootBed(t, map[string]string{

@@ -29,10 +29,10 @@ const (
 	livesGlob  = "glob-*.service"
 	// livesPassing names units that come and go.
 	livesPassing = "pass-*.service"
-	// livesAlias is another name of one of the units, and the one by which it is monitored.
+	// livesAlias is another name of one of the units. That unit is monitored by this name.
 	livesAlias = "alias.service"
-	// livesNeedy is restarted for ever, but for what it needs: that fails while the file
-	// livesNeeded is there, and the job of the restart with it.
+	// livesNeedy is restarted for ever, unless livesNeeds fails. That fails while the file
+	// livesNeeded is there, and then the job of the restart fails as well.
 	livesNeedy  = "needy.service"
 	livesNeeds  = "needs.service"
 	livesNeeded = "/run/needed-fails"
@@ -46,21 +46,20 @@ type lives struct {
 	seed    uint64
 	r       *rand.Rand
 	menu    []happening
-	version int           // of systemd
-	round   time.Duration // after which the counts are compared
+	version int           // version of systemd
+	round   time.Duration // time between two comparisons of the counts
 	units   []string
-	texts   map[string]string // of their unit files
-	instead *strings.Replacer // of what this systemd does not bear
+	texts   map[string]string // their unit files
+	instead *strings.Replacer // replaces what this version of systemd cannot handle
 	alias   string            // what livesAlias names
 	passed  int               // how many units have come and gone
 	born    int               // how many were created in a gap
-	events  int               // that were compared
+	events  int               // how many events were compared
 	done    map[string]int    // how often each thing was done
 }
 
 // TestLives lets random things happen to random units, to the monitor and to the
-// machine, and compares what is counted with the journal, by unit and by
-// invocation.
+// machine. It compares the counts with the journal, by unit and by invocation.
 func TestLives(t *testing.T) {
 	l := newLives(t, "TestLives")
 	for i := range livesUnits {
@@ -98,8 +97,8 @@ func (l *lives) add(unit, text string) {
 	l.units, l.texts[unit] = append(l.units, unit), text
 }
 
-// boot boots a machine with the units and a monitor that can be kept from reading the
-// journal. The monitor is a copy in the machine: what is mounted goes with a soft reboot.
+// boot boots a machine with the units and a monitor that can be kept from reading the journal. The
+// monitor is a copy in the machine, because a soft reboot removes what is mounted from the host.
 func (l *lives) boot(services []string) {
 	t := l.t
 	t.Helper()
@@ -143,8 +142,8 @@ func (l *lives) live(compare func()) {
 	}
 }
 
-// avoidSpinning changes units for systemd 247, on which PID 1 spins for ever where a stop job
-// waits for a unit with RestartSec=0. On a busy machine, one with 1ms does the same.
+// avoidSpinning changes units for systemd 247. Its PID 1 spins for ever if a stop job waits for a
+// unit with RestartSec=0, or on a busy machine for one with 1ms.
 func (l *lives) avoidSpinning(texts map[string]string) {
 	l.t.Helper()
 	var err error
@@ -162,22 +161,23 @@ func (l *lives) avoidSpinning(texts map[string]string) {
 	}
 }
 
-// bootLives boots a machine in which some of the units, and the monitor, start
-// at boot.
+// bootLives boots a machine. From its second boot on, the monitor and some of the units start at
+// boot.
 func bootLives(t *testing.T, texts map[string]string, services []string, r *rand.Rand) *bed {
 	t.Helper()
 	o := gateway.Options{Units: maps.Clone(texts)}
 	install(t, &o, services)
 	var early []string
 	for _, unit := range slices.Sorted(maps.Keys(texts)) {
-		// systemd is ready when it has nothing to do: what crashes for ever is not for it.
+		// systemd is ready when it has nothing to do. A unit that crashes for ever would keep it busy.
 		if strings.Contains(texts[unit], "Restart=no") || strings.Contains(texts[unit], "exec sleep infinity") && strings.HasSuffix(texts[unit], "'\n\n") && r.IntN(2) == 0 {
 			early = append(early, unit)
 		}
 	}
 	o.Files["/etc/systemd/system/multi-user.target.d/test.conf"] = "[Unit]\nAfter=" + monitorUnit + "\n"
 	b := newBed(t, o)
-	// At the first boot nothing was to start before the monitor had seen it.
+	// This is written after the first boot, because the monitor had to see all units before they
+	// started.
 	wants := "[Unit]\nWants=" + strings.Join(append(early, monitorUnit), " ") + "\n"
 	if err := b.WriteFile("/etc/systemd/system/multi-user.target.d/later.conf", wants, 0o644); err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func (l *lives) unit() string {
 	kind := pick(r, "simple", "simple", "exec", "oneshot", "forking", "notify")
 	restart := pick(r, "no", "on-failure", "always", "on-success", "on-abnormal", "on-abort", "always")
 	if kind == "oneshot" && (restart == "always" || restart == "on-success") {
-		restart = "on-failure" // systemd refuses the others
+		restart = "on-failure" // systemd refuses other values
 	}
 	run := pick(r, "exec sleep infinity", "exit 0", "exit 3", "sleep 0.05; exit 1", "sleep 0.1; exit 0", "sleep 0.3; kill -9 $$$$", "kill -TERM $$$$", "kill -ABRT $$$$")
 	start := "/bin/sh -c '" + run + "'"
@@ -215,7 +215,7 @@ func (l *lives) unit() string {
 			"ExecStopPost=/bin/sleep 0.05", "ExecStop=/bin/false", "ExecCondition=/bin/sh -c 'exit $$(($$(date +%%N | cut -c9) %% 2))'",
 			"SuccessExitStatus=3 SIGABRT", "EnvironmentFile=/no/such/file", "RestartPreventExitStatus=1", "RestartForceExitStatus=0", "TimeoutStartSec=150ms", "RuntimeMaxSec=100ms"))
 		if kind == "oneshot" {
-			// systemd does not load it: "which isn't allowed for Type=oneshot services".
+			// systemd refuses to load this: "which isn't allowed for Type=oneshot services".
 			more = slices.DeleteFunc(more, func(line string) bool { return line == "RestartForceExitStatus=0" })
 		}
 	}
@@ -230,7 +230,7 @@ func (l *lives) unit() string {
 		limit, kind, restart, pick(r, "0", "0", "20ms", "100ms", "500ms"), start, strings.Join(more, "\n"))
 }
 
-// compare lets all come to rest and compares what is counted with the journal.
+// compare lets all come to rest, and compares the counts with the journal.
 func (l *lives) compare() {
 	t := l.t
 	t.Helper()
@@ -262,7 +262,7 @@ func (l *lives) settle() {
 	l.sh("systemctl stop service-monitor")
 }
 
-// monitoredAs is the name by which a unit is monitored.
+// monitoredAs returns the name by which a unit is monitored.
 func (l *lives) monitoredAs(unit string) string {
 	if unit == l.alias {
 		return livesAlias
@@ -270,7 +270,7 @@ func (l *lives) monitoredAs(unit string) string {
 	return unit
 }
 
-// comparePassing compares what is counted of all units that come and go, loaded or folded.
+// comparePassing compares the counts of all units that come and go, loaded or folded.
 func (l *lives) comparePassing(truth map[string]gateway.Tally, state map[string]unitState) {
 	l.t.Helper()
 	type sum struct {
@@ -295,8 +295,8 @@ func (l *lives) comparePassing(truth map[string]gateway.Tally, state map[string]
 	l.events += want.starts + want.stops + want.crashes
 }
 
-// compareInvocations wants each invocation that the journal of PID 1 has to be
-// logged once; and again only where that is said to come from the journal.
+// compareInvocations wants the monitor to have logged each invocation in the journal of PID 1 once. It
+// may log one again only with the note that it read it in the journal.
 func (l *lives) compareInvocations() {
 	l.t.Helper()
 	begun := l.entries("UNIT", "INVOCATION_ID", "_PID=1", "UNIT=%s")
@@ -316,7 +316,7 @@ func (l *lives) compareInvocations() {
 	}
 }
 
-// entries reads the journal: by unit and invocation, whether each entry is of a
+// entries reads the journal. It returns for each unit and invocation whether each entry is about a
 // recovered event.
 func (l *lives) entries(unitField, idField string, matches ...string) map[string]map[string][]bool {
 	l.t.Helper()

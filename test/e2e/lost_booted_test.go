@@ -19,7 +19,7 @@ const (
 	asMonitor = "setpriv --reuid=service-monitor --regid=service-monitor --init-groups --inh-caps=-all --bounding-set=-all "
 )
 
-// lostLives are units to which something happens in a gap, or nothing.
+// lostLives are units. To some of them something happens in a gap.
 var lostLives = map[string]string{
 	"changed.service": diarist(forEver, "Type=exec"),
 	"returns.service": diarist(forEver, "Type=exec", "Restart=always", "RestartSec=0"),
@@ -37,7 +37,7 @@ const lostGate = "gate.service"
 // proven has the counts of a gap that the properties of a unit prove.
 type proven struct {
 	starts, crashes, restarts int
-	ended                     int // runs that have ended in any way
+	ended                     int // runs that ended in any way
 	atLeast                   bool
 }
 

@@ -52,7 +52,7 @@ func TestLogLevelMax(t *testing.T) {
 	gap := readState(t, b.Machine)
 	for unit, want := range map[string]proven{
 		"lives-all.service":       {starts: 2, crashes: 2, ended: 3},
-		"lives-crashes.service":   {starts: 1, crashes: 2, ended: 2, atLeast: true}, // the stop between is not there
+		"lives-crashes.service":   {starts: 1, crashes: 2, ended: 2, atLeast: true}, // the stop between the crashes is not in the journal
 		"lives-nothing.service":   {starts: 1, crashes: 1, ended: 2, atLeast: true},
 		"returns-all.service":     {starts: 2, crashes: 2, ended: 2, restarts: 2},
 		"returns-crashes.service": {starts: 2, crashes: 2, ended: 2, restarts: 2, atLeast: true},
@@ -89,7 +89,7 @@ func TestRateLimit(t *testing.T) {
 			quiet: diarist(forEver, "Type=exec"),
 		},
 		Files: map[string]string{
-			// The more room there is on the disk, the more than this is let through.
+			// journald lets more than this through if there is more room on the disk.
 			"/etc/systemd/journald.conf.d/lost.conf": "[Journal]\nRateLimitIntervalSec=2s\nRateLimitBurst=5\n",
 		},
 	}
@@ -113,7 +113,7 @@ func TestRateLimit(t *testing.T) {
 		t.Errorf("the log file does not say what is lacking:\n%s", text)
 	}
 	gap, happened := readState(t, b.Machine), b.diaries(storm, quiet)
-	least := proven{starts: restarts - 1, ended: restarts - 1, restarts: restarts, atLeast: true} // the last might have been cancelled
+	least := proven{starts: restarts - 1, ended: restarts - 1, restarts: restarts, atLeast: true} // the last restart might have been cancelled
 	wantProved(t, storm, before[storm], gap[storm], least, happened[storm].since(was[storm]))
 	wantProved(t, quiet, before[quiet], gap[quiet], proven{}, diary{})
 

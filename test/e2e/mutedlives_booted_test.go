@@ -23,7 +23,7 @@ func TestMutedLives(t *testing.T) {
 			name = fmt.Sprintf("glob-%02d.service", i)
 		}
 		text := l.unit()
-		for strings.Contains(text, "Type=forking") { // the result of its main process may come behind ExecStopPost=
+		for strings.Contains(text, "Type=forking") { // the result of its main process may come after ExecStopPost=
 			text = l.unit()
 		}
 		l.add(name, writesDown(text))
@@ -40,13 +40,13 @@ func TestMutedLives(t *testing.T) {
 	l.live(m.compare)
 }
 
-// writesDown makes a unit one that writes down each of its runs, whatever becomes of it. For
-// that it has time.
+// writesDown changes a unit so that it writes down each of its runs, however it ends. The unit gets
+// enough time for that.
 func writesDown(text string) string {
 	var lines []string
 	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
 		switch {
-		case strings.HasPrefix(line, "EnvironmentFile="): // nothing of it ever runs
+		case strings.HasPrefix(line, "EnvironmentFile="): // such a unit never runs anything, so it cannot write
 			continue
 		case strings.HasPrefix(line, "TimeoutStopSec="):
 			line = "TimeoutStopSec=20s"
@@ -58,8 +58,7 @@ func writesDown(text string) string {
 	return strings.Join(lines, "\n") + "\nExecStopPost=-/bin/sh -c 'read up _ </proc/uptime; echo $$INVOCATION_ID $$SERVICE_RESULT $$up >>" + diaries + "/%n'\n"
 }
 
-// written is what a unit has written down of its runs. Those that are open ended with the
-// machine.
+// written has the runs that a unit has written down. Open runs ended with the machine.
 type written struct{ starts, stops, crashes, open int }
 
 func (l *lives) written(unit string) (w written) {
@@ -103,7 +102,7 @@ type muted struct {
 // spoilers are the happenings after which the journal is not the truth.
 var spoilers = []string{"log level", "log target", "journald stall with lives", "reboot"}
 
-// kept tells how often something was kept out of the journal.
+// kept returns how often something was kept out of the journal.
 func (m *muted) kept() (n int) {
 	for _, name := range spoilers {
 		n += m.done[name]
@@ -142,7 +141,7 @@ func (m *muted) compare() {
 		m.wrote[unit] = w
 	}
 	m.before = state
-	if spoiled { // or what counts at least would be no news any more
+	if spoiled { // otherwise the state would already say "at least", and a new loss would not show
 		m.sh(asMonitor + "/opt/copy --clear; rm -f " + diaries + "/*")
 		m.before, m.wrote = map[string]unitState{}, map[string]written{}
 	}
@@ -166,14 +165,14 @@ func (l *lives) calm() string {
 	return pick(l.r, calm...)
 }
 
-// mutedMenu is what may happen there. A unit is killed by its main process, so that what
-// writes is not. The rate limit of journald is not here: to set it, journald is restarted, and
-// then it has forgotten what it suppressed. So there are losses of which nothing tells. TestFloods
-// and TestRateLimit have those of which something does.
+// mutedMenu returns what may happen in TestMutedLives. Only the main process of a unit is killed, and
+// not the process that writes the run down. The rate limit of journald is not here. To set it,
+// journald must be restarted, and then it forgets what it has suppressed, so nothing shows that loss.
+// TestFloods and TestRateLimit test the losses that something shows.
 func mutedMenu() (menu []happening) {
 	ordinary := slices.Clone(ordinary)
-	// After reset-failed, clean makes PID 1 write that the failed run has succeeded. If it wrote
-	// nothing before, nobody can tell.
+	// After reset-failed, clean makes PID 1 write that the failed run has succeeded. If PID 1 wrote
+	// nothing before, nobody can know that this is wrong.
 	ordinary = slices.DeleteFunc(ordinary, func(what happening) bool { return what.name == "transient unit" || what.name == "clean" })
 	for i, what := range ordinary {
 		if what.name == "kill" {
@@ -189,7 +188,8 @@ func mutedMenu() (menu []happening) {
 			}
 		}
 		if what.name == "reset-failed" {
-			// While a run ends, reset-failed makes it a success for all but what has written.
+			// While a run ends, reset-failed makes it a success for everybody but the unit, which has
+			// written the failure down already.
 			ordinary[i].do = func(l *lives) { l.try("systemctl stop %[1]s; systemctl reset-failed %[1]s", l.calm()) }
 		}
 	}

@@ -63,7 +63,7 @@ func TestAliasComes(t *testing.T) {
 	b.crash(own)
 	b.awaitLog("", alias, "Incrementing crash counter -> 1")
 	b.sh("systemctl start own; systemctl stop own")
-	// Now it is a unit of its own. What it was the other name of, is no concern any more.
+	// Now alias.service is a unit of its own. The unit that it named before is not watched any more.
 	b.sh("systemctl start own; rm /etc/systemd/system/alias.service")
 	b.put("/etc/systemd/system/alias.service", stays)
 	b.sh("systemctl daemon-reload")
@@ -104,8 +104,8 @@ func TestBornInAGap(t *testing.T) {
 	}
 }
 
-// TestPassingUnits lets instances come and go: watched, while the monitor is down, and
-// again under the same names. Their counts end up in the sums of their glob, exactly.
+// TestPassingUnits lets instances come and go: while the monitor watches, while it is down, and again
+// under the same names. The sums of their glob must have exactly their counts.
 func TestPassingUnits(t *testing.T) {
 	const pattern = "pass@*.service"
 	b := bootBed(t, map[string]string{
@@ -143,9 +143,9 @@ func TestPassingUnits(t *testing.T) {
 	}
 }
 
-// TestFileIsAway takes the file of a glob's unit away, and puts it back. The counts go into
-// the sum of the glob with the file. The unit's later runs are its own. Together they are
-// what the journal has.
+// TestFileIsAway takes the file of a glob's unit away, and puts it back. When the file is gone, the
+// counts of the unit are folded into the sums of the glob. Later runs count for the unit again.
+// Together they must be what the journal has.
 func TestFileIsAway(t *testing.T) {
 	const unit, pattern, file = "g-a.service", "g-*.service", "/etc/systemd/system/g-a.service"
 	b := bootBed(t, map[string]string{unit: stays}, []string{pattern})

@@ -14,11 +14,11 @@ type refusal struct {
 	name        string
 	begin, end  string
 	says        string // why the gap is open
-	live        bool   // what happens meanwhile comes into the journal
-	again, boot bool   // the monitor is started again, or the machine is, before it ends
+	live        bool   // what happens meanwhile is written to the journal
+	again, boot bool   // the monitor is started again, or the machine is rebooted, before the refusal ends
 }
 
-// refusing is a journalctl that fails as long as a file says so.
+// refusing is a journalctl that fails as long as a file exists.
 const refusing = "#!/bin/sh\n[ ! -e /run/refuse ] || { echo 'Too many open files' >&2; exit 1; }\nexec /usr/bin/journalctl \"$@\"\n"
 
 // TestOpenGap keeps the monitor from reading the journal when it starts after a gap. It

@@ -17,12 +17,12 @@ const (
 	oneshot = "[Service]\nType=oneshot\nExecStart="
 )
 
-// orderLives are lives of the services that are monitored by default. They all
-// begin at boot, if they do, and some go on until the machine goes down.
+// orderLives are the services that are monitored by default. Those that start do so at boot, and some
+// run until the machine goes down.
 var orderLives = map[string]string{
 	"wirepas-gateway.service":     stays,
 	"wirepas-sink-ttys1.service":  stays + "ExecStop=/bin/sleep 0.3\n",
-	"wirepas-sink-ttys2.service":  "", // is not there
+	"wirepas-sink-ttys2.service":  "", // this service does not exist
 	"edger.connecteddev.service":  stays,
 	"edger.endries.service":       stays + "ExecStartPost=/bin/sh -c 'echo >>/run/posts; [ $$(wc -l </run/posts) -gt 2 ]'\nRestart=on-failure\nRestartSec=20ms\n",
 	"devmgmt.service":             stays + "ExecStart=\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep infinity; done'\nKillMode=mixed\nTimeoutStopSec=300ms\n",
@@ -37,8 +37,8 @@ var orderLives = map[string]string{
 	"before-the-bus.once.service": "[Unit]\nDefaultDependencies=no\nAfter=systemd-journald.service\nBefore=basic.target\n" + oneshot + "/bin/true\n",
 }
 
-// bootOrder boots a machine with these services, enabled, and the daemon, which
-// knows them and is not enabled yet.
+// bootOrder boots a machine in which these services are enabled. The daemon monitors them, and is not
+// enabled yet.
 func bootOrder(t *testing.T, dropIn ...string) *bed {
 	t.Helper()
 	units := map[string]string{}
@@ -63,15 +63,15 @@ func (b *bed) again() {
 	}
 }
 
-// TestOrder boots the machine and shuts it down. What is ordered after the
-// monitor it sees start, and stop; what is not, it counts all the same.
+// TestOrder boots the machine and shuts it down. The monitor must see the starts and stops of all units
+// that are ordered after it. It must count the other units, too.
 func TestOrder(t *testing.T) {
 	t.Parallel() // it mostly waits
 	b := bootOrder(t)
 	b.sh("systemctl -q enable service-monitor")
 	for range 2 {
 		b.again()
-		// Until then it crashes, and systemd calls the boot over in between.
+		// The unit crashes until then. systemd may say between two of its runs that the boot is over.
 		b.awaitLine([]string{"journalctl", "-q", "-b", "-f", "-o", "cat", "--no-tail", "UNIT=edger.endries.service"}, "Started edger.endries.service")
 	}
 	b.sh("systemctl stop service-monitor")
@@ -98,7 +98,7 @@ func TestOrder(t *testing.T) {
 	b.wantTruth(slices.DeleteFunc(slices.Collect(maps.Keys(orderLives)), func(unit string) bool { return orderLives[unit] == "" })...)
 }
 
-// shippedServices are those of the shipped configuration.
+// shippedServices returns the services of the shipped configuration.
 func shippedServices(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile("../../debian/config.json")
@@ -119,7 +119,7 @@ func shippedServices(t *testing.T) []string {
 	return c.Services
 }
 
-// invocations reads the journal: how often each unit has each of two fields.
+// invocations reads the journal. It returns for each unit how many entries each invocation has.
 func (b *bed) invocations(matches, unitField, idField string) map[string]map[string]int {
 	b.t.Helper()
 	found := map[string]map[string]int{}
@@ -135,7 +135,7 @@ func (b *bed) invocations(matches, unitField, idField string) map[string]map[str
 	return found
 }
 
-// tellings reads what the daemon has logged of each invocation, in order.
+// tellings returns what the daemon has logged about each invocation, in order.
 func (b *bed) tellings() map[string][]string {
 	b.t.Helper()
 	told := map[string][]string{}
@@ -165,8 +165,8 @@ func (b *bed) eachEntry(matches string, take func(e map[string]any)) {
 	}
 }
 
-// TestOrderHoldsNobodyUp boots machines on which the monitor does not become
-// ready. What is ordered after it starts all the same, and soon.
+// TestOrderHoldsNobodyUp boots machines on which the monitor does not become ready. The units that are
+// ordered after it must start soon all the same.
 func TestOrderHoldsNobodyUp(t *testing.T) {
 	const waits = "wirepas-gateway.service"
 	t.Run("it takes for ever", func(t *testing.T) {
@@ -174,7 +174,7 @@ func TestOrderHoldsNobodyUp(t *testing.T) {
 		b := bootOrder(t)
 		b.put(dropIns+"slow.conf", "[Service]\nExecStartPre=/bin/sh -c 'until [ -e /run/go ]; do sleep 0.1; done'\n")
 		b.sh("systemctl -q enable service-monitor")
-		b.again() // which waits until systemd says that the boot is over
+		b.again() // it waits until systemd says that the boot is over
 		b.wantShow("ActiveState", "activating")
 		b.sh("systemctl is-active -q " + waits)
 		if held := b.heldUp(waits); held < 14 || held > 20 {
@@ -200,7 +200,7 @@ func TestOrderHoldsNobodyUp(t *testing.T) {
 	})
 }
 
-// heldUp is how many seconds after the boot was far enough a unit was started.
+// heldUp returns how many seconds after basic.target systemd began to start a unit.
 func (b *bed) heldUp(unit string) int {
 	b.t.Helper()
 	var far, began int

@@ -20,8 +20,8 @@ const (
 	attempts = 300
 )
 
-// rootRuns is what root runs, by hand or for the unit and the package. Where each
-// stops at the first file that it refuses, that would hide the others.
+// rootRuns are the commands that root runs, by hand or for the unit and the package. If a command stops
+// at the first file that it refuses, the test plants one file at a time for it.
 var rootRuns = []struct {
 	name, command string
 	stops         bool
@@ -36,16 +36,16 @@ var rootRuns = []struct {
 	{"purge", "sh /opt/postrm purge", false},
 }
 
-// plantedNames are the files that root's runs make, write, rename or remove: those
-// that must be there by themselves, and all that are no reason to stop.
+// plantedNames are the files that root's commands make, write, rename or remove. No command stops at the
+// files of the last entry, so these are planted together.
 var plantedNames = []string{
 	logPath, logPath + ".lock", stateFile, stateFile + ".lock", stateFile + ".previous",
 	strings.TrimSuffix(logPath, ".log") + "-2025-07-07T10-15-23.000.log " + stateFile + ".tmp " + stateFile + ".previous.tmp " +
 		stateFile + ".before-removal " + stateFile + ".before-removal.1 " + stateFile + ".before-removal.tmp " + stateFile + ".corrupt-20250707-101523.000",
 }
 
-// bootPlanted boots a machine with files that only root may touch, and the daemon
-// that has run once.
+// bootPlanted boots a machine with files that only root may touch, and with a daemon that has run
+// once.
 func bootPlanted(t *testing.T) *bed {
 	t.Helper()
 	o := gateway.Options{}
@@ -71,8 +71,8 @@ func bootPlanted(t *testing.T) *bed {
 	return b
 }
 
-// seen is all that can be changed of the victims: ctime has each write, rename,
-// link, and change of the owner.
+// seen returns everything about the victims that could change. Their ctime shows each write, rename,
+// link and change of the owner.
 func (b *bed) seen() string {
 	b.t.Helper()
 	return b.sh("cd " + victims + "; for f in . *; do stat -c '%n %u:%g %a %h %s %.9Y %.9Z' $f; done; cat *")
@@ -99,13 +99,13 @@ func TestPlanted(t *testing.T) {
 		{"symbolic link to a directory", asMonitor + "ln -s " + victims + " $f"},
 		{"symbolic link to nothing", asMonitor + "ln -s " + victims + "/new $f"},
 		{"named pipe", asMonitor + "mkfifo $f"},
-		// As if fs.protected_hardlinks were off, which is the whole host's.
+		// root makes the link, as if fs.protected_hardlinks were off. That setting is the whole host's.
 		{"hard link", "ln " + victims + "/log $f"},
 	}
 	for _, plant := range plants {
 		for _, run := range rootRuns {
 			if plant.name == "hard link" && slices.Contains([]string{"unit", "take-over", "upgrade"}, run.name) {
-				continue // systemd-tmpfiles relies on fs.protected_hardlinks where that is on
+				continue // systemd-tmpfiles relies on fs.protected_hardlinks if that is on
 			}
 			names := plantedNames
 			if !run.stops {
@@ -120,7 +120,7 @@ func TestPlanted(t *testing.T) {
 					before := b.seen()
 					b.sh("{ " + run.command + "; } >/dev/null 2>&1 || :")
 					after := b.seen()
-					if plant.name == "hard link" { // to remove it changes the number of names, and the ctime
+					if plant.name == "hard link" { // its removal changes the number of links, and the ctime
 						before, after = content(before), content(after)
 					}
 					if after != before {
@@ -132,7 +132,7 @@ func TestPlanted(t *testing.T) {
 	}
 }
 
-// content is what was seen without the number of names and the ctime.
+// content returns what was seen, without the number of links and the ctime.
 func content(seen string) string {
 	var kept []string
 	for line := range strings.Lines(seen) {
@@ -150,7 +150,7 @@ func TestPlantedRace(t *testing.T) {
 	t.Parallel() // it mostly waits
 	b := bootPlanted(t)
 	for _, name := range []string{logPath, stateFile, stateFile + ".lock", stateFile + ".previous"} {
-		for _, run := range rootRuns[:len(rootRuns)-2] { // not the package's, which are take-over and rm
+		for _, run := range rootRuns[:len(rootRuns)-2] { // all but those of the package, take-over and rm
 			t.Run(run.name+" with "+name[strings.LastIndex(name, "/")+1:], func(t *testing.T) {
 				b := &bed{b.Machine, t}
 				b.afresh()
@@ -168,8 +168,8 @@ func TestPlantedRace(t *testing.T) {
 	}
 }
 
-// TestPlantedAbove lets another user own a part of the path above the files: root
-// neither follows that user's link, nor writes with more than that user's rights.
+// TestPlantedAbove lets another user own a part of the path above the files. root must neither follow
+// that user's link, nor write with more rights than that user has.
 func TestPlantedAbove(t *testing.T) {
 	b := bootPlanted(t)
 	b.sh("install -d -o service-monitor -g service-monitor /srv/home; mkdir /srv/home/mine")
@@ -190,8 +190,8 @@ func TestPlantedAbove(t *testing.T) {
 	}
 }
 
-// TestByHand has root run the daemon by hand. What it makes is of the daemon's
-// user, and the unit goes on with it. Links of root to another disk are followed.
+// TestByHand has root run the daemon by hand. The files that it makes must belong to the daemon's user,
+// so that the unit can go on with them. The daemon must follow root's links to another disk.
 func TestByHand(t *testing.T) {
 	b := bootPlanted(t)
 	b.afresh()

@@ -17,13 +17,13 @@ const idEnded = "3769531c6aa04fb699667a9abdce1110"
 // idUnknownEnd is the MESSAGE_ID of an end whose cause is unknown.
 const idUnknownEnd = "0d5c31d3c0f6475d97a3f83d9956edbe"
 
-// rebootLives are units that a shutdown ends, each in its way.
+// rebootLives are units that a shutdown ends in different ways.
 var rebootLives = map[string]string{
 	"quick.service": stays,
 	"slow.service":  stays + "ExecStart=\nExecStart=/bin/sh -c 'trap \"sleep 0.5; exit 0\" TERM; sleep infinity & wait'\nKillMode=mixed\n",
 	"stuck.service": stays + "ExecStart=\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep infinity; done'\nKillMode=mixed\nTimeoutStopSec=300ms\n",
-	// Nothing stops it. It is killed with the last that there is, and PID 1 no longer
-	// writes down what happens then.
+	// Nothing stops it. It is killed with the last processes, when PID 1 no longer writes down
+	// what happens.
 	"lasts.service":  strings.Replace(stays, "[Unit]\n", "[Unit]\nDefaultDependencies=no\nAfter=basic.target\n", 1),
 	"loop.service":   flaps,
 	"halted.service": stays,
@@ -31,24 +31,24 @@ var rebootLives = map[string]string{
 
 var (
 	rebootUnits = slices.Sorted(maps.Keys(rebootLives))
-	// rebootEnds are those that go on until the machine ends, and how that ends
-	// them: well, or by a crash with this result.
+	// rebootEnds are the units that run until the machine goes down, and how they end then: with a
+	// stop if empty, and otherwise by a crash with this result.
 	rebootEnds = map[string]string{"quick.service": "", "slow.service": "", "stuck.service": "timeout", "lasts.service": ""}
 )
 
-// An ending is what the daemon has logged of the end of a run.
+// An ending is what the daemon has logged about the end of a run.
 type ending struct {
 	unit, result     string
 	crash, recovered bool
 }
 
-// A rebooting is one way in which a boot ends, or two.
+// A rebooting is one way in which one or two boots end.
 type rebooting struct {
 	name    string
-	order   string // of the daemon's unit
+	order   string // order of the daemon's unit
 	before  string // what happens before the end
-	cut     bool   // it is the power that ends
-	between string // "", or whether another boot comes between that is "watched" or "unwatched"
+	cut     bool   // the power is cut
+	between string // another boot between that is "watched" or "unwatched"; empty for none
 }
 
 // TestReboots ends the machine in every way. Each run must be counted once. If a
@@ -87,8 +87,7 @@ func TestReboots(t *testing.T) {
 	t.Run("power lost, and with it the end of the journal", func(t *testing.T) { (&bed{b.Machine, t}).loseEnd() })
 }
 
-// reboot ends the boot, or two, and returns the invocations that went on until
-// then, with their units.
+// reboot ends one or two boots. It returns the invocations that ran until then, with their units.
 func (b *bed) reboot(r rebooting) (runs map[string]string) {
 	b.t.Helper()
 	b.put(dropIns+"order.conf", "[Unit]\n"+r.order+"\n")
@@ -115,8 +114,8 @@ func (b *bed) end(r rebooting, runs map[string]string, watched bool) {
 	b.put("/etc/systemd/system/multi-user.target.d/wants.conf", wants+"\n")
 	off := b.PowerOff
 	if r.cut {
-		// Unlike a real one, this cut loses what is on its way to journald: nothing
-		// that is lost there may be saved by the monitor.
+		// Unlike a real power cut, this one loses what is on its way to journald. The
+		// monitor must not have saved anything that is lost there.
 		b.sh("systemctl kill -s STOP service-monitor || :; journalctl --sync")
 		off = b.PowerCut
 	}
@@ -128,7 +127,7 @@ func (b *bed) end(r rebooting, runs map[string]string, watched bool) {
 	}
 }
 
-// put writes a file of the machine, be it on or off.
+// put writes a file of the machine, which may be on or off.
 func (b *bed) put(path, text string) {
 	b.t.Helper()
 	if err := b.WriteFile(path, text, 0o644); err != nil {
@@ -136,8 +135,8 @@ func (b *bed) put(path, text string) {
 	}
 }
 
-// loseEnd cuts the power before the journal is on the disk (journald.conf(5),
-// SyncIntervalSec=), but after the state file is.
+// loseEnd cuts the power when the state file is on the disk, and the journal is not yet
+// (journald.conf(5), SyncIntervalSec=).
 func (b *bed) loseEnd() {
 	b.t.Helper()
 	const crashes, stops = "quick.service", "halted.service"
@@ -189,7 +188,7 @@ func (b *bed) wantEndings(since string, runs map[string]string, cut bool) {
 		case cut:
 			want = ending{unit, "power-loss", false, true}
 		case want.result == "" && is.result == "success" && !is.recovered:
-			want = is // as it happened, it was a stop
+			want = is // it happened to be a stop
 		case want.result == "":
 			want = ending{unit, "shutdown", false, is.recovered}
 		}
@@ -207,7 +206,7 @@ func (b *bed) wantEndings(since string, runs map[string]string, cut bool) {
 	}
 }
 
-// endings reads what the daemon has logged of the ends of runs, by invocation.
+// endings returns what the daemon has logged about the ends of runs, by invocation.
 func (b *bed) endings(since string) map[string][]ending {
 	b.t.Helper()
 	got := map[string][]ending{}

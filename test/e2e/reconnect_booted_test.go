@@ -62,8 +62,7 @@ func TestBusLost(t *testing.T) {
 	b.wantLogged(loop, up, returns)
 }
 
-// TestUpgrade replaces the daemon as a package does, again and again, while units
-// go on.
+// TestUpgrade replaces the daemon as a package does, again and again, while units go on running.
 func TestUpgrade(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const loop, returns = "loop.service", "returns.service"

@@ -86,12 +86,12 @@ func TestRestoreCounts(t *testing.T) {
 	b.wantTruth(kept, unit)
 }
 
-// TestReloadWithOptions has a reload check the file that the monitor was started with,
-// which one drop-in names for both.
+// TestReloadWithOptions wants a reload to check the same file as the start. One drop-in names it for
+// both.
 func TestReloadWithOptions(t *testing.T) {
 	const other = "/srv/config.json"
 	b := bootBed(t, nil, []string{"up.service"})
-	options := "[Service]\nEnvironment=\"MONITOR_OPTIONS=--config " + other + " --debug\"\n" // the sandbox has an Environment=, too
+	options := "[Service]\nEnvironment=\"MONITOR_OPTIONS=--config " + other + " --debug\"\n" // the unit has another Environment= for its sandbox
 	if err := b.WriteFile(dropIns+"options.conf", options, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -114,9 +114,8 @@ func TestReloadWithOptions(t *testing.T) {
 	b.sh("echo '" + good + "' >" + other + "; systemctl reload service-monitor")
 }
 
-// TestReloadWithoutFile reloads without a configuration file, however it was lost. The
-// reload must fail if the running monitor would refuse it, and the monitored services
-// must stay the same.
+// TestReloadWithoutFile reloads after the configuration file was lost in several ways. The reload must
+// fail if the running monitor would refuse it, and the monitored services must stay the same.
 func TestReloadWithoutFile(t *testing.T) {
 	b := bootBed(t, map[string]string{"up.service": stays}, []string{"up.service"})
 	b.sh("systemctl start service-monitor; systemctl start up")
@@ -127,7 +126,7 @@ func TestReloadWithoutFile(t *testing.T) {
 		b.sh("rm -rf " + configFile + "; " + strings.TrimPrefix(how, "rm "+configFile) + "\n! systemctl reload service-monitor 2>/dev/null")
 		b.awaitLog(before, "service-monitor: ", "configuration file "+configFile)
 		before = b.cursor()
-		b.sh("systemctl kill -s HUP service-monitor") // which nobody checks
+		b.sh("systemctl kill -s HUP service-monitor") // SIGHUP skips the check of ExecReload=
 		b.awaitLog(before, "cannot reload the configuration", "configuration file "+configFile)
 		b.awaitShow("StatusText", "watching 1 services")
 	}
@@ -150,8 +149,8 @@ func (b *bed) configure(t *testing.T, config map[string]any) {
 	}
 }
 
-// wantReloadsByNotify reloads the daemon behind the back of systemd, which can
-// know of it by RELOADING=1 and READY=1 alone.
+// wantReloadsByNotify sends SIGHUP to the daemon, so that systemd learns of the reload only by
+// RELOADING=1 and READY=1.
 func (b *bed) wantReloadsByNotify() {
 	b.t.Helper()
 	before := b.cursor()
@@ -160,8 +159,8 @@ func (b *bed) wantReloadsByNotify() {
 	b.awaitLog(before, monitorUnit, "reloading     -> active")
 }
 
-// wantBadReload gives the daemon a configuration that it must refuse, and
-// crashes a unit, which it must count all the same.
+// wantBadReload gives the daemon a configuration that it must refuse. Then it crashes a unit, and the
+// daemon must count that all the same.
 func (b *bed) wantBadReload(t *testing.T, unit string) {
 	t.Helper()
 	b.configure(t, map[string]any{"monitored_servces": []string{unit}})
@@ -170,7 +169,7 @@ func (b *bed) wantBadReload(t *testing.T, unit string) {
 	b.awaitLog(before, "service-monitor: "+configFile, "monitored_servces")
 	b.wantShow("ActiveState", "active")
 	before = b.cursor()
-	b.sh("systemctl kill -s HUP service-monitor") // which nobody checks
+	b.sh("systemctl kill -s HUP service-monitor") // SIGHUP skips the check of ExecReload=
 	b.awaitLog(before, "cannot reload the configuration", configFile, "monitored_servces")
 	b.awaitLog(before, monitorUnit, "reloading     -> active")
 	b.wantShow("ActiveState", "active")

@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// mostExposed is what systemd-analyze(1) may say at most of the unit, of 10. What
-// is left: it shares the machine's root directory, and may have unix sockets.
+// mostExposed is the highest exposure of the unit, of 10, that systemd-analyze(1) may report. What
+// remains is that it shares the machine's root directory and may use unix sockets.
 const mostExposed = 0.2
 
-// TestSandbox wants the unit as it is shipped to be closed, by the word of
-// systemd and by that of the kernel: what systemd cannot set up it may leave out.
+// TestSandbox wants the shipped unit to be closed. It asks systemd and the kernel, because systemd may
+// leave out what it cannot set up.
 func TestSandbox(t *testing.T) {
 	b := bootBed(t, nil, []string{"up.service"})
 	version, err := b.Version(t.Context())
@@ -67,13 +67,12 @@ func TestSandbox(t *testing.T) {
 	}
 }
 
-// knowsLater is the systemd that knows the later settings; 247 does not, and
-// ignores them.
+// knowsLater is the first systemd that knows the later settings. 247 ignores them.
 const knowsLater = 248
 
 var later = regexp.MustCompile(`(?m)^.*Unknown key name '(PrivateIPC|NoExecPaths)' in section 'Service', ignoring\.$`)
 
-// wantVerified wants systemd to find no fault in the unit, but that it does not
+// wantVerified wants systemd to find no fault in the unit. Only an old systemd may say that it does not
 // know the later settings.
 func (b *bed) wantVerified(old bool) {
 	b.t.Helper()

@@ -13,7 +13,7 @@ func TestShutdownSeen(t *testing.T) {
 	const by, before = "by-shutdown.service", "before.service"
 	b := bootBed(t, map[string]string{
 		by: "[Unit]\nAfter=lingers.service\n" + stays, before: stays,
-		// Only when this has stopped may the bus and the monitor.
+		// The bus and the monitor can stop only after this unit.
 		"lingers.service": "[Unit]\nAfter=dbus.service service-monitor.service\n" + stays + "ExecStop=/bin/sleep 0.3\n",
 	}, []string{by, before})
 	b.sh("systemctl start service-monitor; systemctl start lingers by-shutdown before; systemctl stop before")

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestKeptOut keeps records of PID 1, or the monitor's own marks, out of the journal. That is
-// found out when the monitor starts after a gap, it is said, and no start waits for what
-// cannot come. A unit that ran in the gap and is unloaded again is marked.
+// TestKeptOut keeps records of PID 1, or the monitor's own marks, out of the journal. The monitor must
+// notice that when it starts after a gap, and say so. Its start must not wait for marks that cannot
+// come. If a unit ran in the gap and is unloaded again, its counts are lower bounds.
 func TestKeptOut(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const gone, up, crashed = "gone.service", "up.service", "crashed.service"

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// asNobody begins a line of what runs without any privileges.
+// asNobody is the beginning of a command that runs without any privileges.
 const asNobody = "setpriv --reuid=nobody --regid=nogroup --clear-groups --inh-caps=-all --bounding-set=-all "
 
 // TestRefusals gives the daemon reasons not to start.
@@ -43,11 +43,11 @@ func TestRefusals(t *testing.T) {
 		b.wantRefusal(asNobody+"/opt/service-monitor", 73, logPath)
 		b.wantRefusal(asNobody+"/opt/service-monitor -l /dev/shm/mine.log", 73, stateFile)
 	})
-	// Nothing of all this has touched the files of the daemon.
+	// None of these starts may have touched the files of the daemon.
 	b.wantTidy()
 }
 
-// wantRefusal wants a command to end with this code, and one line that says so.
+// wantRefusal wants a command to end with this code, and with one line that says why.
 func (b *bed) wantRefusal(line string, code int, says string) {
 	b.t.Helper()
 	ctx, cancel := b.bounded()
@@ -62,7 +62,7 @@ func (b *bed) wantRefusal(line string, code int, says string) {
 	}
 }
 
-// TestBadConfigAtStart wants systemd not to start the daemon over and over.
+// TestBadConfigAtStart wants systemd not to restart the daemon after a bad configuration.
 func TestBadConfigAtStart(t *testing.T) {
 	b := bootBed(t, nil, []string{"up.service"}, "RestartSec=0")
 	b.configure(t, map[string]any{"monitored_services": "up.service"})
@@ -97,8 +97,8 @@ func TestNoBus(t *testing.T) {
 	b.wantTruth("up.service")
 }
 
-// TestManyServices starts a monitor of more services than whose snapshots fit into
-// what it holds back of changes.
+// TestManyServices starts a monitor of very many services. Their snapshots are more than fits into the
+// buffer in which it holds back changes.
 func TestManyServices(t *testing.T) {
 	t.Parallel()
 	var services []string

@@ -15,24 +15,24 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// What the daemon may cost, whatever happens to what it watches.
+// These limits hold for the daemon, whatever happens to the units.
 const (
 	peakMemory = 16 << 10 // kB resident
-	// peakQueue is how much the bus may have had to keep for it, in bytes. A storm
-	// is 2 to 4 MB a second, of which a socket holds 0.2, so a pause of a second
-	// shows. On a busy machine the daemon gets no processor for some tenths of one.
+	// peakQueue is how many bytes the bus may have to queue for the daemon. A storm is 2 to
+	// 4 MB a second, and a socket holds 0.2 MB. So it shows if the daemon does not read for a
+	// second. On a busy machine the daemon may get no processor for some tenths of a second.
 	peakQueue = 2 << 20
 )
 
 const (
 	swarm      = 200 // units
-	swarmRuns  = 21  // of each: the first, and 20 restarts
+	swarmRuns  = 21  // runs of each unit: the first, and 20 restarts
 	loopFor    = 20 * time.Second
 	stormLimit = 5 * time.Minute // far more than any storm takes
 )
 
-// stormScript is what the units of a storm run. They count their own runs, a
-// byte each, and tell of the last one.
+// stormScript is the program of the units of a storm. They count their own runs, one byte for each, and
+// report the last one.
 const stormScript = `printf x >>/var/runs/$1
 read -r runs </var/runs/$1
 if [ ${#runs} -ge $2 ] || [ -e /var/over ]; then
@@ -42,7 +42,7 @@ fi
 exit 9
 `
 
-// stormUnit is a unit that crashes until it has run so many times.
+// stormUnit returns a unit that crashes until it has run so many times.
 func stormUnit(name string, runs int, pause string) string {
 	return fmt.Sprintf("[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/sh /opt/storm %s %d\nRestart=on-failure\n"+
 		"RestartSec=%s\nStandardOutput=null\nStandardError=null\n", name, runs, pause)
@@ -50,7 +50,7 @@ func stormUnit(name string, runs int, pause string) string {
 
 const loopUnit = "loop.service"
 
-// swarmUnits are the units of the swarm.
+// swarmUnits returns the names of the units of the swarm.
 func swarmUnits() (units []string) {
 	for i := range swarm {
 		units = append(units, fmt.Sprintf("swarm@%d.service", i))
@@ -60,14 +60,15 @@ func swarmUnits() (units []string) {
 
 var startSwarm = "systemctl start --no-block " + strings.Join(swarmUnits(), " ")
 
-// storm is a machine with units that can make one, and a daemon that watches.
+// A storm is a machine with units that can make a storm, and with a daemon that watches them.
 type storm struct {
 	*bed
-	connection string // unique name of the daemon's on the bus
+	connection string // the daemon's unique name on the bus
 	ends       *bufio.Scanner
 }
 
-// bootStorm boots it. Lines in dropIn are for the daemon, which is not started.
+// bootStorm boots a machine for a storm. The lines in dropIn change the daemon's unit. The daemon is not
+// started.
 func bootStorm(t *testing.T, runs int, dropIn ...string) *storm {
 	t.Helper()
 	units := map[string]string{loopUnit: stormUnit(loopUnit, 1<<20, "0"), "trigger.service": stays}
@@ -83,7 +84,7 @@ func bootStorm(t *testing.T, runs int, dropIn ...string) *storm {
 		t.Fatal(err)
 	}
 	b.sh("mkdir /var/runs; mkfifo /run/ended")
-	// Who holds it open for writing too sees no end of it.
+	// cat also holds the pipe open for writing, so it never reads an end of file.
 	return &storm{bed: b, ends: b.follow("sh", "-c", "exec cat 0<>/run/ended")}
 }
 
@@ -120,8 +121,7 @@ func (s *storm) awaitEnds(n int) {
 	}
 }
 
-// wantCalm wants that the storm has not shown in what the daemon costs, and
-// stops it.
+// wantCalm wants the daemon to have stayed within its limits during the storm, and stops it.
 func (s *storm) wantCalm() {
 	s.t.Helper()
 	memory, queue := s.status("", "VmHWM")[0], s.peakQueue()
@@ -140,7 +140,7 @@ func (s *storm) wantCalm() {
 	}
 }
 
-// peakQueue is the most bytes that the bus had to queue for the daemon because its
+// peakQueue returns the largest number of bytes that the bus had to queue for the daemon because its
 // socket was full.
 func (s *storm) peakQueue() int {
 	s.t.Helper()
@@ -158,8 +158,8 @@ func (s *storm) peakQueue() int {
 	return int(peak)
 }
 
-// wantRuns wants of the state file what the units have counted of themselves:
-// that each run crashed but the last.
+// wantRuns wants the state file to have the runs that the units have counted themselves. All runs of a
+// unit except the last crashed.
 func (s *storm) wantRuns(units ...string) {
 	s.t.Helper()
 	runs, state := s.runs(), readState(s.t, s.Machine)
@@ -177,7 +177,7 @@ func (s *storm) wantRuns(units ...string) {
 	s.t.Logf("%d runs of %d units", total, len(units))
 }
 
-// runs is how often each unit has run.
+// runs returns how often each unit has run.
 func (s *storm) runs() map[string]int {
 	s.t.Helper()
 	runs := map[string]int{}
@@ -243,16 +243,16 @@ func TestStorm(t *testing.T) {
 		}
 	})
 
-	// PID 1 too waits for journald, 10 ms for each message before it loses it, and
-	// the storm would be a breeze; so it is told to write nothing. LogLevelMax= of
-	// the units is not for what PID 1 of 247 itself writes.
+	// PID 1 also waits for journald: 10 ms for each message, before the message is lost. That would
+	// slow the storm down, so PID 1 is told to write nothing. LogLevelMax= of the units would not
+	// be enough, because PID 1 of 247 does not apply it to its own messages.
 	t.Run("the disk and journald stall", func(t *testing.T) {
 		s := bootStorm(t, swarmRuns,
-			// As its own tracer's child it is the main process. With the filter, nothing
-			// but fsync(2) is slower than it would be.
+			// With -D the daemon, and not strace, is the main process. With --seccomp-bpf only
+			// fsync(2) is slowed down.
 			"ExecStart=", "ExecStart=/usr/bin/strace -D -f --seccomp-bpf -T -e signal=none -e trace=fsync "+
 				"-e inject=fsync:delay_enter=5000000 -o "+fsyncs+" /opt/service-monitor",
-			"[Unit]", "JobRunningTimeoutSec=infinity") // it is ready once it has saved
+			"[Unit]", "JobRunningTimeoutSec=infinity") // the daemon is ready only when it has saved
 		s.put(dropIns+"strace.conf", "# strace(1) traces, and first becomes who it is.\n[Service]\nSystemCallFilter=@debug @setuid\n")
 		s.sh("systemctl daemon-reload")
 		s.start()
@@ -273,7 +273,7 @@ const fsyncs = logDir + "/fsyncs"
 
 var delayed = regexp.MustCompile(`fsync\(\d+\) .*<(\d+)\.`)
 
-// wantStalled wants that the disk has stalled all the time.
+// wantStalled wants the disk to have stalled all the time.
 func (s *storm) wantStalled() {
 	s.t.Helper()
 	text, err := s.ReadFile(fsyncs)
@@ -331,10 +331,10 @@ func TestFallBehind(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := bootStorm(t, 5, "StandardOutput=file:/run/console", "StandardError=journal",
-				"WatchdogSec=2min") // it would be right to end this
+				"WatchdogSec=2min") // a shorter watchdog would rightly end the daemon
 			s.configure(t, map[string]any{"monitored_services": tt.services})
 			s.fallBehind()
-			// What comes after the gap is told of when the gap has been.
+			// The line about this start comes after those about the gap.
 			s.sh("systemctl start trigger")
 			s.awaitLogged(trigger, "Incrementing start counter -> 1")
 			s.crash(trigger)
@@ -356,14 +356,13 @@ func (s *storm) fallBehind() {
 	s.sh(startSwarm)
 	s.awaitEnds(swarm)
 	go func() {
-		for console.Scan() { // it is read again
+		for console.Scan() { // from now on the output is read again
 		}
 	}()
 	s.awaitLogged("fell behind and dropped signals", "units: ")
 }
 
-// awaitLogged waits for a line of the log file. The journal may lag behind here,
-// and lack lines.
+// awaitLogged waits for a line of the log file. The journal may be late here, and may lack lines.
 func (s *storm) awaitLogged(texts ...string) {
 	s.t.Helper()
 	s.awaitLine([]string{"tail", "-n", "+1", "-F", logPath}, texts...)

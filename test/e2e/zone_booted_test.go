@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// TestZone changes the time zone in each way while the daemon runs, in its sandbox, and
-// wants the next line of the log to have the time that date(1) shows. Then it gives the
-// daemon a zone in TZ.
+// TestZone changes the time zone in several ways while the daemon runs in its sandbox. The next line of
+// the log must have the time that date(1) shows. Then the test gives the daemon a zone in TZ.
 func TestZone(t *testing.T) {
 	const unit = "up.service"
 	b := bootBed(t, map[string]string{unit: stays}, []string{unit})
@@ -105,7 +104,7 @@ func (z *zoneBed) wantSaved(tz string) {
 	}
 }
 
-// wantFaults wants the log to tell of these faults of the zone, each once.
+// wantFaults wants the log to report each of these faults of the zone once.
 func (z *zoneBed) wantFaults(want ...string) {
 	z.t.Helper()
 	var got []string
