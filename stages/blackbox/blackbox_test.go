@@ -28,8 +28,8 @@ var (
 	failed = classify.Cause{Result: "exit-code", Code: 1, Status: 3}
 )
 
-// A journal has the words of runs. The words of a run come some time after its crash. The tests run in
-// virtual time (testing/synctest), and so does the journal.
+// A journal has the words of runs. They are complete some time after the crash. Like the tests, it
+// runs in virtual time (testing/synctest).
 type journal struct {
 	mu    sync.Mutex
 	late  time.Duration
@@ -66,7 +66,7 @@ func crash(unit string, n byte, cause classify.Cause) count.Event {
 	}
 }
 
-// run runs the stage while events come, and a time longer.
+// run runs the stage while happen sends events. It returns what the stage has logged.
 func run(t *testing.T, dir string, j *journal, known map[string]*count.Tally, happen func(send func(count.Event))) string {
 	t.Helper()
 	var log strings.Builder
@@ -117,7 +117,7 @@ func TestBox(t *testing.T) {
 	}{
 		{"a crash", &journal{}, func(send func(count.Event)) { send(crash("a", 1, segv)); time.Sleep(time.Minute) }, []string{"1s a"}, []string{"a 1"}},
 		{"the lines come late", &journal{late: 6 * time.Second}, func(send func(count.Event)) { send(crash("a", 1, segv)); time.Sleep(time.Minute) }, []string{"1s a", "3s a", "7s a"}, []string{"a 1"}},
-		{"it does not say that the run is over", &journal{late: time.Hour}, func(send func(count.Event)) { send(crash("a", 1, segv)); time.Sleep(time.Minute) }, []string{"1s a", "3s a", "7s a", "15s a", "31s a"}, []string{"a 1"}},
+		{"PID 1 never says that the run is over", &journal{late: time.Hour}, func(send func(count.Event)) { send(crash("a", 1, segv)); time.Sleep(time.Minute) }, []string{"1s a", "3s a", "7s a", "15s a", "31s a"}, []string{"a 1"}},
 		{"a core dump comes later, or never", &journal{}, func(send func(count.Event)) {
 			send(crash("a", 1, classify.Cause{Result: "core-dump"}))
 			time.Sleep(time.Minute)
@@ -142,7 +142,7 @@ func TestBox(t *testing.T) {
 				time.Sleep(20 * time.Minute)
 			}
 		}, []string{"1s a", "20m1s a", "40m1s a", "1h0m1s a", "1h20m1s a"}, []string{"a 2", "a 3", "a 4"}},
-		{"what comes after the crash is no crash", &journal{}, func(send func(count.Event)) {
+		{"an event after the crash is no other crash", &journal{}, func(send func(count.Event)) {
 			e := crash("a", 1, segv)
 			send(e)
 			time.Sleep(time.Hour)
@@ -163,7 +163,7 @@ func TestBox(t *testing.T) {
 	}
 }
 
-// However many units crash, journalctl runs once a second.
+// However many units crash, journalctl(1) runs once a second.
 func TestPace(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "crashes")
 	synctest.Test(t, func(t *testing.T) {
@@ -185,7 +185,7 @@ func TestPace(t *testing.T) {
 	})
 }
 
-// A disk that fails is told once, and the box is made later.
+// A disk that fails is reported once. When it works again, the box is made.
 func TestNoDisk(t *testing.T) {
 	parent := filepath.Join(t.TempDir(), "state")
 	dir := filepath.Join(parent, "chronicle", "crashes")
@@ -219,7 +219,8 @@ func TestStuckJournal(t *testing.T) {
 	})
 }
 
-// The monitor was killed before a box was made. What has a box needs no other one.
+// If the monitor was killed before it made a box, the next one makes it. A crash that has a box
+// gets no other one.
 func TestAfterStart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "chronicle", "crashes")
 	synctest.Test(t, func(t *testing.T) {
@@ -229,7 +230,8 @@ func TestAfterStart(t *testing.T) {
 		}
 		known["older"].LastCrash.Time = time.Now().Add(-25 * time.Hour)
 		known["never"] = &count.Tally{Unit: "never"}
-		// The box of "again" is that of a crash before. Files have real times, and these are virtual.
+		// "again" has the box of an earlier crash. The time in this test is virtual, so the files
+		// get their times from it.
 		for unit, after := range map[string]time.Duration{"boxed": time.Minute, "again": -time.Minute} {
 			if err := save(dir, Box{Unit: unit, Lines: []records.Line{{Text: "it was"}}}); err != nil {
 				t.Fatal(err)
@@ -250,7 +252,7 @@ func TestAfterStart(t *testing.T) {
 	})
 }
 
-// All boxes together are bounded. The oldest ones make room.
+// All boxes together are bounded. The oldest ones make room for new ones.
 func TestRoom(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "crashes")
 	line := records.Line{Text: strings.Repeat("x", 512)}
@@ -288,7 +290,7 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// What a power cut has left of a file is no box, and does not stop the next one.
+// A file that a power cut has damaged has no boxes. It does not keep the next box from being made.
 func TestDamagedBox(t *testing.T) {
 	dir := t.TempDir()
 	for _, text := range []string{"", "\x00\x00\x00", `[{"unit":"a"`} {

@@ -1,5 +1,5 @@
-// Package blackbox keeps what a run said before it crashed. The journal of a gateway is often gone
-// after a reboot, and the reason of the crash with it.
+// Package blackbox keeps what a run wrote before it crashed. The journal of a gateway is often gone
+// after a reboot. Then its boxes still tell the reason of the crash.
 package blackbox
 
 import (
@@ -17,40 +17,40 @@ import (
 )
 
 const (
-	// perUnit is how many boxes of a unit are kept: those of its last loop and of what came before.
+	// perUnit is how many boxes of a unit are kept: the newest ones.
 	perUnit = 3
-	// room is how many bytes all boxes may have on the disk, in blocks. If they have more, those of the
-	// unit that crashed the longest ago are removed.
+	// room is how many bytes all boxes together may take. On the disk, each file takes whole
+	// blocks. If there is no room left, the unit that crashed the longest ago loses its boxes.
 	room, block = 1 << 20, 4096
-	// largest is how many bytes of a file are read. A unit's boxes have fewer.
+	// largest is how many bytes of a file are read at most.
 	largest = 1 << 20
-	// making is the name of a file that is being written. No unit is called so.
+	// making is the name of a file while it is written. No unit has such a name.
 	making = ".new"
 )
 
-// A Box is what there is to say about one run that crashed.
+// A Box is what is known of one run that crashed.
 type Box struct {
 	Unit       string    `json:"unit"`
 	Invocation string    `json:"invocation"`
 	Time       time.Time `json:"time"` // of the crash
 	Result     string    `json:"result"`
-	Code       int32     `json:"code"` // of waitid(2), as Status
+	Code       int32     `json:"code"` // of waitid(2), and so is Status
 	Status     int32     `json:"status"`
-	// CPU, Memory and Core are those of records.Words, and 0 if they are not known.
+	// CPU, Memory and Core are as in records.Words: 0 if they are not known.
 	CPU    time.Duration `json:"cpu_nsec,omitempty"`
 	Memory uint64        `json:"memory_peak_bytes,omitempty"`
 	Core   int           `json:"core_dump_pid,omitempty"`
-	// Lines are its last lines, and those of PID 1 about it.
+	// Lines are the last lines of the run, and what PID 1 has written about it.
 	Lines []records.Line `json:"lines"`
 }
 
 // Beside returns the directory of the boxes in a chronicle.
 func Beside(chronicle string) string { return filepath.Join(chronicle, "crashes") }
 
-// Read returns the boxes of a unit, the oldest first. It is no error if there are none.
+// Read returns the boxes of a unit, the oldest first. If there are none, that is no error.
 func Read(dir, unit string) ([]Box, error) {
 	if unit == "" || strings.ContainsAny(unit, "/\x00") || strings.HasPrefix(unit, ".") {
-		return nil, nil // no unit is called so
+		return nil, nil // no unit has such a name
 	}
 	text, err := files.Read(filepath.Join(dir, unit), largest)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -60,15 +60,15 @@ func Read(dir, unit string) ([]Box, error) {
 		return nil, err
 	}
 	var boxes []Box
-	// A power cut may leave anything of a file that was just written. The words are lost then.
+	// A power cut may damage a file that was just written. Its boxes are lost then.
 	if err := json.Unmarshal(text, &boxes); err != nil {
 		return nil, nil
 	}
 	return boxes, nil
 }
 
-// save adds a box to those of its unit. It does not wait for the disk, because a crash shall cost the
-// flash as little as possible: in a power cut the words of the last half minute may be lost.
+// save adds a box to those of its unit. It does not sync the file, because a crash shall cost the
+// flash as little as possible. So a power cut may take the boxes of the last half minute.
 func save(dir string, b Box) error {
 	boxes, err := Read(dir, b.Unit)
 	if err != nil {
@@ -104,7 +104,8 @@ func save(dir string, b Box) error {
 	return makeRoom(dir, b.Unit)
 }
 
-// makeRoom removes the oldest files until the rest fits, but not that of one unit.
+// makeRoom removes the oldest files until all others fit into the room. It spares the file of one
+// unit.
 func makeRoom(dir, unit string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

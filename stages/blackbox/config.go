@@ -4,7 +4,8 @@ import "service-monitor/stages/row"
 
 // Settings are the configuration of the black box.
 type Settings struct {
-	// Lines is how many lines of a run that crashed are kept; 0 means that nothing is.
+	// Lines is how many of the last lines of a run that crashed are kept. If it is 0, there are no
+	// boxes.
 	Lines int
 }
 

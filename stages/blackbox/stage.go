@@ -20,32 +20,33 @@ import (
 )
 
 const (
-	// settle is how long to wait for the lines of a run to arrive in the journal. It doubles with each
-	// attempt.
+	// settle is how long to wait before the journal is asked for the lines of a run. It doubles
+	// with each attempt.
 	settle = time.Second
-	// attempts is how often the journal is asked whether the lines are there.
+	// attempts is how often the journal is asked for the lines of a run at most.
 	attempts = 5
-	// pace is the time from one crash that is looked after to the next. In a storm, journalctl(1) runs
-	// no more often than that.
+	// pace is how long to wait after one attempt for any unit before the next one begins. So in a
+	// storm, journalctl(1) runs once a second at most.
 	pace = time.Second
-	// near is how soon crashes follow each other in a loop.
+	// near is how soon one crash of a loop follows another.
 	near = 10 * time.Minute
-	// seldom is how often a box is made in a loop, and other how often if the cause is another one.
+	// seldom is how long after a box the next one may be made in a loop. If the cause has changed,
+	// it is other.
 	seldom = time.Hour
 	other  = time.Minute
-	// old is the age from which on a crash gets no box after the start.
+	// old is the age from which a crash gets no box when the monitor starts.
 	old = 24 * time.Hour
 	// waiting is how many crashes may wait for their boxes.
 	waiting = 1000
-	// answer is how long the journal may take. If it takes longer, that was an attempt.
+	// answer is how long the journal may take. If it takes longer, the attempt has failed.
 	answer = 10 * time.Second
-	// These are about a disk that fails.
+	// These times are about a disk that fails.
 	firstRetry = time.Second
 	lastRetry  = time.Minute
 	slow       = 30 * time.Second
 )
 
-// Words returns what the journal has of a run: records.LastWords.
+// Words returns what the journal has of a run, as records.LastWords does.
 type Words func(ctx context.Context, unit string, run records.Invocation, since time.Time, lines int) (records.Words, error)
 
 // Stage makes the boxes.
@@ -55,19 +56,19 @@ type Stage struct {
 	lines int
 	words Words
 	units map[string]*unit
-	wants []*want // those that wait for their boxes
+	wants []*want // crashes that wait for their boxes
 	doing *want   // the one whose box is being made
 	out   pipeline.Outlet
 	ready time.Time // no box is begun before
 	alarm pipeline.Alarm
 }
 
-// A unit is what is known of the crashes of a unit.
+// A unit is what the stage knows of the crashes of a unit.
 type unit struct {
 	invocation string         // the last run that crashed
 	crashed    time.Time      // when that was seen
-	boxed      time.Time      // when the last crash was seen of which there is a box, or will be
-	cause      classify.Cause // of that one
+	boxed      time.Time      // when the last crash that gets a box was seen
+	cause      classify.Cause // of the crash that gets a box
 }
 
 // A want is a box that is to be made.
@@ -79,8 +80,8 @@ type want struct {
 	asked int // how often the journal was asked
 }
 
-// New returns a stage that puts boxes into dir, with so many lines each. known are the units of the
-// state file.
+// New returns a stage that puts boxes into dir. Each box has so many lines of a run. known are the
+// units of the state file.
 func New(log logrus.FieldLogger, dir string, lines int, words Words, known map[string]*count.Tally) *Stage {
 	s := &Stage{log: log, dir: dir, lines: lines, words: words, units: map[string]*unit{}}
 	s.out = pipeline.Outlet{
@@ -94,7 +95,7 @@ func New(log logrus.FieldLogger, dir string, lines int, words Words, known map[s
 		},
 	}
 	now := time.Now()
-	for _, t := range known { // the monitor may have been killed before the box was made
+	for _, t := range known { // the last monitor may have been killed before it made the box
 		if c := t.LastCrash; c != nil && lines > 0 {
 			if now.Sub(c.Time) < old && !has(dir, c, t.Unit) {
 				s.take(t, now)
@@ -106,7 +107,7 @@ func New(log logrus.FieldLogger, dir string, lines int, words Words, known map[s
 	return s
 }
 
-// has reports whether there is a box that was made since a crash.
+// has reports whether the newest box of a unit was made after a crash.
 func has(dir string, c *count.Crash, unit string) bool {
 	info, err := os.Stat(filepath.Join(dir, unit))
 	return err == nil && info.ModTime().After(c.Time)
@@ -114,8 +115,8 @@ func has(dir string, c *count.Crash, unit string) bool {
 
 type port = pipeline.Port[count.Event, pipeline.None]
 
-// Run makes boxes until events end. It leaves what then still waits, and what is being made, to the next
-// start: a stop shall not wait for a journal or a disk.
+// Run makes boxes until the events end. Then boxes may be missing, because a stop shall not wait
+// for the journal or the disk. The next start makes them.
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	s.out.Nudge = p.Nudge
 	asking, cancel := context.WithCancel(ctx)
@@ -145,7 +146,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	}
 }
 
-// event takes what matters of an event.
+// event handles an event. Only crashes matter, and that a unit is gone.
 func (s *Stage) event(e *count.Event, now time.Time) {
 	switch e.Kind {
 	case classify.Forgotten, classify.Folded:
@@ -157,7 +158,7 @@ func (s *Stage) event(e *count.Event, now time.Time) {
 	}
 }
 
-// take notes the last crash of a unit. The crash gets a box. In a loop only some crashes do.
+// take lets the last crash of a unit wait for its box. In a loop, only some crashes get one.
 func (s *Stage) take(t *count.Tally, now time.Time) {
 	c := t.LastCrash
 	if c == nil || c.Invocation == "" || t.Life != nil && t.Life.Pattern {
@@ -212,7 +213,8 @@ func (s *Stage) begin(ctx context.Context, now time.Time) {
 	s.out.Write(func() (int, error) { return s.make(ctx, w) })
 }
 
-// make makes a box. It returns 1 if that is done, and 0 if the journal has to be asked again.
+// make makes a box. It returns 1 if the crash is done with, and 0 if the journal has to be asked
+// again.
 func (s *Stage) make(ctx context.Context, w *want) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, answer)
 	defer cancel()
@@ -221,7 +223,7 @@ func (s *Stage) make(ctx context.Context, w *want) (int, error) {
 	if !over && w.asked+1 < attempts && time.Since(w.box.Time) < time.Minute {
 		return 0, nil
 	}
-	if len(said.Lines) == 0 { // the journal cannot be read, or has lost them
+	if len(said.Lines) == 0 { // the journal cannot be read, or has lost the lines
 		return 1, nil
 	}
 	w.box.CPU, w.box.Memory, w.box.Core, w.box.Lines = said.CPU, said.Memory, said.Core, said.Lines
@@ -233,7 +235,7 @@ func (s *Stage) make(ctx context.Context, w *want) (int, error) {
 
 // ended handles the outcome of make.
 func (s *Stage) ended(w pipeline.Written, now time.Time) {
-	_ = s.out.Ended(w) // there is no last attempt: it is never closed
+	_ = s.out.Ended(w) // it has an error only after Close, which nobody calls
 	s.ready = now.Add(pace)
 	switch {
 	case w.N > 0:
@@ -244,7 +246,7 @@ func (s *Stage) ended(w pipeline.Written, now time.Time) {
 	}
 }
 
-// due returns when begin has something to do; zero if it has to wait for something else.
+// due returns when begin will have something to do; zero if something else has to happen before.
 func (s *Stage) due() time.Time {
 	w := s.next()
 	switch {
