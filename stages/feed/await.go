@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// await connects to a socket as soon as somebody listens there.
+// await connects to a socket as soon as somebody listens there. If it has to wait for that, it
+// calls away once.
 func await(ctx context.Context, socket string, away func(error) error) (net.Conn, error) {
 	conn, err := dial(ctx, socket)
 	if err == nil {
@@ -40,7 +41,8 @@ type watcher struct {
 	events *os.File
 }
 
-// watch watches for what is made or changed in a directory, or for the directory itself.
+// watch watches for files that are made or changed in a directory, and for what becomes of the
+// directory itself.
 func watch(dir string) (*watcher, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
@@ -54,8 +56,8 @@ func watch(dir string) (*watcher, error) {
 	return w, nil
 }
 
-// add adds a directory. If that cannot be watched, it adds the one above: there it shows when that has
-// changed.
+// add adds a directory. If the directory is not there, it adds the one above, in which it will be
+// made.
 func (w *watcher) add(dir string) error {
 	err := w.one(dir)
 	above := filepath.Dir(dir)
@@ -74,7 +76,7 @@ func (w *watcher) one(dir string) error {
 	return err
 }
 
-// wait returns when something has changed, or ctx is done.
+// wait returns when something has changed, or when ctx is done.
 func (w *watcher) wait(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { w.events.Close() })()
 	if _, err := w.events.Read(make([]byte, 4096)); err != nil && ctx.Err() == nil {

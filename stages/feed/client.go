@@ -12,14 +12,14 @@ import (
 	"service-monitor/stages/count"
 )
 
-// A client is somebody who listens.
+// A client is one listener.
 type client struct {
 	conn net.Conn
-	out  chan []byte // closed if the client is to be left
-	owed atomic.Int64
+	out  chan []byte  // closed to disconnect the client
+	owed atomic.Int64 // how many bytes wait in out, or are being written
 }
 
-// join lets somebody listen: first everything is told.
+// join adds a listener. A listener is first told all that is known.
 func (s *Stage) join(conn net.Conn) {
 	if len(s.clients) >= most {
 		conn.Close()
@@ -30,6 +30,7 @@ func (s *Stage) join(conn net.Conn) {
 	go c.serve(s.monitor, maps.Clone(s.units), s.left)
 }
 
+// leave disconnects a client.
 func (s *Stage) leave(c *client) {
 	if s.clients[c] {
 		delete(s.clients, c)
@@ -43,8 +44,8 @@ func (s *Stage) leaveAll() {
 	}
 }
 
-// offer lets a text wait for the client. It reports whether there was room: there always is for the
-// first one.
+// offer lets a text wait for the client. It reports whether there was room. If nothing else waits,
+// there is room for a text of any size.
 func (c *client) offer(text []byte) bool {
 	if owed := c.owed.Add(int64(len(text))); owed > behind && owed > int64(len(text)) {
 		return false
@@ -57,11 +58,11 @@ func (c *client) offer(text []byte) bool {
 	}
 }
 
-// serve writes to a client until it is left, or goes.
+// serve writes to a client until the feed or the client disconnects.
 func (c *client) serve(monitor Monitor, units map[string]*count.Tally, left chan<- *client) {
 	gone := make(chan struct{})
 	go func() {
-		_, _ = c.conn.Read(make([]byte, 1)) // it has nothing to say: either it goes, or it goes now
+		_, _ = c.conn.Read(make([]byte, 1)) // a client that says something is disconnected, too
 		close(gone)
 	}()
 	err := c.greet(monitor, units)
@@ -91,7 +92,7 @@ func (c *client) serve(monitor Monitor, units map[string]*count.Tally, left chan
 	}
 }
 
-// greet writes everything that is known.
+// greet writes all that is known.
 func (c *client) greet(monitor Monitor, units map[string]*count.Tally) error {
 	var b bytes.Buffer
 	_ = json.NewEncoder(&b).Encode(Message{Monitor: &monitor})

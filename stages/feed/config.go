@@ -2,7 +2,7 @@ package feed
 
 import "service-monitor/stages/row"
 
-// DefaultSocket is in the directory that the unit makes (RuntimeDirectory=).
+// DefaultSocket is in the directory that systemd makes for the monitor (RuntimeDirectory=).
 const DefaultSocket = "/run/service-monitor/feed"
 
 // Settings are the configuration of the feed.

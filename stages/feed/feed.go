@@ -19,18 +19,21 @@ import (
 )
 
 const (
-	// pause is how long changes are collected. In a storm a unit is told ten times a second.
+	// pause is how long changes are collected. So in a storm a unit is told ten times a second at
+	// most.
 	pause = 100 * time.Millisecond
-	// most is how many may listen.
+	// most is how many listeners there may be.
 	most = 64
-	// behind is how many bytes may wait for somebody who is slow. What waits is shared by all who
-	// listen, so that is all the memory that it takes.
+	// behind is how many bytes may wait for a slow listener. All listeners share the texts that
+	// wait. So however many are slow, no more memory is taken.
 	behind = 256 << 10
-	// crowded is how many bytes of events are told without a pause.
+	// crowded is how many bytes of events are collected at most. If there are more, they are told
+	// before the pause is over.
 	crowded = behind / 4
-	// patience is how long one write to somebody who listens may take.
+	// patience is how long one write to a listener may take.
 	patience = 10 * time.Second
-	// Backlog is how many records may wait for the feed: twice what the chronicle writes at once.
+	// Backlog is how many records may wait for the feed. It is twice what the chronicle writes at
+	// once.
 	Backlog = 2048
 )
 
@@ -44,15 +47,15 @@ type Stage struct {
 	encode  func(io.Writer, *store.Record) error
 	clients map[*client]bool
 	left    chan *client
-	changed map[string]bool // since the last time that changes were told
-	events  bytes.Buffer    // since then, as they are told
+	changed map[string]bool // the units that have changed, but were not told yet
+	events  bytes.Buffer    // that were not told yet, as JSON
 	waiting bool            // the timer runs
 	timer   *time.Timer
 	buf     bytes.Buffer
 }
 
-// New returns a feed on a socket. It knows these units already. encode writes a record as JSON, one
-// object a line.
+// New returns a feed on a socket. known are the units of the state file. encode writes a record as
+// JSON, one object a line.
 func New(log logrus.FieldLogger, socket string, monitor Monitor, known map[string]*count.Tally, records *pipeline.Second[store.Record], encode func(io.Writer, *store.Record) error) *Stage {
 	s := &Stage{
 		log: log, socket: socket, monitor: monitor, units: maps.Clone(known), records: records, encode: encode,
@@ -67,11 +70,12 @@ func New(log logrus.FieldLogger, socket string, monitor Monitor, known map[strin
 
 type port = pipeline.Port[count.Event, pipeline.None]
 
-// Run tells what changes until there are no more events and no more records. If the socket cannot be
-// made, nobody can listen, and all else goes on.
+// Run tells what changes until there are no more events and no more records. If the socket cannot
+// be made, nobody can listen, but the monitor goes on.
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	conns, end := s.listen()
-	// Whoever is left must find nobody on the socket, and so knows that the monitor has stopped.
+	// The socket is closed first. So a listener whose stream has ended finds nobody there, and
+	// knows that the monitor has stopped.
 	defer func() { end(); s.leaveAll() }()
 	for events := p.In; events != nil || s.records.In != nil; {
 		select {
@@ -86,7 +90,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			for i := range batch {
 				s.record(&batch[i])
 			}
-			if !ok && s.records.Again() { // those who listen have to read in the chronicle what is missing here
+			if !ok && s.records.Again() { // records are missing, so the listeners have to read them in the chronicle
 				s.tell()
 				s.leaveAll()
 			}
@@ -113,7 +117,7 @@ func (s *Stage) take(e *count.Event) {
 	case classify.Forgotten:
 		delete(s.units, unit)
 	case classify.Folded:
-		// The sum of its glob comes with an event of the glob. The edge may deliver that one first.
+		// An event of its glob tells the sum. That event may come before this one.
 		delete(s.units, e.Unit)
 		unit = e.Unit
 	default:
@@ -125,7 +129,7 @@ func (s *Stage) take(e *count.Event) {
 	}
 }
 
-// record notes a record of the chronicle, for those who listen.
+// record notes a record of the chronicle for the listeners.
 func (s *Stage) record(r *store.Record) {
 	if len(s.clients) == 0 {
 		return
@@ -140,7 +144,7 @@ func (s *Stage) record(r *store.Record) {
 	}
 }
 
-// soon lets tell be called after a pause.
+// soon makes sure that tell is called after a pause.
 func (s *Stage) soon() {
 	if !s.waiting {
 		s.waiting = true
@@ -148,7 +152,7 @@ func (s *Stage) soon() {
 	}
 }
 
-// tell tells what has changed. Whoever is too slow is left.
+// tell tells the listeners what has changed. It disconnects those that are too slow.
 func (s *Stage) tell() {
 	s.buf.Reset()
 	for _, unit := range slices.Sorted(maps.Keys(s.changed)) {
@@ -165,12 +169,13 @@ func (s *Stage) tell() {
 	for c := range s.clients {
 		if !c.offer(text) {
 			s.leave(c)
-			c.conn.Close() // a write may be under way, and would go on until it has taken too long
+			c.conn.Close() // ends the write under way, which may be stuck
 		}
 	}
 }
 
-// write writes how a unit is.
+// write appends a message about the present state of a unit. If there is no such unit, the message
+// says that it is gone.
 func write(b *bytes.Buffer, units map[string]*count.Tally, unit string) {
 	m := Message{Gone: unit}
 	if tally := units[unit]; tally != nil {

@@ -27,7 +27,8 @@ import (
 	"service-monitor/stages/count"
 )
 
-// A bench is a feed under test. It has real sockets, so its tests wait for what happens.
+// A bench is a feed under test. Its sockets are real, so its tests run in real time and wait for
+// what happens.
 type bench struct {
 	t      *testing.T
 	socket string
@@ -87,7 +88,7 @@ func (b *bench) tell(k classify.Kind, t *count.Tally) {
 	b.events <- count.Event{Transition: classify.Transition{Kind: k, Unit: t.Unit, Life: t.Life}, Tally: t}
 }
 
-// dial connects once the feed is ready.
+// dial connects when the feed is ready.
 func (b *bench) dial() net.Conn {
 	b.t.Helper()
 	b.ready.Await("READY=1")
@@ -99,7 +100,7 @@ func (b *bench) dial() net.Conn {
 	return conn
 }
 
-// listen listens until done returns true, and returns the units as they were then.
+// listen listens until done returns true. It returns the units as they were then.
 func (b *bench) listen(done func(units map[string]*count.Tally, m Message) bool) map[string]*count.Tally {
 	b.t.Helper()
 	b.ready.Await("READY=1")
@@ -132,7 +133,7 @@ func TestFeed(t *testing.T) {
 	if info, err := os.Stat(b.socket); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	// What changes is told to whoever listens, and so is what goes.
+	// A listener is told which units change, and which are gone.
 	step := 0
 	b.listen(func(units map[string]*count.Tally, m Message) bool {
 		switch {
@@ -148,7 +149,7 @@ func TestFeed(t *testing.T) {
 	})
 }
 
-// Whoever does not read is left, and costs nobody else anything.
+// A listener that does not read is disconnected. It costs the others nothing.
 func TestSlow(t *testing.T) {
 	b := start(t, filepath.Join(t.TempDir(), "feed"))
 	stuck := b.dial()
@@ -182,8 +183,8 @@ func left(t *testing.T, conn net.Conn) (closed bool) {
 	return closed
 }
 
-// hear returns a channel with each sequence number that a listener hears of. It is closed at the end of
-// the stream. When the channel is there, the listener was told everything that was known.
+// hear adds a listener, and returns when it was told all that was known. The channel delivers the
+// number of each record that the listener hears of. It is closed at the end of the stream.
 func (b *bench) hear() <-chan uint64 {
 	b.t.Helper()
 	b.ready.Await("READY=1")
@@ -214,8 +215,8 @@ func (b *bench) hear() <-chan uint64 {
 	return heard
 }
 
-// Each record that the chronicle has written is told once and in order, also the last one, to all who
-// listen. Whoever comes later reads in the chronicle what was before.
+// All listeners are told each record once and in order, also the last one. A listener that comes
+// later is not told what was before: that is in the chronicle.
 func TestEvents(t *testing.T) {
 	b := start(t, filepath.Join(t.TempDir(), "feed"), tally("a.service", 1))
 	first := b.hear()
@@ -244,11 +245,11 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// Whoever does not read events is left. Somebody else hears each of them.
+// A listener that does not read events is disconnected. Another one hears each of them.
 func TestSlowAmongOthers(t *testing.T) {
 	b := start(t, filepath.Join(t.TempDir(), "feed"))
 	stuck, heard := b.dial(), b.hear()
-	const together = 1000 // more than are told after a pause
+	const together = 1000 // too many to wait for the pause
 	for seq := uint64(1); !left(t, stuck); {
 		for n := range uint64(together) {
 			b.stored <- store.Record{Seq: seq + n}
@@ -262,8 +263,7 @@ func TestSlowAmongOthers(t *testing.T) {
 	}
 }
 
-// What waits for somebody is bounded in bytes. Only to whom nothing is owed, as much as there is can be
-// told at once.
+// The bytes that wait for a listener are bounded. Only if nothing waits, a text may have any size.
 func TestBehind(t *testing.T) {
 	for _, tt := range []struct {
 		texts []int // the length of each
@@ -284,7 +284,7 @@ func TestBehind(t *testing.T) {
 	}
 }
 
-// If the feed itself was too slow, all streams end, and begin anew.
+// If the feed itself was too slow, it ends all streams. Then listeners can come again.
 func TestCutOff(t *testing.T) {
 	b := startWith(t, filepath.Join(t.TempDir(), "feed"), 0)
 	heard := b.hear()
@@ -295,8 +295,8 @@ func TestCutOff(t *testing.T) {
 	b.hear()
 }
 
-// A listener waits for a monitor that is not there yet, or not any more, and is told when it begins to
-// wait.
+// A listener waits for a monitor that is not there yet, and for the next one when the monitor has
+// ended. It is told each time that it begins to wait.
 func TestFollow(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run", "monitor") // as the unit makes and removes it
 	socket := filepath.Join(dir, "feed")
@@ -331,7 +331,7 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// Whoever finds no room is told so, and does not try for ever.
+// A listener for which there is no room gets an error. It does not try for ever.
 func TestFull(t *testing.T) {
 	b := start(t, filepath.Join(t.TempDir(), "feed"))
 	for range most {
@@ -343,8 +343,8 @@ func TestFull(t *testing.T) {
 	}
 }
 
-// A line of which only a part has come, because the stream has ended, is no message and no error. What
-// is no feed is one.
+// If the stream ends within a line, that part is no message and no error. Whatever is no feed is an
+// error.
 func TestPartOfALine(t *testing.T) {
 	for text, bad := range map[string]bool{"{\"complete\":true}\n{\"eve": false, "220 smtp\n": true} {
 		here, there := net.Pipe()
@@ -360,7 +360,7 @@ func TestPartOfALine(t *testing.T) {
 	}
 }
 
-// Nothing is read from those who listen, and there are only so many of them.
+// A listener that writes something is disconnected. There are only so many listeners.
 func TestRude(t *testing.T) {
 	b := start(t, filepath.Join(t.TempDir(), "feed"), tally("a.service", 1))
 	rude := b.dial()

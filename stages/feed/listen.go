@@ -10,14 +10,14 @@ import (
 	"net"
 )
 
-// errFull is returned if the monitor leaves whoever comes.
+// errFull is returned if the monitor disconnects each new listener at once.
 var errFull = errors.New("so many listen to the monitor already that there is no room for more")
 
-// longest is how long a line may be.
+// longest is how many bytes a line may have.
 const longest = 1 << 20
 
-// Listen calls tell for each message of a feed, until tell returns false, the monitor ends, or ctx is
-// done. That the monitor ends is no error.
+// Listen calls tell for each message of a feed, until tell returns false, the monitor ends, or ctx
+// is done. If the monitor ends, that is no error.
 func Listen(ctx context.Context, socket string, tell func(Message) bool) error {
 	conn, err := dial(ctx, socket)
 	if err != nil {
@@ -26,8 +26,9 @@ func Listen(ctx context.Context, socket string, tell func(Message) bool) error {
 	return hear(ctx, conn, tell)
 }
 
-// Follow does as Listen, but when the monitor ends, or is not there yet, it waits until there is one.
-// It calls away each time that it begins to wait, and ends if that returns an error.
+// Follow does as Listen does, but it waits for a monitor if there is none, and for the next one if
+// the monitor ends. Each time before it waits, it calls away. If away returns an error, Follow
+// returns that error.
 func Follow(ctx context.Context, socket string, tell func(Message) bool, away func(reason error) error) error {
 	for refused := 0; refused < 2; refused++ {
 		conn, err := await(ctx, socket, away)
@@ -55,7 +56,7 @@ func dial(ctx context.Context, socket string) (net.Conn, error) {
 	return d.DialContext(ctx, "unix", socket)
 }
 
-// hear calls tell for each line that comes. The last one may be there only in part.
+// hear calls tell for each line. The stream may end within a line. Such a part is left out.
 func hear(ctx context.Context, conn net.Conn, tell func(Message) bool) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()

@@ -1,5 +1,6 @@
-// Package feed tells whoever listens on a unix socket how the units are, as JSON in lines: first
-// everything that is known, then each unit that changes and each event that the chronicle has.
+// Package feed tells listeners on a unix socket how the units are. Each message is a line of JSON.
+// A listener is first told all that is known. Then it is told each unit that changes, and each
+// event that is in the chronicle.
 package feed
 
 import (
@@ -14,24 +15,24 @@ import (
 type Message struct {
 	// Monitor is the first line.
 	Monitor *Monitor `json:"monitor,omitempty"`
-	// Unit is a unit, as it is now.
+	// Unit is a unit and its present state.
 	Unit *Unit `json:"unit,omitempty"`
 	// Gone is a unit that is no longer monitored.
 	Gone string `json:"gone,omitempty"`
-	// Complete comes once: now every unit was told.
+	// Complete comes once, when every unit was told.
 	Complete bool `json:"complete,omitempty"`
 	// Event is an event that is in the chronicle, as service-monitor history --json shows it.
 	Event json.RawMessage `json:"event,omitempty"`
 }
 
-// A Monitor is the monitor itself.
+// A Monitor says what is known of the monitor itself.
 type Monitor struct {
 	Version string    `json:"version"`
 	State   string    `json:"state_file"`
 	Since   time.Time `json:"since"` // when it was started
 }
 
-// A Unit is how a unit is.
+// A Unit is a unit with its state and its counts.
 type Unit struct {
 	Name     string    `json:"unit"`
 	Active   string    `json:"active_state"`
@@ -45,10 +46,10 @@ type Unit struct {
 	AtLeast  bool      `json:"at_least,omitempty"`
 	Retrying bool      `json:"retrying,omitempty"` // systemd is about to restart it
 	GaveUp   bool      `json:"gave_up,omitempty"`
-	Folded   uint64    `json:"folded_units,omitempty"` // of a glob
+	Folded   uint64    `json:"folded_units,omitempty"` // only for a glob: how many of its units are gone
 	GapOpen  time.Time `json:"gap_open_since,omitzero"`
-	// Invocation is the last run, Ended whether it is over, and Began when it began, in µs of
-	// CLOCK_MONOTONIC.
+	// Invocation is the last run. Ended is true if that run is over. Began is when it began, in µs
+	// of CLOCK_MONOTONIC.
 	Invocation string     `json:"invocation,omitempty"`
 	Ended      bool       `json:"ended,omitempty"`
 	Began      uint64     `json:"began_monotonic_usec,omitempty"`
@@ -85,7 +86,7 @@ func unitOf(t *count.Tally) *Unit {
 	return u
 }
 
-// Tally returns the unit as the monitor counts it, as far as it was told.
+// Tally returns the tally of the unit, with all that the feed tells of it.
 func (u *Unit) Tally() *count.Tally {
 	t := &count.Tally{
 		Unit: u.Name, State: u.Active, Changed: u.Since, Starts: u.Starts, Stops: u.Stops, Crashes: u.Crashes,

@@ -10,11 +10,12 @@ import (
 	"time"
 )
 
-// listen begins to listen on the socket. It returns a channel for those who come.
+// listen begins to listen on the socket. It returns a channel of new connections, and a function
+// that ends that.
 func (s *Stage) listen() (conns <-chan net.Conn, end func()) {
 	_, missing := os.Stat(filepath.Dir(s.socket))
 	if s.socket == DefaultSocket && errors.Is(missing, fs.ErrNotExist) {
-		return nil, func() {} // it was not started by its unit
+		return nil, func() {} // systemd has not started the monitor
 	}
 	listener, err := bind(s.socket)
 	if err != nil {
@@ -29,7 +30,7 @@ func (s *Stage) listen() (conns <-chan net.Conn, end func()) {
 				if errors.Is(err, net.ErrClosed) {
 					return
 				}
-				time.Sleep(pause) // no descriptors: they may be there again later
+				time.Sleep(pause) // there are too many open files, but perhaps not for long
 				continue
 			}
 			select {
@@ -42,7 +43,8 @@ func (s *Stage) listen() (conns <-chan net.Conn, end func()) {
 	return c, func() { close(done); listener.Close() }
 }
 
-// bind makes the socket. A socket that an earlier monitor has left is replaced, and nothing else.
+// bind makes the socket. It replaces a socket that an earlier monitor has left. Any other file
+// stays, and is an error.
 func bind(socket string) (net.Listener, error) {
 	info, err := os.Lstat(socket)
 	switch {
@@ -64,7 +66,8 @@ func bind(socket string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The umask has kept it from others until now: who may not write to a socket cannot connect.
+	// Nobody can connect to a socket without the right to write to it. Until now the umask has kept
+	// others away.
 	if err := os.Chmod(socket, 0o660); err != nil {
 		listener.Close()
 		return nil, err
