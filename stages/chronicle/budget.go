@@ -6,28 +6,30 @@ import (
 )
 
 const (
-	// burst is how many records in a row a unit may have of its own: those of some 20 crashes with
-	// their restarts.
+	// burst is how many records a unit may have at once. Some 20 crashes with their restarts take
+	// so many.
 	burst = 60
-	// A unit regains one of them every regain: 4,300 a month. So the usual size has room for a month of
-	// ten units that do nothing but crash.
+	// A unit regains one record every regain, which is 4,300 a month. So the default size has room
+	// for a month of ten units that do nothing but crash.
 	regain = 10 * time.Minute
-	// All units together may have burstOfAll records in a row, and regain one every second. So a
-	// storm of many units takes neither memory nor many writes.
+	// All units together may have burstOfAll records at once, and regain one every regainOfAll. So
+	// a storm of many units takes little memory and few writes.
 	burstOfAll  = 1000
 	regainOfAll = time.Second
-	// The first folds of a storm stand for shortest each. Every ten folds that doubles, up to longest.
+	// Each of the first folds of a storm collects events for shortest. After every ten folds that
+	// time doubles, up to longest.
 	shortest = time.Minute
 	longest  = time.Hour
-	// A fold to which nothing comes for so long is written.
+	// pause is how long a fold waits for its next event. If none comes, the fold is written.
 	pause = 10 * time.Minute
 )
 
-// A budget is how many more records somebody may have. The zero budget is full, and that of a unit.
+// A budget is how many more records a unit may have, or all units together. The zero budget is that
+// of a unit, and full.
 type budget struct {
 	spent int
-	since time.Time // when the last one was regained
-	all   bool      // it is that of all units
+	since time.Time // when a record was regained last
+	all   bool      // it is the budget of all units together
 }
 
 // rates returns how large the budget is, and how soon one record is regained.
@@ -48,7 +50,7 @@ func (b *budget) spend(now time.Time) bool {
 	return true
 }
 
-// rest gives back what was regained.
+// rest gives back the records that were regained since the last call.
 func (b *budget) rest(now time.Time) {
 	if b.spent == 0 {
 		b.since = now
@@ -68,11 +70,12 @@ func (b *budget) rested(now time.Time) bool {
 // exhaust leaves nothing in the budget.
 func (b *budget) exhaust(now time.Time) { b.spent, b.since = burst, now }
 
-// period returns for how long the next fold collects, if so many were written before.
+// period returns how long the next fold of a storm collects events. written is how many folds of
+// that storm were written before.
 func period(written int) time.Duration { return min(shortest<<min(written/10, 10), longest) }
 
-// family returns the budget for new units of the same kind, such as the instances of a template: they
-// may come and go all the time. It is nil if the unit is none of these.
+// family returns the budget of all new units of a kind, such as the instances of a template. Such
+// units may come and go all the time. For any other unit it returns nil.
 func (s *Stage) family(name string) *budget {
 	prefix, _, instance := strings.Cut(name, "@")
 	if !instance {

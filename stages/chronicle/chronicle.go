@@ -1,8 +1,8 @@
 // Package chronicle writes what happens to each unit into a store of bounded size.
 //
-// What the records of a unit add up to is what the counters say. So an event that is counted again,
-// because the monitor was killed before it could save the state, is not written again: its number is
-// in the chronicle already. If numbers are missing instead, one record makes up for them.
+// The records of a unit add up to its counts. If the monitor was killed before it saved the state,
+// it counts some events again. The counts show which of these are in the chronicle already, and
+// they are not written again. If records are missing instead, one record makes up for them.
 package chronicle
 
 import (
@@ -26,17 +26,17 @@ const (
 	// wait is how long a record waits for others, so that a crash and the restart that follows are one
 	// write.
 	wait = time.Second
-	// early is how many events may wait for the store to be opened. It is opened a moment after the
-	// start, because reading it takes time, and nothing that has to be ready needs it.
+	// early is how many events may wait until the store is opened. It is opened a moment after the
+	// start, because that takes time, and READY=1 does not need the store.
 	early = 2048
-	// again is how long after the start units may be told that were forgotten before.
+	// again is how long after the store was opened the units of Opened.Gone may come again.
 	again = 10 * time.Minute
-	// backlog is how many records may wait while the disk is slow. What comes then is made up for
-	// later.
+	// backlog is how many records may wait while the disk is slow. Any more are dropped, and made
+	// up for later.
 	backlog = 1024
-	// many records do not wait for others.
+	// If many records wait, they are written at once.
 	many = 256
-	// These are about a failing disk, as those of the state file are.
+	// These times are about a disk that fails.
 	firstRetry = time.Second
 	lastRetry  = time.Minute
 	slow       = 15 * time.Second
@@ -54,7 +54,7 @@ type Store interface {
 type Opened struct {
 	Store Store // nil if it could not be opened
 	Has   map[string]store.Counts
-	// Gone are units that were forgotten in the life of a monitor that was killed.
+	// Gone has the units that were forgotten in the life of a monitor that was killed.
 	Gone map[string]store.Counts
 }
 
@@ -63,16 +63,16 @@ type Stage struct {
 	log      logrus.FieldLogger
 	open     func() Opened
 	known    map[string]*count.Tally
-	early    []count.Event // those that came before the store was open
+	early    []count.Event // the events that came before the store was open
 	opening  <-chan Opened
 	store    Store // nil until it is open
 	units    map[string]*unit
 	families map[string]*budget
 	all      budget                  // of all units together
-	folding  map[string]*unit        // those that have a fold
+	folding  map[string]*unit        // the units that have a fold
 	soonest  time.Time               // no fold is due before; zero if there is none
-	gone     map[string]store.Counts // Opened.Gone, as long as they may be told again
-	folded   store.Counts            // those of the unit that was folded last, if its glob was not told yet
+	gone     map[string]store.Counts // Opened.Gone, as long as these units may come again
+	folded   store.Counts            // the counts of the unit that was folded last, until its glob is told
 	forgetAt time.Time               // when gone is not needed any more
 	boot     string
 	waiting  []store.Record // until due
@@ -82,8 +82,8 @@ type Stage struct {
 }
 
 // New returns a stage that writes to the store that open opens. open may block for as long as it
-// likes, and says itself what goes wrong. It is nil if there is to be no store. known are the units of
-// the state file.
+// likes, and logs its errors itself. If open is nil, there is no store. known are the units of the
+// state file.
 func New(log logrus.FieldLogger, open func() Opened, known map[string]*count.Tally) *Stage {
 	s := &Stage{log: log, open: open, known: known, units: map[string]*unit{}, families: map[string]*budget{}, folding: map[string]*unit{}, boot: records.Boot(), all: budget{all: true}}
 	s.disk = pipeline.Queue[store.Record]{
@@ -106,8 +106,8 @@ func New(log logrus.FieldLogger, open func() Opened, known map[string]*count.Tal
 
 type port = pipeline.Port[count.Event, store.Record]
 
-// Run writes events until they end or ctx is cancelled. Then it writes what still waits. It sends each
-// record that is on the disk.
+// Run writes events until they end or ctx is cancelled. Then it writes what still waits. It sends
+// each record that is on the disk.
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	if s.open == nil {
 		return ignore(ctx, p)
@@ -162,7 +162,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 
 // finish writes what is left, and returns when that is done.
 func (s *Stage) finish() {
-	if s.opening != nil { // nothing may be written there after the end
+	if s.opening != nil { // the opening may write, and nothing may be written after Run
 		if opened := <-s.opening; opened.Store != nil {
 			s.began(opened, time.Now())
 		}
@@ -178,8 +178,8 @@ func (s *Stage) finish() {
 	s.store.Close()
 }
 
-// lacks tells that the last records could not be written. That is no failure of the monitor: it has
-// the counts.
+// lacks logs that the last records could not be written. That is no failure of the monitor, because
+// the state file has the counts.
 func (s *Stage) lacks(err error) {
 	s.log.WithError(err).Error("cannot write the end of the history; the next start makes up for it")
 	s.store.Close()
@@ -253,9 +253,9 @@ func (s *Stage) write() {
 	}
 }
 
-// drop notes what the store lacks, because there was no room for these records.
+// drop notes that the store will lack these records, because there was no room for them.
 func (s *Stage) drop(records []store.Record) {
-	over := map[string]bool{} // what comes before in the records is of a unit that is forgotten
+	over := map[string]bool{} // units of which all earlier records are of a life that is forgotten
 	for _, r := range slices.Backward(records) {
 		u := s.units[r.Unit]
 		switch {
@@ -266,19 +266,20 @@ func (s *Stage) drop(records []store.Record) {
 			}
 		case u != nil:
 			u.unseen, over[r.Unit] = true, true
-		default: // it is told at the end
+		default: // end records that it is forgotten
 			s.units[r.Unit] = &unit{has: r.After, is: r.After, gone: true, told: true}
 			over[r.Unit] = true
 		}
 	}
 }
 
-// end writes everything that waits, and that the monitor has stopped. It does so once.
+// end writes everything that waits, and then that the monitor has stopped. Only the first call does
+// something.
 func (s *Stage) end(now time.Time) {
 	if s.disk.Closed() {
 		return
 	}
-	s.disk.Limit = math.MaxInt // no more comes, so there is room for all of it
+	s.disk.Limit = math.MaxInt // nothing more comes, so all of it may wait
 	var open store.Flags
 	for _, name := range slices.Sorted(maps.Keys(s.units)) {
 		u := s.units[name]
@@ -288,7 +289,7 @@ func (s *Stage) end(now time.Time) {
 		if u.settled {
 			s.settle(name, u, now)
 		}
-		if !u.gone && u.has != u.is { // it was still being told again
+		if !u.gone && u.has != u.is { // its events were still being told again
 			open = store.Untold
 		}
 		if u.fold != nil {

@@ -61,7 +61,7 @@ func (d *disk) sums(t *testing.T) map[string]store.Counts {
 	return d.open(t).Has
 }
 
-// add adds up the records. They must fit to each other.
+// add adds up the records. Each record must fit to the one before.
 func (d *disk) add(t *testing.T) (s store.Sums) {
 	t.Helper()
 	for i := range d.records {
@@ -101,7 +101,7 @@ func (d *disk) lines() (lines []string) {
 	return lines
 }
 
-// A keeper counts, as the stage before does, and saves its counts when a test says so.
+// A keeper counts, as the stage before the chronicler does. A test says when its counts are saved.
 type keeper struct {
 	tallies map[string]count.Tally
 	out     chan<- count.Event
@@ -149,8 +149,8 @@ func (k *keeper) send(e count.Event) {
 	k.out <- e
 }
 
-// live runs a chronicler in virtual time, with what the disk has and these tallies, while happen runs.
-// Then it stops it, or kills it.
+// live runs a chronicler in virtual time while happen runs, and then stops or kills it. The
+// chronicler begins with the records of the disk and with these tallies.
 func live(t *testing.T, d *disk, tallies map[string]count.Tally, kill bool, happen func(*keeper)) {
 	t.Helper()
 	events := make(chan count.Event)
@@ -158,7 +158,7 @@ func live(t *testing.T, d *disk, tallies map[string]count.Tally, kill bool, happ
 	in := pipeline.Source(g, "world", pipelinetest.Feed(events))
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	ended, writes := d.records, d.writes // what a killed one wrote later is not there
+	ended, writes := d.records, d.writes // what is written after a kill is taken back
 	known := map[string]*count.Tally{}
 	for unit, tally := range tallies {
 		known[unit] = &tally
@@ -177,7 +177,7 @@ func live(t *testing.T, d *disk, tallies map[string]count.Tally, kill bool, happ
 	if err := g.Run(stop); err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff(d.records[had:], told); diff != "" { // each record that is written, once
+	if diff := cmp.Diff(d.records[had:], told); diff != "" { // each record that was written is sent once
 		t.Errorf("(-written +told):\n%s", diff)
 	}
 	if kill {
@@ -232,7 +232,7 @@ func TestUntold(t *testing.T) {
 	})
 }
 
-// The sum of a glob is counted again, unit by unit. It is not written again.
+// After a kill, the sum of a glob is counted again, unit by unit. It is not written again.
 func TestGlobAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const glob = "job@*.service"
@@ -255,8 +255,8 @@ func TestGlobAgain(t *testing.T) {
 	})
 }
 
-// An older state file is put back, and the journal does not reach back that far: the counts are what
-// they are, and the history says that it was told more.
+// Somebody puts back an older state file, and the journal does not reach back that far. Then the
+// counts of that file hold, and a record takes back what the history has told beyond them.
 func TestOlderState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, tallies, older := &disk{}, map[string]count.Tally{}, map[string]count.Tally{}
@@ -279,8 +279,8 @@ func TestOlderState(t *testing.T) {
 	})
 }
 
-// A disk that is full when the monitor stops is no failure of the monitor. The next start makes up for
-// what is missing.
+// If the disk is full when the monitor stops, the monitor does not fail. The next start makes up
+// for what is missing.
 func TestFullAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, tallies := &disk{}, map[string]count.Tally{}
@@ -296,8 +296,8 @@ func TestFullAtTheEnd(t *testing.T) {
 	})
 }
 
-// A unit of a glob comes and goes, and the monitor is killed after it has saved that, but before the
-// chronicle has it.
+// A unit of a glob comes and goes. The monitor saves that, and is killed before the chronicle has
+// it.
 func TestPassedUntold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, tallies := &disk{}, map[string]count.Tally{}
@@ -314,8 +314,8 @@ func TestPassedUntold(t *testing.T) {
 	})
 }
 
-// Units of a glob come and go, and the monitor is killed before it has saved any of that. It reads it
-// all again in the journal, and the chronicle has each event once.
+// Units of a glob come and go, and the monitor is killed before it saves any of that. It reads all
+// of it in the journal again. The chronicle has each event once.
 func TestPassedTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const jobs = 5
@@ -344,8 +344,8 @@ func TestPassedTwice(t *testing.T) {
 	})
 }
 
-// A unit that crashes every 17 seconds for a month leaves the history of the others whole, and wears
-// the disk little.
+// A unit crashes every 17 seconds for a month. The history of another unit stays whole, and there
+// are few writes.
 func TestLoopOfAMonth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, tallies := &disk{}, map[string]count.Tally{}
@@ -384,7 +384,7 @@ func TestLoopOfAMonth(t *testing.T) {
 	})
 }
 
-// A unit that is forgotten in the middle of a storm has all its records.
+// A unit is forgotten in the middle of a storm. Its records are complete.
 func TestForgottenInStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, tallies := &disk{}, map[string]count.Tally{}
@@ -403,8 +403,8 @@ func TestForgottenInStorm(t *testing.T) {
 	})
 }
 
-// The instances of a template that come and go all day leave a bounded number of records, and one
-// that stays has its history.
+// The instances of a template come and go all day. They leave a bounded number of records, and an
+// instance that stays has its history.
 func TestInstances(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, tallies := &disk{}, map[string]count.Tally{}
@@ -432,7 +432,7 @@ func TestInstances(t *testing.T) {
 	})
 }
 
-// A disk that takes nothing for a while holds nothing up, and the history adds up afterwards.
+// A disk takes nothing for a while. That holds nothing up, and the history adds up afterwards.
 func TestFailingDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, tallies := &disk{}, map[string]count.Tally{}
@@ -460,7 +460,8 @@ func TestFailingDisk(t *testing.T) {
 	})
 }
 
-// A monitor that ends before it has caught up does not say that the history fits the state file.
+// If the monitor ends before it has caught up, the history does not say that it fits the state
+// file.
 func TestStoppedTooSoon(t *testing.T) {
 	for _, seen := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -537,8 +538,8 @@ func TestDropped(t *testing.T) {
 	}
 }
 
-// Random lives with saves, kills and journals that tell the same again, or something else: in the end
-// the history adds up to what is counted.
+// Monitors live at random: they save, are killed, and read in the journal the same again or
+// something else. In the end the history adds up to the counts.
 func TestRandomLives(t *testing.T) {
 	for seed := range uint64(150) {
 		synctest.Test(t, func(t *testing.T) {
@@ -556,7 +557,7 @@ func TestRandomLives(t *testing.T) {
 				live(t, d, tallies, !last && r.IntN(2) == 0, func(k *keeper) {
 					for _, e := range since {
 						if e.Recovered = true; r.IntN(20) == 0 {
-							e.Kind = kinds[r.IntN(len(kinds))] // the journal lacks how it was
+							e.Kind = kinds[r.IntN(len(kinds))] // the journal tells something else
 						}
 						k.send(e)
 					}
@@ -591,7 +592,7 @@ func TestRandomLives(t *testing.T) {
 	}
 }
 
-// BenchmarkStorm takes the events of a unit that crashes all the time.
+// BenchmarkStorm measures the events of a unit that crashes all the time.
 func BenchmarkStorm(b *testing.B) {
 	s := New(logrus.New(), nil, nil)
 	s.store = &disk{}

@@ -8,7 +8,7 @@ import (
 	"service-monitor/stages/count"
 )
 
-// ignore takes events as long as there are any. It writes nothing.
+// ignore takes events until they end, and writes nothing.
 func ignore(ctx context.Context, p *port) error {
 	for {
 		select {
@@ -31,7 +31,7 @@ func (s *Stage) begin() {
 	}
 }
 
-// began goes on with an open store: it records what has come until now.
+// began takes the open store, and records the events that have come until now.
 func (s *Stage) began(o Opened, now time.Time) {
 	s.store, s.opening = o.Store, nil
 	for name, counts := range o.Has {

@@ -19,8 +19,9 @@ const (
 	Down                 // the last run crashed, and no other one has begun
 )
 
-// A Span is a phase that goes on, and when it began: in µs of CLOCK_MONOTONIC in a boot, and by the
-// wall clock. Both are zero if they are not known.
+// A Span is the phase in which a unit is, and when that phase began. Clock is that time in µs of
+// CLOCK_MONOTONIC, in the boot Boot. At is that time by the wall clock. A time that is not known is
+// zero.
 type Span struct {
 	Phase
 	Boot  string
@@ -28,8 +29,7 @@ type Span struct {
 	At    time.Time
 }
 
-// until returns how long it was from the beginning of a span to that of another; 0 if that is not
-// known.
+// until returns how long after the beginning of a span another one began; 0 if that is not known.
 func (s Span) until(end Span) time.Duration {
 	switch {
 	case s.Clock > 0 && s.Boot == end.Boot && end.Clock >= s.Clock:
@@ -40,7 +40,8 @@ func (s Span) until(end Span) time.Duration {
 	return max(0, end.At.Sub(s.At))
 }
 
-// next ends a span with a record. The record tells how long the span was.
+// next returns the span that begins with a record. It puts into the record how long the span before
+// was.
 func (s Span) next(r *store.Record) Span {
 	now := Span{Boot: r.Boot, Clock: r.Monotonic, At: r.Time}
 	if r.Flags&store.Untrusted != 0 {
@@ -65,7 +66,7 @@ func (s Span) next(r *store.Record) Span {
 	return now
 }
 
-// running returns the span of a run that was there before the monitor.
+// running returns the span of a run that goes on; the zero Span if there is none.
 func running(l *classify.Life) Span {
 	if !l.Running() {
 		return Span{}
@@ -77,7 +78,7 @@ func running(l *classify.Life) Span {
 	return s
 }
 
-// SpanOf returns the span in which the unit of a saved tally is.
+// SpanOf returns the span of a unit, by its tally in the state file.
 func SpanOf(t *count.Tally) Span {
 	s := running(t.Life)
 	if c := t.LastCrash; s.Phase != Up && t.State != "inactive" && c != nil && t.Life != nil && t.Life.Ended && t.Life.Invocation.String() == c.Invocation {

@@ -11,7 +11,8 @@ import (
 	"service-monitor/stages/journald/records"
 )
 
-// A moment is a record at a second of a boot, and what it says of the spans that ended then.
+// A moment is a record at a second of a boot. up and down are how long the span was that ended
+// then.
 type moment struct {
 	kind     store.Kind
 	second   uint64

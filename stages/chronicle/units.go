@@ -13,21 +13,21 @@ import (
 
 // A unit is what the chronicle knows of a unit.
 type unit struct {
-	has     store.Counts // what its records add up to, and those that wait
-	is      store.Counts // what the last event has counted
-	settled bool         // the two should be equal: nothing is being told again
-	gone    bool         // the state file does not have it, and nothing was told of it
+	has     store.Counts // what its records add up to, with those that wait
+	is      store.Counts // its counts with the last event
+	settled bool         // has and is should be equal, because no event is being told again
+	gone    bool         // the state file does not have it, and no event of it has come
 	told    bool         // a record of it is in the store, or waits
-	unseen  bool         // the record from which its counts begin was dropped
-	over    bool         // it is told again, and its last record says that it is forgotten
+	unseen  bool         // the record of kind Seen, with which its counts begin, was dropped
+	over    bool         // its last record says that it is forgotten, but it is being told again
 	budget  budget
 	span    Span          // in which the unit is
-	fold    *store.Record // the record of which repeated events become a part
+	fold    *store.Record // the record that repeated events are joined to
 	end     time.Time     // when the fold collects no more
-	due     time.Time     // when to write it: sooner than that if nothing comes
-	storm   bool          // each event becomes a part of a fold
+	due     time.Time     // when to write the fold: before end if no event comes
+	storm   bool          // each event is joined to a fold
 	written int           // how many folds were written in this storm
-	gaveUp  time.Time     // when that was recorded last
+	gaveUp  time.Time     // when a record of kind GaveUp was made last
 }
 
 // take records an event.
@@ -43,7 +43,7 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	u.settled = !e.Recovered
 	switch e.Kind {
 	case classify.Moved:
-		if e.To == "inactive" && u.span.Phase == Down { // somebody does not want it any more
+		if e.To == "inactive" && u.span.Phase == Down { // somebody has stopped or reset it, so it is not down any more
 			u.span = Span{}
 		}
 	case classify.GaveUp:
@@ -51,7 +51,7 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	case classify.CaughtUp:
 		delta := u.is.Minus(u.has)
 		if e.Recovered && min(delta.Starts, delta.Stops, delta.Crashes, delta.Unknown, delta.Restarts) < 0 {
-			u.settled = true // the sum of a glob, which is counted again and may still grow
+			u.settled = true // a glob: its units are counted again, so its sum may still grow
 			break
 		}
 		if e.Life.Pending() == 0 && (e.Life == nil || e.Life.Opened.IsZero()) {
@@ -64,12 +64,12 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	}
 }
 
-// unitOf returns what is known of the unit of an event. If that is nothing, a record says from which
-// counts the unit begins.
+// unitOf returns what is known of the unit of an event. If the unit is new, a record says with
+// which counts it begins.
 func (s *Stage) unitOf(e *count.Event, now time.Time) *unit {
 	u := s.units[e.Unit]
 	if u != nil && (e.Kind != classify.Seen || e.Recovered) {
-		return u // if it is seen again in the journal, the monitor was killed before it could save it
+		return u // it is no new one: the monitor was killed before it saved it, and reads it in the journal again
 	}
 	if has, gone := s.gone[e.Unit]; gone && e.Recovered {
 		delete(s.gone, e.Unit)
@@ -77,7 +77,7 @@ func (s *Stage) unitOf(e *count.Event, now time.Time) *unit {
 		s.units[e.Unit] = u
 		return u
 	}
-	if u != nil && u.fold != nil { // its saved counts were lost, and it begins anew
+	if u != nil && u.fold != nil { // the state file has lost the unit, and it begins anew
 		s.unfold(e.Unit, u, now)
 	}
 	r := s.record(e, store.Seen)
@@ -89,7 +89,7 @@ func (s *Stage) unitOf(e *count.Event, now time.Time) *unit {
 	u = &unit{has: r.After, span: running(e.Life)}
 	s.units[e.Unit] = u
 	if f := s.family(e.Unit); f != nil && !f.spend(now) {
-		u.storm = true // so many of its kind come and go that each is a part of its glob's sum only
+		u.storm = true // so many of its kind come and go that only the sum of the glob is recorded
 		u.budget.exhaust(now)
 		return u
 	}
@@ -105,7 +105,7 @@ func (s *Stage) forget(e *count.Event, now time.Time) {
 		return
 	}
 	s.folded = u.is
-	if !u.told { // nobody has read of it, and nobody will
+	if !u.told { // it has no records, and needs none
 		delete(s.folding, e.Unit)
 		delete(s.units, e.Unit)
 		return
@@ -145,10 +145,10 @@ func (s *Stage) settle(name string, u *unit, now time.Time) {
 	}
 }
 
-// untold records counts of which no event came.
+// untold records counts for which there was no event.
 func (s *Stage) untold(name string, u *unit, delta store.Counts, now time.Time) {
 	r := store.Record{Kind: store.Many, Flags: store.Untold, Time: zone.Local(now), Until: zone.Local(now), Monotonic: records.Clock(), Boot: s.boot, Unit: name, Delta: delta}
-	if watch.IsGlob(name) { // the counts of units that are gone
+	if watch.IsGlob(name) { // it has taken over the counts of units that are gone
 		r.Flags = 0
 	}
 	s.put(u, r, now)
@@ -180,7 +180,7 @@ func (s *Stage) put(u *unit, r store.Record, now time.Time) {
 	join(u.fold, &r)
 }
 
-// join makes a record a part of a fold.
+// join joins a record to a fold.
 func join(fold, r *store.Record) {
 	fold.Flags |= r.Flags &^ store.Missed
 	fold.Until, fold.Monotonic, fold.Boot = r.Time, r.Monotonic, r.Boot
@@ -196,13 +196,13 @@ func join(fold, r *store.Record) {
 
 // unfold writes the fold of a unit.
 func (s *Stage) unfold(name string, u *unit, now time.Time) {
-	u.fold.After = u.has // a record before it may have been dropped
+	u.fold.After = u.has // an earlier record may have been dropped
 	s.add(*u.fold, now)
 	u.fold, u.written = nil, u.written+1
 	delete(s.folding, name)
 }
 
-// gaveUp records that systemd gave up. In a storm it is recorded as often as the folds are.
+// gaveUp records that systemd gave up. In a storm that is recorded as often as folds are.
 func (s *Stage) gaveUp(u *unit, e *count.Event, now time.Time) {
 	switch {
 	case u.fold != nil && now.Sub(u.gaveUp) < period(u.written):

@@ -11,8 +11,8 @@ import (
 
 const (
 	pageSize = 4096
-	// head is what is before each record: two bytes with the length of the record, and four with the
-	// CRC-32C of length and record. A length of 0 ends a page.
+	// head is how many bytes are before each record: two with the length of the record, and four
+	// with the CRC-32C of length and record. A length of 0 ends a page.
 	head = 6
 	// most is how long a text may be. systemd's longest unit name has 255 bytes.
 	most = 300
@@ -23,7 +23,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // errDamaged is returned for a record whose checksum is wrong, or whose content makes no sense.
 var errDamaged = errors.New("damaged")
 
-// A page is what encoding and decoding need to know of the records before in the same page. A text
+// A page is what encoding and decoding need to know of the earlier records in the same page. A text
 // is written once in a page. Further records name it by its number.
 type page struct {
 	texts []string
@@ -63,7 +63,7 @@ func (r *Record) fields() (bits uint64) {
 	return bits
 }
 
-// append appends a record with its head, as it is in this page.
+// append appends a record with its head, for its place in this page.
 func (p *page) append(b []byte, r *Record) []byte {
 	at := len(b)
 	b = append(b, make([]byte, head)...)
@@ -144,8 +144,8 @@ func (p *page) appendText(b []byte, text string) []byte {
 }
 
 // decode reads the record at the beginning of b, which is the rest of a page. It returns how many
-// bytes it has: 0 at the end of the page, behind which there are only zeros. zones returns the zone
-// with an offset.
+// bytes the record has. At the end of the page, where only zeros follow, it returns 0. zones
+// returns the zone with an offset.
 func (p *page) decode(b []byte, r *Record, zones func(seconds int) *time.Location) (int, error) {
 	n := 0
 	if len(b) >= head {

@@ -26,20 +26,20 @@ const (
 // Damage is a place in a store that cannot be read.
 type Damage struct {
 	File string
-	At   int64 // where in the file; what is behind it in its page cannot be read either
+	At   int64 // where in the file; the rest of that page cannot be read either
 }
 
 // String says where the damage is.
 func (d Damage) String() string { return fmt.Sprintf("%s is damaged at byte %d", d.File, d.At) }
 
 // Read calls tell for each record of a store, the oldest first, until it returns false. The record
-// is only valid during the call. Somebody else may write meanwhile. What cannot be read is left out
-// and returned. The end of the last page may be there only in part, and that is no damage. If there
-// is no store, that is an fs.ErrNotExist.
+// is only valid during the call. Another process may write meanwhile. What cannot be read is left
+// out, and returned as damage. The last page may end with a part of a record, and that is no
+// damage. If there is no store, the error is fs.ErrNotExist.
 func Read(dir string, tell func(*Record) bool) ([]Damage, error) { return ReadAfter(dir, 0, tell) }
 
-// ReadAfter is Read for the records after that with a sequence number. It reads no more of the store
-// than it has to, so it is quick if these are few.
+// ReadAfter is like Read, but it leaves out the records up to a sequence number. It reads no
+// segment that has only such records, so it is quick if few others are left.
 func ReadAfter(dir string, seq uint64, tell func(*Record) bool) ([]Damage, error) {
 	names, err := segments(dir)
 	if err != nil {
@@ -77,7 +77,8 @@ func ReadAfter(dir string, seq uint64, tell func(*Record) bool) ([]Damage, error
 	return damages, nil
 }
 
-// find returns which segment is the last one that begins with this record or an earlier one.
+// find returns from which segment on to read for a record. It is the last segment that begins with
+// that record or an earlier one.
 func (s *scanner) find(dir string, names []string, seq uint64) int {
 	for i := len(names) - 1; i > 0 && seq > 0; i-- {
 		first := uint64(math.MaxUint64) // a segment without records begins with those to come
@@ -191,8 +192,8 @@ func (s *scanner) each(tell func(*Record) bool) (more bool, e end) {
 	return true, e
 }
 
-// complete reports whether a record whose checksum is right is anywhere in b. If b begins with a bad
-// record, that one is then not just the end of what was written.
+// complete reports whether any record in b has the right checksum. Then a bad record at the
+// beginning of b is more than the end of what was written.
 func complete(b []byte) bool {
 	for ; len(b) > head; b = b[1:] {
 		n := int(binary.LittleEndian.Uint16(b))

@@ -73,7 +73,7 @@ const (
 	Recovered Flags = 1 << iota // it was read from the journal later
 	AtLeast                     // more may have happened
 	Untrusted                   // Time is certainly wrong
-	Missed                      // of a Restart: it began a run of which only the end is certain, and that counts as well
+	Missed                      // of a Restart: it counts its run, too, which nobody saw: a start and an unknown end
 	Untold                      // of Many: the counts grew, or fell, while the chronicle was not written
 )
 
@@ -97,9 +97,9 @@ type Record struct {
 	Result       string
 	Code, Status int32
 	Invocation   [16]byte
-	// Up is how long the run took that ended with the record, to the millisecond. Down is how long the
-	// unit was down before the run that began with it, if the run before had crashed. Both are 0 if they
-	// are not known. If Kind is Many, they are sums.
+	// Up is how long the run took that the record ends. Down is how long the unit was down after a
+	// crash until the run that the record begins. Both are to the millisecond, and 0 if they are
+	// not known. If Kind is Many, they are sums.
 	Up, Down time.Duration
 	// Delta is what the record adds to the counts of the unit, and After are the counts with it.
 	Delta, After Counts

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// fewest is how many segments a store has at least when it is full. When a segment is begun, the
-	// oldest one makes room, so a store keeps at least (fewest-1)/fewest of its size.
+	// fewest is how many segments a full store has at least. When a new segment is begun, the
+	// oldest one is removed. So a store keeps at least (fewest-1)/fewest of its size.
 	fewest = 8
 	// Smallest is the smallest size of a store.
 	Smallest = fewest * 2 * pageSize
 	making   = ".new"    // of a segment that is being made
-	held     = "records" // the lock is called after this, see files.Hold
+	held     = "records" // the lock has its name from this, see files.Hold
 )
 
 // A Store is a store that is open for writing. Only one process may have it open, and only one
@@ -41,17 +41,17 @@ type Store struct {
 	buf     []byte
 }
 
-// Open opens the store in a directory, and makes the directory if it is not there. size is how many
-// bytes it may have in all. It calls tell for each record, the oldest first, and returns what cannot
-// be read. If the last record was not written completely, because of a power cut, it is removed. The
-// rest of what is damaged stays as it is until it is the oldest.
+// Open opens the store in a directory. If there is no directory, Open makes it. size is how many
+// bytes the store may have in all. Open calls tell for each record, the oldest first, and returns
+// what cannot be read. If a power cut has left a part of a last record, that part is removed. Other
+// damage stays until its segment is the oldest.
 func Open(dir string, size int64, tell func(*Record)) (*Store, []Damage, error) {
 	s := &Store{dir: dir, size: max(size, Smallest)}
 	s.segment = int(min(s.size/fewest, largest)) / pageSize * pageSize
 	if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, nil, err
 	}
-	// Whoever asks whether the store is in use holds it for a moment.
+	// InUse holds the lock for a moment.
 	lock, err := files.Hold(filepath.Join(dir, held))
 	for range 20 {
 		if !errors.Is(err, files.ErrHeld) {
@@ -85,9 +85,9 @@ func Open(dir string, size int64, tell func(*Record)) (*Store, []Damage, error) 
 			}
 		}
 	}
-	// A record that was told to somebody may be lost in a power cut, or by an older copy of the store
-	// that is put in its place. Its number must not be used again, so each process has its own range,
-	// also if the clock was set back.
+	// A power cut may take a record that was told already, and so may an older copy that is put in
+	// place of the store. The number of such a record must not be used again. So each process has
+	// its own range of numbers, also if the clock was set back.
 	s.seq = max(s.seq>>20+1, uint64(max(time.Now().Unix(), 0))) << 20
 	if len(s.names) > 0 {
 		err = s.resume(last, len(scan.data))
@@ -110,7 +110,7 @@ func (s *Store) resume(last end, size int) (err error) {
 	switch {
 	case last.page < 0:
 		return nil
-	case last.torn >= 0: // nothing of it may be taken for the rest of what is written there now
+	case last.torn >= 0: // it is zeroed, so that nothing of it follows the next record
 		s.page, s.at, s.of = last.page, last.at, last.of
 		_, err = s.file.WriteAt(make([]byte, pageSize-last.at), int64(last.torn))
 		return errors.Join(err, unix.Fdatasync(int(s.file.Fd())))
@@ -121,8 +121,8 @@ func (s *Store) resume(last end, size int) (err error) {
 	return nil
 }
 
-// Append writes records, and gives them their numbers. It returns how many are on the disk. One
-// record at least is, unless there is an error.
+// Append writes records, and gives them their numbers. It returns how many are on the disk. Without
+// an error that is at least one.
 func (s *Store) Append(records []Record) (written int, err error) {
 	if err := s.stay(); err != nil {
 		return 0, err
@@ -157,8 +157,8 @@ func (s *Store) stay() error {
 	return nil
 }
 
-// appendPage writes as many records as fit into the page. Pages are synced one by one: after a power
-// cut, only the last one is incomplete.
+// appendPage writes as many records as fit into the page. Each page is synced before the next one
+// is written. So a power cut leaves at most the last page incomplete.
 func (s *Store) appendPage(records []Record) (n int, err error) {
 	if s.file == nil || s.page >= s.pages {
 		if err := os.Mkdir(s.dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -223,8 +223,8 @@ func (s *Store) begin() error {
 	return nil
 }
 
-// bytes returns how many bytes the segments have. Those of another size are from before a change of
-// the configuration.
+// bytes returns how many bytes the segments have. Not all have the same size if the configuration
+// was changed.
 func (s *Store) bytes() (sum int64) {
 	for _, name := range s.names {
 		if info, err := os.Lstat(filepath.Join(s.dir, name)); err == nil {
@@ -234,7 +234,7 @@ func (s *Store) bytes() (sum int64) {
 	return sum
 }
 
-// create makes a segment that is full of zeros. It gets its name when it is complete.
+// create makes a segment that is full of zeros. The segment gets its name when it is complete.
 func (s *Store) create(name string) (*os.File, error) {
 	path := filepath.Join(s.dir, name)
 	if err := os.Remove(path + making); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -244,7 +244,7 @@ func (s *Store) create(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	zeros := make([]byte, pageSize) // a segment at once would be memory that is never used again
+	zeros := make([]byte, pageSize) // the memory for a whole segment would not be used again
 	for range s.segment / pageSize {
 		if _, err = f.Write(zeros); err != nil {
 			break

@@ -91,8 +91,8 @@ func TestEveryField(t *testing.T) {
 	}
 }
 
-// A store of the usual size keeps at least 40,000 events. It never takes more than its size, and
-// what it keeps are the newest ones.
+// A store of the default size keeps at least 40,000 events. It never takes more than its size, and
+// it keeps the newest events.
 func TestRoom(t *testing.T) {
 	const size = 4 << 20
 	dir := t.TempDir()
@@ -124,8 +124,8 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// A process that opens the store goes on where the one before ended, with other numbers.
-// TestReadAfter goes on behind each record. It does not look at segments with earlier ones alone.
+// TestReadAfter reads on after each record. It does not look into segments that have only earlier
+// ones.
 func TestReadAfter(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	s, _, _ := mustOpen(t, dir, Smallest)
@@ -158,6 +158,7 @@ func TestReadAfter(t *testing.T) {
 	}
 }
 
+// A process that opens the store goes on where the one before ended, with other numbers.
 func TestReopen(t *testing.T) {
 	dir := t.TempDir()
 	all := records(3000)
@@ -178,7 +179,7 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-// Whatever a power cut leaves of the last write, the records before are there, and the next ones
+// A power cut may leave any part of the last write. The records before are there, and the next ones
 // come after them.
 func TestTornTail(t *testing.T) {
 	const before = 20
@@ -216,8 +217,8 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
-// A flipped bit costs at most what is behind it in its page, and is told. It is never taken for a
-// record, and opening the store changes nothing there.
+// A flipped bit costs at most the rest of its page, and is reported. It is never taken for a
+// record. If the store is opened, the bit stays as it is.
 func TestDamage(t *testing.T) {
 	base := t.TempDir()
 	s, _, _ := mustOpen(t, base, 1<<20)
@@ -260,7 +261,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// A disk that takes nothing more costs no record that it has.
+// A disk that is full costs no record that it has.
 func TestNoRoom(t *testing.T) {
 	dir := t.TempDir()
 	s, _, _ := mustOpen(t, dir, Smallest)
@@ -380,7 +381,8 @@ func TestOtherFiles(t *testing.T) {
 	}
 }
 
-// The last record is lost in a power cut, and the clock is set back: its number is not used again.
+// A power cut takes the last record, and the clock is set back. The number of that record is not
+// used again.
 func TestNumberOfLostRecord(t *testing.T) {
 	dir := t.TempDir()
 	s, _, _ := mustOpen(t, dir, Smallest)
@@ -400,7 +402,7 @@ func TestNumberOfLostRecord(t *testing.T) {
 	}
 }
 
-// Damage in the page that was written last is no torn tail if a record follows it.
+// If a record follows damage in the last page, the damage is not just the part of a write.
 func TestDamageInLastPage(t *testing.T) {
 	base := t.TempDir()
 	s, _, _ := mustOpen(t, base, Smallest)

@@ -9,11 +9,11 @@ type Sum struct {
 	seq    uint64
 }
 
-// A Fault is a record that does not fit to the one before of the same unit.
+// A Fault is a record that does not fit to the one before it of the same unit.
 type Fault struct {
 	Unit          string
 	Seq, Before   uint64 // the numbers of the two
-	Counted, Made Counts // the counts of the record, and what the one before and it add up to
+	Counted, Made Counts // the counts of the record, and those that it should have after the one before
 }
 
 // String says what does not fit.
@@ -21,8 +21,8 @@ func (f Fault) String() string {
 	return fmt.Sprintf("record %d says %+v, but with record %d it is %+v", f.Seq, f.Counted, f.Before, f.Made)
 }
 
-// These are what a record of kind Monitor says. After Stopped, the chronicle and the state file fit,
-// unless it has the flag Untold: then the next start brings them together.
+// These are what a record of kind Monitor says. After Stopped, the chronicle and the state file
+// fit. If that record has the flag Untold, they do not, and the next start brings them together.
 const (
 	Started = "started"
 	Stopped = "stopped"
@@ -31,8 +31,8 @@ const (
 // Sums adds up the records of each unit.
 type Sums struct {
 	Units map[string]Sum
-	// Gone are the units that are forgotten since the monitor was last stopped, with what their
-	// records added up to. If the monitor was killed before it could save that, they are told again.
+	// Gone has the units that were forgotten since the monitor was last stopped, with what their
+	// records added up to. If the monitor was killed before it saved that, they come again.
 	Gone   map[string]Counts
 	Faults []Fault
 }
