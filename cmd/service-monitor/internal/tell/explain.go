@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// signals says what it means if a signal ended a process (signal(7)).
+// signals has what it means if a signal ended a process (signal(7)).
 var signals = [...]string{
 	unix.SIGHUP:    "its terminal or its parent went away, or somebody meant it to reload",
 	unix.SIGINT:    "somebody interrupted it",
@@ -33,8 +33,8 @@ var signals = [...]string{
 	unix.SIGSYS:    "it made a system call that it may not make (SystemCallFilter=)",
 }
 
-// meaning says what a result of systemd means (systemd.service(5), SERVICE_RESULT); empty if the exit of
-// the main process says more.
+// meaning returns what a result of systemd means (systemd.service(5), SERVICE_RESULT). It is empty
+// if the exit of the main process says more.
 func meaning(result string) string {
 	switch result {
 	case "success":

@@ -16,7 +16,7 @@ type Query struct {
 	Wanted       func(unit string) bool
 	Since, Until time.Time // zero if there is no limit
 	Crashes      bool      // only crashes
-	Last         int       // only so many of the last lines; 0 for all
+	Last         int       // how many of the last lines; 0 for all
 	All          bool      // each event is a line
 }
 
@@ -28,11 +28,11 @@ func (q *Query) Within(at time.Time) bool {
 // A Screen is where text goes.
 type Screen struct {
 	Width int  // in columns
-	ASCII bool // other characters cannot be shown
+	ASCII bool // it can show no other characters
 	Zone  *time.Location
 }
 
-// History is the history in words. Records come in their order.
+// History is the history in words. Records are added in their order.
 type History struct {
 	Query
 	account account
@@ -48,7 +48,7 @@ func NewHistory(q Query) *History {
 	return &History{Query: q, account: account{stories: map[string]*story{}}, units: map[string]bool{}}
 }
 
-// Add adds a record. It may be used again afterwards.
+// Add adds a record. The caller may reuse it afterwards.
 func (h *History) Add(r *store.Record) {
 	if h.first.IsZero() {
 		h.first = r.Time
@@ -99,7 +99,7 @@ func bare(r *store.Record) string {
 	return strings.Join(words, ", ")
 }
 
-// wanted returns the items to show, and whether there is anything else.
+// wanted returns the items to show.
 func (h *History) wanted() []*item {
 	items := h.account.sorted()
 	if h.All {
@@ -125,7 +125,7 @@ func (h *History) wanted() []*item {
 	return items
 }
 
-// Write writes the history. It reports whether there was anything.
+// Write writes the history. It reports whether there was anything to write.
 func (h *History) Write(w io.Writer, s Screen) (any bool) {
 	lines, stands := h.write(w, s, h.wanted())
 	if lines > 0 {
@@ -134,8 +134,8 @@ func (h *History) Write(w io.Writer, s Screen) (any bool) {
 	return lines > 0
 }
 
-// Follow writes the history without a last line. What is added after that is written by the next call,
-// and each record is a line of its own.
+// Follow writes the history without the line at its end. The next call writes what was added after
+// that. Then each record is a line of its own.
 func (h *History) Follow(w io.Writer, s Screen) {
 	h.write(w, s, h.wanted())
 	h.account.items, h.each = nil, nil
@@ -145,7 +145,7 @@ func (h *History) Follow(w io.Writer, s Screen) {
 	}
 }
 
-// write writes items. It returns how many lines, and for how many events they stand.
+// write writes items. It returns the number of lines, and how many events they stand for.
 func (h *History) write(w io.Writer, s Screen, items []*item) (lines, stands int64) {
 	for _, i := range items {
 		h.width = max(h.width, utf8.RuneCountInString(short(i.unit)))
@@ -191,18 +191,18 @@ func fit(text string, width int, ascii bool) string {
 	return string([]rune(text)[:width-1]) + end
 }
 
-// head joins two ends of a line across.
+// head fills a line between a text at its left and one at its right.
 func (s Screen) head(left, right string) string {
 	n := s.Width - utf8.RuneCountInString(left+right)
 	return left + strings.Repeat("-", max(n, 3)) + right
 }
 
-// rule writes a line across.
+// rule writes a text, and fills the line after it.
 func (s Screen) rule(w io.Writer, text string) {
 	s.line(w, text+strings.Repeat("-", max(s.Width-utf8.RuneCountInString(text), 0)))
 }
 
-// line writes a line that is cut at the edge of the screen.
+// line writes a line, and cuts it at the edge of the screen.
 func (s Screen) line(w io.Writer, text string) {
 	text = s.printable(strings.TrimRight(text, " "))
 	if s.Width > 0 && utf8.RuneCountInString(text) > s.Width {
@@ -211,7 +211,7 @@ func (s Screen) line(w io.Writer, text string) {
 	fmt.Fprintln(w, text)
 }
 
-// printable returns a text without control characters, and without those that the screen cannot show.
+// printable replaces control characters, and those that the screen cannot show.
 func (s Screen) printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

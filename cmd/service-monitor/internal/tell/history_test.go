@@ -108,7 +108,7 @@ func show(d *diary, q Query, s Screen) string {
 	h := NewHistory(q)
 	for _, r := range d.records {
 		h.Add(&r)
-		r = store.Record{} // whoever reads uses it again
+		r = store.Record{} // as the reader of the store does
 	}
 	var b bytes.Buffer
 	h.Write(&b, s)
@@ -145,7 +145,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// No line is wider than the screen, and a terminal that knows only ASCII gets nothing else.
+// No line is wider than the screen. A terminal that knows only ASCII gets only ASCII.
 func TestScreens(t *testing.T) {
 	for _, width := range []int{60, 80, 140} {
 		for _, all := range []bool{false, true} {
@@ -186,8 +186,8 @@ func TestQueries(t *testing.T) {
 	}
 }
 
-// The monitor was killed long after a unit's last event: how long nobody watched does not depend on
-// which unit is asked for, and the times are those of the screen.
+// The monitor was killed long after the last event of a unit. The line about that does not depend
+// on which unit is asked for, and its times are in the zone of the screen.
 func TestNotWatched(t *testing.T) {
 	d := newDiary().add(sink, store.Start).later(24*time.Hour).add(broker, store.Start)
 	d.later(12*time.Hour+15*time.Minute).add("", store.Monitor, says("started"))
@@ -205,7 +205,7 @@ func TestNotWatched(t *testing.T) {
 	}
 }
 
-// What is counted while the history was not written is told as such.
+// A line says so if counts grew while the history was not written.
 func TestUntold(t *testing.T) {
 	d := newDiary().add(sink, store.Start).later(time.Minute).add(sink, store.Many, flag(store.Untold), func(r *store.Record) {
 		r.Until, r.Delta = r.Time, store.Counts{Crashes: 2, Starts: 2, Unknown: 1}
@@ -215,7 +215,7 @@ func TestUntold(t *testing.T) {
 	}
 }
 
-// Each record is one object for each kind of event, and they add up to the counts.
+// Each record becomes one object for each kind of event. The objects add up to the counts.
 func TestJSON(t *testing.T) {
 	d := night()
 	sums := map[string]map[string]int64{}
@@ -304,8 +304,8 @@ func TestWhen(t *testing.T) {
 	}
 }
 
-// Whoever follows sees each record of that time as a line of its own, and the same history before it.
-// Together they are the whole history, however it is cut.
+// Records that come while somebody follows are lines of their own. Before them is the same history
+// as without --follow. Together they are the whole history, whenever somebody begins to follow.
 func TestFollow(t *testing.T) {
 	records := night().records
 	for at := range len(records) + 1 {

@@ -10,7 +10,7 @@ import (
 	"service-monitor/stages/chronicle/store"
 )
 
-// near is how soon things must follow each other to belong together.
+// These times say how soon one thing must follow another to belong to it.
 const (
 	near = 10 * time.Minute // two crashes of a loop
 	soon = 3 * time.Second  // a stop and the start by which somebody restarted the unit
@@ -23,18 +23,18 @@ type item struct {
 	unit      string
 	what      string
 	text      func() string
-	stands    int64 // for how many events
+	stands    int64 // how many events it stands for
 	hidden    bool
 	crash     bool
-	rule      func(*time.Location) string // a line across, instead of all of the above
+	rule      func(*time.Location) string // if it is not nil, the item is only this line across the screen
 }
 
-// A story is what is told of one unit so far.
+// A story is what was told of one unit so far.
 type story struct {
 	began *store.Record // the start of the run that goes on
 	ended *store.Record // the last end
 	stop  *item         // the line of the last stop
-	again *item         // the line of the restart after that, until the run begins
+	again *item         // the line of the restart after the last end, until the run begins
 	after *item         // the line of the restart after the last crash
 	crash *store.Record // the last crash
 	loop  *loop
@@ -46,17 +46,17 @@ type loop struct {
 	crashes     int64
 	first, last time.Time
 	before      time.Time     // the crash before the first one
-	runs        time.Duration // of those that are known
-	known       int64
-	after       int64
+	runs        time.Duration // how long the runs were in all, as far as that is known
+	known       int64         // of how many runs that is known
+	after       int64         // the number of the last crash
 	cause       string
 }
 
-// An account makes items of records, which come in their order.
+// An account makes items of records. Records are added in their order.
 type account struct {
 	items   []*item
 	stories map[string]*story
-	stopped *store.Record // the monitor has stopped, and not started since then
+	stopped *store.Record // when the monitor stopped; nil if it has started since then
 	last    time.Time     // when the monitor last recorded something that it saw itself, of any unit
 	apart   bool          // no record changes an item that is there already
 }
@@ -102,7 +102,7 @@ func (a *account) add(r *store.Record) {
 	}
 }
 
-// part lets what comes be told apart from what was told.
+// part forgets the lines of a unit, so that no later record changes one.
 func (s *story) part() { *s = story{began: s.began, ended: s.ended} }
 
 func (a *account) put(r *store.Record, what string, text func() string) *item {
@@ -194,8 +194,8 @@ func reason(r, began *store.Record) string {
 	return text + "after " + Span(run)
 }
 
-// ran returns how long a run took; negative if that is not known. began is the record of its start, or
-// nil.
+// ran returns how long a run took; negative if that is not known. began is the record of its start,
+// and may be nil.
 func ran(began, end *store.Record) time.Duration {
 	switch {
 	case end.Up > 0:
@@ -302,8 +302,8 @@ func (a *account) many(s *story, r *store.Record) {
 	}
 }
 
-// between returns how long it was from one record to another, by the clock that nobody can set if
-// both are of the same boot.
+// between returns how long after one record another came. If both are of the same boot, it goes by
+// the clock that nobody can set.
 func between(from, to *store.Record) time.Duration {
 	if from.Boot != "" && from.Boot == to.Boot && from.Monotonic > 0 && to.Monotonic >= from.Monotonic {
 		return time.Duration(to.Monotonic-from.Monotonic) * time.Microsecond

@@ -13,7 +13,7 @@ import (
 type Event struct {
 	Seq        uint64    `json:"seq"`
 	Time       time.Time `json:"time"`
-	Until      time.Time `json:"until,omitzero"` // of the last one, if it is several
+	Until      time.Time `json:"until,omitzero"` // the time of the last event, if there are several
 	Boot       string    `json:"boot_id,omitempty"`
 	Monotonic  uint64    `json:"monotonic_usec,omitempty"`
 	Unit       string    `json:"unit,omitempty"`
@@ -31,7 +31,7 @@ type Event struct {
 	AtLeast    bool      `json:"at_least,omitempty"`
 	Untrusted  bool      `json:"untrusted,omitempty"`
 	Untold     bool      `json:"untold,omitempty"` // it happened while the history was not written
-	Count      int64     `json:"count"`            // for how many events it stands
+	Count      int64     `json:"count"`            // how many events it stands for
 	Starts     int64     `json:"starts"`
 	Stops      int64     `json:"stops"`
 	Crashes    int64     `json:"crashes"`

@@ -11,11 +11,11 @@ import (
 	"service-monitor/stages/blackbox"
 )
 
-// fewLines is how many lines of a run are shown, unless all are wanted.
+// fewLines is how many lines of a run are shown without --full.
 const fewLines = 6
 
-// box returns the box of the crash that is asked for, or else the newest one before it, because in a
-// loop they are made seldom.
+// box returns the box of the crash that is asked for. If there is none, it returns the newest box
+// before that crash, because in a loop boxes are seldom made.
 func (y *Why) box(c *crash) (box *blackbox.Box) {
 	for i := range y.Boxes {
 		b := &y.Boxes[i]
@@ -29,7 +29,7 @@ func (y *Why) box(c *crash) (box *blackbox.Box) {
 	return box
 }
 
-// writeUsed says what the run of a box has used.
+// writeUsed writes what a run has used.
 func writeUsed(field func(name, format string, args ...any), b *blackbox.Box) {
 	var words []string
 	if b.CPU > 0 {
@@ -64,12 +64,12 @@ func (y *Why) writeWords(w io.Writer, s Screen, b *blackbox.Box, c *crash) {
 	}
 	fmt.Fprintln(w)
 	s.line(w, "  Last words of "+which+note)
-	if y.Full { // whoever wants all wants whole lines
+	if y.Full { // that means whole lines, too
 		s.Width = 0
 	}
 	for _, l := range lines {
 		text := l.Text
-		if l.From == "systemd[1]" { // it begins with the name of the unit
+		if l.From == "systemd[1]" { // PID 1 writes the name of the unit first
 			_, text, _ = strings.Cut(text, ".service: ")
 		}
 		s.line(w, fmt.Sprintf("    %s %s: %s", l.Time.In(s.Zone).Format(time.TimeOnly), l.From, cmp.Or(text, l.Text)))

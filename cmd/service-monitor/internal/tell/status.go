@@ -18,7 +18,7 @@ import (
 // Health says in a word how a unit is.
 type Health string
 
-// The healths, those that need attention first. In this order units are shown.
+// The healths. Units are shown in this order, so those that need attention come first.
 const (
 	GaveUp    Health = "gave-up"    // it is down, and systemd does not restart it: the start limit was hit, or the restart failed
 	CrashLoop Health = "crash-loop" // it crashes again and again, and systemd restarts it
@@ -59,17 +59,17 @@ func (h Health) rank() int {
 // Attention reports whether somebody has to look after the unit.
 func (h Health) Attention() bool { return healths[h.rank()].attention }
 
-// looping is how many crashes, each within near of the one before, are a loop.
+// looping is how many crashes make a loop, if each follows the one before within near.
 const looping = 3
 
 // A Past is what the history has of a unit.
 type Past struct {
 	Uptime
 	Day       int64     // crashes in the last 24 hours
-	Loop      int64     // crashes in the last row of crashes, each within near of the one before
-	LoopSince time.Time // the first one of these
+	Loop      int64     // crashes in the last series, in which each follows the one before within near
+	LoopSince time.Time // when that series began
 	last      time.Time
-	told      int64 // crashes with its last record
+	told      int64 // how many crashes the history has, by the last record
 }
 
 // Add adds a record of the unit. Records come in their order.
@@ -102,8 +102,8 @@ type Unit struct {
 	Past
 }
 
-// CatchUp adds the crashes that are counted, but that the history does not have yet: in a storm it has
-// them together, up to an hour later.
+// CatchUp adds the crashes that are counted, but not yet in the history. In a storm, many crashes
+// come into the history as one record, up to an hour later.
 func (u *Unit) CatchUp(now time.Time) {
 	more := int64(u.Crashes) - u.told
 	if u.LastCrash == nil || u.told == 0 || more <= 0 || now.Sub(u.LastCrash.Time) >= 24*time.Hour {
@@ -139,12 +139,12 @@ func (u *Unit) Health(now time.Time) Health {
 type Status struct {
 	Now     time.Time
 	Host    string
-	AsOf    time.Time // when it was saved
+	AsOf    time.Time // the time of all this
 	Stopped time.Time // when the monitor stopped; zero if it runs
 	Since   time.Time // how far the history goes back; zero if there is none
 	Units   []*Unit
 	Clock   Clock
-	Wide    bool // more columns, and no end of the line
+	Wide    bool // show more columns, and cut no line
 }
 
 // Attention returns how many units somebody has to look after.
@@ -202,7 +202,8 @@ func (s *Status) Write(w io.Writer, screen Screen) {
 	}
 }
 
-// ago returns how long ago something was; unknown if the clock says that it is to come.
+// ago returns how long ago something was; a dash if that is not known, or if the time is still to
+// come.
 func (s *Status) ago(t time.Time) string {
 	if t.IsZero() || t.After(s.Now.Add(time.Second)) {
 		return "–"

@@ -27,7 +27,7 @@ func unit(name, state string, ago time.Duration, more ...func(*Unit)) *Unit {
 	return u
 }
 
-// crashed lets a unit crash n times, each some time after the one before. The last crash was now.
+// crashed lets a unit crash n times, at equal distances. The last crash is now.
 func crashed(n int, every time.Duration, c classify.Cause) func(*Unit) {
 	return func(u *Unit) {
 		for i := range n {

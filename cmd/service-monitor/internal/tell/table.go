@@ -12,13 +12,13 @@ import (
 // A column of the status.
 type column struct {
 	head  string
-	width int // of its text, without the two spaces before; negative if the text begins at the left
-	from  int // how wide a screen must be for it
-	wide  bool
+	width int  // of its text, without the two spaces before; negative if the text is at the left
+	from  int  // how wide a screen must be to show it
+	wide  bool // it is shown only if the status is Wide
 	text  func(u *Unit, h Health) string
 }
 
-// columns returns the columns for which there is room, besides the name.
+// columns returns the columns to show, besides the name.
 func (s *Status) columns(screen Screen) (columns []column) {
 	for _, c := range []column{
 		{"STATE", -10, 0, false, func(_ *Unit, h Health) string { return healths[h.rank()].words }},
@@ -77,7 +77,7 @@ func percent(part float64) string {
 	return fmt.Sprintf("%.2f%%", part*100)
 }
 
-// nameWidth returns the width of the names for which there is room.
+// nameWidth returns the width of the names. If there is little room, they are cut.
 func (s *Status) nameWidth(units []*Unit, columns []column, screen Screen) int {
 	width, rest := len("SERVICE"), 2
 	for _, u := range units {
@@ -101,7 +101,7 @@ func (s *Status) head(w io.Writer, columns []column, width int, screen Screen) {
 	s.screen(screen).line(w, line)
 }
 
-// row writes the line of a unit, and what there is to say if it needs attention.
+// row writes the line of a unit. If the unit needs attention, a second line says why.
 func (s *Status) row(w io.Writer, u *Unit, columns []column, width int, screen Screen) {
 	health := u.Health(s.Now)
 	h := healths[health.rank()]
@@ -120,7 +120,7 @@ func (s *Status) row(w io.Writer, u *Unit, columns []column, width int, screen S
 	}
 }
 
-// screen returns a screen as wide as it takes, if everything is to be shown.
+// screen returns the screen. If the status is Wide, no line is cut.
 func (s *Status) screen(screen Screen) Screen {
 	if s.Wide {
 		screen.Width = 0

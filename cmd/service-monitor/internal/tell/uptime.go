@@ -10,7 +10,7 @@ import (
 // day is the time for which the availability is told.
 const day = 24 * time.Hour
 
-// A Clock says how long ago something was, also if the wall clock was wrong for a while.
+// A Clock knows how long ago something was, even if the wall clock was wrong for a while.
 type Clock struct {
 	Now   time.Time
 	Boot  string               // the present one
@@ -33,7 +33,8 @@ func (c *Clock) Add(r *store.Record) {
 	c.boots[r.Boot] = at.Add(-micros(r.Monotonic))
 }
 
-// ago returns how long ago it was in a boot, or by the wall clock. Both may be zero.
+// ago returns how long ago something was. Its time is monotonic in a boot, or at by the wall clock.
+// A time that is not known is zero.
 func (c *Clock) ago(boot string, monotonic uint64, at time.Time) (ago time.Duration, known bool) {
 	switch began, told := c.boots[boot]; {
 	case monotonic > 0 && boot == c.Boot && c.Since >= monotonic:
@@ -49,22 +50,22 @@ func (c *Clock) ago(boot string, monotonic uint64, at time.Time) (ago time.Durat
 
 func micros(n uint64) time.Duration { return time.Duration(n) * time.Microsecond }
 
-// A stretch is a time in which a unit was up, or down, or, if a record stands for several events, both
-// by turns.
+// A stretch is a time in which a unit was up or down. If a record stands for several events, the
+// unit was both by turns.
 type stretch struct {
 	boot     string
 	clock    uint64 // when it ended
 	at       time.Time
-	long     time.Duration // zero if it was one of the two only
+	long     time.Duration // zero if the unit was only up or only down
 	up, down time.Duration
 }
 
-// An Uptime is how long a unit was up, and how long it was down because it had crashed. When it was
-// stopped, when the machine was off, and when nobody knows, it was neither.
+// An Uptime is how long a unit was up, and how long it was down after a crash. Other times do not
+// count: the unit was stopped, the machine was off, or nobody knows.
 type Uptime struct {
 	stretches    []stretch
 	up, down     time.Duration
-	downs, falls int64 // how many times are in down, and how many crashes
+	downs, falls int64 // how often it was down, and how often it crashed
 }
 
 // add adds a record of the unit.
@@ -90,13 +91,14 @@ func (u *Uptime) add(r *store.Record) {
 
 // An Availability is what an Uptime comes to. What is not known is negative.
 type Availability struct {
-	Day     float64       // which part of the last 24 hours it was up, of the time in which it was up or down
+	Day     float64       // up / (up + down) in the last 24 hours
 	Down    time.Duration // how long it was down in the last 24 hours
-	Between time.Duration // how long it was up for each crash (MTBF), since the history begins
+	Between time.Duration // how long it was up for each crash since the history begins (MTBF)
 	Repair  time.Duration // how long it was down after a crash (MTTR)
 }
 
-// Availability returns what the uptime comes to, with the span that goes on until some time ago.
+// Availability returns what the uptime comes to. span is the phase in which the unit is. Its last
+// part does not count, which is until long, because nobody has seen the unit since.
 func (u *Uptime) Availability(span chronicle.Span, c *Clock, until time.Duration) Availability {
 	var up, down time.Duration // in the last day
 	for _, s := range u.stretches {
@@ -135,5 +137,6 @@ func (u *Uptime) Availability(span chronicle.Span, c *Clock, until time.Duration
 	return a
 }
 
-// lately returns how much of a time was in the last 24 hours, if it was long and ended some time ago.
+// lately returns how much of a stretch was in the last 24 hours. long is how long the stretch was,
+// and ago how long ago it ended.
 func lately(ago, long time.Duration) time.Duration { return max(0, min(long, day-ago)) }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// When reads a time as people write it: "2h" and "30min" are before now, and "yesterday", "today",
-// "2026-11-27", "10:30" and "2026-11-27 10:30:00" are in the zone of now.
+// When reads a time as people write it. "2h" and "30min" are that long before now. "yesterday",
+// "today", "2026-11-27", "10:30" and "2026-11-27 10:30:00" are in the zone of now.
 func When(text string, now time.Time) (time.Time, error) {
 	text = strings.TrimSpace(text)
 	day := func(n int) time.Time {
@@ -51,5 +51,5 @@ func before(text string) (time.Duration, bool) {
 		"d": 24 * time.Hour, "day": 24 * time.Hour, "days": 24 * time.Hour, "w": 7 * 24 * time.Hour, "weeks": 7 * 24 * time.Hour, "week": 7 * 24 * time.Hour,
 	}[strings.TrimSpace(text[len(number):])]
 	ago := time.Duration(n) * unit
-	return ago, known && ago/unit == time.Duration(n) // else it is more than there can be
+	return ago, known && ago/unit == time.Duration(n) // a longer time has overflowed
 }

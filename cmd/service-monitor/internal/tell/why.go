@@ -11,17 +11,17 @@ import (
 	"service-monitor/stages/chronicle/store"
 )
 
-// beside is how near another event must be to a crash to be shown with it.
+// beside is how long before or after a crash another event may be, to be shown with it.
 const beside = 5 * time.Second
 
-// A crash is a crash of a unit, or several in one record.
+// A crash is a record of one crash or of several.
 type crash struct {
 	store.Record
 	run time.Duration // how long the run took; negative if that is not known
 }
 
-// A Why is what there is to say about the crashes of a unit. Records come in their order, first all for
-// Add, and then the same ones for Near.
+// A Why is what there is to say about the crashes of a unit. First Add gets all records in their
+// order. Then Near gets them once more.
 type Why struct {
 	Unit    *Unit
 	Number  int64 // which crash is asked for; 0 for the last one
@@ -31,7 +31,7 @@ type Why struct {
 	Full    bool           // all lines of a box
 	crashes []crash
 	began   *store.Record
-	stop    *store.Record // the last stop, after the last crash
+	stop    *store.Record // the last stop; nil if a crash came after it
 	near    []store.Record
 }
 
@@ -77,7 +77,7 @@ func (y *Why) chosen() *crash {
 // Has reports whether the history has the crash that is asked for.
 func (y *Why) Has() bool { return y.chosen() != nil }
 
-// Near adds a record of any unit that may be near the crash.
+// Near adds a record of any unit. The report tells it if it is near the crash.
 func (y *Why) Near(r *store.Record) {
 	c := y.chosen()
 	if c == nil || r.Unit == y.Unit.Unit || r.Kind == store.Seen || r.Kind == store.Restart || len(y.near) == 9 {
@@ -88,7 +88,7 @@ func (y *Why) Near(r *store.Record) {
 	}
 }
 
-// headline says how the unit is, in a sentence.
+// headline says in a sentence how the unit is.
 func (y *Why) headline(now time.Time, zone *time.Location) string {
 	u := y.Unit
 	switch u.Health(now) {
@@ -169,7 +169,7 @@ func (y *Why) day() string {
 	return text
 }
 
-// usual says how it is since the history begins.
+// usual says how long the unit was up and down on average, since the history begins.
 func (y *Why) usual() string {
 	var words []string
 	if y.Uptime.Between >= 0 {
@@ -214,7 +214,7 @@ func (y *Why) writeCrash(field func(name, format string, args ...any), c *crash,
 	}
 }
 
-// ruleWords says by what a crash was counted, by classify.Rule.
+// ruleWords says in words by which classify.Rule a crash was counted.
 func ruleWords(rule string) string {
 	switch rule {
 	case "down-after-run":
@@ -243,7 +243,7 @@ func flagWords(f store.Flags) string {
 	return strings.Join(words, "; ")
 }
 
-// causes says how often each cause was, if there were several crashes.
+// causes says how often there was each cause, if there were several crashes.
 func (y *Why) causes() string {
 	var order []string
 	n := map[string]int64{}
@@ -281,7 +281,7 @@ func (y *Why) writeNear(field func(name, format string, args ...any), zone *time
 	}
 }
 
-// writeFurther writes commands that tell more.
+// writeFurther writes commands that tell more about the crash.
 func (y *Why) writeFurther(w io.Writer, s Screen, c *crash, b *blackbox.Box) {
 	fmt.Fprintln(w, "\n  Look further")
 	var commands []string
@@ -298,11 +298,11 @@ func (y *Why) writeFurther(w io.Writer, s Screen, c *crash, b *blackbox.Box) {
 	}
 	commands = append(commands, "systemctl status "+y.Unit.Unit, "service-monitor history "+y.Unit.Unit)
 	for _, command := range commands {
-		fmt.Fprintln(w, "    "+s.printable(command)) // never cut, because people copy it
+		fmt.Fprintln(w, "    "+s.printable(command)) // not cut, because people copy it
 	}
 }
 
-// wrap writes a text behind a name, in as many lines as it needs.
+// wrap writes a name and a text in as many lines as they need.
 func (s Screen) wrap(w io.Writer, name, text string) {
 	room := max(s.Width-len(name), 20)
 	line := name

@@ -73,7 +73,7 @@ wirepas-gateway.service crashed 4 times since 11:50 and goes on crashing
 	}
 }
 
-// Whatever a unit is like, there is something to say, and it fits.
+// There is something to say about every unit, and it fits the screen.
 func TestWhyAnything(t *testing.T) {
 	for _, u := range append(gatewayStatus().Units, &Unit{Tally: &count.Tally{Unit: "never.service"}}) {
 		for _, width := range []int{60, 80, 140} {

@@ -1,5 +1,5 @@
-// Package tell says in words what the monitor knows. Its functions are pure: they get records and
-// times, and return text.
+// Package tell says in words what the monitor knows. Its functions are pure: they take records and
+// times, and make text of them.
 package tell
 
 import (
@@ -11,8 +11,8 @@ import (
 	"service-monitor/stages/classify"
 )
 
-// Span returns a duration with its two largest units, such as "3h 12m". Below ten seconds it is more
-// exact.
+// Span returns a duration in its two largest units, such as "3h 12m". A duration below ten seconds
+// is more exact.
 func Span(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -38,9 +38,9 @@ func two(n int, unit string, rest int, smaller string) string {
 	return fmt.Sprintf("%d%s %d%s", n, unit, rest, smaller)
 }
 
-// exits are exit codes of systemd itself, which it returns if it cannot run the program
-// (systemd.exec(5), "Process Exit Codes"). Like all tables here it is no map: the monitor itself would
-// make that at its start.
+// exits are the exit codes of systemd itself, if it could not run the program (systemd.exec(5),
+// "Process Exit Codes"). No table here is a map, because Go makes maps at the start, also at that
+// of the monitor, which needs none of them.
 var exits = [...]string{
 	200: "CHDIR, no working directory", 201: "NICE", 202: "FDS", 203: "EXEC, no program", 204: "MEMORY", 205: "LIMITS",
 	206: "OOM_ADJUST", 207: "SIGNAL_MASK", 208: "STDIN", 209: "STDOUT", 210: "CHROOT", 211: "IOPRIO", 212: "TIMERSLACK",
@@ -52,8 +52,8 @@ var exits = [...]string{
 	242: "NUMA_POLICY", 243: "CREDENTIALS", 245: "BPF",
 }
 
-// brief says what happened, for results that say it better than the exit of the main process does. For
-// other results it is empty.
+// brief returns what happened, if the result says that better than the exit of the main process
+// does. Otherwise it returns nothing.
 func brief(result string) string {
 	switch result {
 	case "timeout", "start-limit-hit":
@@ -78,7 +78,7 @@ func brief(result string) string {
 	return ""
 }
 
-// exitName returns what systemd calls an exit code of its own; empty if it is none.
+// exitName returns the name that systemd has for an exit code of its own; empty if it is none.
 func exitName(code int32) string {
 	if code < 0 || int(code) >= len(exits) {
 		return ""
