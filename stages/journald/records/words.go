@@ -32,16 +32,18 @@ const (
 // Words are what the journal has of a run that has ended badly.
 type Words struct {
 	Lines []Line
-	// CPU is the time that the run took of all CPUs, and Memory the most that it used, in bytes. They
-	// are 0 if PID 1 has not told them. It tells what was much (CPU: more than a second), if it accounts
-	// for that (CPUAccounting=, MemoryAccounting=), and the memory only in newer versions.
+	// CPU is the CPU time that the run took. Memory is the most memory that it used, in bytes. Each
+	// is 0 if PID 1 has not told it. PID 1 tells what it accounts for (CPUAccounting=,
+	// MemoryAccounting=), and CPU time only if it was more than a second. Older versions do not
+	// tell the memory.
 	CPU    time.Duration
 	Memory uint64
-	// Core is the process whose core systemd-coredump(8) has; coredumpctl(1) takes it. 0 if there is none.
-	// systemd-coredump writes as the user of the process, so anybody could have written it.
+	// Core is the PID of the process whose core systemd-coredump(8) has. coredumpctl(1) takes that
+	// PID. It is 0 if there is none. systemd-coredump writes as the user of the process, so anybody
+	// could have written the record.
 	Core int
-	// Over is true if PID 1 has written that the run has failed. So what the run itself has written is
-	// probably there, too.
+	// Over is true if PID 1 has written that the run has failed. What the run itself has written
+	// came before that, so it is probably there, too.
 	Over bool
 }
 
@@ -52,8 +54,8 @@ type Line struct {
 	Text string    `json:"text"`
 }
 
-// LastWords returns the last lines of a run, and what PID 1 has written about it. unit is the unit's
-// own name. A core dump counts if it was made after some time.
+// LastWords returns the last lines of a run, and what PID 1 has written about it. unit is the
+// unit's own name. A core dump counts only if it was made after since.
 func LastWords(ctx context.Context, unit string, run Invocation, since time.Time, lines int) (Words, error) {
 	id := hex.EncodeToString(run[:])
 	cmd := exec.CommandContext(ctx, "journalctl", "--quiet", "--output=json", "--output-fields="+wordFields, "--lines="+strconv.Itoa(lines+2*pid1Lines),
@@ -75,14 +77,14 @@ func LastWords(ctx context.Context, unit string, run Invocation, since time.Time
 	return w, err
 }
 
-// readWords reads what journalctl(1) prints as JSON.
+// readWords reads the JSON that journalctl(1) prints.
 func readWords(in io.Reader, since time.Time, lines int) (w Words, err error) {
-	var mine []bool // which of the lines are those of PID 1
+	var mine []bool // which lines PID 1 has written
 	for in := bufio.NewReader(in); ; {
 		text, err := in.ReadBytes('\n')
 		if len(text) > 1 {
 			var e wordEntry
-			if json.Unmarshal(text, &e) == nil { // another line may still be read
+			if json.Unmarshal(text, &e) == nil { // the next line may be good again
 				if line, ok := w.take(&e, since); ok {
 					w.Lines, mine = append(w.Lines, line), append(mine, e.PID == "1")
 				}
@@ -123,8 +125,9 @@ type wordEntry struct {
 	CorePID    jsonText `json:"COREDUMP_PID"`
 }
 
-// jsonText is a field as journalctl writes it: a text, an array of bytes if the text is not printable,
-// null if it is too long, or an array of these if the entry has the field more than once.
+// jsonText is a field as journalctl(1) writes it. Mostly that is a text. If the text is not
+// printable, it is an array of bytes, and if it is too long, null. If the entry has the field more
+// than once, it is an array of these.
 type jsonText string
 
 func (t *jsonText) UnmarshalJSON(b []byte) error {
@@ -148,7 +151,7 @@ func (t *jsonText) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// take notes what an entry says of the run. It returns the entry as a line, if it is one.
+// take notes what an entry says of the run. ok is false if the entry is no line.
 func (w *Words) take(e *wordEntry, since time.Time) (line Line, ok bool) {
 	line.Time = micros(e.Time)
 	if e.ID == coreDump {
@@ -178,7 +181,7 @@ func (w *Words) take(e *wordEntry, since time.Time) (line Line, ok bool) {
 	return line, true
 }
 
-// short returns a text in valid UTF-8, of so many bytes at most.
+// short returns a text as valid UTF-8, and cuts it to so many bytes.
 func short(text string, most int) string {
 	text = strings.ToValidUTF8(strings.TrimRight(text, "\n"), "\uFFFD")
 	if len(text) <= most {

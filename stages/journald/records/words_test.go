@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The entries have the form that journalctl(1) of systemd 257 prints. The tests have no machine with a
-// memory controller or systemd-coredump(8), so those two are as systemd's source has them.
+// The entries are as journalctl(1) of systemd 257 prints them. No machine of the tests has a memory
+// controller or systemd-coredump(8). So the entries of these two are as in the source of systemd.
 func TestReadWords(t *testing.T) {
 	since := time.UnixMicro(1000)
 	said := func(n int, rest string) string {
@@ -28,7 +28,7 @@ func TestReadWords(t *testing.T) {
 		{"nothing", "", Words{}},
 		{"the last lines", many.String(), Words{Lines: []Line{{at(28), "gw[7]", "line 28"}, {at(29), "gw[7]", "line 29"}}}},
 		{
-			"lines of PID 1 do not push out others",
+			"lines of PID 1 push out no others",
 			said(1, `"SYSLOG_IDENTIFIER":"gw","_PID":"7","MESSAGE":"ah"`) +
 				said(2, `"SYSLOG_IDENTIFIER":"systemd","_PID":"1","MESSAGE":"a"`) + said(3, `"SYSLOG_IDENTIFIER":"systemd","_PID":"1","MESSAGE":"b"`) +
 				said(4, `"SYSLOG_IDENTIFIER":"systemd","_PID":"1","MESSAGE":"failed","MESSAGE_ID":"`+failed+`"`),
@@ -46,7 +46,7 @@ func TestReadWords(t *testing.T) {
 		},
 		{"a core dump", said(1, `"_PID":"9","MESSAGE_ID":"`+coreDump+`","COREDUMP_PID":"7","MESSAGE":"Process 7 dumped core"`), Words{Core: 7}},
 		{
-			"a core dump of a run before",
+			"a core dump of an earlier run",
 			`{"__REALTIME_TIMESTAMP":"999","MESSAGE_ID":"` + coreDump + `","COREDUMP_PID":"7"}` + "\n",
 			Words{},
 		},
@@ -55,7 +55,7 @@ func TestReadWords(t *testing.T) {
 			said(1, `"_COMM":"gw","MESSAGE":[72,255,105,27]`) + said(2, `"_COMM":"gw","MESSAGE":["one","two"]`) + said(3, `"_COMM":"gw","MESSAGE":null`) + said(4, `"_COMM":"gw"`) + said(5, `"_COMM":"gw","MESSAGE":[]`),
 			Words{Lines: []Line{{at(4), "gw", ""}, {at(5), "gw", ""}}},
 		},
-		{"it is no JSON, and goes on", "{nonsense\n" + said(1, `"_COMM":"gw","MESSAGE":{"a":1}`) + said(2, `"_COMM":"gw","MESSAGE":[72,255,105,27]`) + said(3, `"_COMM":"gw","MESSAGE":["one","two"]`), Words{Lines: []Line{{at(2), "gw", "H\uFFFDi\x1b"}, {at(3), "gw", "one"}}}},
+		{"lines that are no JSON", "{nonsense\n" + said(1, `"_COMM":"gw","MESSAGE":{"a":1}`) + said(2, `"_COMM":"gw","MESSAGE":[72,255,105,27]`) + said(3, `"_COMM":"gw","MESSAGE":["one","two"]`), Words{Lines: []Line{{at(2), "gw", "H\uFFFDi\x1b"}, {at(3), "gw", "one"}}}},
 		{"too long", said(1, `"_COMM":"gw","MESSAGE":null`) + said(2, `"_COMM":"gw","MESSAGE":"`+strings.Repeat("é", longest)+`"`), Words{Lines: []Line{{at(1), "gw", "(more than 4096 bytes)"}, {at(2), "gw", strings.Repeat("é", (longest-3)/2) + "…"}}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
