@@ -2,14 +2,14 @@ package pipeline
 
 import "time"
 
-// An Alarm is a timer that a stage sets each time round its loop, to the time when something is due.
-// Setting it again to the same time costs nothing.
+// An Alarm is a timer for the loop of a stage. Each time round, the loop sets it to the time when
+// something is due. If that is still the same time, Set costs nothing.
 type Alarm struct {
 	timer *time.Timer
 	at    time.Time // zero if it is not set
 }
 
-// Set sets the alarm; the zero time means that nothing is due.
+// Set sets the alarm. The zero time means that nothing is due.
 func (a *Alarm) Set(at time.Time) {
 	switch {
 	case at.Equal(a.at):
@@ -24,7 +24,7 @@ func (a *Alarm) Set(at time.Time) {
 	a.at = at
 }
 
-// C delivers the time when the alarm goes off. The stage then calls Off.
+// C delivers when something is due. The stage then calls Off.
 func (a *Alarm) C() <-chan time.Time {
 	if a.timer == nil {
 		return nil
@@ -32,5 +32,5 @@ func (a *Alarm) C() <-chan time.Time {
 	return a.timer.C
 }
 
-// Off says that the alarm went off, so that it can be set to the same time again.
+// Off notes that the alarm went off. Then it can be set to the same time again.
 func (a *Alarm) Off() { a.at = time.Time{} }

@@ -78,10 +78,10 @@
 //
 // READY=1 follows the first settled round. In a settled round each stage has answered from
 // its own select, and not from Send, that it does not delay READY=1, and no [Latest] edge
-// keeps a message. Lossless edges hold nothing. So all that was known when the first stage answered
-// has passed through every stage. Stages behind [Cut] are an exception: nothing waits for
-// them. A reload works the same way: RELOADING=1 at its beginning, and READY=1 after the
-// next settled round.
+// keeps a message. Lossless edges hold nothing. So all that was known when the first stage
+// answered has passed through every stage. Stages behind [Cut] are an exception: nothing
+// waits for them. A reload works the same way: RELOADING=1 at its beginning, and READY=1
+// after the next settled round.
 //
 // A start may take long as long as rounds are complete: until READY=1,
 // EXTEND_TIMEOUT_USEC= is sent now and then.

@@ -173,8 +173,8 @@ func TestReadyDoesNotWaitForCut(t *testing.T) {
 	})
 }
 
-// TestSecond has a stage with two inputs. On each it receives everything, also after a cut on one of
-// them, and it ends when both have ended.
+// TestSecond has a stage with two inputs. It receives everything on each, also after a cut on one
+// of them. It ends when both have ended.
 func TestSecond(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

@@ -57,7 +57,7 @@ func (q *Queue[T]) Begin() bool {
 	return true
 }
 
-// Written returns the items of a write that were written, for use before Ended is called.
+// Written returns the items that a write has written. It must be called before Ended.
 func (q *Queue[T]) Written(w Written) []T { return q.given[:w.N] }
 
 // Ended handles the outcome of a write. Items that were not written wait again, before those

@@ -83,18 +83,19 @@ type Port[In, Out any] struct {
 	health *health
 }
 
-// A Second is another input of a stage, beside that of its Port.
+// A Second is a second input of a stage, beside that of its Port.
 type Second[T any] struct {
 	// In delivers messages as Port.In does. When it is closed, the stage calls Again.
 	In   <-chan []T
 	from *Stream[T]
 }
 
-// Beside returns a second input, for one stage, from the stream of a stage that was added before.
+// Beside returns a second input for one stage. It delivers the stream of a stage that was added to
+// the graph before.
 func Beside[T any](in *Stream[T]) *Second[T] { return &Second[T]{in.edge(), in} }
 
-// Again reports whether the stage was cut off, and not the sender at its end. Then In delivers what is
-// sent from now on. Otherwise In is nil.
+// Again says why In was closed. If the stage was cut off, Again returns true, and In delivers what
+// is sent from now on. If the sender has ended, In is nil.
 func (s *Second[T]) Again() (cut bool) {
 	s.In, cut = s.from.again()
 	return cut
