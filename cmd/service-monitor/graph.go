@@ -50,14 +50,14 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	// disk under the state file holds nothing up.
 	pipeline.Sink(g, "persist", pipeline.Latest(g, events, unitOf), persist.New(m.log, state, known, c.State.Quiet, c.State.Deadline))
 	pipeline.Sink(g, "logsink", events, logsink.New(logsink.Config{
-		File:    logfile.New(c.Log.File, m.lock),
-		Journal: m.journal,
-		Console: m.console,
-		Notes:   m.notes,
-		Debug:   func() bool { return m.log.IsLevelEnabled(logrus.DebugLevel) },
-		Summary: c.Log.StatsInterval,
-		First:   c.Log.FoldAfter,
-		Quote:   quote,
+		File:      logfile.New(c.Log.File, m.lock),
+		Journal:   m.journal,
+		Console:   m.console,
+		Notes:     m.notes,
+		Debug:     func() bool { return m.log.IsLevelEnabled(logrus.DebugLevel) },
+		Summary:   c.Log.StatsInterval,
+		FoldAfter: c.Log.FoldAfter,
+		Quote:     quote,
 	}))
 	history := pipeline.Add(g, "chronicle", events, chronicle.New(m.log, m.openHistory(), known))
 

@@ -128,7 +128,7 @@ func TestRunFolds(t *testing.T) {
 	d := journaltest.Start(t)
 	j := journalOf(t, d)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(Config{Journal: j, First: 1})
+		w := newWorld(Config{Journal: j, FoldAfter: 1})
 		err := w.run(t, func() {
 			for n := range uint64(120) {
 				w.events <- after(time.Duration(n)*time.Second, started("a.service", n+1))
@@ -154,7 +154,7 @@ func TestRunFolds(t *testing.T) {
 func TestRunFoldsWithSummary(t *testing.T) {
 	for _, gap := range []time.Duration{100 * time.Millisecond, 5 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(Config{Summary: time.Minute, First: 10})
+			w := newWorld(Config{Summary: time.Minute, FoldAfter: 10})
 			err := w.run(t, func() {
 				for i := range int(10 * time.Minute / gap) {
 					w.events <- started("a.service", uint64(i+1))

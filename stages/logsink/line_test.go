@@ -265,7 +265,7 @@ func BenchmarkLines(b *testing.B) {
 			}
 			d.Stop()
 			b.Cleanup(func() { j.Close() })
-			s := New(Config{File: io.Discard, Journal: j, Notes: NewNotes(nil), Debug: func() bool { return false }, First: first})
+			s := New(Config{File: io.Discard, Journal: j, Notes: NewNotes(nil), Debug: func() bool { return false }, FoldAfter: first})
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {
 				for i := range events {

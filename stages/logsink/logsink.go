@@ -32,9 +32,9 @@ type Config struct {
 	Notes *Notes
 	// Debug reports whether lines of level debug are wanted.
 	Debug func() bool
-	// First is how many lines of one kind are written in a minute. Any more are folded
+	// FoldAfter is how many lines of one kind are written in a minute. Any more are folded
 	// into one line. 0 means that each line is written.
-	First int
+	FoldAfter int
 	// Quote returns the message of systemd about an event, or nothing. It may block for
 	// as long as it likes. It may be nil.
 	Quote func(ctx context.Context, e *count.Event) string
@@ -63,7 +63,7 @@ type Stage struct {
 
 // New returns a log sink.
 func New(c Config) *Stage {
-	s := &Stage{Config: c, folds: folds{first: c.First}, stamp: stamp{local: zone.Location}}
+	s := &Stage{Config: c, folds: folds{first: c.FoldAfter}, stamp: stamp{local: zone.Location}}
 	s.lines, s.entries = newLines(c.File), newEntries()
 	s.lines.OnTrouble = s.reportTrouble
 	return s
