@@ -25,20 +25,20 @@ func restoreCounts(c config.Config, units []string, stdout io.Writer) error {
 	}
 	defer state.Close()
 	wanted := func(unit string) bool { return len(units) == 0 || watch.Match(units, unit) }
-	returns, notes, err := state.Restore(wanted)
+	restored, notes, err := state.Restore(wanted)
 	for _, note := range notes {
 		fmt.Fprintln(stdout, note)
 	}
 	if err != nil {
 		return fileError("restore counts in the state file", path, err)
 	}
-	for _, r := range returns {
+	for _, r := range restored {
 		fmt.Fprintln(stdout, returned(r))
 		if len(r.From) > 0 && !watch.Match(c.Services, r.Unit) {
 			fmt.Fprintf(stdout, "%q: it is not in the list of services; name it there, or the monitor removes it again at its next start\n", r.Unit)
 		}
 	}
-	return missing(units, returns, path, stdout)
+	return missing(units, restored, path, stdout)
 }
 
 // returned returns a line about the counts of a unit that were put back.
@@ -54,13 +54,13 @@ func returned(r statefile.Restored) string {
 }
 
 // missing returns an error that names the entries of wanted for which no counts were found.
-func missing(wanted []string, returns []statefile.Restored, path string, stdout io.Writer) error {
-	if len(wanted) == 0 && len(returns) == 0 {
+func missing(wanted []string, restored []statefile.Restored, path string, stdout io.Writer) error {
+	if len(wanted) == 0 && len(restored) == 0 {
 		fmt.Fprintf(stdout, "nothing to put back: no copy beside %s has counts of a service that was dropped\n", path)
 	}
 	var none []string
 	for _, entry := range wanted {
-		if !slices.ContainsFunc(returns, func(r statefile.Restored) bool { return watch.Match([]string{entry}, r.Unit) }) {
+		if !slices.ContainsFunc(restored, func(r statefile.Restored) bool { return watch.Match([]string{entry}, r.Unit) }) {
 			none = append(none, fmt.Sprintf("%q", entry))
 		}
 	}
