@@ -1,10 +1,11 @@
 // Package pipeline runs a graph of stages: independent goroutines joined by
 // typed streams, with one life and one health.
 //
-//	config ──lists──▶ bus ──signals──▶ decode ──updates──▶ classify ──transitions──▶ count ──events──┬──(latest)──▶ persist
-//	                   ▲                                      │                                      ├──(latest)──▶ feed
-//	                   └───────────────doubts─────────────────┘                                      ├─────────────▶ chronicle
-//	                                                                                                 └─────────────▶ logsink
+//	config ─lists─▶ bus ─signals─▶ decode ─updates─▶ classify ─transitions─▶ count ─events─┬─(latest)─▶ persist
+//	                 ▲                                  │                                  ├─(latest)─▶ blackbox
+//	                 │                                  │                                  ├─(latest)─▶ feed ◀─(cut)─┐
+//	                 └──────────────doubts──────────────┘                                  ├──────────▶ chronicle ─records
+//	                                                                                       └──────────▶ logsink
 //
 // The package knows no stage. The graph above is wired in cmd/service-monitor. The arrow that
 // goes back is not a stream but a call that never blocks: with a stream, the stages would
