@@ -16,7 +16,7 @@ import (
 	"service-monitor/stages/feed"
 )
 
-// followHistory shows the history and what comes, until it is interrupted.
+// followHistory shows the history and each new event, until it is interrupted.
 func followHistory(r *historyReader, c config.Config) error {
 	if c.History.Size == 0 {
 		return errors.New("there is no history to follow, because history_size is 0; service-monitor status --watch shows how the services are")
@@ -28,8 +28,8 @@ func followHistory(r *historyReader, c config.Config) error {
 	return f.run(ctx)
 }
 
-// A follower shows what the chronicle gets. The feed only says when to read it. So nothing is lost or
-// shown twice, whatever happens to the feed.
+// A follower shows what comes into the chronicle. The feed only says when to read the chronicle. So
+// whatever happens to the feed, nothing is lost or shown twice.
 type follower struct {
 	*historyReader
 	config config.Config
@@ -57,7 +57,7 @@ func (f *follower) take(m feed.Message) bool {
 	return f.failed == nil
 }
 
-// away says that there is no monitor, after what the last one has written.
+// away says that there is no monitor. Before that, it shows what the last one has written.
 func (f *follower) away(reason error) error {
 	if err := f.show(); err != nil {
 		return err
@@ -70,7 +70,7 @@ func (f *follower) away(reason error) error {
 	return err
 }
 
-// show shows what is new in the chronicle. It need not be there yet.
+// show shows what is new in the chronicle. There may be no chronicle yet.
 func (f *follower) show() error {
 	if err := f.read(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -23,7 +23,7 @@ import (
 	"service-monitor/stages/feed"
 )
 
-// A gateway has the store and the feed of a monitor, and somebody who follows.
+// A gateway has the store and the feed of a monitor, and a follower.
 type gateway struct {
 	t           *testing.T
 	config      config.Config
@@ -45,7 +45,7 @@ func newGateway(t *testing.T) *gateway {
 	return g
 }
 
-// follow begins to follow.
+// follow starts a follower.
 func (g *gateway) follow(q tell.Query, asJSON bool) {
 	ctx, cancel := context.WithCancel(g.t.Context())
 	g.interrupt = cancel
@@ -98,7 +98,7 @@ func (g *gateway) start() {
 	ready.Await("READY=1")
 }
 
-// crash lets units crash, and writes that. It tells the feed if told.
+// crash puts a crash of each unit into the store. If told, the feed gets them, too.
 func (g *gateway) crash(told bool, units ...string) {
 	g.t.Helper()
 	var records []store.Record
@@ -118,7 +118,7 @@ func (g *gateway) crash(told bool, units ...string) {
 	}
 }
 
-// want reads lines, and wants in each these words.
+// want reads a line for each word. The line must have the word.
 func (g *gateway) want(lines *bufio.Scanner, words ...string) {
 	g.t.Helper()
 	for _, word := range words {
@@ -128,7 +128,7 @@ func (g *gateway) want(lines *bufio.Scanner, words ...string) {
 	}
 }
 
-// wantEnd interrupts, and wants no more output.
+// wantEnd interrupts the follower. There must be no more output.
 func (g *gateway) wantEnd() {
 	g.t.Helper()
 	g.interrupt()
@@ -142,22 +142,21 @@ func (g *gateway) wantEnd() {
 
 func crashOf(unit string, n int) string { return fmt.Sprintf("%s crash %d", unit, n) }
 
-// Somebody follows while the monitor is stopped and started. Each event is shown once: those that were
-// there, those that the chronicle has but nobody was told of, and those that came while the stream had
-// ended.
+// The monitor is stopped and started while somebody follows. Each event is shown once: those that
+// were there, those that the feed has not told, and those that came while there was no feed.
 func TestFollowHistory(t *testing.T) {
 	g := newGateway(t)
 	g.follow(tell.Query{Last: 2}, false)
-	g.want(g.errs, "does not run; waiting for it") // and there is no history
+	g.want(g.errs, "does not run; waiting for it") // there is no history either
 	g.start()
 	g.crash(true, "a.service")
 	g.want(g.out, "-- Fri 2026-11-27", crashOf("a", 1))
 	g.crash(true, "a.service", "a.service", "b.service")
 	g.want(g.out, crashOf("a", 2), crashOf("a", 3), crashOf("b", 4))
-	g.crash(false, "a.service") // the chronicle is ahead
+	g.crash(false, "a.service") // the feed does not tell this one
 	g.crash(true, "a.service")
 	g.want(g.out, crashOf("a", 5), crashOf("a", 6))
-	g.crash(false, "a.service") // the monitor is killed before it tells that
+	g.crash(false, "a.service") // the monitor ends before the feed tells this one
 	g.stopMonitor()
 	g.want(g.out, crashOf("a", 7))
 	g.want(g.errs, "does not run; waiting for it")
@@ -166,7 +165,7 @@ func TestFollowHistory(t *testing.T) {
 	g.want(g.out, crashOf("b", 8))
 	g.wantEnd()
 
-	// Somebody else comes.
+	// Another follower comes.
 	g.follow(tell.Query{Last: 2}, false)
 	g.want(g.out, "-- Fri 2026-11-27", "a crash ×5", crashOf("b", 8))
 	g.crash(true, "a.service")
@@ -187,7 +186,8 @@ func TestFollowAsJSON(t *testing.T) {
 	g.stopMonitor()
 }
 
-// Another monitor is at the socket, or there is nothing to follow: that is said, and nobody waits.
+// If another monitor is at the socket, or if there is nothing to follow, that is an error. Nobody
+// waits then.
 func TestFollowNothing(t *testing.T) {
 	g := newGateway(t)
 	g.start()
@@ -203,7 +203,7 @@ func TestFollowNothing(t *testing.T) {
 	}
 }
 
-// If nobody takes the output any more, that is the end.
+// If nobody reads the output any more, the follower ends.
 func TestFollowIntoNothing(t *testing.T) {
 	g := newGateway(t)
 	g.start()
@@ -218,7 +218,8 @@ func TestFollowIntoNothing(t *testing.T) {
 	g.stopMonitor()
 }
 
-// Whoever follows does not want the whole history first, unless it is asked for, and no end.
+// Without other options, --follow begins with the last ten lines, and not with the whole history.
+// It has no --until.
 func TestFollowQuery(t *testing.T) {
 	for args, want := range map[string]int{"": 0, "-f": 10, "--follow -n 3": 3, "-f --since 2h": 0, "-f --until 2h": -1} {
 		line, err := parse(append([]string{"history"}, strings.Fields(args)...), absent)

@@ -61,12 +61,12 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	}))
 	history := pipeline.Add(g, "chronicle", events, chronicle.New(m.log, m.openHistory(), known))
 
-	// It needs the last crash of each unit only.
+	// The black box needs only the last crash of each unit.
 	boxes := blackbox.Beside(chronicle.Beside(c.State.File))
 	pipeline.Sink(g, "blackbox", pipeline.Latest(g, events, unitOf), blackbox.New(m.log, boxes, c.Crashes.Lines, records.LastWords, known))
 
-	// Whoever listens wants to know how the units are now, and each event once it is on the disk.
-	// If the feed is too slow, those who listen read in the chronicle what they have missed.
+	// The feed tells how the units are now, and each event once it is on the disk. If the feed is
+	// too slow, its listeners read in the chronicle what they have missed.
 	news := pipeline.Beside(pipeline.Cut(history, feed.Backlog, func(int) {}))
 	about := feed.Monitor{Version: version, State: c.State.File, Since: time.Now()}
 	pipeline.Sink(g, "feed", pipeline.Latest(g, events, unitOf), feed.New(m.log, c.Feed.Socket, about, known, news, tell.WriteJSON))

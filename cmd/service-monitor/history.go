@@ -62,7 +62,7 @@ func showHistory(l cli.Line, stdout io.Writer) error {
 	})
 }
 
-// query returns what is wanted.
+// query returns which part of the history is wanted.
 func query(l cli.Line) (q tell.Query, err error) {
 	now := zone.Local(time.Now())
 	for _, limit := range []struct {
@@ -93,11 +93,11 @@ type historyReader struct {
 	q      tell.Query
 	asJSON bool
 	stdout io.Writer
-	h      *tell.History // what is to be shown, if not as JSON
+	h      *tell.History // what was read, if it is not to be shown as JSON
 	seq    uint64        // of the last record that was read
 }
 
-// read reads what is new. As JSON it is written at once, unless only the last lines are wanted.
+// read reads what is new. JSON is written at once, unless only the last lines are wanted.
 func (r *historyReader) read() error {
 	var failed error
 	last := lastLines{most: r.q.Last}
@@ -120,7 +120,7 @@ func (r *historyReader) read() error {
 		return failed == nil
 	})
 	for _, d := range damages {
-		if first { // else that was said
+		if first { // later reads would say the same
 			fmt.Fprintf(os.Stderr, "service-monitor: some records are missing: %s\n", d)
 		}
 	}
@@ -130,7 +130,7 @@ func (r *historyReader) read() error {
 	return errors.Join(err, failed)
 }
 
-// lastLines keeps the last lines that are written to it, each by one Write.
+// lastLines keeps the last lines. Each Write is a line.
 type lastLines struct {
 	most  int
 	lines [][]byte
@@ -160,7 +160,7 @@ func terminal(f *os.File) bool {
 	return err == nil
 }
 
-// utf8Locale reports whether the locale is one of UTF-8 (locale(7)).
+// utf8Locale reports whether the locale has UTF-8 (locale(7)).
 func utf8Locale() bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
 		if value := os.Getenv(name); value != "" {
@@ -171,7 +171,8 @@ func utf8Locale() bool {
 	return false
 }
 
-// page shows what write writes in a pager if standard output is a terminal, as journalctl(1) does.
+// page calls write, and shows the text in a pager if standard output is a terminal, as
+// journalctl(1) does.
 func page(stdout io.Writer, never bool, write func(io.Writer) error) error {
 	f, ok := stdout.(*os.File)
 	if !ok || never {
@@ -206,7 +207,7 @@ func page(stdout io.Writer, never bool, write func(io.Writer) error) error {
 	if wait := cmd.Wait(); err == nil {
 		err = wait
 	}
-	if errors.Is(err, unix.EPIPE) { // whoever reads has seen enough
+	if errors.Is(err, unix.EPIPE) { // the reader has seen enough
 		return nil
 	}
 	return err

@@ -26,13 +26,13 @@ import (
 )
 
 const (
-	// largest is how much of a file goes into a report.
+	// largest is how large a file in a report may be.
 	largest = 16 << 20
-	// patience is how long a command may take that a report runs.
+	// patience is how long a command of a report may take.
 	patience = 20 * time.Second
 )
 
-// makeReport writes an archive with everything that somebody needs who is to find a fault.
+// makeReport writes an archive with everything that is needed to find a fault.
 func makeReport(l cli.Line, stdout io.Writer) error {
 	loaded, fault := l.Load()
 	now := zone.Local(time.Now())
@@ -41,7 +41,7 @@ func makeReport(l cli.Line, stdout io.Writer) error {
 		host, _ := os.Hostname()
 		name = fmt.Sprintf("service-monitor-report-%s-%s.tar.gz", host, now.Format("20060102-150405"))
 	}
-	// Made before this process becomes another user, who may not write here.
+	// This process is about to become another user, who may not write here.
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot write the report: %w; choose another file with --output", err)
@@ -67,7 +67,7 @@ type report struct {
 	failed error
 }
 
-// gather puts everything into the report. What cannot be had is said in its place.
+// gather puts everything into the report. If something cannot be had, the error is in its place.
 func (r *report) gather(loaded config.Loaded, fault error, lines bool) {
 	c := loaded.Config
 	r.text("version", fmt.Sprintf("service-monitor %s\n%v\n", version, build()))
@@ -99,7 +99,7 @@ func (r *report) gather(loaded config.Loaded, fault error, lines bool) {
 	r.run("journal", "journalctl", "--no-pager", "-q", "-n", "2000", "-o", "short-precise", "-u", "service-monitor.service")
 	for _, u := range s.Units {
 		if strings.ContainsAny(u.Unit, "/\n") || !strings.HasSuffix(u.Unit, ".service") {
-			continue // no unit is called so, and it would be a path in the archive
+			continue // no unit has such a name, and the archive would have another path
 		}
 		r.run("services/"+u.Unit+"/properties", "systemctl", "show", "--no-pager", "--", u.Unit)
 		if lines {
@@ -132,7 +132,7 @@ func (r *report) text(name, text string) {
 	}
 }
 
-// file adds a file, if there is one.
+// file adds a file, if it is there.
 func (r *report) file(name, path string) {
 	text, err := files.Read(path, largest)
 	switch {

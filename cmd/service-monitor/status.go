@@ -25,7 +25,7 @@ import (
 	"service-monitor/stages/zone"
 )
 
-// These errors of status only choose the exit code. What there is to say is on standard output.
+// These errors of status only choose the exit code, because standard output says what is wrong.
 var (
 	errAttention = errors.New("some services need attention")
 	errNoUnit    = errors.New("there is no such service")
@@ -64,7 +64,7 @@ func showStatus(l cli.Line, stdout io.Writer) error {
 	return err
 }
 
-// liveStatus asks the running monitor. If there is none, it reads what was saved.
+// liveStatus asks the running monitor. If none runs, it reads what the last one has saved.
 func liveStatus(l cli.Line, c config.Config) (*tell.Status, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerIn)
 	defer cancel()
@@ -81,10 +81,10 @@ func liveStatus(l cli.Line, c config.Config) (*tell.Status, error) {
 	return s, err
 }
 
-// answerIn is how long a monitor may take to tell everything.
+// answerIn is how long a monitor may take to answer.
 const answerIn = 10 * time.Second
 
-// take puts what a feed tells into units. It reports whether the feed is that of the monitor with this
+// take puts what a feed tells into units. It returns false if the monitor of the feed has another
 // state file.
 func take(units map[string]*count.Tally, m feed.Message, stateFile string) bool {
 	switch {
@@ -154,12 +154,13 @@ func watchStatus(l cli.Line, c config.Config, stdout io.Writer) error {
 	}
 }
 
-// errOther returns the error if the monitor that runs is not the one that is asked for.
+// errOther returns the error for a monitor that runs, but with another state file.
 func errOther(c config.Config) error {
 	return fmt.Errorf("the monitor on %s has another state file than %s; name that with --persistence-file", config.Show(c.Feed.Socket), config.Show(c.State.File))
 }
 
-// redraw is how long changes are collected before they are shown: each time, the history is read.
+// redraw is how long changes are collected before they are shown, because the whole history is read
+// each time.
 const redraw = 200 * time.Millisecond
 
 // unread says why counts or history beside the state file at path could not be read, and what to do.
@@ -189,14 +190,14 @@ func readStatus(path string, wants func(unit string) bool, now time.Time) (*tell
 	switch {
 	case monitor.To == store.Stopped:
 		s.Stopped = monitor.Time
-	case monitor.To == store.Started && monitor.Boot != records.Boot(): // it ended with that boot
+	case monitor.To == store.Started && monitor.Boot != records.Boot(): // the monitor has ended with that boot
 		s.Stopped = s.AsOf
 	}
 	return s, nil
 }
 
-// newStatus returns the status of units as they are now, with what the history has of them, and the
-// last record of the monitor itself.
+// newStatus returns the present status of units, with what the history has of them. It also returns
+// the last record of the monitor itself.
 func newStatus(known map[string]*count.Tally, path string, wants func(unit string) bool, now time.Time) (s *tell.Status, monitor store.Record, err error) {
 	s = &tell.Status{Now: now, AsOf: now, Clock: tell.Clock{Now: now, Boot: records.Boot(), Since: records.Clock()}}
 	if s.Host, err = os.Hostname(); err != nil {

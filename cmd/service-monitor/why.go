@@ -40,8 +40,8 @@ func showWhy(l cli.Line, stdout io.Writer) error {
 	return nil
 }
 
-// readWhy reads the state file, and the history twice: what was near a crash is known only when the
-// crash is.
+// readWhy reads the state file, and the history twice. Only after the first time it is known which
+// crash it is, and the second time finds what was near that crash.
 func readWhy(path string, l cli.Line, y *tell.Why, now time.Time) error {
 	s, err := readStatus(path, func(unit string) bool { return unit == l.Args[0] }, now)
 	if err != nil || len(s.Units) == 0 {

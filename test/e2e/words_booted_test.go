@@ -9,19 +9,19 @@ import (
 	"service-monitor/test/gateway"
 )
 
-// TestLastWords lets services write into a journal that is gone after a reboot, and crash. What they
-// wrote last can be read after it.
+// TestLastWords lets services write into a journal that is gone after a reboot, and then crash.
+// After the reboot, their last words can be read.
 func TestLastWords(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const dies, lies, missed = "dies.service", "lies.service", "missed.service"
 	o := gateway.Options{Units: map[string]string{
-		// PID 1 tells how much CPU time a run took if it was more than a second.
+		// PID 1 tells the CPU time of a run only if it was more than a second.
 		dies: "[Unit]\nOnFailure=dump.service\n[Service]\nCPUAccounting=yes\nMemoryAccounting=yes\nExecStart=/bin/sh -c '(ulimit -t 2; while :; do :; done); for i in $$(seq 30); do echo line $$i; done; echo \"double free\" >&2; kill -SEGV $$$$'\nLimitCORE=0\n",
-		// It writes what systemd-coredump(8) does, as the user of the process.
+		// dump.service writes what systemd-coredump(8) writes, as the user of the process.
 		"dump.service": "[Service]\nType=oneshot\nUser=nobody\nExecStart=/bin/sh -c 'printf \"MESSAGE_ID=fc2e22bc6ee647b6b90729ab34a250b1\\nCOREDUMP_UNIT=dies.service\\nCOREDUMP_PID=4711\\nMESSAGE=dumped\\n\" | logger --journald'\n",
-		// journald looks up whose lines these are when it reads the first of them. A run that is over by
-		// then may have none, so each takes a second.
-		// What it writes could clear a screen, and ends no line of ours.
+		// When journald reads the first line of a run, it looks up which run that is. If the run is
+		// over by then, its lines may be of no run. So each run takes a second. What lies.service
+		// writes could clear a screen, and must not end a line of the monitor.
 		lies:   "[Service]\nExecStart=/bin/sh -c 'echo begins; sleep 1; printf \"\\\\033[2J\\\\377\\\\r evil\\\\n\"; exit 3'\n",
 		missed: "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo begins; sleep 1; echo nobody watched; exit 4'\n",
 	}, Files: map[string]string{"/etc/systemd/journald.conf.d/volatile.conf": "[Journal]\nStorage=volatile\n"}}

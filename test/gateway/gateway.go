@@ -180,8 +180,8 @@ func (m *Machine) off(ask func(), limit time.Duration) error {
 	return fmt.Errorf("cannot stop %s within %v; it was cut off. %s. Its console said: %s", m.name, limit, where, m.nspawn.console)
 }
 
-// waits says what a machine's PID 1 was doing when it did not end: a systemd that hangs in the kernel
-// shows there why.
+// waits says where the PID 1 of a machine was when it did not end. If systemd hangs in the kernel,
+// that is the reason.
 func waits(leader int) string {
 	proc := filepath.Join("/proc", strconv.Itoa(leader))
 	stat, err := os.ReadFile(filepath.Join(proc, "stat"))
