@@ -120,13 +120,13 @@ func (d *deduction) see(u decode.Update) bool {
 		Retrying:            retrying(&u.Properties),
 	}
 	if u.Cursor == "" {
-		d.life.Since = uncounted
+		d.life.RestartsSinceCursor = uncounted
 	}
 	d.add(Seen, FirstSight)
 	return true
 }
 
-// uncounted is the Since of a unit that was first seen while the monitor watched, as when an alias
+// uncounted is the RestartsSinceCursor of a unit that was first seen while the monitor watched, as when an alias
 // becomes the name of another unit. The next reading begins before that, and finds restarts that are
 // not to be counted. How many they are is not known, so none is added for their number alone.
 const uncounted = 1 << 31

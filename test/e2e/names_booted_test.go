@@ -48,7 +48,7 @@ func TestAliasIsMasked(t *testing.T) {
 	b.awaitLog("", alias, "Incrementing start counter -> 2")
 	b.sh("ln -sf /dev/null /etc/systemd/system/own.service; systemctl daemon-reload; systemctl restart service-monitor; systemctl stop own; systemctl stop service-monitor")
 	truth, state := b.truth()[own], readState(t, b.Machine)[alias]
-	if got := state.tally(truth); !cases.Match(got, truth) || state.AtLeast || state.Before != 0 {
+	if got := state.tally(truth); !cases.Match(got, truth) || state.AtLeast || state.FirstSeenRunning != 0 {
 		t.Errorf("(-journal +counted)\n- %+v\n+ %+v, %+v\n%s", truth, got, state, b.readLog())
 	}
 }

@@ -250,6 +250,28 @@ func TestLedgerGoesOn(t *testing.T) {
 	}
 }
 
+// A run without an end before the next one shows that the journal lacks something, unless the end
+// may lie before the place where reading began.
+func TestEndless(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		entries []entry
+		want    bool
+	}{
+		{"each run has its end", []entry{{"b", started, "a.service", 1, ""}, {"b", succeeded, "a.service", 1, ""}, {"b", started, "a.service", 2, ""}, {"b", failed, "a.service", 2, "UNIT_RESULT=exit-code"}, {"b", started, "a.service", 3, ""}}, false},
+		{"one has none", []entry{{"b", started, "a.service", 1, ""}, {"b", succeeded, "a.service", 1, ""}, {"b", started, "a.service", 2, ""}, {"b", started, "a.service", 3, ""}}, true},
+		{"the start limit is hit behind one that has none", []entry{{"b", started, "a.service", 1, ""}, {"b", succeeded, "a.service", 1, ""}, {"b", started, "a.service", 2, ""}, {"b", failed, "a.service", 2, "UNIT_RESULT=start-limit-hit"}}, true},
+		{"the first one failed at once, before reading began", []entry{{"b", started, "a.service", 1, ""}, {"b", started, "a.service", 2, ""}}, false},
+		{"the first one had no resources, before reading began", []entry{{"b", starting, "a.service", 1, ""}, {"b", failed, "a.service", 2, "UNIT_RESULT=exit-code"}, {"b", starting, "a.service", 2, ""}}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if l, _ := relate(t, tt.entries...); l.endless["a.service"] != tt.want {
+				t.Errorf("endless: %v, want %v", l.endless, tt.want)
+			}
+		})
+	}
+}
+
 func TestLossy(t *testing.T) {
 	for _, tt := range []struct {
 		name, id, text string

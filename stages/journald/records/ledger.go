@@ -309,9 +309,10 @@ func (u *unit) run(r *record) *Run {
 	if n := len(u.runs); n > 0 && u.runs[n-1].whole && u.runs[n-1].Ended.IsZero() {
 		u.endless = true
 	}
-	// If a run fails at once, PID 1 writes its end before "Started". So if "Started" is the
-	// unit's first record, the end may lie before the place where we began to read.
-	whole := r.message == starting || r.message == started && len(u.runs) > 0
+	// If a run fails at once, PID 1 writes its end before "Started", and without resources (257)
+	// before "Starting". So if that is the unit's first record, the end may lie before the place
+	// where we began to read.
+	whole := (r.message == starting || r.message == started) && len(u.runs) > 0
 	u.runs = append(u.runs, Run{Invocation: r.invocation, Begun: r.at, Clock: r.clock, whole: whole})
 	return &u.runs[len(u.runs)-1]
 }
