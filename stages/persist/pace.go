@@ -6,13 +6,12 @@ import "time"
 // first a burst of saves, then one save per refill time. A save writes more if there are
 // more units, so the refill time grows with the number of units. It has a limit, because
 // changes that are not saved are in the journal alone. If a save had to wait for the
-// refill, the storm goes on, and the next refill takes longer.
+// refill, the storm goes on, and the next refill takes twice as long.
 const (
 	burst     = 10
 	refill    = time.Minute // for each perRefill units
 	perRefill = 16          // units; they are 11 kB in the file
-	refills   = 10          // the longest refill time is refills * refill
-	lasting   = 5           // while a storm lasts, the refill time is this many times as long
+	refills   = 16          // the longest refill time is refills * refill
 )
 
 // After a crash the unit soon comes to rest: systemd restarts it after 100 ms, unless
@@ -50,7 +49,7 @@ type pace struct {
 	urgent      bool      // there is an unsaved change of urgency atOnce
 	units       int       // how many units the last save wrote
 	took        time.Time // the first change in the last save, which may be under way
-	lasts       bool      // the storm lasts: the last save had to wait for the refill
+	lasts       int       // how many saves in a row had to wait for the refill: the storm lasts
 	spent       int       // saves of the burst that are used up
 	refilled    time.Time // when a save was last given back to the burst
 }
@@ -101,10 +100,7 @@ func earlier(a, b time.Time) time.Time {
 // refill returns how long it takes until a burst that is used up gets one save back.
 func (p *pace) refill() time.Duration {
 	n := max(p.units+perRefill-1, perRefill) / perRefill
-	if p.lasts {
-		n *= lasting
-	}
-	return refill * time.Duration(min(n, refills))
+	return refill * time.Duration(min(n<<min(p.lasts, 8), refills))
 }
 
 // taken notes that a save of all changes begins. If the save fails, the caller calls
@@ -116,7 +112,7 @@ func (p *pace) taken() {
 
 // saved notes that the save has succeeded, and how many units it wrote.
 func (p *pace) saved(now time.Time, units int) {
-	lasts := p.spent >= burst && p.took.Before(p.refilled.Add(p.refill()))
+	waited := p.spent >= burst && p.took.Before(p.refilled.Add(p.refill()))
 	p.units = units
 	for p.spent > 0 && !now.Before(p.refilled.Add(p.refill())) {
 		p.spent--
@@ -126,5 +122,7 @@ func (p *pace) saved(now time.Time, units int) {
 		p.refilled = now
 	}
 	p.spent++
-	p.lasts = lasts
+	if p.lasts++; !waited {
+		p.lasts = 0
+	}
 }

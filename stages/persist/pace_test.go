@@ -83,15 +83,15 @@ func TestPace(t *testing.T) {
 		{"crashes in a burst, then once a minute", every(s, 13, crash), []time.Duration{
 			300 * ms, 1300 * ms, 2300 * ms, 3300 * ms, 4300 * ms, 5300 * ms, 6300 * ms, 7300 * ms, 8300 * ms, 9300 * ms, 60300 * ms,
 		}},
-		{"crashes all day, and then every five minutes", every(5*s, 400, crash), []time.Duration{
+		{"crashes all day, and then every 16 minutes", every(5*s, 560, crash), []time.Duration{
 			300 * ms, 5300 * ms, 10300 * ms, 15300 * ms, 20300 * ms, 25300 * ms, 30300 * ms, 35300 * ms, 40300 * ms, 45300 * ms,
-			60300 * ms, 360300 * ms, 660300 * ms, 960300 * ms, 1260300 * ms, 1560300 * ms, 1860300 * ms, 2160300 * ms,
+			60300 * ms, 180300 * ms, 420300 * ms, 900300 * ms, 1860300 * ms, 2820300 * ms,
 		}},
-		{"a crash after the storm is due as ever", append(every(s, 13, crash), change{61*s + lasting*refill, crash}), []time.Duration{
-			300 * ms, 1300 * ms, 2300 * ms, 3300 * ms, 4300 * ms, 5300 * ms, 6300 * ms, 7300 * ms, 8300 * ms, 9300 * ms, 60300 * ms, 361300 * ms,
+		{"a crash after the storm is due as ever", append(every(s, 13, crash), change{61*s + 2*refill, crash}), []time.Duration{
+			300 * ms, 1300 * ms, 2300 * ms, 3300 * ms, 4300 * ms, 5300 * ms, 6300 * ms, 7300 * ms, 8300 * ms, 9300 * ms, 60300 * ms, 181300 * ms,
 		}},
 		{"it waits where the storm may go on", append(every(s, 13, crash), change{120 * s, crash}), []time.Duration{
-			300 * ms, 1300 * ms, 2300 * ms, 3300 * ms, 4300 * ms, 5300 * ms, 6300 * ms, 7300 * ms, 8300 * ms, 9300 * ms, 60300 * ms, 360300 * ms,
+			300 * ms, 1300 * ms, 2300 * ms, 3300 * ms, 4300 * ms, 5300 * ms, 6300 * ms, 7300 * ms, 8300 * ms, 9300 * ms, 60300 * ms, 180300 * ms,
 		}},
 		{"a burst is refilled one by one", append([]change{{0, atOnce}}, after(60*s, every(0, 11, atOnce))...), []time.Duration{
 			0, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 60 * s, 120 * s,
@@ -174,12 +174,12 @@ func TestPaceUnits(t *testing.T) {
 		units int
 		want  []time.Duration // after the burst
 	}{
-		{0, []time.Duration{1, 6, 11, 16, 21, 26, 31, 36}}, {16, []time.Duration{1, 6, 11, 16, 21, 26, 31, 36}},
-		{17, []time.Duration{2, 12, 22, 32}}, {160, []time.Duration{10, 20, 30}}, {10_000, []time.Duration{10, 20, 30}},
+		{0, []time.Duration{1, 3, 7, 15, 31, 47}}, {16, []time.Duration{1, 3, 7, 15, 31, 47}},
+		{17, []time.Duration{2, 6, 14, 30, 46}}, {160, []time.Duration{10, 26, 42}}, {10_000, []time.Duration{16, 32, 48}},
 	} {
 		p := &pace{quiet: time.Second, deadline: 10 * time.Second}
 		var got []time.Duration
-		for _, at := range play(p, tt.units, every(time.Second, 40*60, crash), 36*time.Minute, func(time.Time) {})[burst:] {
+		for _, at := range play(p, tt.units, every(time.Second, 50*60, crash), 49*time.Minute, func(time.Time) {})[burst:] {
 			got = append(got, at.Round(minutes)/minutes)
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" {
