@@ -12,8 +12,11 @@ import (
 )
 
 const (
-	// foldEvery is how long repeated lines are kept back at most.
-	foldEvery = time.Minute
+	// foldEvery is how long repeated lines are kept back at most. After foldsAtFirst times it is
+	// foldEveryLater: a write wears the flash, and people have seen enough of the storm.
+	foldEvery      = time.Minute
+	foldsAtFirst   = 10
+	foldEveryLater = 5 * time.Minute
 	// The folded lines and the summary are written together if they are due within this time:
 	// one write wears the flash less than two. In a storm their times drift, because the
 	// summary is due a minute after the first change since the last summary.
@@ -43,21 +46,33 @@ func kindOf(e *count.Event, id string) kind {
 	return k
 }
 
-// folds keeps the lines of a storm from the disk. In each minute the first lines of a kind
-// are written. The others are kept back, and at the end of the minute one line is written
-// for all of them. After a minute with lines that were kept back, the next minute writes no
+// folds keeps the lines of a storm from the disk. In each period the first lines of a kind
+// are written. The others are kept back, and at the end of the period one line is written
+// for all of them. After a period with lines that were kept back, the next one writes no
 // first lines of that kind.
 type folds struct {
-	first int                // how many lines of a kind are written first; 0 for all
+	first int                // how many lines of a kind are written first in a minute; 0 for all
+	ended int                // how many periods in a row had lines that were kept back
 	units map[string][]*fold // the kinds of each unit: so few that a slice is faster than a map
 	kinds int                // how many kinds there are in all units
 	order []*fold            // the kinds with lines that are kept back, in the order of their first one
 }
 
-// A fold counts the lines of one kind in this minute.
+// period is how long the present period lasts.
+func (f *folds) period() time.Duration {
+	if f.ended < foldsAtFirst {
+		return foldEvery
+	}
+	return foldEveryLater
+}
+
+// most is how many lines of a kind are written first in the present period.
+func (f *folds) most() int { return f.first * int(f.period()/time.Minute) }
+
+// A fold counts the lines of one kind in this period.
 type fold struct {
 	kind   kind
-	lines  int          // all lines of this minute
+	lines  int          // all lines of this period
 	free   int          // how many lines may still be written
 	shown  time.Time    // when the event of the last written line happened
 	kept   int          // how many lines are kept back
@@ -102,16 +117,16 @@ func (f *folds) find(e *count.Event, id string) *fold {
 	if f.units == nil {
 		f.units = map[string][]*fold{}
 	}
-	o := &fold{kind: k, free: f.first}
+	o := &fold{kind: k, free: f.most()}
 	f.units[e.Unit] = append(f.units[e.Unit], o)
 	f.kinds++
 	return o
 }
 
-// any reports whether any kind is remembered, so that the end of the minute matters.
+// any reports whether any kind is remembered, so that the end of the period matters.
 func (f *folds) any() bool { return f.kinds > 0 }
 
-// take ends the minute: it writes one line for each kind with lines that were kept back.
+// take ends the period: it writes one line for each kind with lines that were kept back.
 func (f *folds) take(write func(*count.Event, line, ...writer.Field)) {
 	for _, o := range f.order {
 		id := o.kind.id
@@ -125,9 +140,13 @@ func (f *folds) take(write func(*count.Event, line, ...writer.Field)) {
 		write(o.latest, l, more...)
 		o.shown = o.latest.Time
 	}
+	most := f.most()
+	if f.ended++; len(f.order) == 0 {
+		f.ended = 0
+	}
 	f.order = nil
 	for unit, all := range f.units {
-		all = slices.DeleteFunc(all, func(o *fold) bool { return o.lines <= f.first })
+		all = slices.DeleteFunc(all, func(o *fold) bool { return o.lines <= most })
 		f.kinds += len(all) - len(f.units[unit])
 		if f.units[unit] = all; len(all) == 0 {
 			delete(f.units, unit)

@@ -122,6 +122,36 @@ func TestFoldsBounded(t *testing.T) {
 	}
 }
 
+// TestFoldsLater wants periods of five minutes once a storm lasts, in which a kind has five times as
+// many free lines, and periods of a minute again after it.
+func TestFoldsLater(t *testing.T) {
+	f := folds{first: 2}
+	period := func(unit string, n int) (kept int) {
+		for i := range n {
+			if e := started(unit, uint64(i)); f.keep(&e, idStarted) {
+				kept++
+			}
+		}
+		return kept
+	}
+	for i := range foldsAtFirst {
+		if f.period() != foldEvery {
+			t.Fatalf("period %d lasts %v", i, f.period())
+		}
+		period("a.service", 30)
+		f.take(func(*count.Event, line, ...writer.Field) {})
+	}
+	if kept := period("b.service", 12); f.period() != foldEveryLater || kept != 2 || period("a.service", 30) != 30 {
+		t.Errorf("after %d periods, the next lasts %v, and %d lines of another unit are kept back", foldsAtFirst, f.period(), kept)
+	}
+	for range 2 {
+		f.take(func(*count.Event, line, ...writer.Field) {})
+	}
+	if f.any() || f.period() != foldEvery {
+		t.Errorf("after the storm, a period lasts %v", f.period())
+	}
+}
+
 // TestRunFolds wants the sink to write the folded lines at the end of each minute, and at the
 // stop.
 func TestRunFolds(t *testing.T) {
@@ -149,8 +179,8 @@ func TestRunFolds(t *testing.T) {
 	}
 }
 
-// TestRunFoldsWithSummary wants one write a minute in a storm, with the folded lines and the
-// summary.
+// TestRunFoldsWithSummary wants one write a minute in a storm, and later one every five minutes,
+// with the folded lines and the summary.
 func TestRunFoldsWithSummary(t *testing.T) {
 	for _, gap := range []time.Duration{100 * time.Millisecond, 5 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -160,19 +190,22 @@ func TestRunFoldsWithSummary(t *testing.T) {
 					w.events <- started("a.service", uint64(i+1))
 					time.Sleep(gap)
 				}
+				if n := w.writes.Load(); n < 10 || n > 20 { // the first ten lines may be written one by one
+					t.Errorf("every %v: %d writes in the first ten minutes", gap, n)
+				}
 				before := w.writes.Load()
 				for i := range int(time.Hour / gap) {
 					w.events <- started("a.service", uint64(i+1))
 					time.Sleep(gap)
 				}
-				if n, most := w.writes.Load()-before, int64(60); n > most || n < most*6/7 {
-					t.Errorf("every %v: %d writes in an hour, want %d or a little less", gap, n, most)
+				if n := w.writes.Load() - before; n < 11 || n > 13 {
+					t.Errorf("every %v: %d writes in an hour, want 12", gap, n)
 				}
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if text := strings.Join(w.file(), ""); strings.Count(text, "summary of the last") < 60 || strings.Count(text, "(repeated") < 60 {
+			if text := strings.Join(w.file(), ""); strings.Count(text, "summary of the last 60 s") < 9 || strings.Count(text, "summary of the last 300 s") < 10 || strings.Count(text, "(repeated") < 20 {
 				t.Errorf("every %v: a line is missing: %s", gap, text)
 			}
 		})

@@ -50,12 +50,13 @@ type Stage struct {
 	abandoned  bool                 // at the stop, journald did not take all entries in time
 	sendAt     time.Time            // when to send the entries that wait; zero if none wait
 	sum        summary
+	summaryOf  time.Time // when the first event of the summary came
 	summaryAt  time.Time // when the summary is due; in the past if nothing has happened since the last one
 	folds      folds
-	minuteEnds time.Time // when the minute of the folds is over
+	periodEnds time.Time // when the period of the folds is over
 	quotes     quotes
 
-	sendTimer, summaryTimer, minuteTimer *time.Timer // they run until sendAt, summaryAt and minuteEnds
+	sendTimer, summaryTimer, periodTimer *time.Timer // they run until sendAt, summaryAt and periodEnds
 
 	stamp             stamp
 	text, file, entry []byte // buffers for a line, used again and again
@@ -74,7 +75,7 @@ type port = pipeline.Port[count.Event, pipeline.None]
 // Run writes events until they end or ctx is cancelled. Then it writes what still waits.
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	s.lines.Nudge = p.Nudge
-	s.sendTimer, s.summaryTimer, s.minuteTimer = stopped(), stopped(), stopped()
+	s.sendTimer, s.summaryTimer, s.periodTimer = stopped(), stopped(), stopped()
 	events := p.In
 	for {
 		in := events
@@ -105,10 +106,10 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case <-s.sendTimer.C:
 		case <-s.summaryTimer.C:
 			s.endSummary(time.Now())
-		case <-s.minuteTimer.C:
+		case <-s.periodTimer.C:
 			// A summary that is due soon writes the folded lines, too: see endSummary.
 			if wait := time.Until(s.summaryAt); wait < 0 || wait > togetherWithin {
-				s.endMinute()
+				s.endPeriod()
 			}
 		case q := <-p.Probes:
 			s.sendIfDue(true) // so that the journal has these lines before READY=1
@@ -145,34 +146,44 @@ func (s *Stage) take(events []count.Event) {
 	for i := range events {
 		s.write(&events[i])
 		if s.sum.add(&events[i]) && s.Summary > 0 {
-			s.summaryTimer.Reset(s.Summary)
-			s.summaryAt = time.Now().Add(s.Summary)
+			s.summaryOf = time.Now()
+			s.delaySummary(s.summaryOf.Add(s.Summary))
 		}
 	}
 	if calm && s.folds.any() {
-		s.beginMinute()
+		s.beginPeriod()
 	}
 }
 
-func (s *Stage) beginMinute() {
-	s.minuteTimer.Reset(foldEvery)
-	s.minuteEnds = time.Now().Add(foldEvery)
+func (s *Stage) beginPeriod() {
+	s.periodTimer.Reset(s.folds.period())
+	s.periodEnds = time.Now().Add(s.folds.period())
 }
 
-func (s *Stage) endMinute() {
+func (s *Stage) endPeriod() {
 	s.folds.take(s.put)
 	if s.folds.any() {
-		s.beginMinute()
+		s.beginPeriod()
 	}
 }
 
-// endSummary writes the summary. It also writes the folded lines if their minute is nearly
-// over.
+// endSummary writes the summary. It also writes the folded lines if their period is nearly
+// over. In a storm that lasts, the summary waits for them.
 func (s *Stage) endSummary(now time.Time) {
-	s.summarize(now)
-	if s.folds.any() && s.minuteEnds.Sub(now) <= togetherWithin {
-		s.endMinute()
+	left := s.periodEnds.Sub(now)
+	if s.folds.period() > foldEvery && left > togetherWithin {
+		s.delaySummary(s.periodEnds)
+		return
 	}
+	s.summarize(now)
+	if s.folds.any() && left <= togetherWithin {
+		s.endPeriod()
+	}
+}
+
+func (s *Stage) delaySummary(until time.Time) {
+	s.summaryTimer.Reset(time.Until(until))
+	s.summaryAt = until
 }
 
 // close is called after the last event. It writes all lines that were kept back.
@@ -233,7 +244,7 @@ func (s *Stage) note(n note) {
 
 // summarize writes a summary of the events since the last summary.
 func (s *Stage) summarize(now time.Time) {
-	l := line{logrus.InfoLevel, idSummary, []byte(s.sum.take(s.Summary))}
+	l := line{logrus.InfoLevel, idSummary, []byte(s.sum.take(now.Sub(s.summaryOf)))}
 	s.line(now, l.level, l.text)
 	s.Journal.Add(appendEntry(nil, l))
 }

@@ -56,5 +56,5 @@ func (s *summary) take(span time.Duration) string {
 		}
 	}
 	*s = summary{}
-	return fmt.Sprintf("summary of the last %v s: %s", span.Seconds(), strings.Join(parts, ", "))
+	return fmt.Sprintf("summary of the last %d s: %s", int(span.Round(time.Second).Seconds()), strings.Join(parts, ", "))
 }

@@ -22,8 +22,9 @@ type looping struct {
 }
 
 // day measures how much is written because of a unit that crashes all day. It measures some
-// minutes. The first minute counts once, because the first saves and lines are delayed less or
-// not at all. The other minutes stand for the rest of the day.
+// minutes. The first ones count once, because the first saves and lines are delayed less or not at
+// all. The other minutes stand for the rest of the day. The black box, of which there is one an
+// hour, is in the first ones alone.
 //
 // It measures what reaches the device, because that wears it: also inodes, directories and the
 // journal of the file system. The pages of files are reported apart as well.
@@ -59,9 +60,9 @@ func (b *bench) day(ctx context.Context) error {
 // lastAllDay starts the units, and notes several times how much is written.
 //
 // What nobody syncs the kernel writes up to 35 s later: it commits a journal after 5 s, and
-// writes back what has been dirty for 30 s. So the disks are synced before the first minute.
-// Otherwise it would have writes from before. They are not synced later, because that would be
-// another write. What is not written yet is about the same after the first minute and after the
+// writes back what has been dirty for 30 s. So the disks are synced before the first minutes.
+// Otherwise these would have writes from before. They are not synced later, because that would be
+// another write. What is not written yet is about the same after the first minutes and after the
 // last, so it cancels out.
 func (b *bench) lastAllDay(ctx context.Context, s *site, loops []*looping) error {
 	journald := proc.Named(s.Leader(), "systemd-journal")
@@ -138,8 +139,8 @@ func (l *looping) look() error {
 	return nil
 }
 
-// perDay returns MB per day. Its arguments are the bytes before, after the first minute and after
-// the others.
+// perDay returns MB per day. Its arguments are the bytes before, after the first minutes and
+// after the others.
 func (b *bench) perDay(before, first, rest int) float64 {
 	times := (24*time.Hour - b.plan.dayFirst).Seconds() / b.plan.dayRest.Seconds()
 	return (float64(first-before) + float64(rest-first)*times) / 1e6

@@ -47,7 +47,7 @@ var full = plan{
 	settle: 65 * time.Second, soon: 12 * time.Second,
 	idles: 4, idle: time.Minute, singles: 3,
 	reals: rounds{3, 1}, swarm: 200, swarmRuns: 21, loop: 20 * time.Second, kills: 50,
-	dayFirst: 75 * time.Second, dayRest: 5 * time.Minute, // in which the daemon saves once
+	dayFirst: 17 * time.Minute, dayRest: 32 * time.Minute, // in which the daemon saves twice, as it then does all day
 	pulses: rounds{3, 1}, pulse: 15 * time.Second,
 	grows: rounds{2, 1}, growUnits: []int{fixedUnits, 100, 1000, 10_000}, growRates: []int{1, 10, 100, fixedRate}, grow: 5 * time.Second,
 	still: 2 * time.Second,

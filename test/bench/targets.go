@@ -13,7 +13,7 @@ var targets = []result.Target{
 	{Load: loadReal, Contestant: monitor, Figure: lost, AtMost: 0, Always: true},
 	{Load: loadSingle, Contestant: monitor, Figure: fsyncs, AtMost: crashFsyncs},
 	{Load: loadSingle, Contestant: monitor, Case: caseOnce, Figure: appended, AtMost: 1}, // a restart is logged when it happens
-	{Load: loadDay, Contestant: monitor, Figure: diskPerDay, AtMost: 50},
+	{Load: loadDay, Contestant: monitor, Figure: diskPerDay, AtMost: 25},
 	{Load: loadLatency, Contestant: everyLine, Figure: latency50, OfFloor: 1.1},
 	{Load: loadLatency, Contestant: everyLine, Figure: latency99, OfFloor: 1.1},
 	{Load: loadIdle, Contestant: monitor, Figure: rss, OfFloor: 2},
