@@ -97,7 +97,7 @@ func (c *client) greet(monitor Monitor, units map[string]*count.Tally) error {
 	var b bytes.Buffer
 	_ = json.NewEncoder(&b).Encode(Message{Monitor: &monitor})
 	for _, unit := range slices.Sorted(maps.Keys(units)) {
-		if write(&b, units, unit); b.Len() > 16<<10 {
+		if write(&b, units, unit); b.Len() > 4<<10 {
 			if err := c.write(b.Bytes()); err != nil {
 				return err
 			}

@@ -64,13 +64,14 @@ var contestants = []contestant{
 const (
 	logName   = "log"
 	stateName = "state.json"
+	feedName  = "feed"
 )
 
 // configure writes the files that a contestant reads. Its directory is here on the host, and
 // dir in the machine.
 func (c contestant) configure(here, dir string, units []string) error {
 	settings := map[string]any{
-		"monitored_services": units, "log_file": dir + "/" + logName, "persistence_file": dir + "/" + stateName,
+		"monitored_services": units, "log_file": dir + "/" + logName, "persistence_file": dir + "/" + stateName, "feed": dir + "/" + feedName,
 	}
 	if c.name == everyLine {
 		settings["fold_after"] = 0

@@ -26,7 +26,7 @@ import (
 	"service-monitor/test/bench/result"
 )
 
-var allLoads = []string{"storm", "start", "latency", "growth", "real", "crowd", "idle", "single", "day"}
+var allLoads = []string{"storm", "readers", "start", "latency", "growth", "real", "crowd", "idle", "single", "day"}
 
 // quiet are loads that take minutes but hardly use the processor, so they run together.
 var quiet = []string{"idle", "single", "day"}
@@ -91,7 +91,7 @@ func (b *bench) run(ctx context.Context, daemon string, loads []string, only str
 // loads runs all loads, even if one has failed. The quiet ones come last, together.
 func (b *bench) loads(ctx context.Context, names []string) error {
 	all := map[string]func(*bench, context.Context) error{
-		"storm": (*bench).storms, "start": (*bench).starts, "latency": (*bench).latency, "growth": (*bench).growth, "real": (*bench).real, "crowd": (*bench).crowds,
+		"storm": (*bench).storms, "readers": (*bench).readers, "start": (*bench).starts, "latency": (*bench).latency, "growth": (*bench).growth, "real": (*bench).real, "crowd": (*bench).crowds,
 		"idle": (*bench).idles, "single": (*bench).single, "day": (*bench).day, "profile": (*bench).profile,
 	}
 	var errs []error

@@ -55,8 +55,9 @@ func (st *stage) close() {
 	st.privateBus.close()
 }
 
-// storm is load 2. It sends so many signals of n services as fast as the bus takes them.
-func (s *site) storm(ctx context.Context, c contestant, n, signals int, report func(string, float64)) error {
+// storm is load 2. It sends so many signals of n services as fast as the bus takes them. So many
+// readers listen to the feed of the daemon, but read nothing.
+func (s *site) storm(ctx context.Context, c contestant, n, signals, readers int, report func(string, float64)) error {
 	// What journald has not yet written of the run before does not belong to this one.
 	if _, err := s.Run(ctx, "journalctl", "--sync"); err != nil {
 		return err
@@ -71,6 +72,11 @@ func (s *site) storm(ctx context.Context, c contestant, n, signals int, report f
 		return err
 	}
 	defer r.Stop()
+	stuck, err := r.listen(readers)
+	if err != nil {
+		return err
+	}
+	defer stuck.close()
 	journald := proc.Named(s.Leader(), "systemd-journal")
 	busBefore, journalBefore := proc.CPU(st.pid()), proc.CPU(journald)
 	begun, peak := time.Now(), r.peak()
@@ -146,7 +152,7 @@ func (b *bench) storms(ctx context.Context) error {
 		of := fmt.Sprintf("%d signals of %d services", b.plan.signals, n)
 		for round := range b.plan.storms.all {
 			for _, c := range b.turns(loadStorm, round, b.plan.storms) {
-				if err := c.tolerate(s.storm(ctx, c, n, b.plan.signals, b.reporter(loadStorm, of, c))); err != nil {
+				if err := c.tolerate(s.storm(ctx, c, n, b.plan.signals, 0, b.reporter(loadStorm, of, c))); err != nil {
 					return err
 				}
 			}

@@ -8,6 +8,9 @@ var targets = []result.Target{
 	{Load: loadStorm, Figure: busPeak, OfFloor: 1.2},
 	{Load: loadStorm, Figure: peakRSS, AtMost: 12},
 	{Load: loadStorm, Figure: lost, AtMost: 0, Always: true},
+	{Load: loadReaders, Figure: readersCPU, AtMost: 1.1},
+	{Load: loadReaders, Figure: moreRSS, AtMost: 1},
+	{Load: loadReaders, Figure: lost, AtMost: 0, Always: true},
 	{Load: loadReal, Contestant: monitor, Figure: cpuPerCrash, OfFloor: 1.3},
 	{Load: loadReal, Contestant: monitor, Figure: drained, AtMost: 100},
 	{Load: loadReal, Contestant: monitor, Figure: lost, AtMost: 0, Always: true},
@@ -48,6 +51,7 @@ const crashFsyncs = 3
 // Names of loads and of figures, with their units.
 const (
 	loadStorm   = "storm on a private bus"
+	loadReaders = "a storm with readers that read nothing, to one without"
 	loadCrowd   = "a crowd under a glob"
 	loadAfter   = "a start after a crowd"
 	loadCrowded = "a start after a crowd, to one after none"
@@ -108,6 +112,8 @@ const (
 	cpuPerPass          = "CPU ms / instance"
 	stateKB             = "state file kB"
 	largestSave         = "… at its largest"
+	readersCPU          = "CPU / signal, times"
+	moreRSS             = "peak RSS MB, more"
 	readyTimes          = "ready, times"
 	cpuTimes            = "CPU until ready, times"
 	peakTimes           = "peak RSS, times"
