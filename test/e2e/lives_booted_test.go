@@ -104,6 +104,7 @@ func (l *lives) boot(services []string) {
 	t.Helper()
 	l.bed = bootLives(t, l.texts, services, l.r)
 	l.avoidSpinning(l.texts)
+	l.put("/etc/systemd/system/dbus.service.d/often.conf", "[Unit]\nStartLimitIntervalSec=0\n") // otherwise five restarts in ten seconds end it
 	l.put(dropIns+"path.conf", "[Service]\nEnvironment=PATH=/opt/refusing:/usr/bin:/bin\n")
 	if err := l.WriteFile("/opt/refusing/journalctl", refusing, 0o755); err != nil {
 		t.Fatal(err)
