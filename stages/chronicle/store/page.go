@@ -210,29 +210,35 @@ func (p *page) decode(b []byte, r *Record, zones func(seconds int) *time.Locatio
 // returns zeros.
 type decoder struct {
 	b    []byte
+	at   int // where the next field begins
 	page *page
 	bad  bool
 }
 
 func (d *decoder) bytes(n int) []byte {
-	if n < 0 || n > len(d.b) {
-		d.bad, d.b = true, nil
+	if n < 0 || n > len(d.b)-d.at {
+		d.bad, d.at = true, len(d.b)
 		return make([]byte, max(0, min(n, most)))
 	}
-	taken := d.b[:n]
-	d.b = d.b[n:]
-	return taken
+	d.at += n
+	return d.b[d.at-n : d.at]
 }
 
 func (d *decoder) byte() byte { return d.bytes(1)[0] }
 
 func (d *decoder) uvarint() uint64 {
-	if len(d.b) > 0 && d.b[0] < 0x80 { // nearly all are this short
-		n := d.b[0]
-		d.b = d.b[1:]
-		return uint64(n)
+	b := d.b[d.at:]
+	if len(b) > 1 { // nearly all have one byte or two
+		switch {
+		case b[0] < 0x80:
+			d.at++
+			return uint64(b[0])
+		case b[1] < 0x80:
+			d.at += 2
+			return uint64(b[0]&0x7f) | uint64(b[1])<<7
+		}
 	}
-	n, size := binary.Uvarint(d.b)
+	n, size := binary.Uvarint(b)
 	d.bytes(max(size, 0))
 	d.bad = d.bad || size <= 0
 	return n
