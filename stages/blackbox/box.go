@@ -22,8 +22,8 @@ const (
 	// room is how many bytes all boxes together may take. On the disk, each file takes whole
 	// blocks. If there is no room left, the unit that crashed the longest ago loses its boxes.
 	room, block = 1 << 20, 4096
-	// largest is how many bytes of a file are read at most.
-	largest = 1 << 20
+	// largest is how many bytes the file of a unit may have.
+	largest = room / 2
 	// making is the name of a file while it is written. No unit has such a name.
 	making = ".new"
 )
@@ -53,7 +53,7 @@ func Read(dir, unit string) ([]Box, error) {
 		return nil, nil // no unit has such a name
 	}
 	text, err := files.Read(filepath.Join(dir, unit), largest)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, files.ErrTooLarge) { // the monitor writes no file so large
 		return nil, nil
 	}
 	if err != nil {
@@ -67,6 +67,24 @@ func Read(dir, unit string) ([]Box, error) {
 	return boxes, nil
 }
 
+// encode returns the text of a unit's file with the newest of its boxes. If the newest one alone is
+// too large, it loses its first lines: a line may take six times its length, if it is all control
+// characters.
+func encode(boxes []Box) ([]byte, error) {
+	boxes = boxes[max(0, len(boxes)-perUnit):]
+	for {
+		text, err := json.Marshal(boxes)
+		switch last := &boxes[len(boxes)-1]; {
+		case err != nil || len(text) <= largest:
+			return text, err
+		case len(boxes) > 1:
+			boxes = boxes[1:]
+		default:
+			last.Lines = last.Lines[(len(last.Lines)+1)/2:]
+		}
+	}
+}
+
 // save adds a box to those of its unit. It does not sync the file, because a crash shall cost the
 // flash as little as possible. So a power cut may take the boxes of the last half minute.
 func save(dir string, b Box) error {
@@ -75,9 +93,7 @@ func save(dir string, b Box) error {
 		return err
 	}
 	boxes = slices.DeleteFunc(boxes, func(old Box) bool { return old.Invocation == b.Invocation })
-	boxes = append(boxes, b)
-	boxes = boxes[max(0, len(boxes)-perUnit):]
-	text, err := json.Marshal(boxes)
+	text, err := encode(append(boxes, b))
 	if err != nil {
 		return err
 	}
