@@ -588,19 +588,21 @@ func TestFallingBehindIsDeclaredAndHealed(t *testing.T) {
 	}
 	r.play(change("b.service", "failed"))
 	counts := map[string]int{}
+	// On a busy machine, the change of b.service may be among what does not fit, too.
+	told := func() int { return counts["changed b.service failed"] + counts["snapshot b.service active"] }
 	for s := range r.signals {
 		// On a busy machine, the snapshot comes amid the flood, the rest of which is handed on.
 		if healed := counts["snapshot a.service active"] > 0; !healed || s.Unit != "a.service" {
 			counts[show(s)]++
 		}
-		if counts["snapshot a.service active"] > 0 && counts["changed b.service failed"] > 0 {
+		if counts["snapshot a.service active"] > 0 && told() > 0 {
 			break
 		}
 	}
 	if n := counts["changed a.service activating"]; n == 0 || n > 60 {
 		t.Errorf("%d changes were handed on, want those that fit", n)
 	}
-	if counts["changed b.service failed"] != 1 {
+	if told() != 1 {
 		t.Errorf("handed on %v, want what happened to b.service, too", counts)
 	}
 	r.stop()
