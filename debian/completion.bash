@@ -18,7 +18,7 @@ _service_monitor_units() {
 _service_monitor_flags() {
     case $1 in
         status) echo '-h --help --json -w --watch --wide --feed -p --persistence-file --config' ;;
-        why) echo '-h --help --crash --full -p --persistence-file --config' ;;
+        why) echo '-h --help --crash --full --json --feed -p --persistence-file --config' ;;
         history) echo '-h --help --since --until --crashes -n --lines --all --json -f --follow --no-pager --feed -p --persistence-file --config' ;;
         report) echo '-h --help -o --output --no-lines -p --persistence-file --config' ;;
         check-config) echo '-h --help -l --log-file -p --persistence-file --config --services --feed --debug --reload' ;;

@@ -32,11 +32,12 @@ on, and shows each change. It ends with 0 if all is well, with 3 if something
 needs attention, and with 4 if no service of that name is monitored. Members of
 the group service-monitor may ask.
 `},
-		{Name: "why", Takes: cli.ShortUnits, Flags: []string{cli.Crash, cli.Full, cli.StateFile, cli.ConfigFile}, Run: showWhy,
+		{Name: "why", Takes: cli.ShortUnits, Flags: []string{cli.Crash, cli.Full, cli.JSON, cli.Feed, cli.StateFile, cli.ConfigFile}, Run: showWhy,
 			Help: "show why a service crashed",
 			About: `Shows why a service crashed the last time, or the time that --crash says: the
 cause in words, by what it was counted, how often, what else happened then, the
-last words of the run, and commands that tell more. Members of the group
+last words of the run, and commands that tell more. As status, it asks the
+running monitor, or else reads what was saved. Members of the group
 service-monitor may ask.
 `},
 		{Name: "history", Takes: cli.ShortUnits, Flags: []string{cli.Since, cli.Until, cli.Crashes, cli.Lines, cli.All, cli.JSON, cli.Follow, cli.NoPager, cli.Feed, cli.StateFile, cli.ConfigFile}, Run: showHistory,

@@ -43,7 +43,7 @@ func showStatus(l cli.Line, stdout io.Writer) error {
 		if l.Ask.Watch {
 			return watchStatus(l, loaded.Config, stdout)
 		}
-		s, err = liveStatus(l, loaded.Config)
+		s, err = liveStatus(loaded.Config, l.Wants)
 		return err
 	}, path)
 	switch {
@@ -64,8 +64,8 @@ func showStatus(l cli.Line, stdout io.Writer) error {
 	return err
 }
 
-// liveStatus asks the running monitor. If none runs, it reads what the last one has saved.
-func liveStatus(l cli.Line, c config.Config) (*tell.Status, error) {
+// liveStatus asks the running monitor. If there is none, it reads what was saved.
+func liveStatus(c config.Config, wants func(unit string) bool) (*tell.Status, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerIn)
 	defer cancel()
 	units := map[string]*count.Tally{}
@@ -75,9 +75,9 @@ func liveStatus(l cli.Line, c config.Config) (*tell.Status, error) {
 		return take(units, m, c.State.File) && !complete
 	})
 	if err != nil || !complete {
-		return readStatus(c.State.File, l.Wants, zone.Local(time.Now()))
+		return readStatus(c.State.File, wants, zone.Local(time.Now()))
 	}
-	s, _, err := newStatus(units, c.State.File, l.Wants, zone.Local(time.Now()))
+	s, _, err := newStatus(units, c.State.File, wants, zone.Local(time.Now()))
 	return s, err
 }
 

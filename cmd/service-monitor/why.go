@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"time"
 
 	"service-monitor/cmd/service-monitor/internal/cli"
 	"service-monitor/cmd/service-monitor/internal/config"
@@ -13,7 +12,6 @@ import (
 	"service-monitor/stages/blackbox"
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/chronicle/store"
-	"service-monitor/stages/zone"
 )
 
 // showWhy shows why a service crashed.
@@ -25,37 +23,41 @@ func showWhy(l cli.Line, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	path, now := loaded.Config.State.File, zone.Local(time.Now())
+	c := loaded.Config
 	y := &tell.Why{Number: int64(l.Ask.Crash), Full: l.Ask.Full}
-	err = asOwner(func() error { return readWhy(path, l, y, now) }, path)
+	err = asOwner(func() error { return readWhy(c, l.Args[0], y) }, c.State.File)
 	switch {
 	case err != nil:
-		return unread(err, path)
+		return unread(err, c.State.File)
 	case y.Unit == nil:
 		return fmt.Errorf("none of the monitored services is called %s; %w; service-monitor status lists them all", config.Show(l.Args[0]), errNoUnit)
 	case y.Number > 0 && !y.Has():
 		return fmt.Errorf("the history has no crash %d of %s; service-monitor history %[2]s --crashes lists them; %w", y.Number, y.Unit.Unit, errNoUnit)
 	}
-	y.Write(stdout, screen(stdout), now)
+	if l.Ask.JSON {
+		return y.WriteJSON(stdout)
+	}
+	y.Write(stdout, screen(stdout))
 	return nil
 }
 
-// readWhy reads the state file, and the history twice. Only after the first time it is known which
-// crash it is, and the second time finds what was near that crash.
-func readWhy(path string, l cli.Line, y *tell.Why, now time.Time) error {
-	s, err := readStatus(path, func(unit string) bool { return unit == l.Args[0] }, now)
-	if err != nil || len(s.Units) == 0 {
+// readWhy reads how the unit is, and the history twice: what was near a crash is known only when the
+// crash is.
+func readWhy(c config.Config, unit string, y *tell.Why) (err error) {
+	y.Status, err = liveStatus(c, func(name string) bool { return name == unit })
+	if err != nil || len(y.Status.Units) == 0 {
 		return err
 	}
-	y.Unit = &tell.Unit{Tally: s.Units[0].Tally}
-	for _, add := range []func(r *store.Record){func(r *store.Record) { y.Add(r, now) }, y.Near} {
-		_, err := store.Read(chronicle.Beside(path), func(r *store.Record) bool { add(r); return true })
+	y.Unit = &tell.Unit{Tally: y.Status.Units[0].Tally}
+	history := chronicle.Beside(c.State.File)
+	for _, add := range []func(r *store.Record){y.Add, y.Near} {
+		_, err := store.Read(history, func(r *store.Record) bool { add(r); return true })
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	y.Unit.CatchUp(now)
-	y.Uptime = s.Availability(y.Unit)
-	y.Boxes, err = blackbox.Read(blackbox.Beside(chronicle.Beside(path)), l.Args[0])
+	y.Unit.CatchUp(y.Status.Now)
+	y.Uptime = y.Status.Availability(y.Unit)
+	y.Boxes, err = blackbox.Read(blackbox.Beside(history), unit)
 	return err
 }

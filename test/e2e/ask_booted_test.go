@@ -66,6 +66,7 @@ func TestAsk(t *testing.T) {
 		}
 	}
 	says(member+" why dies", "signal 9 (SIGKILL)", "journalctl _SYSTEMD_INVOCATION_ID=")
+	says(member+" why dies --json", `"health":"failed"`, `"signal":9`, `"look_further":[`)
 	says(member+" why well", "never crashed")
 	says(asNobody+daemonPath+" history", "group service-monitor")
 

@@ -125,6 +125,22 @@ func TestRanges(t *testing.T) {
 	}
 }
 
+// TestJSONKeys wants each key of what --json writes in the manual.
+func TestJSONKeys(t *testing.T) {
+	text := plain(section(t, read(t, manual), ".SH JSON", ".SH OPTIONS"))
+	for _, file := range []string{"json.go", "statusjson.go", "whyjson.go"} {
+		keys := find(read(t, top+"/cmd/service-monitor/internal/tell/"+file), "`json:\"([a-z0-9_]+)")
+		if len(keys) == 0 {
+			t.Errorf("%s has no key", file)
+		}
+		for _, key := range keys {
+			if find(text, `\b(`+key+`)\b`) == nil {
+				t.Errorf("%s: the manual lacks %s", file, key)
+			}
+		}
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	codes := find(section(t, read(t, manual), ".SH EXIT STATUS", ".SH SECURITY"), `(?m)^ ?(\d+) `)
 	_, list, _ := strings.Cut(help(t), "\nExit codes:\n")

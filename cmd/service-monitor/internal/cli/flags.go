@@ -114,7 +114,7 @@ func (f *flags) add(name string) {
 	case All:
 		f.set.BoolVar(&f.ask.All, name, false, "each event in a line of its own")
 	case JSON:
-		f.set.BoolVar(&f.ask.JSON, name, false, "each event as JSON in a line")
+		f.set.BoolVar(&f.ask.JSON, name, false, "as JSON, an object a line")
 	case Crash:
 		f.set.Var(number{&f.ask.Crash}, name, "the crash with this number; default: the last one")
 	case Output:

@@ -39,9 +39,41 @@ type Event struct {
 	Restarts   int64     `json:"restarts"`
 }
 
-// WriteJSON writes a record as JSON, one object a line. A record that stands for events of several
-// kinds is an object for each kind.
+// WriteJSON writes a record as JSON, one object a line.
 func WriteJSON(w io.Writer, r *store.Record) error {
+	out := json.NewEncoder(w)
+	for _, e := range eventsOf(r) {
+		if err := out.Encode(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eventsOf returns a record as JSON. A record that stands for events of several kinds is an object for
+// each kind.
+func eventsOf(r *store.Record) (list []Event) {
+	e := eventOf(r)
+	if r.Delta == store.Single(r.Kind, 0) {
+		return []Event{e}
+	}
+	for _, part := range []struct {
+		kind  store.Kind
+		count int64
+	}{
+		{store.Start, r.Delta.Starts}, {store.Stop, r.Delta.Stops}, {store.Crash, r.Delta.Crashes},
+		{store.UnknownEnd, r.Delta.Unknown}, {store.Restart, r.Delta.Restarts},
+	} {
+		if part.count != 0 {
+			e.Kind, e.Count = part.kind.String(), part.count
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// eventOf returns a record as one object.
+func eventOf(r *store.Record) Event {
 	e := Event{
 		Seq: r.Seq, Time: r.Time, Until: r.Until, Boot: r.Boot, Monotonic: r.Monotonic, Unit: r.Unit, Kind: r.Kind.String(),
 		From: r.From, To: r.To, SubState: r.SubState, Result: r.Result, Rule: r.Rule,
@@ -53,25 +85,8 @@ func WriteJSON(w io.Writer, r *store.Record) error {
 	}
 	if r.Result != "" {
 		e.Text = Cause(r.Result, r.Code, r.Status)
-		e.Code, e.Signal = exit(r.Code, &r.Status)
+		code, status := r.Code, r.Status // r may be used again
+		e.Code, e.Signal = exit(code, &status)
 	}
-	out := json.NewEncoder(w)
-	if r.Delta == store.Single(r.Kind, 0) {
-		return out.Encode(e)
-	}
-	for _, part := range []struct {
-		kind  store.Kind
-		count int64
-	}{
-		{store.Start, r.Delta.Starts}, {store.Stop, r.Delta.Stops}, {store.Crash, r.Delta.Crashes},
-		{store.UnknownEnd, r.Delta.Unknown}, {store.Restart, r.Delta.Restarts},
-	} {
-		if e.Kind, e.Count = part.kind.String(), part.count; e.Count == 0 {
-			continue
-		}
-		if err := out.Encode(e); err != nil {
-			return err
-		}
-	}
-	return nil
+	return e
 }

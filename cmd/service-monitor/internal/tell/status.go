@@ -2,7 +2,6 @@ package tell
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -94,6 +93,11 @@ func (p *Past) Add(r *store.Record, now time.Time) {
 	if now.Sub(until) < 24*time.Hour {
 		p.Day += r.Delta.Crashes
 	}
+}
+
+// every returns how long it was from one crash to the next in that row.
+func (p *Past) every() time.Duration {
+	return p.last.Sub(p.LoopSince) / time.Duration(max(p.Loop-1, 1))
 }
 
 // A Unit is what is known of a unit.
@@ -224,7 +228,7 @@ func (s *Status) explain(u *Unit, h Health, zone *time.Location) string {
 	case GaveUp:
 		return cause + "; systemd gave up: down until somebody starts it"
 	case CrashLoop:
-		return fmt.Sprintf("%s; %d times since %s, every %s", cause, u.Loop, u.LoopSince.In(zone).Format("15:04"), Span(u.last.Sub(u.LoopSince)/time.Duration(max(u.Loop-1, 1))))
+		return fmt.Sprintf("%s; %d times since %s, every %s", cause, u.Loop, u.LoopSince.In(zone).Format("15:04"), Span(u.every()))
 	case Failed:
 		return cause + "; down until somebody starts it"
 	case NotLoaded:
@@ -239,87 +243,4 @@ func (s Screen) narrower(by int) Screen {
 		s.Width = max(s.Width-by, 1)
 	}
 	return s
-}
-
-// A statusUnit is a unit as JSON.
-type statusUnit struct {
-	Unit      string     `json:"unit"`
-	Health    Health     `json:"health"`
-	Active    string     `json:"active_state"`
-	Sub       string     `json:"sub_state,omitempty"`
-	Since     time.Time  `json:"since,omitzero"`
-	Starts    uint64     `json:"starts"`
-	Stops     uint64     `json:"stops"`
-	Crashes   uint64     `json:"crashes"`
-	Unknown   uint64     `json:"unknown"`
-	Restarts  uint64     `json:"restarts"`
-	AtLeast   bool       `json:"at_least"`
-	Day       *int64     `json:"crashes_24h,omitempty"` // missing if there is no history
-	Available *float64   `json:"availability_24h,omitempty"`
-	Between   *float64   `json:"mtbf_seconds,omitempty"`
-	Repair    *float64   `json:"mttr_seconds,omitempty"`
-	LastCrash *lastCrash `json:"last_crash,omitempty"`
-}
-
-type lastCrash struct {
-	Time       time.Time `json:"time"`
-	Result     string    `json:"result"`
-	Code       *int32    `json:"code,omitempty"`
-	Signal     *int32    `json:"signal,omitempty"`
-	Text       string    `json:"status_text"`
-	Invocation string    `json:"invocation,omitempty"`
-	Ago        int64     `json:"ago_seconds"`
-}
-
-// WriteJSON writes the status as one JSON object.
-func (s *Status) WriteJSON(w io.Writer) error {
-	type monitor struct {
-		Running bool      `json:"running"`
-		AsOf    time.Time `json:"as_of"`
-		Stopped time.Time `json:"stopped,omitzero"`
-		Since   time.Time `json:"history_since,omitzero"`
-	}
-	out := struct {
-		Monitor monitor      `json:"monitor"`
-		Units   []statusUnit `json:"units"`
-	}{Monitor: monitor{s.Stopped.IsZero(), s.AsOf, s.Stopped, s.Since}, Units: []statusUnit{}}
-	for _, u := range s.Units {
-		j := statusUnit{
-			Unit: u.Unit, Health: u.Health(s.Now), Active: u.State, Since: u.Changed,
-			Starts: u.Starts, Stops: u.Stops, Crashes: u.Crashes, Unknown: u.Tally.Unknown, Restarts: u.Restarts, AtLeast: u.AtLeast,
-		}
-		if u.Life != nil {
-			j.Sub = u.Life.SubState
-		}
-		if !s.Since.IsZero() {
-			j.Day = &u.Day
-		}
-		a := s.Availability(u)
-		j.Available, j.Between, j.Repair = known(a.Day), known(a.Between.Seconds()), known(a.Repair.Seconds())
-		if c := u.LastCrash; c != nil {
-			j.LastCrash = &lastCrash{Time: c.Time, Result: c.Cause.Result, Text: Cause(c.Cause.Result, c.Cause.Code, c.Cause.Status), Invocation: c.Invocation, Ago: int64(s.Now.Sub(c.Time).Seconds())}
-			j.LastCrash.Code, j.LastCrash.Signal = exit(c.Cause.Code, &c.Cause.Status)
-		}
-		out.Units = append(out.Units, j)
-	}
-	return json.NewEncoder(w).Encode(out)
-}
-
-// known returns a number, or nil if it is negative and so not known.
-func known(n float64) *float64 {
-	if n < 0 {
-		return nil
-	}
-	return &n
-}
-
-// exit returns the status of a main process as its exit code or as its signal.
-func exit(code int32, status *int32) (exited, signal *int32) {
-	switch code {
-	case 1:
-		return status, nil
-	case 2, 3:
-		return nil, status
-	}
-	return nil, nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,12 +21,20 @@ type crash struct {
 	run time.Duration // how long the run took; negative if that is not known
 }
 
-// A Why is what there is to say about the crashes of a unit. First Add gets all records in their
-// order. Then Near gets them once more.
+// at returns when it crashed, or when it did so last.
+func (c *crash) at() time.Time {
+	if c.Until.IsZero() {
+		return c.Time
+	}
+	return c.Until
+}
+
+// A Why is what there is to say about the crashes of a unit. Records come in their order, first all for
+// Add, and then the same ones for Near.
 type Why struct {
+	Status  *Status // as of when
 	Unit    *Unit
 	Number  int64 // which crash is asked for; 0 for the last one
-	Since   time.Time
 	Uptime  Availability
 	Boxes   []blackbox.Box // of the unit, the oldest first
 	Full    bool           // all lines of a box
@@ -36,14 +45,11 @@ type Why struct {
 }
 
 // Add adds a record of any unit.
-func (y *Why) Add(r *store.Record, now time.Time) {
-	if y.Since.IsZero() {
-		y.Since = r.Time
-	}
+func (y *Why) Add(r *store.Record) {
 	if r.Unit != y.Unit.Unit {
 		return
 	}
-	y.Unit.Add(r, now)
+	y.Unit.Add(r, y.Status.Now)
 	keep := *r
 	switch {
 	case r.Kind == store.Start:
@@ -88,10 +94,10 @@ func (y *Why) Near(r *store.Record) {
 	}
 }
 
-// headline says in a sentence how the unit is.
-func (y *Why) headline(now time.Time, zone *time.Location) string {
+// headline says how the unit is, in a sentence.
+func (y *Why) headline(zone *time.Location) string {
 	u := y.Unit
-	switch u.Health(now) {
+	switch u.Health(y.Status.Now) {
 	case CrashLoop:
 		return fmt.Sprintf("%s crashed %d times since %s and goes on crashing", u.Unit, u.Loop, u.LoopSince.In(zone).Format("15:04"))
 	case GaveUp:
@@ -112,9 +118,9 @@ func (y *Why) headline(now time.Time, zone *time.Location) string {
 }
 
 // Write writes the report.
-func (y *Why) Write(w io.Writer, s Screen, now time.Time) {
+func (y *Why) Write(w io.Writer, s Screen) {
 	u := y.Unit
-	s.line(w, y.headline(now, s.Zone))
+	s.line(w, y.headline(s.Zone))
 	fmt.Fprintln(w)
 	field := func(name, format string, args ...any) {
 		s.wrap(w, fmt.Sprintf("  %-9s ", name), fmt.Sprintf(format, args...))
@@ -123,18 +129,21 @@ func (y *Why) Write(w io.Writer, s Screen, now time.Time) {
 	if u.Life != nil {
 		state += " (" + u.Life.SubState + ")"
 	}
-	field("State", "%s, since %s", state, (&Status{Now: now}).ago(u.Changed))
+	field("State", "%s, since %s", state, y.Status.ago(u.Changed))
+	if at := y.Status.Stopped; !at.IsZero() {
+		field("But", "the monitor is not running since %s; what came later is not here", at.In(s.Zone).Format(time.DateTime))
+	}
 	c := y.chosen()
 	box := y.box(c)
 	switch {
 	case c != nil:
-		y.writeCrash(field, c, now, s.Zone)
+		y.writeCrash(field, c, s.Zone)
 	case u.LastCrash != nil:
 		field("Cause", "%s", Explain(u.LastCrash.Cause.Result, u.LastCrash.Cause.Code, u.LastCrash.Cause.Status))
 		field("Last", "%s, before the history begins; invocation %.16s", u.LastCrash.Time.In(s.Zone).Format(time.DateTime), u.LastCrash.Invocation)
 	}
 	if y.stop != nil && y.Number == 0 {
-		field("Stopped", "%s, %s ago: %s", y.stop.Time.In(s.Zone).Format(time.DateTime), (&Status{Now: now}).ago(y.stop.Time), Explain(y.stop.Result, y.stop.Code, y.stop.Status))
+		field("Stopped", "%s, %s ago: %s", y.stop.Time.In(s.Zone).Format(time.DateTime), y.Status.ago(y.stop.Time), Explain(y.stop.Result, y.stop.Code, y.stop.Status))
 	}
 	least := ""
 	if u.AtLeast {
@@ -142,19 +151,22 @@ func (y *Why) Write(w io.Writer, s Screen, now time.Time) {
 	}
 	field("Counts", "%s, %s, %s, %s, %s%s", plural(int64(u.Starts), "start"), plural(int64(u.Stops), "stop"), plural(int64(u.Crashes), "crash"),
 		plural(int64(u.Tally.Unknown), "unknown end"), plural(int64(u.Restarts), "restart"), least)
-	if !y.Since.IsZero() {
+	if !y.Status.Since.IsZero() {
 		field("24 h", "%s", y.day())
 		if usual := y.usual(); usual != "" {
 			field("Usually", "%s", usual)
 		}
-		field("History", "goes back to %s", y.Since.In(s.Zone).Format("2006-01-02 15:04"))
+		field("History", "goes back to %s", y.Status.Since.In(s.Zone).Format("2006-01-02 15:04"))
 	}
 	y.writeNear(field, s.Zone)
 	if box != nil {
 		writeUsed(field, box)
 		y.writeWords(w, s, box, c)
 	}
-	y.writeFurther(w, s, c, box)
+	fmt.Fprintln(w, "\n  Look further")
+	for _, command := range y.further() {
+		fmt.Fprintln(w, "    "+s.printable(command)) // never cut, because people copy it
+	}
 }
 
 // day says how the last 24 hours were.
@@ -182,13 +194,10 @@ func (y *Why) usual() string {
 }
 
 // writeCrash writes what is known of a crash.
-func (y *Why) writeCrash(field func(name, format string, args ...any), c *crash, now time.Time, zone *time.Location) {
+func (y *Why) writeCrash(field func(name, format string, args ...any), c *crash, zone *time.Location) {
 	field("Cause", "%s", Explain(c.Result, c.Code, c.Status))
-	at := c.Time
-	if !c.Until.IsZero() {
-		at = c.Until
-	}
-	when := fmt.Sprintf("%s, %s ago", at.In(zone).Format(time.DateTime), (&Status{Now: now}).ago(at))
+	at := c.at()
+	when := fmt.Sprintf("%s, %s ago", at.In(zone).Format(time.DateTime), y.Status.ago(at))
 	if c.run >= 0 {
 		when += ", after " + Span(c.run)
 	}
@@ -200,8 +209,8 @@ func (y *Why) writeCrash(field func(name, format string, args ...any), c *crash,
 	} else {
 		field(fmt.Sprintf("No. %d", y.Number), "%s", when)
 	}
-	if u := y.Unit; u.Health(now) == CrashLoop && u.Loop > 1 {
-		field("A loop", "every %s since %s", Span(u.last.Sub(u.LoopSince)/time.Duration(u.Loop-1)), u.LoopSince.In(zone).Format(time.DateTime))
+	if u := y.Unit; y.loops() {
+		field("A loop", "every %s since %s", Span(u.every()), u.LoopSince.In(zone).Format(time.DateTime))
 	}
 	if rule := ruleWords(c.Rule); rule != "" {
 		field("Counted", "%s", rule)
@@ -209,12 +218,19 @@ func (y *Why) writeCrash(field func(name, format string, args ...any), c *crash,
 	if flags := flagWords(c.Flags); flags != "" {
 		field("But", "%s", flags)
 	}
-	if other := y.causes(); other != "" {
-		field("All", "%s", other)
+	if len(y.crashes) > 1 {
+		var words []string
+		for _, c := range y.causes() {
+			words = append(words, fmt.Sprintf("%d × %s", c.Crashes, c.Text))
+		}
+		field("All", "%s", strings.Join(words, ", "))
 	}
 }
 
-// ruleWords says in words by which classify.Rule a crash was counted.
+// loops reports whether the unit crashes again and again.
+func (y *Why) loops() bool { return y.Unit.Loop > 1 && y.Unit.Health(y.Status.Now) == CrashLoop }
+
+// ruleWords says by what a crash was counted, by classify.Rule.
 func ruleWords(rule string) string {
 	switch rule {
 	case "down-after-run":
@@ -243,25 +259,24 @@ func flagWords(f store.Flags) string {
 	return strings.Join(words, "; ")
 }
 
-// causes says how often there was each cause, if there were several crashes.
-func (y *Why) causes() string {
-	var order []string
-	n := map[string]int64{}
+// A cause is how often a unit crashed in one way.
+type cause struct {
+	Text    string `json:"status_text"`
+	Crashes int64  `json:"crashes"`
+}
+
+// causes returns how often each cause was, in the order in which they came.
+func (y *Why) causes() []cause {
+	list := []cause{}
 	for _, c := range y.crashes {
-		cause := Cause(c.Result, c.Code, c.Status)
-		if n[cause] == 0 {
-			order = append(order, cause)
+		text := Cause(c.Result, c.Code, c.Status)
+		i := slices.IndexFunc(list, func(c cause) bool { return c.Text == text })
+		if i < 0 {
+			i, list = len(list), append(list, cause{Text: text})
 		}
-		n[cause] += c.Delta.Crashes
+		list[i].Crashes += c.Delta.Crashes
 	}
-	var words []string
-	for _, cause := range order {
-		words = append(words, fmt.Sprintf("%d × %s", n[cause], cause))
-	}
-	if len(y.crashes) < 2 {
-		return ""
-	}
-	return strings.Join(words, ", ")
+	return list
 }
 
 func (y *Why) writeNear(field func(name, format string, args ...any), zone *time.Location) {
@@ -281,11 +296,10 @@ func (y *Why) writeNear(field func(name, format string, args ...any), zone *time
 	}
 }
 
-// writeFurther writes commands that tell more about the crash.
-func (y *Why) writeFurther(w io.Writer, s Screen, c *crash, b *blackbox.Box) {
-	fmt.Fprintln(w, "\n  Look further")
-	var commands []string
-	switch {
+// further returns commands that tell more.
+func (y *Why) further() (commands []string) {
+	c := y.chosen()
+	switch b := y.box(c); {
 	case b != nil && b.Core > 0:
 		commands = append(commands, fmt.Sprintf("coredumpctl info %d", b.Core))
 	case c != nil && c.Result == "core-dump":
@@ -296,10 +310,7 @@ func (y *Why) writeFurther(w io.Writer, s Screen, c *crash, b *blackbox.Box) {
 	} else {
 		commands = append(commands, "journalctl -u "+y.Unit.Unit)
 	}
-	commands = append(commands, "systemctl status "+y.Unit.Unit, "service-monitor history "+y.Unit.Unit)
-	for _, command := range commands {
-		fmt.Fprintln(w, "    "+s.printable(command)) // not cut, because people copy it
-	}
+	return append(commands, "systemctl status "+y.Unit.Unit, "service-monitor history "+y.Unit.Unit)
 }
 
 // wrap writes a name and a text in as many lines as they need.

@@ -1,0 +1,102 @@
+package tell
+
+import (
+	"encoding/json"
+	"io"
+	"time"
+)
+
+// A statusMonitor is the monitor itself as JSON.
+type statusMonitor struct {
+	Running bool      `json:"running"`
+	AsOf    time.Time `json:"as_of"`
+	Stopped time.Time `json:"stopped,omitzero"`
+	Since   time.Time `json:"history_since,omitzero"`
+}
+
+// A statusUnit is a unit as JSON.
+type statusUnit struct {
+	Unit      string     `json:"unit"`
+	Health    Health     `json:"health"`
+	Active    string     `json:"active_state"`
+	Sub       string     `json:"sub_state,omitempty"`
+	Since     time.Time  `json:"since,omitzero"`
+	Starts    uint64     `json:"starts"`
+	Stops     uint64     `json:"stops"`
+	Crashes   uint64     `json:"crashes"`
+	Unknown   uint64     `json:"unknown"`
+	Restarts  uint64     `json:"restarts"`
+	AtLeast   bool       `json:"at_least"`
+	Day       *int64     `json:"crashes_24h,omitempty"` // missing if there is no history
+	Available *float64   `json:"availability_24h,omitempty"`
+	Between   *float64   `json:"mtbf_seconds,omitempty"`
+	Repair    *float64   `json:"mttr_seconds,omitempty"`
+	LastCrash *lastCrash `json:"last_crash,omitempty"`
+}
+
+type lastCrash struct {
+	Time       time.Time `json:"time"`
+	Result     string    `json:"result"`
+	Code       *int32    `json:"code,omitempty"`
+	Signal     *int32    `json:"signal,omitempty"`
+	Text       string    `json:"status_text"`
+	Invocation string    `json:"invocation,omitempty"`
+	Ago        int64     `json:"ago_seconds"`
+}
+
+// WriteJSON writes the status as one JSON object.
+func (s *Status) WriteJSON(w io.Writer) error {
+	out := struct {
+		Monitor statusMonitor `json:"monitor"`
+		Units   []statusUnit  `json:"units"`
+	}{s.monitorJSON(), []statusUnit{}}
+	for _, u := range s.Units {
+		out.Units = append(out.Units, s.unitJSON(u, s.Availability(u)))
+	}
+	return json.NewEncoder(w).Encode(out)
+}
+
+func (s *Status) monitorJSON() statusMonitor {
+	return statusMonitor{s.Stopped.IsZero(), s.AsOf, s.Stopped, s.Since}
+}
+
+func (s *Status) unitJSON(u *Unit, a Availability) statusUnit {
+	j := statusUnit{
+		Unit: u.Unit, Health: u.Health(s.Now), Active: u.State, Since: u.Changed,
+		Starts: u.Starts, Stops: u.Stops, Crashes: u.Crashes, Unknown: u.Tally.Unknown, Restarts: u.Restarts, AtLeast: u.AtLeast,
+	}
+	if u.Life != nil {
+		j.Sub = u.Life.SubState
+	}
+	if !s.Since.IsZero() {
+		j.Day = &u.Day
+	}
+	j.Available, j.Between, j.Repair = known(a.Day), known(a.Between.Seconds()), known(a.Repair.Seconds())
+	if c := u.LastCrash; c != nil {
+		j.LastCrash = &lastCrash{Time: c.Time, Result: c.Cause.Result, Text: Cause(c.Cause.Result, c.Cause.Code, c.Cause.Status), Invocation: c.Invocation, Ago: s.since(c.Time)}
+		j.LastCrash.Code, j.LastCrash.Signal = exit(c.Cause.Code, &c.Cause.Status)
+	}
+	return j
+}
+
+// since returns how many seconds ago something was.
+func (s *Status) since(at time.Time) int64 { return int64(s.Now.Sub(at).Seconds()) }
+
+// known returns a number, or nil if it is negative and so not known.
+func known(n float64) *float64 {
+	if n < 0 {
+		return nil
+	}
+	return &n
+}
+
+// exit returns the status of a main process as its exit code or as its signal.
+func exit(code int32, status *int32) (exited, signal *int32) {
+	switch code {
+	case 1:
+		return status, nil
+	case 2, 3:
+		return nil, status
+	}
+	return nil, nil
+}
