@@ -272,6 +272,7 @@ func playCase(t *testing.T, c cases.Case, file string) {
 	}
 	state := d.stop()
 	compare(t, c, r.Truth, state)
+	wantHealth(t, c, r.Truth, d.state)
 	text, _ := os.ReadFile(d.log)
 	wantGivenUp(t, c, r.Truth, string(text))
 	for unit := range c.Want {
@@ -309,6 +310,27 @@ func wantGivenUp(t *testing.T, c cases.Case, truth map[string]gateway.Tally, log
 		}
 		if n := strings.Count(log, unit+":  systemd could not restart it, "); n != truth[unit].Failed {
 			t.Errorf("%s: %s: the log has %d restarts that failed, want %d", c.Name, unit, n, truth[unit].Failed)
+		}
+	}
+}
+
+// wantHealth wants status to know which units have done what they are for, and which ones systemd has
+// given up.
+func wantHealth(t *testing.T, c cases.Case, truth map[string]gateway.Tally, stateFile string) {
+	t.Helper()
+	done := []string{"case-oneshot.service", "case-remains.service", "case-loop-oneshot.service", "case-direct-oneshot.service"}
+	out, _ := exec.Command(binary, "status", "--json", "-p", stateFile).Output() // its exit code says that some are not well
+	var status struct {
+		Units []struct{ Unit, Health string }
+	}
+	if err := json.Unmarshal(out, &status); err != nil || len(status.Units) != len(c.Want) {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, u := range status.Units {
+		is := truth[u.Unit]
+		gaveUp := !is.Running && (is.Refused > 0 && is.Scheduled > 0 || is.Failed > 0)
+		if gaveUp != (u.Health == "gave-up") || slices.Contains(done, u.Unit) != (u.Health == "exited-ok") {
+			t.Errorf("%s is %s", u.Unit, u.Health)
 		}
 	}
 }

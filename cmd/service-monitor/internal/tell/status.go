@@ -26,6 +26,7 @@ const (
 	Unknown   Health = "unknown"    // it was not seen yet
 	Starting  Health = "starting"   // it starts, stops, or waits for its restart
 	Stopped   Health = "stopped"    // it is down, and its last run ended well
+	ExitedOK  Health = "exited-ok"  // it has done what it is for: a oneshot
 	Running   Health = "running"
 )
 
@@ -43,6 +44,7 @@ var healths = []struct {
 	{Unknown, "?", "?", "unknown", false},
 	{Starting, "◌", "-", "starting", false},
 	{Stopped, "○", "o", "stopped", false},
+	{ExitedOK, "●", "*", "exited ok", false},
 	{Running, "●", "*", "running", false},
 }
 
@@ -68,13 +70,17 @@ type Past struct {
 	Loop      int64     // crashes in the last series, in which each follows the one before within near
 	LoopSince time.Time // when that series began
 	last      time.Time
-	told      int64 // how many crashes the history has, by the last record
+	oneshot   bool  // the last run that was watched ended well without ever being up
+	well      bool  // the last run ended well
+	refused   bool  // systemd gave up, and has left the unit inactive
+	told      int64 // crashes with its last record
 }
 
 // Add adds a record of the unit. Records come in their order.
 func (p *Past) Add(r *store.Record, now time.Time) {
 	p.told = r.After.Crashes
 	p.add(r)
+	p.end(r)
 	switch {
 	case r.Kind == store.Stop || r.Kind == store.Seen:
 		p.Loop = 0
@@ -92,6 +98,28 @@ func (p *Past) Add(r *store.Record, now time.Time) {
 	p.Loop, p.last = p.Loop+r.Delta.Crashes, until
 	if now.Sub(until) < 24*time.Hour {
 		p.Day += r.Delta.Crashes
+	}
+}
+
+// end notes how a run ended, and what systemd did then. Only a oneshot goes from activating to inactive at its end. A record of
+// what nobody watched has another state in From.
+func (p *Past) end(r *store.Record) {
+	switch {
+	case r.Kind == store.GaveUp:
+		p.refused = r.To == "inactive"
+	case r.Delta.Starts > 0:
+		p.refused = false
+	}
+	switch d := r.Delta; {
+	case r.Kind == store.Seen || r.Flags&store.Untold != 0:
+		p.oneshot, p.well = false, false
+	case d.Crashes > 0 || d.Unknown > 0:
+		p.well = false
+	case d.Stops > 0:
+		p.well = r.Result == "success"
+		if r.Kind == store.Stop && r.Flags&(store.Recovered|store.AtLeast) == 0 {
+			p.oneshot = p.well && r.From == "activating"
+		}
 	}
 }
 
@@ -125,12 +153,14 @@ func (u *Unit) Health(now time.Time) Health {
 		return NotLoaded
 	case !l.Known():
 		return Unknown
-	case u.State == "failed" && l.GivenUp && l.Retrying:
+	case l.GivenUp && l.Retrying && (u.State == "failed" || u.refused && u.State == "inactive" || strings.HasPrefix(l.SubState, "auto-restart")):
 		return GaveUp
 	case loop && u.State != "inactive" && u.State != "failed", loop && l.Retrying && !l.GivenUp:
 		return CrashLoop
 	case u.State == "failed":
 		return Failed
+	case u.State == "active" && l.SubState == "exited", u.State == "inactive" && u.oneshot && u.well:
+		return ExitedOK
 	case u.State == "active", u.State == "reloading", u.State == "refreshing":
 		return Running
 	case u.State == "inactive", u.State == "maintenance":

@@ -39,6 +39,18 @@ func crashed(n int, every time.Duration, c classify.Cause) func(*Unit) {
 	}
 }
 
+// ended lets a run of a unit end in a state.
+func ended(k store.Kind, from, result string, f store.Flags) func(*Unit) {
+	return func(u *Unit) {
+		u.Past.Add(&store.Record{Kind: k, Flags: f, Time: noon, From: from, Result: result, Delta: store.Single(k, f)}, noon)
+	}
+}
+
+// refused lets systemd give up, and leave the unit in a state.
+func refused(to string) func(*Unit) {
+	return func(u *Unit) { u.Past.Add(&store.Record{Kind: store.GaveUp, Time: noon, To: to}, noon) }
+}
+
 var (
 	killed  = classify.Cause{Result: "signal", Code: 2, Status: 9}
 	retries = func(u *Unit) { u.Life.Retrying = true }
@@ -53,6 +65,7 @@ func gatewayStatus() *Status {
 			unit("dbus.service", "active", 12*24*time.Hour, func(u *Unit) { u.Life.Invocation = [16]byte{1} }),
 			unit("hwcheck.service", "failed", time.Hour, crashed(1, 0, classify.Cause{Result: "exit-code", Code: 1, Status: 1})),
 			unit("lora.service", decode.NotLoaded, time.Hour),
+			unit("migrate.service", "active", time.Hour, func(u *Unit) { u.Life.SubState = "exited" }),
 			unit("modbus.service", "inactive", 27*time.Hour),
 			unit("sink.service", "failed", 2*time.Hour, crashed(5, time.Second, classify.Cause{Result: "exit-code", Code: 1, Status: 203}), gaveUp),
 			unit("wirepas-gateway.service", "activating", 3*time.Second, crashed(130, 17*time.Second, killed), retries, atLeast),
@@ -62,7 +75,7 @@ func gatewayStatus() *Status {
 
 func TestStatus(t *testing.T) {
 	const want = `
-gw-0042: 4 of 6 services need attention            as of 2025-07-07 11:59:58 +02
+gw-0042: 4 of 7 services need attention            as of 2025-07-07 11:59:58 +02
 
   SERVICE          STATE            FOR  CRASHES    24H  LAST CRASH    UP 24H
 × sink             gave up           2h        5      5  0 s ago            –
@@ -74,6 +87,7 @@ gw-0042: 4 of 6 services need attention            as of 2025-07-07 11:59:58 +02
 ? lora             not loaded        1h        0      0  –                  –
     systemd has no such unit; is monitored_services spelt right?
 ○ modbus           stopped        1d 3h        0      0  –                  –
+● migrate          exited ok         1h        0      0  –                  –
 ● dbus             running          12d        0      0  –            100.00%
 
 + at least: something happened that nobody saw and that no record tells.
@@ -122,6 +136,20 @@ func TestHealth(t *testing.T) {
 		{"three crashes, and systemd does not restart it", unit("a", "failed", time.Second, three), Failed},
 		{"three crashes, then the start limit", unit("a", "failed", time.Second, three, gaveUp), GaveUp},
 		{"three crashes, each after an hour", unit("a", "active", time.Second, crashed(3, time.Hour, killed)), Running},
+		{"a oneshot that stays active", unit("a", "active", time.Hour, func(u *Unit) { u.Life.SubState = "exited" }), ExitedOK},
+		{"a oneshot", unit("a", "inactive", time.Hour, ended(store.Stop, "activating", "success", 0)), ExitedOK},
+		{"a oneshot whose last run nobody watched", unit("a", "inactive", time.Hour, ended(store.Stop, "activating", "success", 0), ended(store.Stop, "failed", "success", store.Recovered)), ExitedOK},
+		{"a oneshot that runs", unit("a", "activating", time.Hour, ended(store.Stop, "activating", "success", 0)), Starting},
+		{"a oneshot that crashed, and was reset", unit("a", "inactive", time.Hour, ended(store.Stop, "activating", "success", 0), ended(store.Crash, "activating", "exit-code", 0)), Stopped},
+		{"a oneshot whose condition was not met", unit("a", "inactive", time.Hour, ended(store.Stop, "activating", "exec-condition", 0)), Stopped},
+		{"a oneshot that nobody knows as one", unit("a", "inactive", time.Hour, ended(store.Stop, "activating", "success", store.AtLeast)), Stopped},
+		{"stopped", unit("a", "inactive", time.Hour, ended(store.Stop, "deactivating", "success", 0)), Stopped},
+		{"it ended by itself", unit("a", "inactive", time.Hour, ended(store.Stop, "active", "success", 0)), Stopped},
+		{"it is no oneshot any more", unit("a", "inactive", time.Hour, ended(store.Stop, "activating", "success", 0), ended(store.Stop, "active", "success", 0)), Stopped},
+		{"its restart failed, and it waits for ever", unit("a", "activating", time.Hour, gaveUp, func(u *Unit) { u.Life.SubState = "auto-restart-queued" }), GaveUp},
+		{"its restart failed, and it is inactive", unit("a", "inactive", time.Hour, gaveUp, refused("inactive")), GaveUp},
+		{"its restart was refused, and somebody reset it", unit("a", "inactive", time.Hour, gaveUp, refused("failed")), Stopped},
+		{"it was started after that", unit("a", "inactive", time.Hour, refused("inactive"), ended(store.Start, "inactive", "", 0)), Stopped},
 		{"stopped by hand after a loop", unit("a", "inactive", time.Second, three), Stopped},
 	} {
 		if got := tt.u.Health(noon); got != tt.want {
@@ -150,7 +178,7 @@ func TestStatusJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := got.Units[len(got.Units)-1]
-	if !got.Monitor.Running || len(got.Units) != 6 || last.Health != "crash-loop" || last.Crashes != 130 || last.LastCrash.Signal != 9 || last.LastCrash.Text != "SIGKILL" {
+	if !got.Monitor.Running || len(got.Units) != 7 || last.Health != "crash-loop" || last.Crashes != 130 || last.LastCrash.Signal != 9 || last.LastCrash.Text != "SIGKILL" {
 		t.Errorf("%+v", got)
 	}
 }

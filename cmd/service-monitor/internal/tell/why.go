@@ -108,6 +108,8 @@ func (y *Why) headline(zone *time.Location) string {
 		return u.Unit + " is not there: systemd has no such unit"
 	case Stopped:
 		return u.Unit + " is down, and that is no crash: its last run ended well"
+	case ExitedOK:
+		return u.Unit + " has done what it is for: its last run ended well"
 	case Running:
 		if u.Crashes == 0 {
 			return fmt.Sprintf("%s runs, and has never crashed since it is watched", u.Unit)
