@@ -68,7 +68,7 @@ type Link struct {
 // all three until Close.
 func Open(units func(objectPath []byte) (unit string, ok bool), wanted func(property []byte) bool, refused *atomic.Uint64) (*Link, error) {
 	l := &Link{serial: firstSerial, backlog: newBacklog(), units: units, wanted: wanted, refused: refused}
-	addr, err := address()
+	addr, err := Address()
 	if err != nil {
 		return nil, err
 	}
@@ -119,8 +119,8 @@ func (l *Link) Get() (items []Item, dropped map[string]int) { return l.backlog.g
 // Close closes the socket; the reading goroutine then ends.
 func (l *Link) Close() error { return l.socket.Close() }
 
-// address returns the address of the system bus.
-func address() (string, error) {
+// Address returns the socket of the system bus.
+func Address() (string, error) {
 	list := cmp.Or(os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"), defaultAddress)
 	for entry := range strings.SplitSeq(list, ";") {
 		kind, params, _ := strings.Cut(entry, ":")
