@@ -67,12 +67,18 @@ type Link struct {
 // to GetAll. refused counts what is not from systemd or not well-formed. Another goroutine uses
 // all three until Close.
 func Open(units func(objectPath []byte) (unit string, ok bool), wanted func(property []byte) bool, refused *atomic.Uint64) (*Link, error) {
+	return OpenWithin(openLimit, units, wanted, refused)
+}
+
+// OpenWithin is Open for somebody who does not wait as long.
+func OpenWithin(limit time.Duration, units func(objectPath []byte) (unit string, ok bool), wanted func(property []byte) bool, refused *atomic.Uint64) (*Link, error) {
 	l := &Link{serial: firstSerial, backlog: newBacklog(), units: units, wanted: wanted, refused: refused}
-	addr, err := Address()
+	addr, err := address()
 	if err != nil {
 		return nil, err
 	}
-	socket, err := net.DialTimeout("unix", addr, openLimit)
+	until := time.Now().Add(limit)
+	socket, err := net.DialTimeout("unix", addr, limit)
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to the system bus: %w", err)
 	}
@@ -80,7 +86,7 @@ func Open(units func(objectPath []byte) (unit string, ok bool), wanted func(prop
 	if l.in, err = newInlet(l.socket, l.handOver); err != nil {
 		return nil, err
 	}
-	l.socket.SetDeadline(time.Now().Add(openLimit))
+	l.socket.SetDeadline(until)
 	if err := l.greet(); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("cannot authenticate at the system bus %s: %w", addr, err)
@@ -119,8 +125,8 @@ func (l *Link) Get() (items []Item, dropped map[string]int) { return l.backlog.g
 // Close closes the socket; the reading goroutine then ends.
 func (l *Link) Close() error { return l.socket.Close() }
 
-// Address returns the socket of the system bus.
-func Address() (string, error) {
+// address returns the address of the system bus.
+func address() (string, error) {
 	list := cmp.Or(os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"), defaultAddress)
 	for entry := range strings.SplitSeq(list, ";") {
 		kind, params, _ := strings.Cut(entry, ":")

@@ -3,18 +3,14 @@
 package plan
 
 import (
-	"context"
-	"fmt"
+	"encoding/binary"
 	"math"
-	"net"
-	"os"
-	"strconv"
+	"sync/atomic"
 	"time"
-
-	"github.com/godbus/dbus/v5"
 
 	"service-monitor/stages/bus/link"
 	"service-monitor/stages/bus/watch"
+	"service-monitor/stages/bus/wire"
 )
 
 // Forever is a time that systemd calls infinity.
@@ -44,89 +40,106 @@ type Plan struct {
 // Limited reports whether there is a start limit.
 func (p *Plan) Limited() bool { return p.Burst > 0 && p.Interval > 0 }
 
-// Ask returns the plans of units, as far as systemd tells them before ctx is done. Anybody may ask. It
-// costs PID 1 about 0.4 ms a unit.
-func Ask(ctx context.Context, units []string) map[string]Plan {
+// Ask returns the plans of units, as far as systemd tells them within a time. Anybody may ask. It costs
+// PID 1 about 0.4 ms a unit.
+func Ask(within time.Duration, units []string) map[string]Plan {
 	plans := map[string]Plan{}
 	if len(units) == 0 {
 		return plans
 	}
-	bus, err := connect(ctx)
+	late := time.After(within)
+	bus, err := link.OpenWithin(within, func([]byte) (string, bool) { return "", false }, isWanted, new(atomic.Uint64))
 	if err != nil {
 		return plans // there is nobody to ask
 	}
 	defer bus.Close()
-	calls := make(chan *dbus.Call, len(units))
-	asked := map[*dbus.Call]string{}
+	asked := map[uint32]string{}
 	for _, unit := range units {
 		// Without an interface they are the properties of all interfaces, of one moment.
-		object := bus.Object(link.Systemd, dbus.ObjectPath(watch.Escape(unit)))
-		asked[object.GoWithContext(ctx, link.Properties+".GetAll", dbus.FlagNoAutoStart, calls, "")] = unit
-	}
-	for range units {
-		select {
-		case call := <-calls:
-			var properties map[string]dbus.Variant
-			if call.Store(&properties) == nil {
-				plans[asked[call]] = read(properties)
-			}
-		case <-ctx.Done():
+		serial, err := bus.Call(link.Systemd, watch.Escape(unit), link.Properties, "GetAll", "")
+		if err != nil {
 			return plans
+		}
+		asked[serial] = unit
+	}
+	for len(asked) > 0 {
+		select {
+		case <-bus.Ready():
+		case <-late:
+			return plans
+		}
+		items, _ := bus.Get()
+		for _, it := range items {
+			if it.Kind == link.Lost {
+				return plans
+			}
+			unit, ours := asked[it.Serial]
+			if !ours || it.Kind != link.Reply {
+				continue
+			}
+			if it.Err == nil && !it.Nobody {
+				if p, ok := read(it.Body, it.Order); ok {
+					plans[unit] = p
+				}
+			}
+			delete(asked, it.Serial)
 		}
 	}
 	return plans
 }
 
-// connect connects to the system bus. The connection ends with ctx at the latest.
-func connect(ctx context.Context) (*dbus.Conn, error) {
-	address, err := link.Address()
-	if err != nil {
-		return nil, err
-	}
-	socket, err := new(net.Dialer).DialContext(ctx, "unix", address)
-	if err != nil {
-		return nil, fmt.Errorf("cannot connect to the system bus: %w", err)
-	}
-	context.AfterFunc(ctx, func() { socket.Close() }) // whatever waits for the bus then ends
-	bus, err := dbus.NewConn(socket)
-	if err != nil {
-		socket.Close()
-		return nil, err
-	}
-	if err = bus.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Getuid()))}); err == nil {
-		err = bus.Hello()
-	}
-	if err != nil {
-		bus.Close()
-		return nil, fmt.Errorf("cannot authenticate at the system bus: %w", err)
-	}
-	return bus, nil
+// wanted are the properties that are read.
+var wanted = map[string]bool{
+	"ActiveState": true, "SubState": true, "StateChangeTimestampMonotonic": true, "Job": true, "Restart": true, "RestartUSec": true,
+	"RestartUSecNext": true, "StartLimitBurst": true, "StartLimitIntervalUSec": true, "TriggeredBy": true,
 }
 
-// read reads properties. What is missing, or has another type, is zero.
-func read(properties map[string]dbus.Variant) (p Plan) {
-	p.Active, _ = properties["ActiveState"].Value().(string)
-	p.Sub, _ = properties["SubState"].Value().(string)
-	p.Entered, _ = properties["StateChangeTimestampMonotonic"].Value().(uint64)
-	p.Restart, _ = properties["Restart"].Value().(string)
-	p.Burst, _ = properties["StartLimitBurst"].Value().(uint32)
-	p.TriggeredBy, _ = properties["TriggeredBy"].Value().([]string)
-	p.Interval = long(properties["StartLimitIntervalUSec"])
-	p.Pause = long(properties["RestartUSec"])
-	p.Delay = p.Pause
-	if next, ok := properties["RestartUSecNext"]; ok {
-		p.Delay = long(next)
+func isWanted(property []byte) bool { return wanted[string(property)] }
+
+// read reads an a{sv} of these properties. What is missing, or has another type than it has in systemd,
+// is zero. It reports whether the rest is well-formed, and the unit has a state.
+func read(body []byte, order binary.ByteOrder) (p Plan, ok bool) {
+	r := wire.NewReader(body, order)
+	p.Delay = -1
+	for end := r.Array(8); r.More(end); {
+		r.Align(8)
+		switch name, sig := r.String(), r.Variant(); string(name) + " " + string(sig) {
+		case "ActiveState s":
+			p.Active = string(r.String())
+		case "SubState s":
+			p.Sub = string(r.String())
+		case "StateChangeTimestampMonotonic t":
+			p.Entered = r.Uint64()
+		case "Job (uo)":
+			r.Align(8)
+			p.Queued = r.Uint32() != 0
+			r.String() // its path
+		case "Restart s":
+			p.Restart = string(r.String())
+		case "RestartUSec t":
+			p.Pause = long(r.Uint64())
+		case "RestartUSecNext t":
+			p.Delay = long(r.Uint64())
+		case "StartLimitBurst u":
+			p.Burst = r.Uint32()
+		case "StartLimitIntervalUSec t":
+			p.Interval = long(r.Uint64())
+		case "TriggeredBy as":
+			for end := r.Array(4); r.More(end); {
+				p.TriggeredBy = append(p.TriggeredBy, string(r.String()))
+			}
+		default:
+			r.Skip(sig)
+		}
 	}
-	if job, _ := properties["Job"].Value().([]any); len(job) > 0 {
-		id, _ := job[0].(uint32)
-		p.Queued = id != 0
+	if p.Delay < 0 { // before 254 there is no other one
+		p.Delay = p.Pause
 	}
-	return p
+	return p, r.Done() && p.Active != ""
 }
 
 // long returns a number of µs as a duration.
-func long(v dbus.Variant) time.Duration {
-	n, _ := v.Value().(uint64)
+func long(n uint64) time.Duration {
 	if n > uint64(Forever/time.Microsecond) {
 		return Forever
 	}
