@@ -26,19 +26,19 @@ func asking() []cli.Command {
 		{Name: "status", Takes: cli.ShortUnits, Flags: []string{cli.JSON, cli.Watch, cli.Wide, cli.Feed, cli.StateFile, cli.ConfigFile}, Run: showStatus,
 			Help: "show how the services are",
 			About: `Shows how the services are that are named, by names or globs, or else all: first
-those that need attention, and why. It asks the running monitor. If that does
-not answer, it reads what was saved, and "as of" says when. With --watch it goes
-on, and shows each change. It ends with 0 if all is well, with 3 if something
-needs attention, and with 4 if no service of that name is monitored. Members of
-the group service-monitor may ask.
+those that need attention, why, and what systemd does next. It asks the running
+monitor, and systemd. If the monitor does not answer, it reads what was saved,
+and "as of" says when. With --watch it goes on, and shows each change. It ends
+with 0 if all is well, with 3 if something needs attention, and with 4 if no
+service of that name is monitored. Members of the group service-monitor may ask.
 `},
 		{Name: "why", Takes: cli.ShortUnits, Flags: []string{cli.Crash, cli.Full, cli.JSON, cli.Feed, cli.StateFile, cli.ConfigFile}, Run: showWhy,
 			Help: "show why a service crashed",
 			About: `Shows why a service crashed the last time, or the time that --crash says: the
-cause in words, by what it was counted, how often, what else happened then, the
-last words of the run, and commands that tell more. As status, it asks the
-running monitor, or else reads what was saved. Members of the group
-service-monitor may ask.
+cause in words, by what it was counted, how often, what systemd does next, what
+else happened then, the last words of the run, and commands that tell more. As
+status, it asks the running monitor, or else reads what was saved. Members of
+the group service-monitor may ask.
 `},
 		{Name: "history", Takes: cli.ShortUnits, Flags: []string{cli.Since, cli.Until, cli.Crashes, cli.Lines, cli.All, cli.JSON, cli.Follow, cli.NoPager, cli.Feed, cli.StateFile, cli.ConfigFile}, Run: showHistory,
 			Help: "show what happened to the services",

@@ -43,7 +43,9 @@ func showStatus(l cli.Line, stdout io.Writer) error {
 		if l.Ask.Watch {
 			return watchStatus(l, loaded.Config, stdout)
 		}
-		s, err = liveStatus(loaded.Config, l.Wants)
+		if s, err = liveStatus(loaded.Config, l.Wants); err == nil {
+			planner{}.add(s)
+		}
 		return err
 	}, path)
 	switch {
@@ -120,6 +122,7 @@ func watchStatus(l cli.Line, c config.Config, stdout io.Writer) error {
 		})
 	}()
 	units, ready, drawing := map[string]*count.Tally{}, false, false
+	plans := planner{}
 	draw := time.NewTimer(0)
 	draw.Stop()
 	for {
@@ -139,6 +142,7 @@ func watchStatus(l cli.Line, c config.Config, stdout io.Writer) error {
 			if err != nil {
 				return err
 			}
+			plans.add(s)
 			s.Wide = l.Ask.Wide
 			fmt.Fprint(stdout, "\x1b[H\x1b[J")
 			s.Write(stdout, screen(stdout))

@@ -12,6 +12,7 @@ import (
 	"service-monitor/stages/blackbox"
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/decode"
 )
 
 // showWhy shows why a service crashed.
@@ -50,14 +51,26 @@ func readWhy(c config.Config, unit string, y *tell.Why) (err error) {
 	}
 	y.Unit = &tell.Unit{Tally: y.Status.Units[0].Tally}
 	history := chronicle.Beside(c.State.File)
-	for _, add := range []func(r *store.Record){y.Add, y.Near} {
-		_, err := store.Read(history, func(r *store.Record) bool { add(r); return true })
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := readAll(history, y.Add); err != nil {
+		return err
 	}
-	y.Unit.CatchUp(y.Status.Now)
+	y.CatchUp()
+	if err := readAll(history, y.Near); err != nil {
+		return err
+	}
+	if y.Unit.Life.Known() && y.Unit.State != decode.NotLoaded {
+		planner{}.addTo([]*tell.Unit{y.Unit})
+	}
 	y.Uptime = y.Status.Availability(y.Unit)
 	y.Boxes, err = blackbox.Read(blackbox.Beside(history), unit)
+	return err
+}
+
+// readAll reads the history, if there is one.
+func readAll(history string, add func(r *store.Record)) error {
+	_, err := store.Read(history, func(r *store.Record) bool { add(r); return true })
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 
 // TestWhyOutput asks about a service while no monitor runs.
 func TestWhyOutput(t *testing.T) {
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
 	state := writeHistory(t)
 	writeFile(t, state, `{"a.service": {"last_state": "inactive", "last_change_time": "2026-11-27 10:00:00", "starts": 4, "stops": 1, "crashes": 3, "logged_unloaded": false}}`)
 	for _, tt := range []struct {

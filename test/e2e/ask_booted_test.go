@@ -4,16 +4,21 @@ package e2e
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestAsk asks the monitor what it knows, with and without the right to do so: while it runs, while it
 // is stopped, and after a reboot.
 func TestAsk(t *testing.T) {
 	t.Parallel() // it mostly waits
-	const well, dies, gone = "well.service", "dies.service", "gone.service"
-	b := bootBed(t, map[string]string{well: stays, dies: stays}, []string{well, dies, gone})
+	const well, dies, waits, gone = "well.service", "dies.service", "waits.service", "gone.service"
+	b := bootBed(t, map[string]string{
+		well: stays, dies: stays,
+		waits: "[Unit]\nStartLimitBurst=3\nStartLimitIntervalSec=1h\n[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=10min\n",
+	}, []string{well, dies, waits, gone})
 	const member = "setpriv --reuid=65534 --regid=service-monitor --clear-groups " + daemonPath
 	code := func(command string) string { return b.sh(command + " >/dev/null 2>&1 && echo 0 || echo $?") }
 	says := func(command string, words ...string) {
@@ -28,15 +33,39 @@ func TestAsk(t *testing.T) {
 	if got := code(daemonPath + " history"); got != "66" {
 		t.Errorf("before the first start: exit code %s", got)
 	}
-	b.sh("systemctl start service-monitor; systemctl start well dies; systemctl kill -s KILL --kill-who=main dies")
+	b.sh("systemctl start service-monitor; systemctl start well dies waits; systemctl kill -s KILL --kill-who=main dies")
 	b.awaitCrashes(dies, 1)
-	// While the monitor runs, status asks it, because its files may be older.
+	b.awaitCrashes(waits, 1)
+	// While it runs, it is asked, and its files may be older.
 	if mode := b.sh("stat -c '%a %U %G' /run/service-monitor/feed"); mode != "660 service-monitor service-monitor" {
 		t.Errorf("the feed is %s", mode)
 	}
 	b.awaitLine([]string{"sh", "-c", "while :; do " + member + " status dies --json; done"}, `"health":"failed"`)
-	if text := b.sh(member + " status || :"); strings.Contains(text, "NOT RUNNING") || !strings.Contains(text, "2 of 3 services need attention") {
+	if text := b.sh(member + " status || :"); strings.Contains(text, "NOT RUNNING") || !strings.Contains(text, "2 of 4 services need attention") {
 		t.Error(text)
+	}
+	// systemd itself is asked what it does next.
+	says(member+" status --wide", "exit 1; next try ", "SIGKILL; Restart=no: down until somebody starts it")
+	says(member+" why waits", "next try ", "10m after it ended", "at more than 3 starts in 1h")
+	says(member+" why well --json", `"restart":"no"`, `"what_next":"if it crashes, it stays down (Restart=no)"`)
+	now, err := strconv.ParseInt(b.sh("date +%s"), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked struct {
+		Units []struct {
+			Retrying    bool
+			NextTry     time.Time `json:"next_try_at"`
+			NextSeconds float64   `json:"next_try_seconds"`
+			Burst       int       `json:"start_limit_burst"`
+			Used        *int      `json:"start_limit_used"`
+		}
+	}
+	if err := json.Unmarshal([]byte(b.sh(member+" status waits --json")), &asked); err != nil || len(asked.Units) != 1 {
+		t.Fatalf("%v: %+v", err, asked)
+	}
+	if u := asked.Units[0]; !u.Retrying || u.Burst != 3 || u.Used != nil || u.NextSeconds > 600 || u.NextTry.Unix() > now+600 || u.NextTry.Unix() < now+600-int64(limit.Seconds()) {
+		t.Errorf("%+v at %d", u, now) // an hour ago nobody watched, so what is used is not known
 	}
 	// Somebody follows, while the monitor and its directory for the socket go and come back.
 	b.sh("systemd-run --unit=follows " + member + " history -f --json")
@@ -47,7 +76,7 @@ func TestAsk(t *testing.T) {
 	b.sh("systemctl start service-monitor; systemctl restart well")
 	b.awaitLine(followed, `"unit":"well.service","kind":"start"`, `"starts":2`)
 	b.sh("systemctl kill -s INT follows; while systemctl is-active -q follows; do sleep 0.1; done")
-	if n := b.sh("journalctl -o cat -u follows | grep -c '\"kind\":\"crash\"'"); n != "1" {
+	if n := b.sh("journalctl -o cat -u follows | grep -c 'dies.service\",\"kind\":\"crash\"'"); n != "1" {
 		t.Errorf("the crash was shown %s times", n)
 	}
 	if b.sh("systemctl is-failed follows || :") == "failed" {
@@ -55,7 +84,7 @@ func TestAsk(t *testing.T) {
 	}
 	b.sh("systemctl stop service-monitor")
 	says(member+" history", "dies", "crash 1", "SIGKILL")
-	says(member+" status", "2 of 3 services need attention", "THE MONITOR IS NOT RUNNING", "SIGKILL; down until", "systemd has no such unit")
+	says(member+" status", "2 of 4 services need attention", "THE MONITOR IS NOT RUNNING", "SIGKILL; Restart=no: down until", "systemd has no such unit")
 	for command, want := range map[string]string{
 		member + " status": "3", member + " status well": "0", member + " status 'd*'": "3", member + " status nobody": "4", member + " history nobody": "0",
 		member + " why dies": "0", member + " why well": "0", member + " why gone": "0", member + " why nobody": "4", member + " why": "64", member + " why --crash 7 dies": "4",

@@ -2,8 +2,11 @@ package tell
 
 import (
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"service-monitor/stages/chronicle/store"
 )
 
 // signals has what it means if a signal ended a process (signal(7)).
@@ -87,4 +90,33 @@ func Explain(result string, code, status int32) string {
 		return "exit-code: a command beside the main process failed, such as ExecStartPre="
 	}
 	return cause
+}
+
+// ruleWords says by what a crash was counted, by classify.Rule.
+func ruleWords(rule string) string {
+	switch rule {
+	case "down-after-run":
+		return "the unit was down after its invocation had run, and systemd's Result is not success"
+	case "record":
+		return "a record of systemd in the journal says so"
+	case "next-run":
+		return "another invocation is there, so this one has ended"
+	case "boot-over":
+		return "the boot ended with it"
+	}
+	return ""
+}
+
+func flagWords(f store.Flags) string {
+	var words []string
+	if f&store.Recovered != 0 {
+		words = append(words, "nobody watched then; it was read in the journal later")
+	}
+	if f&store.AtLeast != 0 {
+		words = append(words, "there may have been more")
+	}
+	if f&store.Untrusted != 0 {
+		words = append(words, "the clock was not set, so its time is wrong")
+	}
+	return strings.Join(words, "; ")
 }

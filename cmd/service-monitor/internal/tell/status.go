@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"service-monitor/stages/bus/plan"
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
@@ -70,9 +71,11 @@ type Past struct {
 	Loop      int64     // crashes in the last series, in which each follows the one before within near
 	LoopSince time.Time // when that series began
 	last      time.Time
-	oneshot   bool  // the last run that was watched ended well without ever being up
-	well      bool  // the last run ended well
-	refused   bool  // systemd gave up, and has left the unit inactive
+	oneshot   bool   // the last run that was watched ended well without ever being up
+	well      bool   // the last run ended well
+	gaveUp    string // why systemd gave up, since the last start
+	refused   bool   // systemd gave up, and has left the unit inactive
+	starts    startList
 	told      int64 // crashes with its last record
 }
 
@@ -81,6 +84,7 @@ func (p *Past) Add(r *store.Record, now time.Time) {
 	p.told = r.After.Crashes
 	p.add(r)
 	p.end(r)
+	p.starts.add(r)
 	switch {
 	case r.Kind == store.Stop || r.Kind == store.Seen:
 		p.Loop = 0
@@ -106,9 +110,9 @@ func (p *Past) Add(r *store.Record, now time.Time) {
 func (p *Past) end(r *store.Record) {
 	switch {
 	case r.Kind == store.GaveUp:
-		p.refused = r.To == "inactive"
+		p.gaveUp, p.refused = r.Result, r.To == "inactive"
 	case r.Delta.Starts > 0:
-		p.refused = false
+		p.gaveUp, p.refused = "", false
 	}
 	switch d := r.Delta; {
 	case r.Kind == store.Seen || r.Flags&store.Untold != 0:
@@ -132,6 +136,7 @@ func (p *Past) every() time.Duration {
 type Unit struct {
 	*count.Tally
 	Past
+	Plan *plan.Plan // nil if systemd was not asked, or did not answer
 }
 
 // CatchUp adds the crashes that are counted, but not yet in the history. In a storm, many crashes
@@ -141,7 +146,7 @@ func (u *Unit) CatchUp(now time.Time) {
 	if u.LastCrash == nil || u.told == 0 || more <= 0 || now.Sub(u.LastCrash.Time) >= 24*time.Hour {
 		return
 	}
-	u.Add(&store.Record{Kind: store.Many, Time: u.LastCrash.Time, Delta: store.Counts{Crashes: more}, After: store.Counts{Crashes: int64(u.Crashes)}}, now)
+	u.Add(&store.Record{Kind: store.Many, Time: u.LastCrash.Time, Delta: store.Counts{Crashes: more}, After: store.Counts{Starts: u.starts.counted, Crashes: int64(u.Crashes)}}, now)
 }
 
 // Health returns how the unit is.
@@ -153,7 +158,7 @@ func (u *Unit) Health(now time.Time) Health {
 		return NotLoaded
 	case !l.Known():
 		return Unknown
-	case l.GivenUp && l.Retrying && (u.State == "failed" || u.refused && u.State == "inactive" || strings.HasPrefix(l.SubState, "auto-restart")):
+	case l.GivenUp && l.Retrying && (u.State == "failed" || u.refused && u.State == "inactive" || strings.HasPrefix(l.SubState, autoRestart)):
 		return GaveUp
 	case loop && u.State != "inactive" && u.State != "failed", loop && l.Retrying && !l.GivenUp:
 		return CrashLoop
@@ -178,7 +183,9 @@ type Status struct {
 	Since   time.Time // how far the history goes back; zero if there is none
 	Units   []*Unit
 	Clock   Clock
-	Wide    bool // show more columns, and cut no line
+	Asking  int  // how many units systemd should have been asked about, if that are too many
+	Asked   int  // and how many it was asked about
+	Wide    bool // more columns, and no end of the line
 }
 
 // Attention returns how many units somebody has to look after.
@@ -191,12 +198,18 @@ func (s *Status) Attention() (n int) {
 	return n
 }
 
-// Write writes the status as a table.
-func (s *Status) Write(w io.Writer, screen Screen) {
+// Ordered returns the units, those that need attention first.
+func (s *Status) Ordered() []*Unit {
 	units := slices.Clone(s.Units)
 	slices.SortStableFunc(units, func(a, b *Unit) int {
 		return cmp.Or(cmp.Compare(a.Health(s.Now).rank(), b.Health(s.Now).rank()), strings.Compare(a.Unit, b.Unit))
 	})
+	return units
+}
+
+// Write writes the status as a table.
+func (s *Status) Write(w io.Writer, screen Screen) {
+	units := s.Ordered()
 	head := fmt.Sprintf(": all %s well", plural(int64(len(units)), "service"))
 	if n := s.Attention(); n > 0 {
 		head = fmt.Sprintf(": %d of %s", n, plural(int64(len(units)), "service"))
@@ -226,6 +239,9 @@ func (s *Status) Write(w io.Writer, screen Screen) {
 	if least {
 		screen.line(w, "+ at least: something happened that nobody saw and that no record tells.")
 	}
+	if s.Asking > s.Asked {
+		screen.line(w, fmt.Sprintf("What systemd does next is known for the first %d of %d services.", s.Asked, s.Asking))
+	}
 	if !s.Since.IsZero() {
 		screen.line(w, fmt.Sprintf("The history goes back to %s (%s).", s.Since.In(screen.Zone).Format("2006-01-02 15:04"), Span(s.Now.Sub(s.Since))))
 	}
@@ -254,15 +270,18 @@ func (s *Status) explain(u *Unit, h Health, zone *time.Location) string {
 	if u.LastCrash != nil {
 		cause = Cause(u.LastCrash.Cause.Result, u.LastCrash.Cause.Code, u.LastCrash.Cause.Status)
 	}
-	switch h {
-	case GaveUp:
-		return cause + "; systemd gave up: down until somebody starts it"
-	case CrashLoop:
-		return fmt.Sprintf("%s; %d times since %s, every %s", cause, u.Loop, u.LoopSince.In(zone).Format("15:04"), Span(u.every()))
-	case Failed:
-		return cause + "; down until somebody starts it"
-	case NotLoaded:
+	tail := s.tail(u, h, zone)
+	switch {
+	case h == CrashLoop:
+		text := fmt.Sprintf("%s; %d times since %s", cause, u.Loop, u.LoopSince.In(zone).Format("15:04"))
+		if p := u.current(); p == nil || !nearLimit(s.used(u), p) { // else there is no room for it
+			text += ", every " + Span(u.every())
+		}
+		return strings.TrimSuffix(text+"; "+tail, "; ")
+	case h == NotLoaded:
 		return "systemd has no such unit; is monitored_services spelt right?"
+	case tail != "":
+		return cause + "; " + tail
 	}
 	return ""
 }

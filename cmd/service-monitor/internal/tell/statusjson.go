@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"io"
 	"time"
+
+	"service-monitor/stages/bus/plan"
 )
 
 // A statusMonitor is the monitor itself as JSON.
@@ -32,6 +34,23 @@ type statusUnit struct {
 	Between   *float64   `json:"mtbf_seconds,omitempty"`
 	Repair    *float64   `json:"mttr_seconds,omitempty"`
 	LastCrash *lastCrash `json:"last_crash,omitempty"`
+	Retrying  bool       `json:"retrying"`
+	GaveUp    bool       `json:"gave_up"`
+	Because   string     `json:"gave_up_because,omitempty"` // a result of systemd, or a load state
+	*statusPlan
+}
+
+// A statusPlan is what systemd has been told to do with a unit, as JSON. It is missing if systemd was
+// not asked, or did not answer.
+type statusPlan struct {
+	Restart  string    `json:"restart"`
+	Delay    *float64  `json:"restart_seconds,omitempty"` // missing if it is infinity
+	NextTry  time.Time `json:"next_try_at,omitzero"`
+	NextIn   *float64  `json:"next_try_seconds,omitempty"`
+	Burst    uint32    `json:"start_limit_burst"` // 0 if there is no start limit
+	Interval *float64  `json:"start_limit_interval_seconds,omitempty"`
+	Used     *int64    `json:"start_limit_used,omitempty"`
+	Triggers []string  `json:"triggered_by,omitempty"`
 }
 
 type lastCrash struct {
@@ -61,8 +80,9 @@ func (s *Status) monitorJSON() statusMonitor {
 }
 
 func (s *Status) unitJSON(u *Unit, a Availability) statusUnit {
+	h := u.Health(s.Now)
 	j := statusUnit{
-		Unit: u.Unit, Health: u.Health(s.Now), Active: u.State, Since: u.Changed,
+		Unit: u.Unit, Health: h, Active: u.State, Since: u.Changed,
 		Starts: u.Starts, Stops: u.Stops, Crashes: u.Crashes, Unknown: u.Tally.Unknown, Restarts: u.Restarts, AtLeast: u.AtLeast,
 	}
 	if u.Life != nil {
@@ -76,7 +96,37 @@ func (s *Status) unitJSON(u *Unit, a Availability) statusUnit {
 		j.LastCrash = &lastCrash{Time: c.Time, Result: c.Cause.Result, Text: Cause(c.Cause.Result, c.Cause.Code, c.Cause.Status), Invocation: c.Invocation, Ago: s.since(c.Time)}
 		j.LastCrash.Code, j.LastCrash.Signal = exit(c.Cause.Code, &c.Cause.Status)
 	}
+	if j.Retrying, j.GaveUp = u.Retrying(), h == GaveUp; j.GaveUp {
+		j.Because = u.gaveUp
+	}
+	if u.Plan != nil {
+		j.statusPlan = s.planJSON(u)
+	}
 	return j
+}
+
+func (s *Status) planJSON(u *Unit) *statusPlan {
+	p := u.Plan
+	j := &statusPlan{Restart: p.Restart, Delay: finite(p.Delay), NextTry: s.nextTry(p), Triggers: p.TriggeredBy}
+	if !j.NextTry.IsZero() {
+		j.NextIn = finite(max(0, j.NextTry.Sub(s.Now)))
+	}
+	if p.Limited() {
+		j.Burst, j.Interval = p.Burst, finite(p.Interval)
+	}
+	if used := s.used(u); used >= 0 {
+		j.Used = &used
+	}
+	return j
+}
+
+// finite returns a duration in seconds, or nil if it is infinite.
+func finite(d time.Duration) *float64 {
+	if d == plan.Forever {
+		return nil
+	}
+	seconds := d.Seconds()
+	return &seconds
 }
 
 // since returns how many seconds ago something was.

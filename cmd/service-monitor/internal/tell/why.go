@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"service-monitor/stages/blackbox"
+	"service-monitor/stages/chronicle"
 	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/decode"
 )
 
 // beside is how long before or after a crash another event may be, to be shown with it.
@@ -67,6 +69,29 @@ func (y *Why) Add(r *store.Record) {
 		return
 	}
 	y.began = nil
+}
+
+// CatchUp adds the crashes that are counted, but that the history does not have yet. It is called between
+// Add and Near.
+func (y *Why) CatchUp() {
+	u, last := y.Unit, y.Unit.LastCrash
+	more := int64(u.Crashes) - u.told
+	u.CatchUp(y.Status.Now)
+	if last == nil || more <= 0 || y.Status.Since.IsZero() || last.Time.Before(y.Status.Since) {
+		return
+	}
+	r := store.Record{Kind: store.Crash, Time: last.Time, Unit: u.Unit, Result: last.Cause.Result, Code: last.Cause.Code, Status: last.Cause.Status}
+	switch {
+	case u.told == 0: // it has no record, and so many may be older than the history
+		more = 1
+	case more > 1:
+		r.Kind = store.Many
+	}
+	r.Delta.Crashes, r.After = more, chronicle.Counts(u.Tally)
+	var id decode.Invocation
+	_ = id.UnmarshalText([]byte(last.Invocation)) // else it is not known
+	r.Invocation = id
+	y.crashes, y.stop = append(y.crashes, crash{r, -1}), nil
 }
 
 // chosen returns the crash that is asked for; nil if the history does not have it.
@@ -142,10 +167,13 @@ func (y *Why) Write(w io.Writer, s Screen) {
 		y.writeCrash(field, c, s.Zone)
 	case u.LastCrash != nil:
 		field("Cause", "%s", Explain(u.LastCrash.Cause.Result, u.LastCrash.Cause.Code, u.LastCrash.Cause.Status))
-		field("Last", "%s, before the history begins; invocation %.16s", u.LastCrash.Time.In(s.Zone).Format(time.DateTime), u.LastCrash.Invocation)
+		field("Last", "%s, which the history does not have; invocation %.16s", u.LastCrash.Time.In(s.Zone).Format(time.DateTime), u.LastCrash.Invocation)
 	}
 	if y.stop != nil && y.Number == 0 {
 		field("Stopped", "%s, %s ago: %s", y.stop.Time.In(s.Zone).Format(time.DateTime), y.Status.ago(y.stop.Time), Explain(y.stop.Result, y.stop.Code, y.stop.Status))
+	}
+	if next := y.Status.next(u, s.Zone); next != "" {
+		field("What next", "%s", next)
 	}
 	least := ""
 	if u.AtLeast {
@@ -231,35 +259,6 @@ func (y *Why) writeCrash(field func(name, format string, args ...any), c *crash,
 
 // loops reports whether the unit crashes again and again.
 func (y *Why) loops() bool { return y.Unit.Loop > 1 && y.Unit.Health(y.Status.Now) == CrashLoop }
-
-// ruleWords says by what a crash was counted, by classify.Rule.
-func ruleWords(rule string) string {
-	switch rule {
-	case "down-after-run":
-		return "the unit was down after its invocation had run, and systemd's Result is not success"
-	case "record":
-		return "a record of systemd in the journal says so"
-	case "next-run":
-		return "another invocation is there, so this one has ended"
-	case "boot-over":
-		return "the boot ended with it"
-	}
-	return ""
-}
-
-func flagWords(f store.Flags) string {
-	var words []string
-	if f&store.Recovered != 0 {
-		words = append(words, "nobody watched then; it was read in the journal later")
-	}
-	if f&store.AtLeast != 0 {
-		words = append(words, "there may have been more")
-	}
-	if f&store.Untrusted != 0 {
-		words = append(words, "the clock was not set, so its time is wrong")
-	}
-	return strings.Join(words, "; ")
-}
 
 // A cause is how often a unit crashed in one way.
 type cause struct {

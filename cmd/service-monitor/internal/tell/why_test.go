@@ -29,6 +29,7 @@ func report(d *diary, u *Unit, number int64) *Why {
 		y.Add(&r)
 		r = store.Record{}
 	}
+	y.CatchUp()
 	for _, r := range d.records {
 		y.Near(&r)
 	}
@@ -70,6 +71,7 @@ wirepas-gateway.service crashed 4 times since 11:50 and goes on crashing
   Counted   the unit was down after its invocation had run, and systemd's Result
             is not success
   All       4 × SIGSEGV, core dumped
+  What next systemd starts it again
   Counts    4 starts, 0 stops, 4 crashes, 0 unknown ends, 3 restarts
   24 h      99.22% up; 4 crashes, down for 11m 10s in all
   Usually   up for 17 s for each crash, down for 5 s after it
@@ -131,7 +133,9 @@ func TestWhyJSON(t *testing.T) {
       "status_text": "SIGSEGV, core dumped",
       "invocation": "5b1f",
       "ago_seconds": 4
-    }
+    },
+    "retrying": true,
+    "gave_up": false
   },
   "summary": "wirepas-gateway.service crashed 4 times since 11:50 and goes on crashing",
   "explanation": "signal 11 (SIGSEGV, core dumped): it used memory that is not its own",
@@ -168,6 +172,7 @@ func TestWhyJSON(t *testing.T) {
       "crashes": 4
     }
   ],
+  "what_next": "systemd starts it again",
   "down_24h_seconds": 670,
   "near": [
     {
@@ -232,6 +237,33 @@ func TestWhyJSONStopped(t *testing.T) {
 	y.Write(&b, Screen{Width: 80, Zone: zone})
 	if !strings.Contains(b.String(), "  But       the monitor is not running since 2025-07-07 12:51:01;") {
 		t.Error(b.String())
+	}
+}
+
+// What is counted, but not in the history yet, is the last crash all the same.
+func TestWhyAtOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		crashes uint64
+		last    time.Duration // ago
+		number  int64
+		want    string
+	}{
+		{"one more", 2, time.Second, 0, "Last      2025-07-07 12:50:00, 1 s ago; invocation 5b1f000000000000\n"},
+		{"many more, as in a storm", 9, time.Second, 0, "8 × SIGKILL"},
+		{"the second one of these", 9, time.Second, 3, "No. 3     2025-07-07 12:50:00"},
+		{"the first one, which the history has", 2, time.Second, 1, "No. 1     2025-07-07 11:50:01"},
+		{"none is missing", 1, time.Hour, 0, "Last      2025-07-07 11:50:01"},
+		{"it was before the history", 2, 2 * time.Hour, 0, "Last      2025-07-07 11:50:01"},
+	} {
+		d := newDiary().add(gateway, store.Start).later(time.Second).add(gateway, store.Crash, segv).later(time.Hour)
+		u := &Unit{Tally: &count.Tally{
+			Unit: gateway, State: "failed", Starts: tt.crashes, Crashes: tt.crashes, Life: &classify.Life{ActiveState: "failed", SubState: "failed"},
+			LastCrash: &count.Crash{Time: d.now.Add(-tt.last), Cause: killed, Invocation: "5b1f0000000000000000000000000007"},
+		}}
+		if text := why(d, u, tt.number, Screen{Width: 140}); !strings.Contains(text, tt.want) {
+			t.Errorf("%s: no %q in\n%s", tt.name, tt.want, text)
+		}
 	}
 }
 

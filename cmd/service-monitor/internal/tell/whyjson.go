@@ -18,6 +18,7 @@ type whyReport struct {
 	Crash       *whyCrash     `json:"crash,omitempty"`       // the one that is asked for
 	Loop        *whyLoop      `json:"loop,omitempty"`
 	Causes      []cause       `json:"causes"` // of all crashes in the history
+	Next        string        `json:"what_next,omitempty"`
 	Stop        *whyStop      `json:"stop,omitempty"`
 	Down        *float64      `json:"down_24h_seconds,omitempty"`
 	Near        []Event       `json:"near"` // what happened to other units within five seconds of the crash
@@ -61,7 +62,7 @@ func (y *Why) WriteJSON(w io.Writer) error {
 	c := y.chosen()
 	out := whyReport{
 		Monitor: y.Status.monitorJSON(), Unit: y.Status.unitJSON(y.Unit, y.Uptime), Summary: y.headline(y.Status.Now.Location()),
-		Causes: y.causes(), Down: known(y.Uptime.Down.Seconds()), Near: []Event{}, Words: wordsOf(y.box(c)), Further: y.further(),
+		Next: y.Status.next(y.Unit, y.Status.Now.Location()), Causes: y.causes(), Down: known(y.Uptime.Down.Seconds()), Near: []Event{}, Words: wordsOf(y.box(c)), Further: y.further(),
 	}
 	if last := y.Unit.LastCrash; last != nil {
 		out.Explanation = Explain(last.Cause.Result, last.Cause.Code, last.Cause.Status)
