@@ -17,7 +17,13 @@ import (
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
 	"service-monitor/stages/journald/records"
+	"service-monitor/test/fakejournal"
 )
+
+func TestMain(m *testing.M) {
+	fakejournal.Enter()
+	m.Run()
+}
 
 // TestOverflowOfAnAudit overflows the buffer for signals during an audit. The audit has asked
 // only for the units that had changed. Then a unit changes that had not changed before.
@@ -52,7 +58,7 @@ func TestOverflowOfAnAudit(t *testing.T) {
 			w.crash(quiet)
 		},
 		later: func(w *world) {
-			end := w.journal.end()
+			end := w.journal.End()
 			w.start(quiet, 4)
 			w.awaitGap(quiet, end)
 		},
@@ -61,17 +67,17 @@ func TestOverflowOfAnAudit(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
 			w.runs(busy, 1)
-			tt.first.entered = w.journal.now()
+			tt.first.entered = w.journal.Now()
 			w.becomes(quiet, tt.first)
 			w.watch(400*time.Millisecond, nil, busy, quiet)
 			w.awaitSeen(busy)
 			w.awaitSeen(quiet)
-			end, h := w.journal.end(), w.journal.hold()
+			end, h := w.journal.End(), w.journal.Hold()
 			w.reload(busy)
-			h.await() // the audit reads
+			h.Await() // the audit reads
 			w.flood(busy)
 			tt.meanwhile(w)
-			h.end()
+			h.End()
 			w.awaitGap(busy, end)
 			tt.later(w)
 			w.want(quiet, tt.want)
@@ -88,11 +94,11 @@ func TestCursorsOfTwoBoots(t *testing.T) {
 	const saved, late = "saved.service", "late.service"
 	first, second := strings.Repeat("1", 32), strings.Repeat("2", 32)
 	w := newWorld(t)
-	in := func(boot string, clock uint64, r record) records.Place {
-		r.boot, r.clock = boot, clock
-		return w.journal.write(r)
+	in := func(boot string, clock uint64, r fakejournal.Record) records.Place {
+		r.Boot, r.Clock = boot, clock
+		return w.journal.Write(r)
 	}
-	ourMark := record{fields: []string{"_PID=77", "MESSAGE_ID=" + mark, "MONITOR_MARK=old"}}
+	ourMark := fakejournal.Record{Fields: []string{"_PID=77", "MESSAGE_ID=" + fakejournal.Mark, "MONITOR_MARK=old"}}
 	lateCursor := in(first, 1_000_000, ourMark)
 	in(first, 5_000_000, startOf(saved, 1))
 	in(first, 6_000_000, crashOf(saved, 1))
@@ -100,11 +106,11 @@ func TestCursorsOfTwoBoots(t *testing.T) {
 	in(second, 900_000, startOf(saved, 3))
 	savedCursor := in(second, 1_000_000, ourMark)
 	in(second, 2_000_000, crashOf(saved, 3))
-	in(w.journal.boot, 900_000, startOf(saved, 4))
+	in(w.journal.Boot, 900_000, startOf(saved, 4))
 	w.becomes(saved, state{"active", "running", "success", 4, 900_000})
 	w.becomes(late, state{active: "inactive", sub: "dead", result: "success"})
 
-	end := w.journal.end()
+	end := w.journal.End()
 	w.watch(0, map[string]*count.Tally{
 		// The stop is that of run 2, which ended with boot 1.
 		saved: {
@@ -138,21 +144,21 @@ func TestAppearsInAGap(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		asked func(w *world) // while the snapshots are asked for
-		read  func(w *world, h *hold)
+		read  func(w *world, h *fakejournal.Hold)
 		want  counts
 	}{
 		{"while the snapshots are asked for", appear, nil, again},
-		{"while the journal is read up to them", nil, func(w *world, _ *hold) { appear(w) }, again},
-		{"while it is read up to behind them", nil, func(w *world, h *hold) {
-			h.pass()
-			h.await()
+		{"while the journal is read up to them", nil, func(w *world, _ *fakejournal.Hold) { appear(w) }, again},
+		{"while it is read up to behind them", nil, func(w *world, h *fakejournal.Hold) {
+			h.Pass()
+			h.Await()
 			appear(w)
 		}, again},
 		// As if its signals had not fitted into the buffer: nobody asked for it.
 		{"of which only the journal tells", func(w *world) {
-			w.journal.write(startOf(comes, 5))
-			w.journal.write(crashOf(comes, 5))
-			w.becomes(comes, state{"failed", "failed", "signal", 5, w.journal.now()})
+			w.journal.Write(startOf(comes, 5))
+			w.journal.Write(crashOf(comes, 5))
+			w.becomes(comes, state{"failed", "failed", "signal", 5, w.journal.Now()})
 		}, nil, counts{starts: 1, crashes: 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -160,7 +166,7 @@ func TestAppearsInAGap(t *testing.T) {
 			w.runs(here, 1)
 			w.watch(0, nil, here, "g-*.service")
 			w.awaitSeen(here)
-			end, h := w.journal.end(), w.journal.hold()
+			end, h := w.journal.End(), w.journal.Hold()
 			asked, answer := w.bus.Hold("GetAll")
 			t.Cleanup(answer)
 			w.doubt()
@@ -169,11 +175,11 @@ func TestAppearsInAGap(t *testing.T) {
 				tt.asked(w)
 			}
 			answer()
-			h.await()
+			h.Await()
 			if tt.read != nil {
 				tt.read(w, h)
 			}
-			h.end()
+			h.End()
 			w.awaitGap(comes, end)
 			w.want(comes, tt.want)
 		})
@@ -191,18 +197,18 @@ func TestBusReturnsWhileClosing(t *testing.T) {
 	w.runs(unit, 1)
 	w.watch(0, nil, unit)
 	w.awaitSeen(unit)
-	end, h := w.journal.end(), w.journal.hold()
+	end, h := w.journal.End(), w.journal.Hold()
 	w.doubt()
-	h.await()
-	h.pass()
-	h.await() // the snapshots have come
+	h.Await()
+	h.Pass()
+	h.Await() // the snapshots have come
 	w.bus.Forget()
 	w.bus.Drop()
 	w.lists <- bus.List{Services: []string{unit, added}}
 	w.awaitCall("Subscribe")
 	w.crash(unit)
 	w.start(unit, 2)
-	h.end()
+	h.End()
 	w.awaitGap(unit, end)
 	w.want(unit, counts{starts: 1, crashes: 1, firstSeen: 1})
 }
@@ -218,16 +224,16 @@ func TestAddedInAGap(t *testing.T) {
 	w.runs(added, 8)
 	w.watch(0, nil, unit)
 	w.awaitSeen(unit)
-	end, h := w.journal.end(), w.journal.hold()
-	w.journal.write(crashOf(added, 8))
-	w.journal.write(startOf(added, 9))
+	end, h := w.journal.End(), w.journal.Hold()
+	w.journal.Write(crashOf(added, 8))
+	w.journal.Write(startOf(added, 9))
 	w.runs(added, 9)
 	w.bus.Forget()
 	w.doubt()
-	h.await()
+	h.Await()
 	w.lists <- bus.List{Services: []string{unit, added}}
 	w.awaitCall("Subscribe")
-	h.end()
+	h.End()
 	w.awaitGap(added, end)
 	w.want(added, counts{firstSeen: 1})
 }
@@ -238,12 +244,12 @@ func TestAddedInAGap(t *testing.T) {
 func TestClockIsSetAtAFirstStart(t *testing.T) {
 	const unit = "unit.service"
 	w := newWorld(t)
-	w.journal.clockSet = true
-	w.journal.write(startOf(unit, 1))
+	w.journal.ClockSet = true
+	w.journal.Write(startOf(unit, 1))
 	w.runs(unit, 2)
 	asked, answer := w.bus.Hold("GetAll")
 	t.Cleanup(answer)
-	end := w.journal.end()
+	end := w.journal.End()
 	w.watch(0, nil, unit)
 	<-asked
 	w.crash(unit)

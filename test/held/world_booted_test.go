@@ -21,6 +21,7 @@ import (
 	"service-monitor/stages/decode"
 	"service-monitor/stages/journald/records"
 	"service-monitor/test/fakebus"
+	"service-monitor/test/fakejournal"
 )
 
 // limit is far more than anything that a test waits for takes.
@@ -91,7 +92,7 @@ type state struct {
 type world struct {
 	t       *testing.T
 	bus     *fakebus.Bus
-	journal *journal
+	journal *fakejournal.Journal
 	lists   fakebus.Lists
 	doubt   func()
 	counted *ledger
@@ -103,7 +104,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		t: t, journal: startJournal(t), bus: fakebus.Start(t), lists: make(fakebus.Lists), states: make(map[string]state),
+		t: t, journal: fakejournal.Start(t), bus: fakebus.Start(t), lists: make(fakebus.Lists), states: make(map[string]state),
 		counted: &ledger{tallies: make(map[string]*count.Tally), changed: make(chan struct{})},
 	}
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", w.bus.Address)
@@ -142,7 +143,7 @@ func (w *world) watch(every time.Duration, saved map[string]*count.Tally, servic
 
 // runs makes a unit run, without a signal.
 func (w *world) runs(unit string, invocation byte) {
-	w.becomes(unit, state{"active", "running", "success", invocation, w.journal.now()})
+	w.becomes(unit, state{"active", "running", "success", invocation, w.journal.Now()})
 }
 
 // becomes changes the state of a unit in PID 1, without a signal.
@@ -200,7 +201,7 @@ func (w *world) reload(unit string) {
 	w.t.Helper()
 	for _, to := range [][2]string{{"reloading", "reload"}, {"active", "running"}} {
 		s := w.states[unit]
-		s.active, s.sub, s.entered = to[0], to[1], w.journal.now()
+		s.active, s.sub, s.entered = to[0], to[1], w.journal.Now()
 		w.announce(unit, s)
 	}
 }
@@ -214,27 +215,29 @@ func (w *world) start(unit string, invocation byte) {
 	}
 	s.invocation, s.result = invocation, "success"
 	w.announce(unit, s)
-	w.journal.write(startOf(unit, invocation))
-	w.announce(unit, state{"active", "running", "success", invocation, w.journal.now()})
+	w.journal.Write(startOf(unit, invocation))
+	w.announce(unit, state{"active", "running", "success", invocation, w.journal.Now()})
 }
 
 // crash kills a unit: PID 1 writes before it announces the state.
 func (w *world) crash(unit string) {
 	w.t.Helper()
 	s := w.states[unit]
-	w.journal.write(crashOf(unit, s.invocation))
-	w.announce(unit, state{"failed", "failed", "signal", s.invocation, w.journal.now()})
+	w.journal.Write(crashOf(unit, s.invocation))
+	w.announce(unit, state{"failed", "failed", "signal", s.invocation, w.journal.Now()})
 }
 
 // startOf and crashOf return the record that PID 1 writes about a start and about a crash.
-func startOf(unit string, invocation byte) record { return about(unit, started, invocation) }
-func crashOf(unit string, invocation byte) record {
-	return about(unit, failed, invocation, "UNIT_RESULT=signal")
+func startOf(unit string, invocation byte) fakejournal.Record {
+	return about(unit, fakejournal.Started, invocation)
+}
+func crashOf(unit string, invocation byte) fakejournal.Record {
+	return about(unit, fakejournal.Failed, invocation, "UNIT_RESULT=signal")
 }
 
-func about(unit, message string, invocation byte, more ...string) record {
+func about(unit, message string, invocation byte, more ...string) fakejournal.Record {
 	fields := []string{"_PID=1", "MESSAGE_ID=" + message, "UNIT=" + unit, fmt.Sprintf("INVOCATION_ID=%02x%030d", invocation, 0)}
-	return record{fields: append(fields, more...)}
+	return fakejournal.Record{Fields: append(fields, more...)}
 }
 
 // await returns when ok is true for the tally of a unit.

@@ -1,6 +1,6 @@
-//go:build booted
-
-package held
+// Package fakejournal is a journald and a journalctl(1) whose journal a test writes, holds and takes
+// back. The tests that use it need root, for a /run of their own.
+package fakejournal
 
 import (
 	"encoding/json"
@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,15 +32,19 @@ const (
 
 // These are the MESSAGE_ID of PID 1 (sd-messages.h) and of the monitor's mark.
 const (
-	started = "39f53479d3a045ac8e11786248231fbf"
-	failed  = "d9b373ed55a64feb8242e02dbe79a49c"
-	mark    = "fbd34845a7fc4586bceb996e68af7052"
+	Started = "39f53479d3a045ac8e11786248231fbf"
+	Failed  = "d9b373ed55a64feb8242e02dbe79a49c"
+	Mark    = "fbd34845a7fc4586bceb996e68af7052"
 )
 
-// TestMain runs the tests in a mount namespace of their own, because journald's socket has a
-// fixed path and this machine may have one there. The test binary is also the journalctl that
+// limit is far more than a journalctl takes to come.
+const limit = 30 * time.Second
+
+// Enter is called at the beginning of TestMain. It goes on in a mount namespace of its own with an
+// empty /run, because journald's socket has a fixed path and this machine may have one there. What is
+// mounted in it is gone when its last process has ended. The test binary is also the journalctl that
 // the monitor runs.
-func TestMain(m *testing.M) {
+func Enter() {
 	if filepath.Base(os.Args[0]) == "journalctl" {
 		exit(journalctl())
 	}
@@ -53,7 +58,6 @@ func TestMain(m *testing.M) {
 	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
 		exit(err)
 	}
-	os.Exit(m.Run())
 }
 
 func exit(err error) {
@@ -95,52 +99,52 @@ func journalctl() error {
 	return err
 }
 
-// A record is an entry that the test writes into the journal.
-type record struct {
-	boot   string
-	clock  uint64 // CLOCK_MONOTONIC in µs
-	fields []string
+// A Record is an entry that the test writes into the journal.
+type Record struct {
+	Boot   string // empty for the current one
+	Clock  uint64 // CLOCK_MONOTONIC in µs; 0 for now
+	Fields []string
 }
 
-// A journal is journald's socket together with a journalctl. journalctl reads the entries that
+// A Journal is journald's socket together with a journalctl. journalctl reads the entries that
 // came to the socket and those that the test has written. The test can hold its reads.
-type journal struct {
-	t    *testing.T
-	boot string // the current boot
+type Journal struct {
+	Boot     string // the current boot
+	ClockSet bool   // the clock was set, so journalctl --since finds nothing
 
-	mu       sync.Mutex
-	fd       int // the socket
-	clock    uint64
-	entries  []entry
-	held     *hold // nil while journalctl reads at once
-	clockSet bool  // the clock was set, so journalctl --since finds nothing
+	t       *testing.T
+	mu      sync.Mutex
+	fd      int // the socket
+	clock   uint64
+	entries []Entry
+	held    *Hold // nil while journalctl reads at once
 }
 
-// An entry is a record as journalctl shows it.
-type entry struct {
+// An Entry is a Record as journalctl shows it.
+type Entry struct {
 	place records.Place
 	boot  string
 	text  string
 }
 
-// A hold makes each journalctl wait before it reads, and after each mark, until the test lets it
+// A Hold makes each journalctl wait before it reads, and after each mark, until the test lets it
 // go on.
-type hold struct {
+type Hold struct {
 	t     *testing.T
 	calls chan chan struct{}
 	held  chan struct{} // closed to let the last journalctl that came go on
 	over  chan struct{}
-	end   func() // ends the hold, so that all go on
+	End   func() // ends the hold, so that all go on
 }
 
-// startJournal starts a journal that ends with the test.
-func startJournal(t *testing.T) *journal {
+// Start starts a journal that ends with the test.
+func Start(t *testing.T) *Journal {
 	t.Helper()
 	id, err := os.ReadFile(bootID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := &journal{t: t, boot: strings.ReplaceAll(strings.TrimSpace(string(id)), "-", ""), clock: 1000}
+	j := &Journal{t: t, Boot: strings.ReplaceAll(strings.TrimSpace(string(id)), "-", ""), clock: 1000}
 	os.Remove(socket) // the socket of the test before
 	if j.fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		t.Fatal(err)
@@ -180,7 +184,7 @@ func startJournal(t *testing.T) *journal {
 
 // answer answers one journalctl: with the entries up to the first mark, and then with the next
 // ones when the test lets it go on.
-func (j *journal) answer(conn net.Conn) {
+func (j *Journal) answer(conn net.Conn) {
 	defer conn.Close()
 	var args []string
 	if json.NewDecoder(conn).Decode(&args) != nil {
@@ -203,7 +207,7 @@ func (j *journal) answer(conn net.Conn) {
 
 // find returns the entries that journalctl shows: those from this number up to the first mark.
 // It also returns whether more entries may follow. It does not filter by message.
-func (j *journal) find(args []string, from int) (text string, next int, more bool) {
+func (j *Journal) find(args []string, from int) (text string, next int, more bool) {
 	cursor, marked, boot, last, unfound := records.Place(""), "", "", false, false
 	for _, a := range args {
 		key, value, _ := strings.Cut(a, "=")
@@ -213,7 +217,7 @@ func (j *journal) find(args []string, from int) (text string, next int, more boo
 		case "--lines":
 			last = true
 		case "--since":
-			unfound = j.clockSet
+			unfound = j.ClockSet
 		case "MONITOR_MARK":
 			marked = a
 		case "_BOOT_ID":
@@ -226,93 +230,109 @@ func (j *journal) find(args []string, from int) (text string, next int, more boo
 	if unfound {
 		return "", len(j.entries), false
 	}
+	var found strings.Builder
 	for i := from; i < len(j.entries); i++ {
 		e := j.entries[i]
-		switch {
-		case cursor != "" && e.place.Before(cursor), boot != "" && e.boot != boot, !strings.Contains(e.text, marked):
-			continue
-		case last:
-			text = e.text
+		if cursor != "" && e.place.Before(cursor) || boot != "" && e.boot != boot || !strings.Contains(e.text, marked) {
 			continue
 		}
-		text += e.text
-		if e.place != cursor && strings.Contains(e.text, mark) {
-			return text, i + 1, true
+		if last {
+			found.Reset()
+		}
+		found.WriteString(e.text)
+		if !last && e.place != cursor && strings.Contains(e.text, Mark) {
+			return found.String(), i + 1, true
 		}
 	}
-	return text, len(j.entries), false
+	return found.String(), len(j.entries), false
 }
 
 // take appends the entries that wait in the socket. It is called before each read and write, so
 // that all entries are in the order in which they were sent.
-func (j *journal) take() {
+func (j *Journal) take() {
 	for b := make([]byte, 4096); ; {
 		n, _, err := unix.Recvfrom(j.fd, b, unix.MSG_DONTWAIT)
 		if err != nil {
 			return
 		}
-		j.append(record{fields: append(strings.Split(strings.TrimSpace(string(b[:n])), "\n"), "_PID=77")})
+		j.append(Record{Fields: append(strings.Split(strings.TrimSpace(string(b[:n])), "\n"), "_PID=77")})
 	}
 }
 
 // append appends a record. Without a boot or a time, it gets the current ones.
-func (j *journal) append(r record) records.Place {
-	if r.boot == "" {
-		r.boot = j.boot
+func (j *Journal) append(r Record) records.Place {
+	if r.Boot == "" {
+		r.Boot = j.Boot
 	}
-	if r.clock == 0 {
-		r.clock = j.tick()
+	if r.Clock == 0 {
+		r.Clock = j.tick()
 	}
 	n := len(j.entries) + 1
 	wall := time.Date(2026, 1, 1, 0, 0, n, 0, time.UTC).UnixMicro()
-	place := records.Place(fmt.Sprintf("s=1;i=%x;b=%s;m=%x;t=%x;x=0", n, r.boot, r.clock, wall))
-	j.entries = append(j.entries, entry{place, r.boot, fmt.Sprintf("__CURSOR=%s\n__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n_BOOT_ID=%s\n%s\n\n",
-		place, wall, r.clock, r.boot, strings.Join(r.fields, "\n"))})
+	place := records.Place(fmt.Sprintf("s=1;i=%x;b=%s;m=%x;t=%x;x=0", n, r.Boot, r.Clock, wall))
+	j.entries = append(j.entries, Entry{place, r.Boot, fmt.Sprintf("__CURSOR=%s\n__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n_BOOT_ID=%s\n%s\n\n",
+		place, wall, r.Clock, r.Boot, strings.Join(r.Fields, "\n"))})
 	return place
 }
 
-func (j *journal) tick() uint64 { j.clock += 10; return j.clock }
+func (j *Journal) tick() uint64 { j.clock += 10; return j.clock }
 
-// now returns the time of PID 1 (CLOCK_MONOTONIC in µs). Each time is later than the last one.
-func (j *journal) now() uint64 {
+// Now returns the time of PID 1 (CLOCK_MONOTONIC in µs). Each time is later than the last one.
+func (j *Journal) Now() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.tick()
 }
 
-// write writes a record and returns its place.
-func (j *journal) write(r record) records.Place {
+// Write writes a record and returns its place.
+func (j *Journal) Write(r Record) records.Place {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.take()
 	return j.append(r)
 }
 
-// end returns the place of the last record.
-func (j *journal) end() records.Place {
+// End returns the place of the last record.
+func (j *Journal) End() records.Place {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.take()
 	return j.entries[len(j.entries)-1].place
 }
 
-// hold makes each journalctl that begins from now on wait, until it is let go or the hold ends.
-func (j *journal) hold() *hold {
-	h := &hold{t: j.t, calls: make(chan chan struct{}), over: make(chan struct{})}
+// Entries returns all that is in the journal.
+func (j *Journal) Entries() []Entry {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.take()
+	return slices.Clip(j.entries) // what is appended later goes elsewhere
+}
+
+// Restart makes these the entries, of which the youngest may be of an earlier boot.
+func (j *Journal) Restart(boot string, entries []Entry) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.take()
+	j.Boot, j.entries = boot, slices.Clip(entries)
+}
+
+// Hold makes each journalctl that begins from now on wait, until it is let go or the hold ends.
+func (j *Journal) Hold() *Hold {
+	h := &Hold{t: j.t, calls: make(chan chan struct{}), over: make(chan struct{})}
 	j.set(h)
-	h.end = sync.OnceFunc(func() { j.set(nil); close(h.over) })
-	j.t.Cleanup(h.end)
+	h.End = sync.OnceFunc(func() { j.set(nil); close(h.over) })
+	j.t.Cleanup(h.End)
 	return h
 }
 
-func (j *journal) set(h *hold) {
+func (j *Journal) set(h *Hold) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.held = h
 }
 
 // wait returns when this journalctl may read.
-func (h *hold) wait() {
+func (h *Hold) wait() {
 	held := make(chan struct{})
 	select {
 	case h.calls <- held:
@@ -324,8 +344,8 @@ func (h *hold) wait() {
 	}
 }
 
-// await returns when a journalctl waits: the next one, or the same one again.
-func (h *hold) await() {
+// Await returns when a journalctl waits: the next one, or the same one again.
+func (h *Hold) Await() {
 	h.t.Helper()
 	select {
 	case h.held = <-h.calls:
@@ -334,5 +354,5 @@ func (h *hold) await() {
 	}
 }
 
-// pass lets the journalctl that waits go on, and holds the next one.
-func (h *hold) pass() { close(h.held) }
+// Pass lets the journalctl that waits go on, and holds the next one.
+func (h *Hold) Pass() { close(h.held) }
