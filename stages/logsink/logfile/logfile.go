@@ -4,7 +4,6 @@ package logfile
 import (
 	"bytes"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,6 +24,9 @@ const (
 	megabytes = 1
 	backups   = 3
 	newMode   = 0o644
+
+	// A power cut puts zeros only into the block in which a file ends. Blocks are not larger than this.
+	largestBlock = 64 << 10
 )
 
 // A File is the rotated log file. lumberjack appends to it and removes old backups. Two
@@ -172,13 +174,24 @@ func prepare(path string, mode fs.FileMode) (string, error) {
 	return f.Name(), f.Close()
 }
 
-// endLine adds a newline if a power cut or a full disk has torn the last line.
+// endLine adds a newline if a power cut or a full disk has torn the last line. Before that, it removes
+// zeros at the end: after a power cut, a file on ext4 may have its new size, and zeros instead of what
+// was appended last.
 func endLine(f *os.File) {
-	var last [1]byte
-	if _, err := f.Seek(-1, io.SeekEnd); err != nil {
-		return // the file is empty
+	info, err := f.Stat()
+	if err != nil {
+		return
 	}
-	if _, err := f.Read(last[:]); err == nil && last[0] != '\n' {
+	end := make([]byte, min(info.Size(), largestBlock))
+	if _, err := f.ReadAt(end, info.Size()-int64(len(end))); err != nil {
+		return
+	}
+	text := bytes.TrimRight(end, "\x00")
+	zeros := int64(len(end) - len(text))
+	if zeros > 0 && f.Truncate(info.Size()-zeros) != nil {
+		return
+	}
+	if len(text) > 0 && text[len(text)-1] != '\n' {
 		f.WriteString("\n")
 	}
 }

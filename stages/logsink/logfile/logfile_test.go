@@ -1,6 +1,7 @@
 package logfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -179,7 +180,7 @@ func TestLogIsFoundAgain(t *testing.T) {
 			t.Run(fmt.Sprint(tt.name, ", rotated ", rotated), func(t *testing.T) {
 				path := logPath(t)
 				if rotated {
-					if err := os.WriteFile(path, make([]byte, megabytes<<20), 0o644); err != nil {
+					if err := os.WriteFile(path, bytes.Repeat([]byte("\n"), megabytes<<20), 0o644); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -234,15 +235,27 @@ func TestLogLink(t *testing.T) {
 	wantText(t, path, "here\n")
 }
 
-// TestLogEndsTornLine wants the next line not to be appended to a line that a power cut has
-// torn.
-func TestLogEndsTornLine(t *testing.T) {
-	path := logPath(t)
-	if err := os.WriteFile(path, []byte("one\ntw"), 0o644); err != nil {
-		t.Fatal(err)
+// TestLogAfterPowerCut wants the next line to begin a line, whatever a power cut has left of the last
+// one: nothing, a part of it, or zeros.
+func TestLogAfterPowerCut(t *testing.T) {
+	for _, tt := range []struct{ name, left, want string }{
+		{"whole lines", "one\ntwo\n", "one\ntwo\nthree\n"},
+		{"a torn line", "one\ntw", "one\ntw\nthree\n"},
+		{"zeros", "one\ntwo\n\x00\x00\x00", "one\ntwo\nthree\n"},
+		{"a torn line and zeros", "one\ntw\x00\x00\x00", "one\ntw\nthree\n"},
+		{"only zeros", strings.Repeat("\x00", 3000), "three\n"},
+		{"a block of zeros", strings.Repeat("one\n", 4096) + strings.Repeat("\x00", 4095), strings.Repeat("one\n", 4096) + "three\n"},
+		{"nothing", "", "three\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := logPath(t)
+			if err := os.WriteFile(path, []byte(tt.left), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			newLog(t, path).put(t, "three\n")
+			wantText(t, path, tt.want)
+		})
 	}
-	newLog(t, path).put(t, "three\n")
-	wantText(t, path, "one\ntw\nthree\n")
 }
 
 // TestLogFullDisk has a disk that takes only a part of a write. The whole lines stay, and
