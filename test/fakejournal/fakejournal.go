@@ -4,17 +4,15 @@ package fakejournal
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,10 +22,8 @@ import (
 )
 
 const (
-	asInside  = "SERVICE_MONITOR_TEST_INSIDE"  // set in the process with its own /run
-	toJournal = "SERVICE_MONITOR_TEST_JOURNAL" // the socket that our journalctl asks
-	socket    = "/run/systemd/journal/socket"
-	bootID    = "/proc/sys/kernel/random/boot_id"
+	socket = "/run/systemd/journal/socket"
+	bootID = "/proc/sys/kernel/random/boot_id"
 )
 
 // These are the MESSAGE_ID of PID 1 (sd-messages.h) and of the monitor's mark.
@@ -36,68 +32,6 @@ const (
 	Failed  = "d9b373ed55a64feb8242e02dbe79a49c"
 	Mark    = "fbd34845a7fc4586bceb996e68af7052"
 )
-
-// limit is far more than a journalctl takes to come.
-const limit = 30 * time.Second
-
-// Enter is called at the beginning of TestMain. It goes on in a mount namespace of its own with an
-// empty /run, because journald's socket has a fixed path and this machine may have one there. What is
-// mounted in it is gone when its last process has ended. The test binary is also the journalctl that
-// the monitor runs.
-func Enter() {
-	if filepath.Base(os.Args[0]) == "journalctl" {
-		exit(journalctl())
-	}
-	if os.Getenv(asInside) == "" {
-		exit(inside())
-	}
-	// Go has made all mounts private when it left the old namespace.
-	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
-		exit(fmt.Errorf("cannot mount a /run of our own: %w", err))
-	}
-	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
-		exit(err)
-	}
-}
-
-func exit(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
-
-// inside runs this very command in a mount namespace of its own.
-func inside() error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	runtime.LockOSThread() // Pdeathsig is sent when this thread ends
-	cmd := exec.Command(self, os.Args[1:]...)
-	cmd.Env = append(os.Environ(), asInside+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("cannot enter a mount namespace, which needs root: %w", err)
-	}
-	return cmd.Wait() // the process has printed what failed
-}
-
-// journalctl passes its arguments to the journal of the test, and prints the answer.
-func journalctl() error {
-	conn, err := net.Dial("unix", os.Getenv(toJournal))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if err := json.NewEncoder(conn).Encode(os.Args[1:]); err != nil {
-		return err
-	}
-	_, err = io.Copy(os.Stdout, conn)
-	return err
-}
 
 // A Record is an entry that the test writes into the journal.
 type Record struct {
@@ -127,16 +61,6 @@ type Entry struct {
 	text  string
 }
 
-// A Hold makes each journalctl wait before it reads, and after each mark, until the test lets it
-// go on.
-type Hold struct {
-	t     *testing.T
-	calls chan chan struct{}
-	held  chan struct{} // closed to let the last journalctl that came go on
-	over  chan struct{}
-	End   func() // ends the hold, so that all go on
-}
-
 // Start starts a journal that ends with the test.
 func Start(t *testing.T) *Journal {
 	t.Helper()
@@ -144,12 +68,11 @@ func Start(t *testing.T) *Journal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := &Journal{t: t, Boot: strings.ReplaceAll(strings.TrimSpace(string(id)), "-", ""), clock: 1000}
+	j := &Journal{t: t, Boot: strings.ReplaceAll(strings.TrimSpace(string(id)), "-", "")}
 	os.Remove(socket) // the socket of the test before
 	if j.fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Close(j.fd) })
 	if err := unix.Bind(j.fd, &unix.SockaddrUnix{Name: socket}); err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +101,13 @@ func Start(t *testing.T) *Journal {
 			serving.Go(func() { j.answer(conn) })
 		}
 	})
-	t.Cleanup(func() { listener.Close(); serving.Wait() })
+	serving.Go(j.receive)
+	t.Cleanup(func() {
+		listener.Close()
+		unix.Shutdown(j.fd, unix.SHUT_RD) // wakes receive
+		serving.Wait()
+		unix.Close(j.fd)
+	})
 	return j
 }
 
@@ -188,6 +117,10 @@ func (j *Journal) answer(conn net.Conn) {
 	defer conn.Close()
 	var args []string
 	if json.NewDecoder(conn).Decode(&args) != nil {
+		return
+	}
+	if slices.Contains(args, "--output=json") {
+		_, _ = io.WriteString(conn, j.filter(args)) // journalctl may be ended meanwhile
 		return
 	}
 	j.mu.Lock()
@@ -247,6 +180,52 @@ func (j *Journal) find(args []string, from int) (text string, next int, more boo
 	return found.String(), len(j.entries), false
 }
 
+// filter returns the entries with these fields, each as an object in JSON. The fields are in groups
+// with a + between them, of which an entry has at least one.
+func (j *Journal) filter(args []string) string {
+	groups := [][]string{nil}
+	for _, a := range args {
+		switch {
+		case a == "+":
+			groups = append(groups, nil)
+		case !strings.HasPrefix(a, "--"):
+			groups[len(groups)-1] = append(groups[len(groups)-1], a)
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.take()
+	var found strings.Builder
+	for _, e := range j.entries {
+		lines := strings.Split(strings.TrimSpace(e.text), "\n")
+		lacks := func(field string) bool { return !slices.Contains(lines, field) }
+		if !slices.ContainsFunc(groups, func(group []string) bool { return !slices.ContainsFunc(group, lacks) }) {
+			continue
+		}
+		fields := make(map[string]string)
+		for _, line := range lines {
+			key, value, _ := strings.Cut(line, "=")
+			fields[key] = value
+		}
+		_ = json.NewEncoder(&found).Encode(fields) // a map of strings can be encoded
+	}
+	return found.String()
+}
+
+// receive takes what comes to the socket. Otherwise a writer with much to say would be held up until
+// somebody reads the journal.
+func (j *Journal) receive() {
+	for {
+		wait := []unix.PollFd{{Fd: int32(j.fd), Events: unix.POLLIN | unix.POLLRDHUP}}
+		if _, err := unix.Poll(wait, -1); err != nil && !errors.Is(err, unix.EINTR) || wait[0].Revents&unix.POLLRDHUP != 0 {
+			return
+		}
+		j.mu.Lock()
+		j.take()
+		j.mu.Unlock()
+	}
+}
+
 // take appends the entries that wait in the socket. It is called before each read and write, so
 // that all entries are in the order in which they were sent.
 func (j *Journal) take() {
@@ -255,7 +234,9 @@ func (j *Journal) take() {
 		if err != nil {
 			return
 		}
-		j.append(Record{Fields: append(strings.Split(strings.TrimSpace(string(b[:n])), "\n"), "_PID=77")})
+		if text := strings.TrimSpace(string(b[:n])); strings.Contains(text, Mark) { // nobody reads the monitor's log
+			j.append(Record{Fields: append(strings.Split(text, "\n"), "_PID=77")})
+		}
 	}
 }
 
@@ -275,7 +256,10 @@ func (j *Journal) append(r Record) records.Place {
 	return place
 }
 
-func (j *Journal) tick() uint64 { j.clock += 10; return j.clock }
+func (j *Journal) tick() uint64 {
+	j.clock = max(j.clock+10, records.Clock())
+	return j.clock
+}
 
 // Now returns the time of PID 1 (CLOCK_MONOTONIC in µs). Each time is later than the last one.
 func (j *Journal) Now() uint64 {
@@ -315,44 +299,3 @@ func (j *Journal) Restart(boot string, entries []Entry) {
 	j.take()
 	j.Boot, j.entries = boot, slices.Clip(entries)
 }
-
-// Hold makes each journalctl that begins from now on wait, until it is let go or the hold ends.
-func (j *Journal) Hold() *Hold {
-	h := &Hold{t: j.t, calls: make(chan chan struct{}), over: make(chan struct{})}
-	j.set(h)
-	h.End = sync.OnceFunc(func() { j.set(nil); close(h.over) })
-	j.t.Cleanup(h.End)
-	return h
-}
-
-func (j *Journal) set(h *Hold) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.held = h
-}
-
-// wait returns when this journalctl may read.
-func (h *Hold) wait() {
-	held := make(chan struct{})
-	select {
-	case h.calls <- held:
-	case <-h.over:
-	}
-	select {
-	case <-held:
-	case <-h.over:
-	}
-}
-
-// Await returns when a journalctl waits: the next one, or the same one again.
-func (h *Hold) Await() {
-	h.t.Helper()
-	select {
-	case h.held = <-h.calls:
-	case <-time.After(limit):
-		h.t.Fatal("nobody reads the journal")
-	}
-}
-
-// Pass lets the journalctl that waits go on, and holds the next one.
-func (h *Hold) Pass() { close(h.held) }
