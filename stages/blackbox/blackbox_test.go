@@ -225,7 +225,7 @@ func TestAfterStart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "chronicle", "crashes")
 	synctest.Test(t, func(t *testing.T) {
 		known := map[string]*count.Tally{}
-		for _, unit := range []string{"boxed", "lost", "older", "again"} {
+		for _, unit := range []string{"boxed", "lost", "older", "again", "empty"} {
 			known[unit] = crash(unit, 9, segv).Tally
 		}
 		known["older"].LastCrash.Time = time.Now().Add(-25 * time.Hour)
@@ -241,12 +241,18 @@ func TestAfterStart(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		// A power cut has taken the content of this one.
+		after := time.Now().Add(time.Minute)
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, "empty"), nil, 0o600), os.Chtimes(filepath.Join(dir, "empty"), after, after)); err != nil {
+			t.Fatal(err)
+		}
 		j := &journal{}
 		run(t, dir, j, known, func(send func(count.Event)) {
 			send(crash("boxed", 9, segv))
 			time.Sleep(time.Hour)
 		})
-		expect(t, "asked", len(j.asked), 2)
+		expect(t, "asked", len(j.asked), 3)
+		expect(t, "kept of empty", texts(t, dir, "empty"), []string{"empty 9"})
 		expect(t, "kept of lost", texts(t, dir, "lost"), []string{"lost 9"})
 		expect(t, "kept of again", texts(t, dir, "again"), []string{"it was", "again 9"})
 	})

@@ -107,10 +107,15 @@ func New(log logrus.FieldLogger, dir string, lines int, words Words, known map[s
 	return s
 }
 
-// has reports whether the newest box of a unit was made after a crash.
+// has reports whether the newest box of a unit was made after a crash. After a power cut, its file may
+// be there without its content.
 func has(dir string, c *count.Crash, unit string) bool {
 	info, err := os.Stat(filepath.Join(dir, unit))
-	return err == nil && info.ModTime().After(c.Time)
+	if err != nil || !info.ModTime().After(c.Time) {
+		return false
+	}
+	boxes, err := Read(dir, unit)
+	return err != nil || len(boxes) > 0
 }
 
 type port = pipeline.Port[count.Event, pipeline.None]
