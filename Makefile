@@ -35,7 +35,7 @@ need = set -e; PATH=$$PATH:/usr/sbin:/sbin; for c in $(1); do [ -e $$c ] || comm
 	$(SUDO) apt-get update -q; \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); }
 
-.PHONY: help build run test quick check format deps booted versions emulation emulated arm cross deb repo lifecycle lint bench microbench fuzz record hooks clean
+.PHONY: help build run test quick check format deps booted versions emulation emulated arm cross deb repo lifecycle lint powercuts bench microbench fuzz record hooks clean
 .PHONY: $(foreach r,$(RELEASES) armhf,booted-$r record-$r lifecycle-$r)
 
 help: ## show the targets
@@ -57,7 +57,7 @@ run: build ## monitor this machine's services; without systemd, those of a throw
 
 # On other systemds than this machine's, it is enough to test what depends on
 # systemd. The tests of the daemon's own files, memory and threads are skipped.
-test: SELECT := -skip '^Test(Disk|Idle|StalledJournal|Storm|Bench|FallBehind|Hang|Kill|Damage)$$'
+test: SELECT := -skip '^Test(Disk|Idle|StalledJournal|Storm|Bench|FallBehind|Hang|Kill|Damage|PowerCuts)$$'
 test: deps check booted $(filter-out %-$(HOST),booted-bookworm booted-trixie) lint lifecycle arm emulated lifecycle-armhf ## run all tests, on booted machines too (half an hour)
 
 quick: format ## in less than a minute: format, vet and the tests that need no root
@@ -78,8 +78,8 @@ format:
 
 # Install the packages of Debian that the tests need.
 deps:
-	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap mkfs.ext4 losetup man mandoc zsh /usr/share/bash-completion/bash_completion /usr/include/systemd/sd-bus.h, \
-		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring e2fsprogs mount man-db mandoc zsh bash-completion libsystemd-dev)
+	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap mkfs.ext4 mkfs.xfs losetup man mandoc zsh /usr/share/bash-completion/bash_completion /usr/include/systemd/sd-bus.h, \
+		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring e2fsprogs xfsprogs mount man-db mandoc zsh bash-completion libsystemd-dev)
 
 booted: ## run the tests that boot machines, on this machine's systemd
 	$(SUDO) $(BOOTED) ./test/...
@@ -88,7 +88,7 @@ versions: $(RELEASES:%=booted-%) ## run them on systemd 247, 252 and 257 (Debian
 
 # An emulated machine has the memory and the speed of the emulator, and strace(1)
 # and a second nsenter(1) do not work in it. So some tests are skipped.
-booted-armhf: SELECT := -skip '^Test(Lies|Idle|Storm|Bench|FallBehind|StalledJournal|Disk)$$'
+booted-armhf: SELECT := -skip '^Test(Lies|Idle|Storm|Bench|FallBehind|StalledJournal|Disk|PowerCuts)$$'
 $(RELEASES:%=booted-%) booted-armhf: booted-%: $(ROOTS)/%
 	$(SUDO) env GATEWAY_SYSTEM=$(ROOTS)/$* $(BOOTED) $(SELECT) ./test/...
 
@@ -164,6 +164,10 @@ lint: deb $(ROOTS)/bookworm ## check the packages with lintian, piuparts and she
 	$(SUDO) piuparts --existing-chroot=$(ROOTS)/bookworm --distribution=bookworm --mirror='$(MIRROR) main' \
 		--no-upgrade-test --install-remove-install --install-purge-install --log-level=error \
 		$(DEBS)/*_$$(dpkg --print-architecture).deb
+
+# Cut the power of the monitor CUTS times, while services crash in loops.
+powercuts: deps
+	$(SUDO) $(BOOTED) -v ./test/powercuts -args -cuts=$(or $(CUTS),300) -seed=$(or $(SEED),0)
 
 bench: build deb deps ## measure what the daemon costs: build/bench (test/bench/README.md)
 	@mkdir -p build/bench
