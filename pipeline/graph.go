@@ -41,7 +41,8 @@ type member struct {
 	probes chan Probe
 	rest   func() // is called when the stage answers from its own select, and so is not sending
 	done   chan struct{}
-	status string // the last status it has answered; only health uses it
+	// status and trouble are what it has answered last; only health uses them
+	status, trouble string
 }
 
 // New returns an empty graph that reports its health to n.

@@ -42,8 +42,9 @@ type Probe struct {
 
 // An Answer is what a stage says about itself.
 type Answer struct {
-	// Status is the stage's part of STATUS=. It may be empty.
-	Status string
+	// Status and Trouble are the stage's part of STATUS=. Each may be empty. Trouble says what is
+	// wrong.
+	Status, Trouble string
 	// DelaysReady is true if the stage still has to do or send something before READY=1.
 	DelaysReady bool
 
@@ -62,7 +63,9 @@ type health struct {
 	notifier Notifier
 	nudges   chan struct{}
 	reloads  chan struct{}
-	status   string        // the last status that was sent
+	status   string   // the last status that was sent
+	troubles []string // the last that were told
+	tell     func(troubles []string)
 	keeping  []func() bool // one for each Latest edge: whether it keeps messages
 }
 
@@ -101,6 +104,22 @@ type watcher struct {
 	stopping bool
 	alive    string // what to send after a complete round; empty before READY=1
 }
+
+// TellTroubles has tell called after each round that has found other troubles than the last one: what
+// is wrong with the stages, in the order of the stages. tell must not block.
+func (g *Graph) TellTroubles(tell func(troubles []string)) {
+	if g.health.tell = tell; g.health.notifier == nil {
+		g.health.notifier = nobody{}
+	}
+}
+
+// nobody is the service manager of a monitor that has none.
+type nobody struct{}
+
+func (nobody) Notify(string)                 {}
+func (nobody) Stalled(string, time.Duration) {}
+func (nobody) Watchdog() time.Duration       { return 0 }
+func (nobody) Reload() string                { return "" }
 
 // watch runs rounds until ctx is done. stop is the context that stops the graph.
 func (h *health) watch(ctx, stop context.Context, stages []*member) {
@@ -170,9 +189,12 @@ func (w *watcher) ask(ctx context.Context) {
 	w.last = time.Now()
 	switch {
 	case ctx.Err() != nil:
+		return
 	case r.late != "":
-		w.say(fmt.Sprintf("stage %s does not answer", r.late), "")
+		late := fmt.Sprintf("stage %s does not answer", r.late)
+		w.say(late, "")
 		w.notifier.Stalled(r.late, time.Since(asked))
+		r.troubles = []string{late}
 	case w.stopping:
 		w.say(w.status, w.alive)
 	case w.settling > 0 && !r.delaysReady:
@@ -185,6 +207,15 @@ func (w *watcher) ask(ctx context.Context) {
 			w.settling = min(2*w.settling, settleRetryMax)
 		}
 		w.say(r.status, cmp.Or(w.alive, w.extend()))
+	}
+	w.troubled(r.troubles)
+}
+
+// troubled tells what is wrong, if that has changed.
+func (h *health) troubled(troubles []string) {
+	if h.tell != nil && !slices.Equal(troubles, h.troubles) {
+		h.troubles = troubles
+		h.tell(troubles)
 	}
 }
 
@@ -212,6 +243,7 @@ func (h *health) say(status, assignment string) {
 // outcome is the result of a round.
 type outcome struct {
 	status      string
+	troubles    []string
 	delaysReady bool   // a stage delays READY=1, or an edge keeps a message
 	late        string // the stage that did not answer
 }
@@ -232,10 +264,13 @@ func (h *health) round(ctx context.Context, stages []*member, limit time.Duratio
 			a := <-reply
 			r.delaysReady = r.delaysReady || a.DelaysReady
 			if !a.sending {
-				m.status = a.Status
+				m.status, m.trouble = a.Status, a.Trouble
 			}
 			if m.status != "" {
 				parts = append(parts, m.status)
+			}
+			if m.trouble != "" {
+				parts, r.troubles = append(parts, m.trouble), append(r.troubles, m.trouble)
 			}
 		case <-m.done:
 			r.delaysReady = true // it has failed, unless all is stopping; either way there is no READY=1 any more

@@ -109,8 +109,8 @@ func (o *Outlet) DelaysReady() bool { return o.Busy() && o.failing.IsZero() }
 // Closed reports whether Close was called.
 func (o *Outlet) Closed() bool { return o.closed }
 
-// Status returns the stage's part of the status; empty if there is no trouble.
-func (o *Outlet) Status() string {
+// Trouble says what is wrong, for Answer; empty if all is well.
+func (o *Outlet) Trouble() string {
 	if o.failing.IsZero() || o.TroubleStatus == nil {
 		return ""
 	}

@@ -72,7 +72,7 @@ func (o *outlet) Run(ctx context.Context, p *Port[int, None]) error {
 		case <-o.Timer():
 			o.Turn()
 		case q := <-p.Probes:
-			q.Answer(Answer{Status: o.Status(), DelaysReady: o.DelaysReady() && !o.needless})
+			q.Answer(Answer{Trouble: o.Trouble(), DelaysReady: o.DelaysReady() && !o.needless})
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), o.Finish())
 		}

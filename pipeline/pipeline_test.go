@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -311,6 +312,46 @@ func TestReadyWaitsForWhatLatestKeeps(t *testing.T) {
 		s.Want(t, "2.005s READY=1", "5s STOPPING=1 STATUS=saving and stopping")
 	})
 }
+
+// What is wrong with the stages is told when it changes, also if there is no service manager.
+func TestTroubles(t *testing.T) {
+	for _, notifier := range []Notifier{nil, pipelinetest.NewNotifier(0)} {
+		synctest.Test(t, func(t *testing.T) {
+			trouble := ""
+			g := New(notifier)
+			Source(g, "stage", stageFunc[None, None](func(ctx context.Context, p *Port[None, None]) error {
+				broken := time.Tick(10 * time.Second)
+				for {
+					select {
+					case now := <-broken:
+						if trouble += "!"; now.Second()%3 == 0 {
+							trouble = ""
+						}
+						p.Nudge()
+						p.Nudge()
+					case q := <-p.Probes:
+						q.Answer(Answer{Status: now(time.Now()), Trouble: trouble})
+					case <-ctx.Done():
+						return nil
+					}
+				}
+			}))
+			var told []string
+			g.TellTroubles(func(troubles []string) { told = append(told, strings.Join(troubles, "; ")) })
+			stop, cancel := context.WithTimeout(t.Context(), 65*time.Second)
+			defer cancel()
+			if err := g.Run(stop); err != nil {
+				t.Fatal(err)
+			}
+			if want := []string{"!", "!!", "", "!", "!!", ""}; !slices.Equal(told, want) {
+				t.Errorf("told %q, want %q", told, want)
+			}
+		})
+	}
+}
+
+// now is a status that changes all the time.
+func now(t time.Time) string { return t.String() }
 
 func TestReadyWaitsForWhatIsOwed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

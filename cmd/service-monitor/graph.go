@@ -69,7 +69,9 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	// too slow, its listeners read in the chronicle what they have missed.
 	news := pipeline.Beside(pipeline.Cut(history, feed.Backlog, func(int) {}))
 	about := feed.Monitor{Version: version, State: c.State.File, Since: time.Now()}
-	pipeline.Sink(g, "feed", pipeline.Latest(g, events, unitOf), feed.New(m.log, c.Feed.Socket, about, known, news, tell.WriteJSON))
+	teller := feed.New(m.log, c.Feed.Socket, about, known, news, tell.WriteJSON)
+	pipeline.Sink(g, "feed", pipeline.Latest(g, events, unitOf), teller)
+	g.TellTroubles(teller.Troubles)
 	return g
 }
 

@@ -27,7 +27,7 @@ import (
 
 // These errors of status only choose the exit code, because standard output says what is wrong.
 var (
-	errAttention = errors.New("some services need attention")
+	errAttention = errors.New("some services need attention, or the monitor does")
 	errNoUnit    = errors.New("there is no such service")
 )
 
@@ -60,7 +60,7 @@ func showStatus(l cli.Line, stdout io.Writer) error {
 		s.Wide = l.Ask.Wide
 		s.Write(stdout, screen(stdout))
 	}
-	if err == nil && s.Attention() > 0 {
+	if err == nil && (s.Attention() > 0 || len(s.Troubles) > 0) {
 		err = errAttention
 	}
 	return err
@@ -70,34 +70,49 @@ func showStatus(l cli.Line, stdout io.Writer) error {
 func liveStatus(c config.Config, wants func(unit string) bool) (*tell.Status, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerIn)
 	defer cancel()
-	units := map[string]*count.Tally{}
+	live := told{units: map[string]*count.Tally{}, stateFile: c.State.File}
 	complete := false
 	err := feed.Listen(ctx, c.Feed.Socket, func(m feed.Message) bool {
 		complete = m.Complete
-		return take(units, m, c.State.File) && !complete
+		return live.take(m) && !complete
 	})
 	if err != nil || !complete {
 		return readStatus(c.State.File, wants, zone.Local(time.Now()))
 	}
-	s, _, err := newStatus(units, c.State.File, wants, zone.Local(time.Now()))
-	return s, err
+	return live.status(wants)
 }
 
 // answerIn is how long a monitor may take to answer.
 const answerIn = 10 * time.Second
 
-// take puts what a feed tells into units. It returns false if the monitor of the feed has another
-// state file.
-func take(units map[string]*count.Tally, m feed.Message, stateFile string) bool {
+// told is what a monitor has told.
+type told struct {
+	units     map[string]*count.Tally
+	troubles  []string
+	stateFile string
+}
+
+// take takes a message. It returns false if the monitor has another state file.
+func (t *told) take(m feed.Message) bool {
 	switch {
 	case m.Monitor != nil:
-		return m.Monitor.State == stateFile
+		t.troubles = m.Monitor.Troubles
+		return m.Monitor.State == t.stateFile
 	case m.Unit != nil:
-		units[m.Unit.Name] = m.Unit.Tally()
+		t.units[m.Unit.Name] = m.Unit.Tally()
 	case m.Gone != "":
-		delete(units, m.Gone)
+		delete(t.units, m.Gone)
 	}
 	return true
+}
+
+// status returns the present status.
+func (t *told) status(wants func(unit string) bool) (*tell.Status, error) {
+	s, _, err := newStatus(t.units, t.stateFile, wants, zone.Local(time.Now()))
+	if err == nil {
+		s.Troubles = t.troubles
+	}
+	return s, err
 }
 
 // watchStatus shows the status after each change, until it is interrupted.
@@ -121,14 +136,14 @@ func watchStatus(l cli.Line, c config.Config, stdout io.Writer) error {
 			return listening.Err() == nil
 		})
 	}()
-	units, ready, drawing := map[string]*count.Tally{}, false, false
+	live, ready, drawing := told{units: map[string]*count.Tally{}, stateFile: c.State.File}, false, false
 	plans := planner{}
 	draw := time.NewTimer(0)
 	draw.Stop()
 	for {
 		select {
 		case m := <-messages:
-			if !take(units, m, c.State.File) {
+			if !live.take(m) {
 				return errOther(c)
 			}
 			if m.Complete || ready && !drawing {
@@ -138,7 +153,7 @@ func watchStatus(l cli.Line, c config.Config, stdout io.Writer) error {
 			ready = ready || m.Complete
 		case <-draw.C:
 			drawing = false
-			s, _, err := newStatus(units, c.State.File, l.Wants, zone.Local(time.Now()))
+			s, err := live.status(l.Wants)
 			if err != nil {
 				return err
 			}

@@ -144,7 +144,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case <-s.alarm.C():
 			s.alarm.Off()
 		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{Status: s.out.Status()})
+			q.Answer(pipeline.Answer{Trouble: s.out.Trouble()})
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -95,12 +95,12 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 func (s *Stage) answer() pipeline.Answer {
 	switch {
 	case s.link == nil && s.ever:
-		return pipeline.Answer{DelaysReady: true, Status: "bus lost " + zone.Since(s.since)}
+		return pipeline.Answer{DelaysReady: true, Trouble: "bus lost " + zone.Since(s.since)}
 	case s.link == nil:
-		return pipeline.Answer{DelaysReady: true, Status: connectingText}
+		return pipeline.Answer{DelaysReady: true, Trouble: connectingText}
 	}
 	s.reportRefused(time.Now())
-	return pipeline.Answer{DelaysReady: !s.synced() || !s.state.Watches(), Status: s.openGap()}
+	return pipeline.Answer{DelaysReady: !s.synced() || !s.state.Watches(), Trouble: s.openGap()}
 }
 
 // openGap is the part of the status that says since when the journal cannot be read, and why.

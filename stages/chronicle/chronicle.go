@@ -141,7 +141,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			s.alarm.Off()
 			s.turn(time.Now())
 		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{Status: s.disk.Status()})
+			q.Answer(pipeline.Answer{Trouble: s.disk.Trouble()})
 			continue
 		case <-ctx.Done():
 			s.finish()

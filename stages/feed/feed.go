@@ -45,9 +45,11 @@ type Stage struct {
 	units   map[string]*count.Tally // shared with the events
 	records *pipeline.Second[store.Record]
 	encode  func(io.Writer, *store.Record) error
+	trouble chan []string // the newest troubles of the monitor that the stage does not know yet
 	clients map[*client]bool
 	left    chan *client
 	changed map[string]bool // the units that have changed, but were not told yet
+	news    bool            // so have the troubles of the monitor
 	events  bytes.Buffer    // that were not told yet, as JSON
 	waiting bool            // the timer runs
 	timer   *time.Timer
@@ -59,13 +61,24 @@ type Stage struct {
 func New(log logrus.FieldLogger, socket string, monitor Monitor, known map[string]*count.Tally, records *pipeline.Second[store.Record], encode func(io.Writer, *store.Record) error) *Stage {
 	s := &Stage{
 		log: log, socket: socket, monitor: monitor, units: maps.Clone(known), records: records, encode: encode,
-		clients: map[*client]bool{}, left: make(chan *client), changed: map[string]bool{}, timer: time.NewTimer(0),
+		trouble: make(chan []string, 1), clients: map[*client]bool{}, left: make(chan *client), changed: map[string]bool{}, timer: time.NewTimer(0),
 	}
+	s.monitor.Troubles = []string{} // and not null
 	if s.units == nil {
 		s.units = map[string]*count.Tally{}
 	}
 	s.timer.Stop()
 	return s
+}
+
+// Troubles tells the listeners what is wrong with the monitor. It does not block, and it must not be
+// called from two goroutines at a time.
+func (s *Stage) Troubles(list []string) {
+	select {
+	case <-s.trouble:
+	default:
+	}
+	s.trouble <- append([]string{}, list...)
 }
 
 type port = pipeline.Port[count.Event, pipeline.None]
@@ -94,6 +107,9 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 				s.tell()
 				s.leaveAll()
 			}
+		case s.monitor.Troubles = <-s.trouble:
+			s.news = true
+			s.soon()
 		case conn := <-conns:
 			s.join(conn)
 		case c := <-s.left:
@@ -155,6 +171,10 @@ func (s *Stage) soon() {
 // tell tells the listeners what has changed. It disconnects those that are too slow.
 func (s *Stage) tell() {
 	s.buf.Reset()
+	if s.news {
+		s.news = false
+		_ = json.NewEncoder(&s.buf).Encode(Message{Monitor: &s.monitor}) // it can be encoded
+	}
 	for _, unit := range slices.Sorted(maps.Keys(s.changed)) {
 		write(&s.buf, s.units, unit)
 	}

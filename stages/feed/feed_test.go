@@ -38,6 +38,7 @@ type bench struct {
 	log    *strings.Builder
 	ended  chan error
 	stop   func() // stops the feed, and returns when it has ended
+	stage  *Stage
 }
 
 func start(t *testing.T, socket string, known ...*count.Tally) *bench {
@@ -60,7 +61,8 @@ func startWith(t *testing.T, socket string, backlog int, known ...*count.Tally) 
 	events := pipeline.Source(g, "world", pipelinetest.Feed(b.events))
 	newest := pipeline.Latest(g, events, func(e count.Event) string { return e.Unit })
 	records := pipeline.Beside(pipeline.Cut(pipeline.Source(g, "chronicle", pipelinetest.Feed(b.stored)), backlog, func(int) {}))
-	pipeline.Sink(g, "feed", newest, New(log, socket, Monitor{Version: "1", State: "/s"}, units, records, encode))
+	b.stage = New(log, socket, Monitor{Version: "1", State: "/s"}, units, records, encode)
+	pipeline.Sink(g, "feed", newest, b.stage)
 	stop, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	go func() { b.ended <- g.Run(stop) }()
@@ -147,6 +149,27 @@ func TestFeed(t *testing.T) {
 		}
 		return false
 	})
+}
+
+// A listener is told what is wrong with the monitor, at first and when that changes.
+func TestTroubles(t *testing.T) {
+	b := start(t, filepath.Join(t.TempDir(), "feed"))
+	var told []string
+	b.listen(func(_ map[string]*count.Tally, m Message) bool {
+		if m.Monitor != nil {
+			told = append(told, fmt.Sprint(m.Monitor.Troubles, m.Monitor.Troubles == nil))
+		}
+		switch {
+		case m.Complete:
+			b.stage.Troubles([]string{"cannot save state", "bus lost"})
+		case len(told) == 2 && m.Monitor != nil:
+			b.stage.Troubles(nil)
+		}
+		return len(told) == 3
+	})
+	if want := []string{"[] false", "[cannot save state bus lost] false", "[] false"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
 }
 
 // A listener that does not read is disconnected. It costs the others nothing.

@@ -13,7 +13,7 @@ import (
 
 // A Message is a line. One of its fields is set.
 type Message struct {
-	// Monitor is the first line.
+	// Monitor is the first line. It comes again when its troubles change.
 	Monitor *Monitor `json:"monitor,omitempty"`
 	// Unit is a unit and its present state.
 	Unit *Unit `json:"unit,omitempty"`
@@ -30,6 +30,8 @@ type Monitor struct {
 	Version string    `json:"version"`
 	State   string    `json:"state_file"`
 	Since   time.Time `json:"since"` // when it was started
+	// Troubles say what is wrong with the monitor, such as "cannot save state since 12:00:07".
+	Troubles []string `json:"troubles"`
 }
 
 // A Unit is a unit with its state and its counts.

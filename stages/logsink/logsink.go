@@ -113,7 +113,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			}
 		case q := <-p.Probes:
 			s.sendIfDue(true) // so that the journal has these lines before READY=1
-			q.Answer(pipeline.Answer{Status: s.lines.Status(), DelaysReady: s.lines.DelaysReady() || s.entries.DelaysReady()})
+			q.Answer(pipeline.Answer{Trouble: s.lines.Trouble(), DelaysReady: s.lines.DelaysReady() || s.entries.DelaysReady()})
 			continue
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), s.finish())

@@ -106,7 +106,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			s.disk.Turn()
 		case <-timer.C:
 		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{Status: s.disk.Status(), DelaysReady: s.delaysReady(time.Now())})
+			q.Answer(pipeline.Answer{Trouble: s.disk.Trouble(), DelaysReady: s.delaysReady(time.Now())})
 			if s.mayLook(time.Now()) {
 				s.look()
 			}

@@ -67,6 +67,14 @@ func TestAsk(t *testing.T) {
 	if u := asked.Units[0]; !u.Retrying || u.Burst != 3 || u.Used != nil || u.NextSeconds > 600 || u.NextTry.Unix() > now+600 || u.NextTry.Unix() < now+600-int64(limit.Seconds()) {
 		t.Errorf("%+v at %d", u, now) // an hour ago nobody watched, so what is used is not known
 	}
+	// If the monitor has lost the bus, it says so first.
+	ask := []string{"sh", "-c", "while :; do " + member + " status --json; done"}
+	b.sh("systemctl stop dbus.socket dbus")
+	b.awaitLine(ask, `"troubles":["bus lost since `)
+	says(member+" status", "THE MONITOR: bus lost since ", "need attention")
+	says(member+" why well", "the monitor: bus lost since ")
+	b.sh("systemctl start dbus.socket dbus")
+	b.awaitLine(ask, `"troubles":[]`)
 	// Somebody follows, while the monitor and its directory for the socket go and come back.
 	b.sh("systemd-run --unit=follows " + member + " history -f --json")
 	followed := []string{"journalctl", "-f", "--no-tail", "-o", "cat", "-u", "follows"}

@@ -181,11 +181,13 @@ type Status struct {
 	AsOf    time.Time // the time of all this
 	Stopped time.Time // when the monitor stopped; zero if it runs
 	Since   time.Time // how far the history goes back; zero if there is none
-	Units   []*Unit
-	Clock   Clock
-	Asking  int  // how many units systemd should have been asked about, if that are too many
-	Asked   int  // and how many it was asked about
-	Wide    bool // more columns, and no end of the line
+	// Troubles say what is wrong with the monitor itself.
+	Troubles []string
+	Units    []*Unit
+	Clock    Clock
+	Asking   int  // how many units systemd should have been asked about, if that are too many
+	Asked    int  // and how many it was asked about
+	Wide     bool // more columns, and no end of the line
 }
 
 // Attention returns how many units somebody has to look after.
@@ -225,6 +227,9 @@ func (s *Status) Write(w io.Writer, screen Screen) {
 	screen.line(w, head+strings.Repeat(" ", max(0, screen.Width-utf8.RuneCountInString(head+right)))+right)
 	if !s.Stopped.IsZero() {
 		screen.line(w, fmt.Sprintf("THE MONITOR IS NOT RUNNING since %s (%s ago)", s.Stopped.In(screen.Zone).Format("2006-01-02 15:04:05"), s.ago(s.Stopped)))
+	}
+	for _, trouble := range s.Troubles {
+		screen.wrap(w, "THE MONITOR: ", trouble)
 	}
 	fmt.Fprintln(w)
 	columns := s.columns(screen)

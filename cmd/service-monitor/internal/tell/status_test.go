@@ -101,6 +101,24 @@ More: service-monitor history SERVICE, and journalctl -u SERVICE
 	}
 }
 
+// What is wrong with the monitor is said first, on as many lines as it needs.
+func TestStatusTroubles(t *testing.T) {
+	s := gatewayStatus()
+	s.Units = s.Units[:1]
+	s.Troubles = []string{"bus lost since 11:59:01", "gap open since 2025-07-07 11:58:07: cannot read the journal: journalctl is not there"}
+	const want = `
+gw-0042: all 1 service well    as of 2025-07-07 11:59:58 +02
+THE MONITOR: bus lost since 11:59:01
+THE MONITOR: gap open since 2025-07-07 11:58:07: cannot read
+             the journal: journalctl is not there
+`
+	var b bytes.Buffer
+	s.Write(&b, Screen{Width: 60, Zone: zone})
+	if diff := cmp.Diff(want[1:], b.String()[:len(want)-1]); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestStatusScreens(t *testing.T) {
 	for _, stopped := range []time.Time{{}, noon.Add(-time.Hour)} {
 		for _, width := range []int{60, 80, 140} {

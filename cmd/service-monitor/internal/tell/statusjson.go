@@ -14,6 +14,8 @@ type statusMonitor struct {
 	AsOf    time.Time `json:"as_of"`
 	Stopped time.Time `json:"stopped,omitzero"`
 	Since   time.Time `json:"history_since,omitzero"`
+	// Troubles are missing if the monitor does not run.
+	Troubles []string `json:"troubles,omitzero"`
 }
 
 // A statusUnit is a unit as JSON.
@@ -76,7 +78,7 @@ func (s *Status) WriteJSON(w io.Writer) error {
 }
 
 func (s *Status) monitorJSON() statusMonitor {
-	return statusMonitor{s.Stopped.IsZero(), s.AsOf, s.Stopped, s.Since}
+	return statusMonitor{s.Stopped.IsZero(), s.AsOf, s.Stopped, s.Since, s.Troubles}
 }
 
 func (s *Status) unitJSON(u *Unit, a Availability) statusUnit {

@@ -160,6 +160,9 @@ func (y *Why) Write(w io.Writer, s Screen) {
 	if at := y.Status.Stopped; !at.IsZero() {
 		field("But", "the monitor is not running since %s; what came later is not here", at.In(s.Zone).Format(time.DateTime))
 	}
+	for _, trouble := range y.Status.Troubles {
+		field("But", "the monitor: %s", trouble)
+	}
 	c := y.chosen()
 	box := y.box(c)
 	switch {
