@@ -28,10 +28,12 @@ const (
 	Forgotten       // the unit is no longer monitored, or it is gone and its glob has its counts
 	Monitor         // the monitor itself: To is "started" or "stopped"
 	Many            // several events in one record: Delta says which
+	Clock           // the wall clock was set, or the machine has slept: From and To are times in RFC 3339
+	Gap             // the journal cannot be read: To is "opened" or "closed"
 	kinds
 )
 
-var kindNames = [kinds]string{"none", "start", "stop", "crash", "unknown-end", "restart", "gave-up", "seen", "forgotten", "monitor", "many"}
+var kindNames = [kinds]string{"none", "start", "stop", "crash", "unknown-end", "restart", "gave-up", "seen", "forgotten", "monitor", "many", "clock", "gap"}
 
 // String returns the name of the kind.
 func (k Kind) String() string {
@@ -77,19 +79,20 @@ const (
 	Untold                      // of Many: the counts grew, or fell, while the chronicle was not written
 )
 
-// A Record tells one thing that happened to a unit.
+// A Record tells one thing that happened to a unit, or to the monitor itself. Then Unit is empty.
 type Record struct {
 	Seq  uint64 // grows from record to record, and is never used twice
 	Kind Kind
 	Flags
 	// Time is the wall clock, to the microsecond, in the zone of then. If Kind is Many, it is that of
-	// the first event, and Until that of the last one.
+	// the first event, and Until that of the last one. If Kind is Gap, it is when the gap was opened,
+	// and Until when it was closed.
 	Time, Until time.Time
 	// Monotonic is CLOCK_MONOTONIC in µs, in the boot Boot; 0 if it is not known.
 	Monotonic uint64
 	Boot      string // 32 hexadecimal digits, or empty
 	Unit      string
-	// From and To are active states. Rule is the evidence: see classify.Rule.
+	// From and To are active states, unless Kind says what they are. Rule is the evidence: see classify.Rule.
 	From, To, SubState string
 	Rule               string
 	// Result, Code and Status say how a run ended: see classify.Cause. For GaveUp they say why. If Kind

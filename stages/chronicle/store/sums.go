@@ -28,6 +28,13 @@ const (
 	Stopped = "stopped"
 )
 
+// These are what a record of kind Gap says. A gap that is closed has the flag AtLeast if the journal
+// could not show all of what happened in it.
+const (
+	GapOpened = "opened"
+	GapClosed = "closed"
+)
+
 // Sums adds up the records of each unit.
 type Sums struct {
 	Units map[string]Sum
@@ -35,6 +42,11 @@ type Sums struct {
 	// records added up to. If the monitor was killed before it saved that, they come again.
 	Gone   map[string]Counts
 	Faults []Fault
+	// Clocks is the last record that has Time and Monotonic of the same moment.
+	Clocks Record
+	// Gap is the last record of kind Gap. If that gap is open, it has the flag AtLeast as soon as
+	// any record has it.
+	Gap Record
 }
 
 // Add adds a record. Records come in their order.
@@ -44,6 +56,15 @@ func (s *Sums) Add(r *Record) {
 	}
 	if r.Kind == Monitor && r.To == Stopped && r.Flags&Untold == 0 {
 		clear(s.Gone)
+	}
+	switch r.Kind {
+	case Monitor, Clock:
+		s.Clocks = *r
+	case Gap:
+		s.Gap = *r
+	}
+	if s.Gap.To == GapOpened {
+		s.Gap.Flags |= r.Flags & AtLeast
 	}
 	if r.Unit == "" {
 		return
