@@ -56,6 +56,8 @@ type Opened struct {
 	Has   map[string]store.Counts
 	// Gone has the units that were forgotten in the life of a monitor that was killed.
 	Gone map[string]store.Counts
+	// Clocks is the last record that has Time and Monotonic of the same moment.
+	Clocks store.Record
 }
 
 // Stage is the chronicler.
@@ -75,6 +77,9 @@ type Stage struct {
 	folded   store.Counts            // the counts of the unit that was folded last, until its glob is told
 	forgetAt time.Time               // when gone is not needed any more
 	boot     string
+	clock    func() uint64  // CLOCK_MONOTONIC in µs
+	right    count.Moment   // by which both clocks are compared
+	own      budget         // for records about the monitor itself
 	waiting  []store.Record // until due
 	due      time.Time      // zero if nothing waits
 	disk     pipeline.Queue[store.Record]
@@ -85,7 +90,10 @@ type Stage struct {
 // likes, and logs its errors itself. If open is nil, there is no store. known are the units of the
 // state file.
 func New(log logrus.FieldLogger, open func() Opened, known map[string]*count.Tally) *Stage {
-	s := &Stage{log: log, open: open, known: known, units: map[string]*unit{}, families: map[string]*budget{}, folding: map[string]*unit{}, boot: records.Boot(), all: budget{all: true}}
+	s := &Stage{
+		log: log, open: open, known: known, units: map[string]*unit{}, families: map[string]*budget{}, folding: map[string]*unit{},
+		boot: records.Boot(), clock: records.Clock, all: budget{all: true},
+	}
 	s.disk = pipeline.Queue[store.Record]{
 		Outlet: pipeline.Outlet{
 			Retry: firstRetry, RetryMax: lastRetry, Slow: slow, TooLong: errors.New("the disk does not answer"), Patience: patience,
@@ -187,7 +195,7 @@ func (s *Stage) lacks(err error) {
 
 // monitor records that the monitor itself has started or stopped.
 func (s *Stage) monitor(what string, f store.Flags, now time.Time) {
-	s.add(store.Record{Kind: store.Monitor, Flags: f, Time: zone.Local(now), Monotonic: records.Clock(), Boot: s.boot, To: what}, now)
+	s.add(store.Record{Kind: store.Monitor, Flags: f, Time: zone.Local(now), Monotonic: s.moment(now).Clock, Boot: s.boot, To: what}, now)
 }
 
 // add lets a record wait for others.
@@ -197,6 +205,9 @@ func (s *Stage) add(r store.Record, now time.Time) {
 			u.unseen = false
 			s.add(store.Record{Kind: store.Seen, Time: r.Time, Unit: r.Unit, After: r.After.Minus(r.Delta)}, now)
 		}
+	}
+	if len(s.waiting) == 0 && r.Kind != store.Clock {
+		s.compare(now) // once for each write
 	}
 	if s.waiting = append(s.waiting, r); s.due.IsZero() {
 		s.due = now.Add(wait)

@@ -22,10 +22,12 @@ import (
 	"service-monitor/stages/count"
 )
 
-// A disk is a store in memory.
+// A disk is a store in memory. It also has the machine of a test.
 type disk struct {
 	records []store.Record
 	writes  int
+	boot    string
+	behind  atomic.Int64          // CLOCK_MONOTONIC is so much behind the wall clock
 	fault   atomic.Pointer[error] // what every write returns
 }
 
@@ -48,7 +50,7 @@ func (d *disk) Append(records []store.Record) (int, error) {
 func (d *disk) open(t *testing.T) Opened {
 	t.Helper()
 	sums := d.add(t)
-	o := Opened{Store: d, Has: map[string]store.Counts{}, Gone: sums.Gone}
+	o := Opened{Store: d, Has: map[string]store.Counts{}, Gone: sums.Gone, Clocks: sums.Clocks}
 	for unit, sum := range sums.Units {
 		o.Has[unit] = sum.After
 	}
@@ -164,6 +166,7 @@ func live(t *testing.T, d *disk, tallies map[string]count.Tally, kill bool, happ
 		known[unit] = &tally
 	}
 	stage := New(log, func() Opened { return d.open(t) }, known)
+	stage.boot, stage.clock = d.boot, func() uint64 { return uint64(time.Now().Add(-time.Duration(d.behind.Load())).UnixMicro()) }
 	var told []store.Record
 	pipeline.Sink(g, "told", pipeline.Add(g, "chronicle", in, stage), pipelinetest.Collect(&told))
 	stop, cancel := context.WithCancel(t.Context())

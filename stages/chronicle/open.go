@@ -42,6 +42,7 @@ func (s *Stage) began(o Opened, now time.Time) {
 		s.units[name] = u
 	}
 	s.gone, s.forgetAt = o.Gone, now.Add(again)
+	s.since(&o.Clocks, now)
 	events := s.early
 	s.early, s.known = nil, nil
 	s.takeAll(events, now)

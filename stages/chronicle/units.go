@@ -7,7 +7,6 @@ import (
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
-	"service-monitor/stages/journald/records"
 	"service-monitor/stages/zone"
 )
 
@@ -147,7 +146,7 @@ func (s *Stage) settle(name string, u *unit, now time.Time) {
 
 // untold records counts for which there was no event.
 func (s *Stage) untold(name string, u *unit, delta store.Counts, now time.Time) {
-	r := store.Record{Kind: store.Many, Flags: store.Untold, Time: zone.Local(now), Until: zone.Local(now), Monotonic: records.Clock(), Boot: s.boot, Unit: name, Delta: delta}
+	r := store.Record{Kind: store.Many, Flags: store.Untold, Time: zone.Local(now), Until: zone.Local(now), Monotonic: s.moment(now).Clock, Boot: s.boot, Unit: name, Delta: delta}
 	if watch.IsGlob(name) { // it has taken over the counts of units that are gone
 		r.Flags = 0
 	}
