@@ -24,7 +24,7 @@ func (m *monitor) openHistory() func() chronicle.Opened {
 			return o
 		}
 		o.Store, o.Has = open, make(map[string]store.Counts, len(sums.Units))
-		o.Gone, o.Clocks = sums.Gone, sums.Clocks
+		o.Gone, o.Clocks, o.Gap = sums.Gone, sums.Clocks, sums.Gap
 		for unit, sum := range sums.Units {
 			o.Has[unit] = sum.After
 		}

@@ -58,6 +58,8 @@ type Opened struct {
 	Gone map[string]store.Counts
 	// Clocks is the last record that has Time and Monotonic of the same moment.
 	Clocks store.Record
+	// Gap is the last record of kind Gap.
+	Gap store.Record
 }
 
 // Stage is the chronicler.
@@ -77,11 +79,13 @@ type Stage struct {
 	folded   store.Counts            // the counts of the unit that was folded last, until its glob is told
 	forgetAt time.Time               // when gone is not needed any more
 	boot     string
-	clock    func() uint64  // CLOCK_MONOTONIC in µs
-	right    count.Moment   // by which both clocks are compared
-	own      budget         // for records about the monitor itself
-	waiting  []store.Record // until due
-	due      time.Time      // zero if nothing waits
+	clock    func() uint64   // CLOCK_MONOTONIC in µs
+	right    count.Moment    // by which both clocks are compared
+	gap      store.Record    // of the gap that was opened last; it is open if the record says so
+	unread   map[string]bool // the units of which the journal could not be read
+	own      budget          // for records about the monitor itself
+	waiting  []store.Record  // until due
+	due      time.Time       // zero if nothing waits
 	disk     pipeline.Queue[store.Record]
 	alarm    pipeline.Alarm // for turn
 }
@@ -91,7 +95,7 @@ type Stage struct {
 // state file.
 func New(log logrus.FieldLogger, open func() Opened, known map[string]*count.Tally) *Stage {
 	s := &Stage{
-		log: log, open: open, known: known, units: map[string]*unit{}, families: map[string]*budget{}, folding: map[string]*unit{},
+		log: log, open: open, known: known, units: map[string]*unit{}, families: map[string]*budget{}, folding: map[string]*unit{}, unread: map[string]bool{},
 		boot: records.Boot(), clock: records.Clock, all: budget{all: true},
 	}
 	s.disk = pipeline.Queue[store.Record]{

@@ -50,7 +50,7 @@ func (d *disk) Append(records []store.Record) (int, error) {
 func (d *disk) open(t *testing.T) Opened {
 	t.Helper()
 	sums := d.add(t)
-	o := Opened{Store: d, Has: map[string]store.Counts{}, Gone: sums.Gone, Clocks: sums.Clocks}
+	o := Opened{Store: d, Has: map[string]store.Counts{}, Gone: sums.Gone, Clocks: sums.Clocks, Gap: sums.Gap}
 	for unit, sum := range sums.Units {
 		o.Has[unit] = sum.After
 	}
@@ -146,8 +146,12 @@ func (k *keeper) send(e count.Event) {
 			t.Starts, t.Unknown = t.Starts+1, t.Unknown+1
 		}
 	}
+	if e.Life == nil {
+		e.Life = &classify.Life{}
+	}
+	t.Life = e.Life
 	k.tallies[e.Unit] = t
-	e.Life, e.Tally = &classify.Life{}, &t
+	e.Tally = &t
 	k.out <- e
 }
 

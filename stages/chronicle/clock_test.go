@@ -1,6 +1,7 @@
 package chronicle
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -124,7 +125,7 @@ func TestClockSetAgainAndAgain(t *testing.T) {
 			for i := range 24 * 60 {
 				time.Sleep(time.Minute)
 				d.set(time.Hour * time.Duration(1-2*(i%2)))
-				k.tell(name, classify.Started, classify.Stopped)
+				k.tell(fmt.Sprintf("u%d.service", i%60), classify.Started, classify.Stopped) // each unit has a record
 			}
 		})
 		if got := len(d.steps(t)); got < burst || got > burst+24*6 {

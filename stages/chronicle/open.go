@@ -43,6 +43,7 @@ func (s *Stage) began(o Opened, now time.Time) {
 	}
 	s.gone, s.forgetAt = o.Gone, now.Add(again)
 	s.since(&o.Clocks, now)
+	s.leftOpen(o.Gap)
 	events := s.early
 	s.early, s.known = nil, nil
 	s.takeAll(events, now)
@@ -56,5 +57,6 @@ func (s *Stage) takeAll(events []count.Event, now time.Time) {
 	}
 	for i := range events {
 		s.take(&events[i], now)
+		s.reading(&events[i], now)
 	}
 }
