@@ -62,6 +62,18 @@ func flag(f store.Flags) func(*store.Record) { return func(r *store.Record) { r.
 
 func says(to string) func(*store.Record) { return func(r *store.Record) { r.To = to } }
 
+// closed makes a record of a gap that is closed now.
+func closed(opened time.Time, d *diary) func(*store.Record) {
+	return func(r *store.Record) { r.To, r.Time, r.Until = store.GapClosed, opened, d.now }
+}
+
+// set makes a record of a clock that was set.
+func set(from, to time.Time) func(*store.Record) {
+	return func(r *store.Record) {
+		r.From, r.To = from.UTC().Format(time.RFC3339Nano), to.Format(time.RFC3339Nano)
+	}
+}
+
 var (
 	success = result("success", 1, 0)
 	segv    = result("core-dump", 3, 11)
@@ -89,7 +101,10 @@ func night() *diary {
 	d.later(time.Hour).add("", store.Monitor, says("stopped"))
 	d.later(27*time.Second).add(broker, store.Crash, R, result("oom-kill", 2, 9)).later(100*time.Millisecond).add(broker, store.Restart, R).add(broker, store.Start, R)
 	d.later(69*time.Second).add("", store.Monitor, says("started"))
-	d.later(30*time.Minute).add(gateway, store.Crash, segv)
+	opened := d.later(10 * time.Minute).now
+	d.add("", store.Gap, says(store.GapOpened)).later(2*time.Minute).add("", store.Gap, closed(opened, d))
+	d.later(3*time.Minute).add("", store.Clock, set(d.now.Add(-7*time.Second), d.now))
+	d.later(15*time.Minute).add(gateway, store.Crash, segv)
 	for range 5 {
 		d.later(5*time.Second).add(gateway, store.Restart).add(gateway, store.Start).later(12*time.Second).add(gateway, store.Crash, segv)
 	}
@@ -134,6 +149,8 @@ func TestHistory(t *testing.T) {
 -- not watched 13:03:06 to 13:04:42 (96 s); R was read in the journal later ----
 13:03:33R mosquitto            crash 1     oom-kill, memory was short after 1h
 13:03:33R mosquitto            restart     by systemd after 100 ms
+-- journal unreadable 13:14:42 to 13:16:42 (2m); R was read in it later --------
+-- the clock was set from 13:19:35 to 13:19:42 (7 s forward) -------------------
 13:34:42  wirepas-gateway      crash 1     SIGSEGV, core dumped after 1h 44m
 14:09:24  wirepas-gateway      crash ×130  to 131, every 16 s, each after 12 s
 -- Tue 2025-07-08 (+02) --------------------------------------------------------
@@ -172,11 +189,11 @@ func TestQueries(t *testing.T) {
 		q    Query
 		want int
 	}{
-		{"one unit", Query{Wanted: only(sink)}, 1 + 4 + 1 + 1}, // a day, four lines, the time when nobody watched, and the last line
-		{"nobody", Query{Wanted: only("x")}, 2},
+		{"one unit", Query{Wanted: only(sink)}, 1 + 4 + 3 + 1}, // a day, four lines, three about the monitor itself, and the last line
+		{"nobody", Query{Wanted: only("x")}, 1 + 3},
 		{"the last two", Query{Last: 2}, 2 + 2 + 1},
-		{"crashes", Query{Crashes: true}, 1 + 5 + 1 + 1},
-		{"each crash", Query{Crashes: true, All: true}, 1 + 14 + 1 + 1},
+		{"crashes", Query{Crashes: true}, 1 + 5 + 3 + 1},
+		{"each crash", Query{Crashes: true, All: true}, 1 + 14 + 3 + 1},
 		{"from a time on", Query{Since: time.Date(2025, 7, 7, 23, 0, 0, 0, time.UTC)}, 1 + 1 + 1},
 		{"up to a time", Query{Until: time.Date(2025, 7, 7, 9, 50, 1, 0, time.UTC)}, 1 + 2 + 1},
 	} {
@@ -325,7 +342,7 @@ func TestFollow(t *testing.T) {
 			r := &records[at+i]
 			h.Add(r)
 			h.Follow(&after, s)
-			if r.Kind != store.Seen && r.Kind != store.Monitor {
+			if r.Kind != store.Seen && r.Unit != "" {
 				want++
 			}
 		}

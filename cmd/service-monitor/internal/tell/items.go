@@ -57,13 +57,14 @@ type account struct {
 	items   []*item
 	stories map[string]*story
 	stopped *store.Record // when the monitor stopped; nil if it has started since then
+	gap     *store.Record // when the gap was opened that is still open; nil if there is none
+	open    *item         // the line of that
 	last    time.Time     // when the monitor last recorded something that it saw itself, of any unit
 	apart   bool          // no record changes an item that is there already
 }
 
 func (a *account) add(r *store.Record) {
-	if r.Kind == store.Monitor {
-		a.monitor(r)
+	if a.itself(r) {
 		return
 	}
 	s := a.stories[r.Unit]
@@ -119,29 +120,6 @@ func (a *account) put(r *store.Record, what string, text func() string) *item {
 	}
 	a.items = append(a.items, i)
 	return i
-}
-
-func (a *account) monitor(r *store.Record) {
-	if r.To != store.Started {
-		stopped := *r
-		a.stopped = &stopped
-		return
-	}
-	from := a.last
-	if a.stopped != nil {
-		from = a.stopped.Time
-	}
-	if a.stopped = nil; from.IsZero() {
-		return
-	}
-	to := r.Time
-	a.items = append(a.items, &item{at: from, rule: func(zone *time.Location) string {
-		from, to, layout := from.In(zone), to.In(zone), time.TimeOnly
-		if from.YearDay() != to.YearDay() || from.Year() != to.Year() {
-			layout = time.DateTime
-		}
-		return fmt.Sprintf("-- not watched %s to %s (%s); R was read in the journal later ", from.Format(time.TimeOnly), to.Format(layout), Span(to.Sub(from)))
-	}})
 }
 
 func (a *account) start(s *story, r *store.Record) {

@@ -114,8 +114,12 @@ func (y *Why) Near(r *store.Record) {
 	if c == nil || r.Unit == y.Unit.Unit || r.Kind == store.Seen || r.Kind == store.Restart || len(y.near) == 9 {
 		return
 	}
-	if d := r.Time.Sub(c.Time); d > -beside && d < beside {
-		y.near = append(y.near, *r)
+	at := *r
+	if r.Kind == store.Gap {
+		at.Time = seen(r)
+	}
+	if d := at.Time.Sub(c.Time); d > -beside && d < beside {
+		y.near = append(y.near, at)
 	}
 }
 
@@ -292,8 +296,8 @@ func (y *Why) writeNear(field func(name, format string, args ...any), zone *time
 			what = events(r.Delta)
 		case store.Crash:
 			what += ": " + Cause(r.Result, r.Code, r.Status)
-		case store.Monitor:
-			what = "the monitor " + r.To
+		case store.Monitor, store.Clock, store.Gap:
+			what = aboutItself(&r)
 		}
 		field(name, "%s %s", r.Time.In(zone).Format("15:04:05"), strings.TrimSpace(short(r.Unit)+" "+what))
 		name = ""
