@@ -21,6 +21,7 @@ import (
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/count"
 	"service-monitor/stages/feed"
+	"service-monitor/stages/zone"
 )
 
 // A gateway has the store and the feed of a monitor, and a follower.
@@ -118,6 +119,17 @@ func (g *gateway) crash(told bool, units ...string) {
 	}
 }
 
+// itself puts records about the monitor itself into the store, and tells them.
+func (g *gateway) itself(records ...store.Record) {
+	g.t.Helper()
+	if _, err := g.disk.Append(records); err != nil {
+		g.t.Fatal(err)
+	}
+	for _, r := range records {
+		g.tell <- r
+	}
+}
+
 // want reads a line for each word. The line must have the word.
 func (g *gateway) want(lines *bufio.Scanner, words ...string) {
 	g.t.Helper()
@@ -184,6 +196,34 @@ func TestFollowAsJSON(t *testing.T) {
 	g.want(g.out, `"unit":"a.service","kind":"crash","result":"signal"`)
 	g.wantEnd()
 	g.stopMonitor()
+}
+
+// What the monitor tells of itself is shown to whoever follows, also if only one unit is asked for.
+func TestFollowMonitor(t *testing.T) {
+	for _, asJSON := range []bool{false, true} {
+		g := newGateway(t)
+		g.start()
+		g.crash(true, "a.service")
+		g.follow(tell.Query{Wanted: func(unit string) bool { return unit == "a.service" }}, asJSON)
+		at := func(seconds int) string {
+			return zone.Local(g.at.Add(time.Duration(seconds) * time.Second)).Format(time.TimeOnly)
+		}
+		words := []string{"journal unreadable since " + at(0), "journal unreadable " + at(0) + " to " + at(9) + " (9 s)", "the clock was set from " + at(-50) + " to " + at(10) + " (60 s forward)"}
+		if asJSON {
+			g.want(g.out, `"kind":"crash"`)
+			words = []string{`"kind":"gap","to":"opened","count":1`, `"until":"2026-11-27T10:01:09Z","kind":"gap","to":"closed","count":1`, `"kind":"clock","from":"2026-11-27T10:00:10Z","to":"2026-11-27T10:01:10Z","count":1`}
+		} else {
+			g.want(g.out, "-- Fri 2026-11-27", crashOf("a", 1))
+		}
+		to := g.at.Add(10 * time.Second)
+		g.itself(store.Record{Kind: store.Gap, Time: g.at, To: store.GapOpened})
+		g.want(g.out, words[0])
+		g.itself(store.Record{Kind: store.Gap, Time: g.at, Until: g.at.Add(9 * time.Second), To: store.GapClosed},
+			store.Record{Kind: store.Clock, Time: to, From: to.Add(-time.Minute).Format(time.RFC3339), To: to.Format(time.RFC3339)})
+		g.want(g.out, words[1:]...)
+		g.wantEnd()
+		g.stopMonitor()
+	}
 }
 
 // If another monitor is at the socket, or if there is nothing to follow, that is an error. Nobody

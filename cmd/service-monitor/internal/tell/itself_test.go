@@ -90,6 +90,21 @@ func TestFollowItself(t *testing.T) {
 	}
 }
 
+// A monitor that was killed had watched until its last record, also if that was about itself.
+func TestNotWatchedAfterItself(t *testing.T) {
+	for _, last := range []func(*diary){
+		func(d *diary) { d.add("", store.Clock, set(time.Unix(70, 0), d.now)) },
+		func(d *diary) { d.add("", store.Gap, closed(d.now.Add(-time.Minute), d)) },
+	} {
+		d := newDiary().add(sink, store.Start).later(time.Hour)
+		last(d)
+		d.later(time.Hour).add("", store.Monitor, says(store.Started))
+		if text := show(d, Query{}, Screen{Width: 80}); !strings.Contains(text, "-- not watched 12:50:00 to 13:50:00 (1h);") {
+			t.Error(text)
+		}
+	}
+}
+
 // A crash at the moment when the clock was set, or when the journal failed, is told with that.
 func TestItselfNearCrash(t *testing.T) {
 	d := newDiary().add(sink, store.Start)

@@ -13,7 +13,7 @@ import (
 type Event struct {
 	Seq        uint64    `json:"seq"`
 	Time       time.Time `json:"time"`
-	Until      time.Time `json:"until,omitzero"` // the time of the last event, if there are several
+	Until      time.Time `json:"until,omitzero"` // the time of the last event, if there are several, or when a gap was closed
 	Boot       string    `json:"boot_id,omitempty"`
 	Monotonic  uint64    `json:"monotonic_usec,omitempty"`
 	Unit       string    `json:"unit,omitempty"`
