@@ -3,16 +3,23 @@ package chronicle
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus"
 
+	"service-monitor/pipeline"
+	"service-monitor/pipeline/pipelinetest"
+	"service-monitor/stages/bus"
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
+	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 )
 
 // unreadable tells that the journal cannot be read since a time: units have nothing to catch up with.
@@ -147,6 +154,66 @@ func TestGap(t *testing.T) {
 					}
 				}
 				d.check(t, tallies)
+			})
+		})
+	}
+}
+
+// The classifier tells of a gap as the tests above do.
+func TestGapOfTheClassifier(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		complete bool // the journal had everything
+		want     []string
+	}{
+		{"all recovered", true, []string{"opened since 5", "closed since 5 until 6"}},
+		{"the journal lacks something", false, []string{"opened since 5", "closed since 5 until 6, at least"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(time.Until(time.Date(2026, 11, 27, 10, 0, 0, 0, time.UTC))) // an earlier time is not trusted
+				d, from := &disk{boot: "b"}, time.Now()
+				updates := make(chan decode.Update)
+				snapshot := func(unit string, run byte, about bus.Account) {
+					about.Boot, about.Clock = "b", 100*uint64(run)
+					updates <- decode.Update{
+						Kind: decode.Snapshot, Unit: unit, Time: time.Now(), Account: about,
+						Properties: decode.Properties{LoadState: "loaded", ActiveState: "active", SubState: "running", Result: "success", Invocation: decode.Invocation{run}, Entered: 10 * uint64(run)},
+					}
+				}
+				go func() {
+					defer close(updates)
+					snapshot(name, 1, bus.Account{Cursor: "1", Complete: true})
+					snapshot(other, 2, bus.Account{Cursor: "1", Complete: true})
+					time.Sleep(5 * time.Minute)
+					opened := time.Now()
+					snapshot(name, 3, bus.Account{Cursor: "2", Unread: true, Opened: opened})
+					snapshot(other, 2, bus.Account{Cursor: "2", Unread: true, Opened: opened})
+					time.Sleep(time.Minute)
+					if tt.complete {
+						runs := []records.Run{{Invocation: records.Invocation{1}, Begun: from, Clock: 1, Ended: opened, Result: "signal", Code: 2, Status: 9}, {Invocation: records.Invocation{3}, Begun: opened, Clock: 20}}
+						updates <- decode.Update{Kind: decode.Past, Unit: name, Time: time.Now(), Account: bus.Account{Boot: "b", Runs: runs, NewRuns: 2}}
+					}
+					snapshot(name, 3, bus.Account{Cursor: "3", Complete: tt.complete})
+					snapshot(other, 2, bus.Account{Cursor: "3", Complete: tt.complete})
+				}()
+				log := logrus.New()
+				log.SetOutput(io.Discard)
+				stage := New(log, func() Opened { return d.open(t) }, nil)
+				stage.boot, stage.clock = d.boot, func() uint64 { return uint64(time.Now().UnixMicro()) }
+				g := pipeline.New(pipelinetest.NewNotifier(0))
+				transitions := pipeline.Add(g, "classify", pipeline.Source(g, "world", pipelinetest.Feed(updates)), classify.New(nil, func() {}))
+				var told []store.Record
+				pipeline.Sink(g, "told", pipeline.Add(g, "chronicle", pipeline.Add(g, "count", transitions, count.New(log, nil, count.Now())), stage), pipelinetest.Collect(&told))
+				if err := g.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(tt.want, d.gaps(from)); diff != "" {
+					t.Errorf("%s\n%q", diff, d.lines())
+				}
+				if sum := d.sums(t)[name]; tt.complete && sum.Crashes != 1 {
+					t.Errorf("%+v", sum)
+				}
 			})
 		})
 	}
