@@ -69,6 +69,9 @@ func TestOpenGap(t *testing.T) {
 				return strings.HasPrefix(text, "watching") && !strings.Contains(text, "gap open")
 			})
 			b.sh("systemctl stop service-monitor")
+			if text := b.sh(daemonPath + " history --no-pager"); strings.Count(text, "-- journal unreadable ") != 1 || !strings.Contains(text, "; R was read in it later") {
+				t.Errorf("the history has not one gap that was closed:\n%s", text)
+			}
 			b.wantTruth(units...)
 			for unit, s := range readState(t, b.Machine) {
 				if s.AtLeast || s.Unknown > 0 || s.Life.Opened != "" || s.Life.Gaps != nil {
@@ -90,6 +93,9 @@ func (b *bed) wantOpen(why string) {
 	b.awaitShow("StatusText", why)
 	if text := b.readLog(); !strings.Contains(text, "trying again until the journal can be read") {
 		b.t.Errorf("the log file does not say that the gap is open:\n%s", text)
+	}
+	if text := b.sh(daemonPath + " status || :"); !strings.Contains(text, "THE MONITOR: gap open since") {
+		b.t.Errorf("the status does not say that the gap is open:\n%s", text)
 	}
 	for unit, s := range readState(b.t, b.Machine) {
 		if s.Life.Opened == "" && !strings.Contains(unit, "*") {
