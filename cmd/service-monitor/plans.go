@@ -39,7 +39,7 @@ func (p planner) add(s *tell.Status) {
 	s.Asking, s.Asked = 0, 0
 	var units []*tell.Unit
 	for _, u := range s.Ordered() {
-		if !u.Asks(s.Now) {
+		if !u.Asks(s.AsOf) {
 			continue
 		}
 		if s.Asking++; len(units) < mostAsked {

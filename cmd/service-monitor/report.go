@@ -105,7 +105,7 @@ func (r *report) gather(loaded config.Loaded, fault error, lines bool) {
 		if lines {
 			r.file("services/"+u.Unit+"/crashes", filepath.Join(blackbox.Beside(chronicle.Beside(c.State.File)), u.Unit))
 		}
-		if lines && u.Health(r.now).Attention() {
+		if lines && u.Health(s.AsOf).Attention() {
 			r.run("services/"+u.Unit+"/journal", "journalctl", "--no-pager", "-q", "-n", "100", "-o", "short-precise", "-u", u.Unit)
 		}
 	}

@@ -170,7 +170,7 @@ func (h *History) write(w io.Writer, s Screen, items []*item) (lines, stands int
 		if i.recovered {
 			mark = "R"
 		}
-		s.line(w, fmt.Sprintf("%s%s %s %-11s %s", at.Format("15:04:05"), mark, fit(short(i.unit), h.width, s.ASCII), i.what, i.text()))
+		s.line(w, fmt.Sprintf("%s%s %s %-11s %s", at.Format("15:04:05"), mark, fitName(short(i.unit), h.width, s.ASCII), i.what, i.text()))
 	}
 	return lines, stands
 }
@@ -179,16 +179,23 @@ func (h *History) write(w io.Writer, s Screen, items []*item) (lines, stands int
 func short(unit string) string { return strings.TrimSuffix(unit, ".service") }
 
 // fit makes a text as wide as a column.
-func fit(text string, width int, ascii bool) string {
-	n := utf8.RuneCountInString(text)
-	if n <= width {
-		return text + strings.Repeat(" ", width-n)
+func fit(text string, width int, ascii bool) string { return cut(text, width, max(width-1, 0), ascii) }
+
+// fitName makes the name of a unit as wide as a column. A long one loses its middle, because units that
+// are alike differ at their end: wirepas-sink-ttys1 and wirepas-sink-ttys2.
+func fitName(name string, width int, ascii bool) string { return cut(name, width, width/2, ascii) }
+
+// cut makes a text as wide as a column. If it is longer, what follows after the first runes is cut out.
+func cut(text string, width, first int, ascii bool) string {
+	runes := []rune(text)
+	if len(runes) <= width {
+		return text + strings.Repeat(" ", width-len(runes))
 	}
-	end := "…"
+	mark := "…"
 	if ascii {
-		end = "~"
+		mark = "~"
 	}
-	return string([]rune(text)[:width-1]) + end
+	return string(runes[:first]) + mark + string(runes[len(runes)-max(width-1-first, 0):])
 }
 
 // head fills a line between a text at its left and one at its right.

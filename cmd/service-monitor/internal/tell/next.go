@@ -125,7 +125,7 @@ func (s *Status) next(u *Unit, zone *time.Location) string {
 	case u.Life != nil:
 		sub = u.Life.SubState
 	}
-	switch h := u.Health(s.Now); {
+	switch h := s.health(u); {
 	case h == NotLoaded:
 		return ""
 	case h == GaveUp && state == u.State:

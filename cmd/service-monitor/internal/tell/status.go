@@ -2,12 +2,9 @@ package tell
 
 import (
 	"cmp"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"service-monitor/stages/bus/plan"
 	"service-monitor/stages/chronicle/store"
@@ -190,10 +187,14 @@ type Status struct {
 	Wide     bool // more columns, and no end of the line
 }
 
+// health returns how a unit is. What was saved by a monitor that has ended since is judged as of then:
+// a loop was one, however long ago that is.
+func (s *Status) health(u *Unit) Health { return u.Health(s.AsOf) }
+
 // Attention returns how many units somebody has to look after.
 func (s *Status) Attention() (n int) {
 	for _, u := range s.Units {
-		if u.Health(s.Now).Attention() {
+		if s.health(u).Attention() {
 			n++
 		}
 	}
@@ -204,97 +205,7 @@ func (s *Status) Attention() (n int) {
 func (s *Status) Ordered() []*Unit {
 	units := slices.Clone(s.Units)
 	slices.SortStableFunc(units, func(a, b *Unit) int {
-		return cmp.Or(cmp.Compare(a.Health(s.Now).rank(), b.Health(s.Now).rank()), strings.Compare(a.Unit, b.Unit))
+		return cmp.Or(cmp.Compare(s.health(a).rank(), s.health(b).rank()), strings.Compare(a.Unit, b.Unit))
 	})
 	return units
-}
-
-// Write writes the status as a table.
-func (s *Status) Write(w io.Writer, screen Screen) {
-	units := s.Ordered()
-	head := fmt.Sprintf(": all %s well", plural(int64(len(units)), "service"))
-	if n := s.Attention(); n > 0 {
-		head = fmt.Sprintf(": %d of %s", n, plural(int64(len(units)), "service"))
-		head += map[bool]string{true: " needs attention", false: " need attention"}[n == 1]
-	}
-	right := "  as of " + s.AsOf.In(screen.Zone).Format("2006-01-02 15:04:05 -07")
-	room := max(screen.Width-utf8.RuneCountInString(head+right), 8)
-	host := s.Host
-	if utf8.RuneCountInString(host) > room {
-		host = fit(host, room, screen.ASCII)
-	}
-	head = host + head
-	screen.line(w, head+strings.Repeat(" ", max(0, screen.Width-utf8.RuneCountInString(head+right)))+right)
-	if !s.Stopped.IsZero() {
-		screen.line(w, fmt.Sprintf("THE MONITOR IS NOT RUNNING since %s (%s ago)", s.Stopped.In(screen.Zone).Format("2006-01-02 15:04:05"), s.ago(s.Stopped)))
-	}
-	for _, trouble := range s.Troubles {
-		screen.wrap(w, "THE MONITOR: ", trouble)
-	}
-	fmt.Fprintln(w)
-	columns := s.columns(screen)
-	width := s.nameWidth(units, columns, screen)
-	s.head(w, columns, width, screen)
-	least := false
-	for _, u := range units {
-		least = least || u.AtLeast
-		s.row(w, u, columns, width, screen)
-	}
-	fmt.Fprintln(w)
-	if least {
-		screen.line(w, "+ at least: something happened that nobody saw and that no record tells.")
-	}
-	if s.Asking > s.Asked {
-		screen.line(w, fmt.Sprintf("What systemd does next is known for the first %d of %d services.", s.Asked, s.Asking))
-	}
-	if !s.Since.IsZero() {
-		screen.line(w, fmt.Sprintf("The history goes back to %s (%s).", s.Since.In(screen.Zone).Format("2006-01-02 15:04"), Span(s.Now.Sub(s.Since))))
-	}
-	if s.Stopped.IsZero() {
-		screen.line(w, "More: service-monitor history SERVICE, and journalctl -u SERVICE")
-	} else {
-		screen.line(w, "To go on counting: systemctl start service-monitor")
-	}
-}
-
-// ago returns how long ago something was; a dash if that is not known, or if the time is still to
-// come.
-func (s *Status) ago(t time.Time) string {
-	if t.IsZero() || t.After(s.Now.Add(time.Second)) {
-		return "–"
-	}
-	if d := s.Now.Sub(t).Truncate(time.Second); d > 0 {
-		return Span(d)
-	}
-	return "0 s"
-}
-
-// explain says why a unit needs attention, and what follows from that.
-func (s *Status) explain(u *Unit, h Health, zone *time.Location) string {
-	cause := "nobody knows why"
-	if u.LastCrash != nil {
-		cause = Cause(u.LastCrash.Cause.Result, u.LastCrash.Cause.Code, u.LastCrash.Cause.Status)
-	}
-	tail := s.tail(u, h, zone)
-	switch {
-	case h == CrashLoop:
-		text := fmt.Sprintf("%s; %d times since %s", cause, u.Loop, u.LoopSince.In(zone).Format("15:04"))
-		if p := u.current(); p == nil || !nearLimit(s.used(u), p) { // else there is no room for it
-			text += ", every " + Span(u.every())
-		}
-		return strings.TrimSuffix(text+"; "+tail, "; ")
-	case h == NotLoaded:
-		return "systemd has no such unit; is monitored_services spelt right?"
-	case tail != "":
-		return cause + "; " + tail
-	}
-	return ""
-}
-
-// narrower returns a screen that is so many columns narrower.
-func (s Screen) narrower(by int) Screen {
-	if s.Width > 0 {
-		s.Width = max(s.Width-by, 1)
-	}
-	return s
 }

@@ -92,6 +92,7 @@ gw-0042: 4 of 7 services need attention            as of 2025-07-07 11:59:58 +02
 
 + at least: something happened that nobody saw and that no record tells.
 The history goes back to 2025-06-06 12:00 (31d).
+Next: service-monitor why sink
 More: service-monitor history SERVICE, and journalctl -u SERVICE
 `
 	var b bytes.Buffer
@@ -107,7 +108,7 @@ func TestStatusTroubles(t *testing.T) {
 	s.Units = s.Units[:1]
 	s.Troubles = []string{"bus lost since 11:59:01", "gap open since 2025-07-07 11:58:07: cannot read the journal: journalctl is not there"}
 	const want = `
-gw-0042: all 1 service well    as of 2025-07-07 11:59:58 +02
+gw-0042: the service is well   as of 2025-07-07 11:59:58 +02
 THE MONITOR: bus lost since 11:59:01
 THE MONITOR: gap open since 2025-07-07 11:58:07: cannot read
              the journal: journalctl is not there
@@ -135,6 +136,71 @@ func TestStatusScreens(t *testing.T) {
 				if told := strings.Contains(b.String(), "NOT RUNNING"); told == stopped.IsZero() {
 					t.Errorf("stopped %v:\n%s", stopped, b.String())
 				}
+			}
+		}
+	}
+}
+
+// On a narrow screen there are fewer columns, and nothing is cut but names, which keep their end.
+func TestStatusNarrow(t *testing.T) {
+	const want = `
+gw-0042: 3 of 4 services need attention       as of 11:59:58
+
+  SERVICE         STATE            FOR  CRASHES  LAST CRASH
+× wirepas…@ttyS1  gave up           2h        5  0 s ago
+    203/EXEC, no program; systemd gave up: down until
+    somebody starts it
+↻ wirepas…ateway  crash loop   36m 33s     130+  0 s ago
+    SIGKILL; 130 times since 11:23, every 17 s
+× systemd…d-0a1b  failed            1h        0  –
+    it failed while nobody watched; down until somebody
+    starts it
+● wirepas…@ttyS2  running           1h        0  –
+
++ at least: something happened that nobody saw and that no
+record tells.
+The history goes back to 2025-06-06 12:00 (31d).
+Next: service-monitor why wirepas-sink@ttyS1
+More: service-monitor history SERVICE, and journalctl -u
+SERVICE
+`
+	s := gatewayStatus()
+	s.Units[5].Unit = "wirepas-sink@ttyS1.service"
+	s.Units = append(s.Units[5:], unit("wirepas-sink@ttyS2.service", "active", time.Hour), unit(`systemd-fsck@dev-disk-by\x2duuid-0a1b.service`, "failed", time.Hour))
+	var b bytes.Buffer
+	s.Write(&b, Screen{Width: 60, Zone: zone})
+	if diff := cmp.Diff(want[1:], b.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestStatusTitle(t *testing.T) {
+	escaped := unit(`fsck@dev-disk-by\x2duuid.service`, "failed", time.Hour)
+	ran := unit("a.service", "active", time.Hour)
+	for _, tt := range []struct {
+		name  string
+		units []*Unit
+		width int
+		to    func(s *Status)
+		want  []string
+	}{
+		{"no unit", nil, 80, func(*Status) {}, []string{"gw-0042: no service is monitored  ", "\nName services in monitored_services"}},
+		{"the monitor is down", []*Unit{ran, ran}, 80, func(s *Status) { s.Stopped = s.AsOf }, []string{"gw-0042: all 2 services were well  ", "\nWhy the monitor stopped: systemctl status service-monitor\nTo go on"}},
+		{"as of another day", []*Unit{ran}, 40, func(s *Status) { s.AsOf = noon.Add(-day) }, []string{"gw-0042: the service is well\nas of 2025-07-06 12:00:00 +02\n"}},
+		{"a name that a shell would change", []*Unit{escaped}, 80, func(*Status) {}, []string{`Next: service-monitor why 'fsck@dev-disk-by\x2duuid'` + "\n"}},
+		// Two hours after its last crash, a unit of a monitor that runs is in no loop any more.
+		{"a loop when the monitor ended", []*Unit{unit("a.service", "activating", 2*time.Hour, crashed(3, time.Minute, killed), retries)}, 80,
+			func(s *Status) { s.Now, s.Stopped = noon.Add(2*time.Hour), s.AsOf }, []string{"1 of 1 service needs attention", "↻ a        crash loop"}},
+		{"a loop since yesterday", []*Unit{unit("a.service", "activating", 0, crashed(200, 9*time.Minute, killed), retries)}, 80, func(*Status) {}, []string{"200 times since 2025-07-06 06:09, every 9m"}},
+	} {
+		s := gatewayStatus()
+		s.Units = tt.units
+		tt.to(s)
+		var b bytes.Buffer
+		s.Write(&b, Screen{Width: tt.width, Zone: zone})
+		for _, want := range tt.want {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s: no %q in\n%s", tt.name, want, &b)
 			}
 		}
 	}

@@ -82,7 +82,7 @@ func (s *Status) monitorJSON() statusMonitor {
 }
 
 func (s *Status) unitJSON(u *Unit, a Availability) statusUnit {
-	h := u.Health(s.Now)
+	h := s.health(u)
 	j := statusUnit{
 		Unit: u.Unit, Health: h, Active: u.State, Since: u.Changed,
 		Starts: u.Starts, Stops: u.Stops, Crashes: u.Crashes, Unknown: u.Tally.Unknown, Restarts: u.Restarts, AtLeast: u.AtLeast,

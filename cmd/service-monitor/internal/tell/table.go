@@ -38,7 +38,7 @@ func (s *Status) columns(screen Screen) (columns []column) {
 		}},
 		{"UNKNOWN", 7, 0, true, func(u *Unit, _ Health) string { return fmt.Sprint(u.Tally.Unknown) }},
 		{"RESTARTS", 8, 0, true, func(u *Unit, _ Health) string { return fmt.Sprint(u.Restarts) }},
-		{"24H", 5, 0, false, func(u *Unit, _ Health) string {
+		{"24H", 5, 70, false, func(u *Unit, _ Health) string {
 			if s.Since.IsZero() {
 				return "–"
 			}
@@ -103,20 +103,20 @@ func (s *Status) head(w io.Writer, columns []column, width int, screen Screen) {
 
 // row writes the line of a unit. If the unit needs attention, a second line says why.
 func (s *Status) row(w io.Writer, u *Unit, columns []column, width int, screen Screen) {
-	health := u.Health(s.Now)
+	health := s.health(u)
 	h := healths[health.rank()]
 	mark := h.mark
 	if screen.ASCII {
 		mark = h.plain
 	}
-	line := fit(short(u.Unit), width, screen.ASCII)
+	line := fitName(short(u.Unit), width, screen.ASCII)
 	for _, c := range columns {
 		line += fmt.Sprintf("  %*s", c.width, c.text(u, health))
 	}
 	fmt.Fprintf(w, "%s ", mark)
 	s.screen(screen).narrower(2).line(w, strings.TrimRight(line, " "))
 	if text := s.explain(u, health, screen.Zone); text != "" {
-		s.screen(screen).line(w, "    "+text)
+		s.screen(screen).wrap(w, "    ", text)
 	}
 }
 

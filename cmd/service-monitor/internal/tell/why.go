@@ -126,7 +126,7 @@ func (y *Why) Near(r *store.Record) {
 // headline says how the unit is, in a sentence.
 func (y *Why) headline(zone *time.Location) string {
 	u := y.Unit
-	switch u.Health(y.Status.Now) {
+	switch y.Status.health(u) {
 	case CrashLoop:
 		return fmt.Sprintf("%s crashed %d times since %s and goes on crashing", u.Unit, u.Loop, u.LoopSince.In(zone).Format("15:04"))
 	case GaveUp:
@@ -265,7 +265,7 @@ func (y *Why) writeCrash(field func(name, format string, args ...any), c *crash,
 }
 
 // loops reports whether the unit crashes again and again.
-func (y *Why) loops() bool { return y.Unit.Loop > 1 && y.Unit.Health(y.Status.Now) == CrashLoop }
+func (y *Why) loops() bool { return y.Unit.Loop > 1 && y.Status.health(y.Unit) == CrashLoop }
 
 // A cause is how often a unit crashed in one way.
 type cause struct {
@@ -319,21 +319,4 @@ func (y *Why) further() (commands []string) {
 		commands = append(commands, "journalctl -u "+y.Unit.Unit)
 	}
 	return append(commands, "systemctl status "+y.Unit.Unit, "service-monitor history "+y.Unit.Unit)
-}
-
-// wrap writes a name and a text in as many lines as they need.
-func (s Screen) wrap(w io.Writer, name, text string) {
-	room := max(s.Width-len(name), 20)
-	line := name
-	for word := range strings.FieldsSeq(text) {
-		if n := len([]rune(line)); n > len(name) && n-len(name)+1+len([]rune(word)) > room {
-			s.line(w, line)
-			line = strings.Repeat(" ", len(name))
-		}
-		if strings.TrimSpace(line) != "" && line != name {
-			line += " "
-		}
-		line += word
-	}
-	s.line(w, line)
 }

@@ -1,0 +1,159 @@
+package tell
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Write writes the status as a table.
+func (s *Status) Write(w io.Writer, screen Screen) {
+	units := s.Ordered()
+	s.title(w, len(units), screen)
+	if !s.Stopped.IsZero() {
+		screen.wrap(w, "", fmt.Sprintf("THE MONITOR IS NOT RUNNING since %s (%s ago)", s.Stopped.In(screen.Zone).Format(time.DateTime), s.ago(s.Stopped)))
+	}
+	for _, trouble := range s.Troubles {
+		screen.wrap(w, "THE MONITOR: ", trouble)
+	}
+	fmt.Fprintln(w)
+	if len(units) > 0 {
+		columns := s.columns(screen)
+		width := s.nameWidth(units, columns, screen)
+		s.head(w, columns, width, screen)
+		for _, u := range units {
+			s.row(w, u, columns, width, screen)
+		}
+		fmt.Fprintln(w)
+	}
+	s.notes(w, units, screen)
+	s.commands(w, units, screen)
+}
+
+// title writes how many units need attention, and as of when. If the screen is narrow, the second is
+// shorter, or has a line of its own.
+func (s *Status) title(w io.Writer, units int, screen Screen) {
+	is := map[bool]string{true: "is", false: "are"}
+	if !s.Stopped.IsZero() {
+		is = map[bool]string{true: "was", false: "were"}
+	}
+	text := fmt.Sprintf(": all %d services %s well", units, is[false])
+	switch n := s.Attention(); {
+	case units == 0:
+		text = ": no service " + is[true] + " monitored"
+	case n == 0 && units == 1:
+		text = ": the service " + is[true] + " well"
+	case n == 1:
+		text = fmt.Sprintf(": 1 of %s needs attention", plural(int64(units), "service"))
+	case n > 0:
+		text = fmt.Sprintf(": %d of %s need attention", n, plural(int64(units), "service"))
+	}
+	asOf := s.AsOf.In(screen.Zone)
+	right := "as of " + asOf.Format("2006-01-02 15:04:05 -07")
+	room := func() int {
+		return max(screen.Width-utf8.RuneCountInString(text+right)-2, 0)
+	}
+	least := min(utf8.RuneCountInString(s.Host), 8)
+	if room() < least && sameDay(asOf, s.Now.In(screen.Zone)) {
+		right = "as of " + asOf.Format(time.TimeOnly)
+	}
+	if room() < least {
+		screen.wrap(w, "", s.Host+text)
+		screen.line(w, right)
+		return
+	}
+	host := s.Host
+	if utf8.RuneCountInString(host) > room() {
+		host = fit(host, room(), screen.ASCII)
+	}
+	gap := room() + 2 - utf8.RuneCountInString(host)
+	screen.line(w, host+text+strings.Repeat(" ", gap)+right)
+}
+
+// notes writes what there is to know about the numbers.
+func (s *Status) notes(w io.Writer, units []*Unit, screen Screen) {
+	least := false
+	for _, u := range units {
+		least = least || u.AtLeast
+	}
+	if least {
+		screen.wrap(w, "", "+ at least: something happened that nobody saw and that no record tells.")
+	}
+	if s.Asking > s.Asked {
+		screen.wrap(w, "", fmt.Sprintf("What systemd does next is known for the first %d of %d services.", s.Asked, s.Asking))
+	}
+	if !s.Since.IsZero() {
+		screen.wrap(w, "", fmt.Sprintf("The history goes back to %s (%s).", s.Since.In(screen.Zone).Format("2006-01-02 15:04"), Span(s.Now.Sub(s.Since))))
+	}
+}
+
+// commands writes what to type next. The commands are not cut, because people copy them.
+func (s *Status) commands(w io.Writer, units []*Unit, screen Screen) {
+	if len(units) > 0 && s.health(units[0]).Attention() {
+		fmt.Fprintln(w, "Next: service-monitor why "+screen.printable(word(short(units[0].Unit))))
+	}
+	switch {
+	case !s.Stopped.IsZero():
+		fmt.Fprintln(w, "Why the monitor stopped: systemctl status service-monitor")
+		fmt.Fprintln(w, "To go on counting: systemctl start service-monitor")
+	case len(units) == 0:
+		screen.wrap(w, "", "Name services in monitored_services of the configuration. service-monitor check-config looks at it.")
+	default:
+		screen.wrap(w, "", "More: service-monitor history SERVICE, and journalctl -u SERVICE")
+	}
+}
+
+// ago returns how long ago something was; a dash if that is not known, or if the time is still to
+// come.
+func (s *Status) ago(t time.Time) string {
+	if t.IsZero() || t.After(s.Now.Add(time.Second)) || s.wrong(t) {
+		return "–"
+	}
+	if d := s.Now.Sub(t).Truncate(time.Second); d > 0 {
+		return Span(d)
+	}
+	return "0 s"
+}
+
+// wrong reports whether a time is of a clock that was not set, and that is set now.
+func (s *Status) wrong(t time.Time) bool { return t.Year() < 2000 && s.Now.Year() >= 2000 }
+
+// clock returns a time of today, or else with its date.
+func (s *Status) clock(t time.Time, zone *time.Location) string {
+	if t = t.In(zone); sameDay(t, s.Now.In(zone)) {
+		return t.Format("15:04")
+	}
+	return t.Format("2006-01-02 15:04")
+}
+
+// explain says why a unit needs attention, and what follows from that.
+func (s *Status) explain(u *Unit, h Health, zone *time.Location) string {
+	cause := "it failed while nobody watched"
+	if u.LastCrash != nil {
+		cause = Cause(u.LastCrash.Cause.Result, u.LastCrash.Cause.Code, u.LastCrash.Cause.Status)
+	}
+	tail := s.tail(u, h, zone)
+	switch {
+	case h == CrashLoop:
+		text := fmt.Sprintf("%s; %d times since %s", cause, u.Loop, s.clock(u.LoopSince, zone))
+		if p := u.current(); p == nil || !nearLimit(s.used(u), p) { // else there is no room for it
+			text += ", every " + Span(u.every())
+		}
+		return strings.TrimSuffix(text+"; "+tail, "; ")
+	case h == NotLoaded:
+		return "systemd has no such unit; is monitored_services spelt right?"
+	case tail != "":
+		return cause + "; " + tail
+	}
+	return ""
+}
+
+// narrower returns a screen that is so many columns narrower.
+func (s Screen) narrower(by int) Screen {
+	if s.Width > 0 {
+		s.Width = max(s.Width-by, 1)
+	}
+	return s
+}

@@ -1,0 +1,54 @@
+package tell
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// wrap writes a name and a text in as many lines as they need. A word that is too long for a line goes
+// on in the next one, because it may be the name of a unit. If the screen has no width, it is one line.
+func (s Screen) wrap(w io.Writer, name, text string) {
+	indent := strings.Repeat(" ", utf8.RuneCountInString(name))
+	if s.Width == 0 {
+		s.line(w, name+text)
+		return
+	}
+	room := max(s.Width-len(indent), 20)
+	line := []rune(nil)
+	flush := func() {
+		s.line(w, name+string(line))
+		name, line = indent, nil
+	}
+	for field := range strings.FieldsSeq(text) {
+		next := []rune(field)
+		if len(line) > 0 && len(line)+1+len(next) > room {
+			flush()
+		}
+		if len(line) > 0 {
+			line = append(line, ' ')
+		}
+		for line = append(line, next...); len(line) > room; {
+			rest := line[room:]
+			line = line[:room:room]
+			flush()
+			line = rest
+		}
+	}
+	if len(line) > 0 || name != indent {
+		flush()
+	}
+}
+
+// word returns a text as one word of a command line. Names of units have backslashes in them, which a
+// shell would take for its own.
+func word(text string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@._:+-", r)
+	}
+	if text != "" && strings.TrimFunc(text, plain) == "" {
+		return text
+	}
+	return fmt.Sprintf("'%s'", strings.ReplaceAll(text, "'", `'\''`))
+}
