@@ -230,9 +230,9 @@ func newStatus(known map[string]*count.Tally, path string, wants func(unit strin
 		}
 	}
 	_, err = store.Read(chronicle.Beside(path), func(r *store.Record) bool {
-		if s.Clock.Add(r); s.Since.IsZero() {
-			s.Since = r.Time
-		}
+		r = s.Clock.Right(r)
+		s.Clock.Add(r)
+		s.Reach(r)
 		if u := units[r.Unit]; u != nil {
 			u.Add(r, now)
 		}

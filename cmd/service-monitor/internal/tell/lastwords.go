@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"service-monitor/stages/blackbox"
 )
@@ -62,16 +63,23 @@ func (y *Why) writeWords(w io.Writer, s Screen, b *blackbox.Box, c *crash) {
 	if len(lines) > fewLines && !y.Full {
 		lines, note = lines[len(lines)-fewLines:], fmt.Sprintf(" (%d of %d lines; --full shows all)", fewLines, len(lines))
 	}
-	fmt.Fprintln(w)
-	s.line(w, "  Last words of "+which+note)
 	if y.Full { // that means whole lines, too
 		s.Width = 0
 	}
+	var words []string
 	for _, l := range lines {
 		text := l.Text
 		if l.From == "systemd[1]" { // PID 1 writes the name of the unit first
 			_, text, _ = strings.Cut(text, ".service: ")
 		}
-		s.line(w, fmt.Sprintf("    %s %s: %s", l.Time.In(s.Zone).Format(time.TimeOnly), l.From, cmp.Or(text, l.Text)))
+		text = fmt.Sprintf("    %s %s: %s", l.Time.In(s.Zone).Format(time.TimeOnly), l.From, cmp.Or(text, l.Text))
+		if words = append(words, text); note == "" && s.Width > 0 && utf8.RuneCountInString(text) > s.Width {
+			note = " (--full shows whole lines)"
+		}
+	}
+	fmt.Fprintln(w)
+	s.wrap(w, "  ", "Last words of "+which+note)
+	for _, text := range words {
+		s.line(w, text)
 	}
 }

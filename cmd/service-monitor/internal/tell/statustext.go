@@ -6,6 +6,10 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"service-monitor/stages/chronicle"
+	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/count"
 )
 
 // Write writes the status as a table.
@@ -117,6 +121,36 @@ func (s *Status) ago(t time.Time) string {
 	return "0 s"
 }
 
+// inState returns how long a unit is in its state.
+func (s *Status) inState(u *Unit) string {
+	if !u.ChangedUntrusted && !s.wrong(u.Changed) {
+		return s.ago(u.Changed)
+	}
+	span := chronicle.SpanOf(u.Tally)
+	if ago, known := s.Clock.ago(span.Boot, span.Clock, time.Time{}); known {
+		return Span(ago.Truncate(time.Second))
+	}
+	return "–"
+}
+
+// sinceCrash returns how long ago a unit crashed.
+func (s *Status) sinceCrash(c *count.Crash) string {
+	if !c.Untrusted && !s.wrong(c.Time) {
+		return s.ago(c.Time) + " ago"
+	}
+	if ago, known := s.Clock.ago(c.Boot, c.Clock, time.Time{}); known {
+		return Span(ago.Truncate(time.Second)) + " ago"
+	}
+	return "unknown"
+}
+
+// Reach lets the history go back to the first record whose time is not wrong.
+func (s *Status) Reach(r *store.Record) {
+	if s.Since.IsZero() && r.Flags&store.Untrusted == 0 && !s.wrong(r.Time) {
+		s.Since = r.Time
+	}
+}
+
 // wrong reports whether a time is of a clock that was not set, and that is set now.
 func (s *Status) wrong(t time.Time) bool { return t.Year() < 2000 && s.Now.Year() >= 2000 }
 
@@ -131,7 +165,10 @@ func (s *Status) clock(t time.Time, zone *time.Location) string {
 // explain says why a unit needs attention, and what follows from that.
 func (s *Status) explain(u *Unit, h Health, zone *time.Location) string {
 	cause := "it failed while nobody watched"
-	if u.LastCrash != nil {
+	switch {
+	case h == GaveUp && u.well:
+		cause = "its last run ended well"
+	case u.LastCrash != nil:
 		cause = Cause(u.LastCrash.Cause.Result, u.LastCrash.Cause.Code, u.LastCrash.Cause.Status)
 	}
 	tail := s.tail(u, h, zone)

@@ -26,7 +26,7 @@ func (s *Status) columns(screen Screen) (columns []column) {
 			if h == CrashLoop {
 				return s.ago(u.LoopSince)
 			}
-			return s.ago(u.Changed)
+			return s.inState(u)
 		}},
 		{"STARTS", 7, 0, true, func(u *Unit, _ Health) string { return fmt.Sprint(u.Starts) }},
 		{"STOPS", 7, 0, true, func(u *Unit, _ Health) string { return fmt.Sprint(u.Stops) }},
@@ -48,7 +48,7 @@ func (s *Status) columns(screen Screen) (columns []column) {
 			if u.LastCrash == nil {
 				return "–"
 			}
-			return s.ago(u.LastCrash.Time) + " ago"
+			return s.sinceCrash(u.LastCrash)
 		}},
 		{"UP 24H", 7, 78, false, func(u *Unit, _ Health) string { return percent(s.Availability(u).Day) }},
 		{"MTBF", 8, 0, true, func(u *Unit, _ Health) string { return Span(s.Availability(u).Between) }},

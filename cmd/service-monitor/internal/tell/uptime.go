@@ -48,6 +48,21 @@ func (c *Clock) ago(boot string, monotonic uint64, at time.Time) (ago time.Durat
 	return c.Now.Sub(at), true
 }
 
+// Right returns a record with the right time, if the wall clock was not set at that time and was set
+// later in the same boot.
+func (c *Clock) Right(r *store.Record) *store.Record {
+	if r.Flags&store.Untrusted == 0 || r.Boot == "" || r.Boot != c.Boot || r.Monotonic == 0 || r.Monotonic > c.Since {
+		return r
+	}
+	right := *r
+	by := c.Now.Add(-micros(c.Since - r.Monotonic)).Sub(seen(r))
+	if right.Time = r.Time.Add(by); !r.Until.IsZero() {
+		right.Until = r.Until.Add(by)
+	}
+	right.Flags &^= store.Untrusted
+	return &right
+}
+
 func micros(n uint64) time.Duration { return time.Duration(n) * time.Microsecond }
 
 // A stretch is a time in which a unit was up or down. If a record stands for several events, the

@@ -43,6 +43,7 @@ type Why struct {
 	crashes []crash
 	began   *store.Record
 	stop    *store.Record // the last stop; nil if a crash came after it
+	end     store.Kind    // of the last record of an end
 	near    []store.Record
 }
 
@@ -51,6 +52,7 @@ func (y *Why) Add(r *store.Record) {
 	if r.Unit != y.Unit.Unit {
 		return
 	}
+	r = y.Status.Clock.Right(r)
 	y.Unit.Add(r, y.Status.Now)
 	keep := *r
 	switch {
@@ -68,7 +70,9 @@ func (y *Why) Add(r *store.Record) {
 	case r.Kind == store.Restart || r.Kind == store.GaveUp:
 		return
 	}
-	y.began = nil
+	if y.began = nil; r.Delta.Crashes+r.Delta.Stops+r.Delta.Unknown > 0 {
+		y.end = r.Kind
+	}
 }
 
 // CatchUp adds the crashes that are counted, but that the history does not have yet. It is called between
@@ -91,7 +95,7 @@ func (y *Why) CatchUp() {
 	var id decode.Invocation
 	_ = id.UnmarshalText([]byte(last.Invocation)) // else it is not known
 	r.Invocation = id
-	y.crashes, y.stop = append(y.crashes, crash{r, -1}), nil
+	y.crashes, y.stop, y.end = append(y.crashes, crash{r, -1}), nil, store.Crash
 }
 
 // chosen returns the crash that is asked for; nil if the history does not have it.
@@ -114,7 +118,7 @@ func (y *Why) Near(r *store.Record) {
 	if c == nil || r.Unit == y.Unit.Unit || r.Kind == store.Seen || r.Kind == store.Restart || len(y.near) == 9 {
 		return
 	}
-	at := *r
+	at := *y.Status.Clock.Right(r)
 	if r.Kind == store.Gap {
 		at.Time = seen(r)
 	}
@@ -123,44 +127,15 @@ func (y *Why) Near(r *store.Record) {
 	}
 }
 
-// headline says how the unit is, in a sentence.
-func (y *Why) headline(zone *time.Location) string {
-	u := y.Unit
-	switch y.Status.health(u) {
-	case CrashLoop:
-		return fmt.Sprintf("%s crashed %d times since %s and goes on crashing", u.Unit, u.Loop, u.LoopSince.In(zone).Format("15:04"))
-	case GaveUp:
-		return u.Unit + " is down: it crashed, and systemd gave up restarting it"
-	case Failed:
-		return u.Unit + " is down: it crashed, and systemd does not restart it"
-	case NotLoaded:
-		return u.Unit + " is not there: systemd has no such unit"
-	case Stopped:
-		return u.Unit + " is down, and that is no crash: its last run ended well"
-	case ExitedOK:
-		return u.Unit + " has done what it is for: its last run ended well"
-	case Running:
-		if u.Crashes == 0 {
-			return fmt.Sprintf("%s runs, and has never crashed since it is watched", u.Unit)
-		}
-		return fmt.Sprintf("%s runs; it has crashed before", u.Unit)
-	}
-	return fmt.Sprintf("%s is %s", u.Unit, u.State)
-}
-
 // Write writes the report.
 func (y *Why) Write(w io.Writer, s Screen) {
 	u := y.Unit
-	s.line(w, y.headline(s.Zone))
+	s.wrap(w, "", y.headline(s.Zone))
 	fmt.Fprintln(w)
 	field := func(name, format string, args ...any) {
 		s.wrap(w, fmt.Sprintf("  %-9s ", name), fmt.Sprintf(format, args...))
 	}
-	state := u.State
-	if u.Life != nil {
-		state += " (" + u.Life.SubState + ")"
-	}
-	field("State", "%s, since %s", state, y.Status.ago(u.Changed))
+	field("State", "%s", y.state())
 	if at := y.Status.Stopped; !at.IsZero() {
 		field("But", "the monitor is not running since %s; what came later is not here", at.In(s.Zone).Format(time.DateTime))
 	}
@@ -181,13 +156,10 @@ func (y *Why) Write(w io.Writer, s Screen) {
 	}
 	if next := y.Status.next(u, s.Zone); next != "" {
 		field("What next", "%s", next)
+	} else if u.State == decode.NotLoaded {
+		field("What next", "nothing, until there is such a unit. Is the name in monitored_services spelt right, and is the package installed?")
 	}
-	least := ""
-	if u.AtLeast {
-		least = ", at least: something happened that nobody saw"
-	}
-	field("Counts", "%s, %s, %s, %s, %s%s", plural(int64(u.Starts), "start"), plural(int64(u.Stops), "stop"), plural(int64(u.Crashes), "crash"),
-		plural(int64(u.Tally.Unknown), "unknown end"), plural(int64(u.Restarts), "restart"), least)
+	field("Counts", "%s", y.counts())
 	if !y.Status.Since.IsZero() {
 		field("24 h", "%s", y.day())
 		if usual := y.usual(); usual != "" {
@@ -200,9 +172,19 @@ func (y *Why) Write(w io.Writer, s Screen) {
 		writeUsed(field, box)
 		y.writeWords(w, s, box, c)
 	}
-	fmt.Fprintln(w, "\n  Look further")
-	for _, command := range y.further() {
-		fmt.Fprintln(w, "    "+s.printable(command)) // never cut, because people copy it
+	y.writeCommands(w, s, "Look further", y.further())
+	y.writeCommands(w, s, "To start it when it is mended", y.mended())
+}
+
+// writeCommands writes commands. They are never cut, because people copy them.
+func (y *Why) writeCommands(w io.Writer, s Screen, name string, commands []string) {
+	if len(commands) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	s.line(w, "  "+name)
+	for _, command := range commands {
+		fmt.Fprintln(w, "    "+s.printable(command))
 	}
 }
 
@@ -234,7 +216,10 @@ func (y *Why) usual() string {
 func (y *Why) writeCrash(field func(name, format string, args ...any), c *crash, zone *time.Location) {
 	field("Cause", "%s", Explain(c.Result, c.Code, c.Status))
 	at := c.at()
-	when := fmt.Sprintf("%s, %s ago", at.In(zone).Format(time.DateTime), y.Status.ago(at))
+	when := at.In(zone).Format(time.DateTime)
+	if ago := y.Status.ago(at); ago != "–" {
+		when += ", " + ago + " ago"
+	}
 	if c.run >= 0 {
 		when += ", after " + Span(c.run)
 	}
@@ -306,17 +291,30 @@ func (y *Why) writeNear(field func(name, format string, args ...any), zone *time
 
 // further returns commands that tell more.
 func (y *Why) further() (commands []string) {
-	c := y.chosen()
+	c, unit := y.chosen(), word(y.Unit.Unit)
 	switch b := y.box(c); {
 	case b != nil && b.Core > 0:
 		commands = append(commands, fmt.Sprintf("coredumpctl info %d", b.Core))
 	case c != nil && c.Result == "core-dump":
-		commands = append(commands, "coredumpctl info "+y.Unit.Unit)
+		commands = append(commands, "coredumpctl info "+unit)
 	}
 	if c != nil && c.Invocation != [16]byte{} {
 		commands = append(commands, "journalctl _SYSTEMD_INVOCATION_ID="+hex.EncodeToString(c.Invocation[:]))
 	} else {
-		commands = append(commands, "journalctl -u "+y.Unit.Unit)
+		commands = append(commands, "journalctl -u "+unit)
 	}
-	return append(commands, "systemctl status "+y.Unit.Unit, "service-monitor history "+y.Unit.Unit)
+	return append(commands, "systemctl status "+unit, "service-monitor history "+unit)
+}
+
+// mended returns the commands that start a unit again that is down for good. Without reset-failed, the
+// start limit may refuse the start.
+func (y *Why) mended() []string {
+	unit := word(y.Unit.Unit)
+	switch y.Status.health(y.Unit) {
+	case GaveUp:
+		return []string{"systemctl reset-failed " + unit, "systemctl start " + unit}
+	case Failed:
+		return []string{"systemctl start " + unit}
+	}
+	return nil
 }

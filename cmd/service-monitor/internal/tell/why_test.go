@@ -63,7 +63,7 @@ func TestWhy(t *testing.T) {
 	const want = `
 wirepas-gateway.service crashed 4 times since 11:50 and goes on crashing
 
-  State     activating (auto-restart), since 4 s
+  State     activating (auto-restart), for 4 s
   Cause     signal 11 (SIGSEGV, core dumped): it used memory that is not its own
   Last      2025-07-18 11:50:53, 4 s ago, after 12 s; invocation
             5b1f000000000000
