@@ -1,7 +1,9 @@
 package chronicle
 
 import (
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"service-monitor/stages/chronicle/store"
@@ -51,6 +53,40 @@ func TestSpans(t *testing.T) {
 					t.Errorf("%v at %d s: up %v, down %v; want %v, %v", m.kind, m.second, r.Up, r.Down, m.up, m.down)
 				}
 			}
+		})
+	}
+}
+
+// Before systemd 257 a unit that is restarted becomes inactive for a moment. It is down until the next
+// start all the same. When somebody stops or resets it, it is not.
+func TestInactive(t *testing.T) {
+	for name, tt := range map[string]struct {
+		from      string
+		scheduled uint32
+		down      time.Duration
+	}{
+		"systemd restarts it":                {"activating", 1, time.Minute},
+		"somebody stops it while it waits":   {"activating", 0, 0},
+		"somebody resets it":                 {"failed", 0, 0},
+		"somebody resets it after a refusal": {"failed", 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &disk{}
+				live(t, d, map[string]count.Tally{}, false, func(k *keeper) {
+					k.tell("a.service", classify.Seen, classify.Started, classify.Crashed)
+					time.Sleep(30 * time.Second)
+					k.send(count.Event{Transition: classify.Transition{
+						Kind: classify.Moved, Unit: "a.service", Time: time.Now(), From: tt.from, To: "inactive", Life: &classify.Life{Scheduled: tt.scheduled},
+					}})
+					time.Sleep(30 * time.Second)
+					k.tell("a.service", classify.Started)
+				})
+				i := slices.IndexFunc(d.records, func(r store.Record) bool { return r.Kind == store.Start && r.After.Starts == 2 })
+				if i < 0 || d.records[i].Down != tt.down {
+					t.Errorf("want a second start after %v down, found %+v", tt.down, d.records)
+				}
+			})
 		})
 	}
 }

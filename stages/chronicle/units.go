@@ -42,7 +42,7 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	u.settled = !e.Recovered
 	switch e.Kind {
 	case classify.Moved:
-		if e.To == "inactive" && u.span.Phase == Down { // somebody has stopped or reset it, so it is not down any more
+		if u.span.Phase == Down && released(e) {
 			u.span = Span{}
 		}
 	case classify.GaveUp:
@@ -61,6 +61,12 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	case classify.Started, classify.Stopped, classify.Crashed, classify.UnknownEnd, classify.Restarted:
 		s.counted(u, e, now)
 	}
+}
+
+// released reports whether somebody has stopped or reset a unit that had crashed, so that it is not
+// down any more. Before 257 a restart that is scheduled makes the unit inactive, too.
+func released(e *count.Event) bool {
+	return e.To == "inactive" && (e.From == "failed" || e.Life == nil || e.Life.Scheduled == 0)
 }
 
 // unitOf returns what is known of the unit of an event. If the unit is new, a record says with
