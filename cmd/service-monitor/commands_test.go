@@ -95,6 +95,8 @@ func TestParseCommands(t *testing.T) {
 		{"clear", "clear", ""}, {"clear -l /l -p /p", "clear", ""},
 		{"restore-counts", "restore-counts", ""}, {"restore-counts a.service,b.service c-*.service", "restore-counts", "a.service b.service c-*.service"},
 		{"restore-counts a.service --services b.service c.service", "restore-counts", "a.service"}, {"restore-counts -p /p a.service", "restore-counts", "a.service"},
+		{"status mosquitto edger.endries a@1.2 b.service", "status", "mosquitto.service edger.endries.service a@1.2.service b.service"},
+		{"history edger.* *.service,c", "history", "edger.*.service *.service c.service"}, {"why edger.endries", "why", "edger.endries.service"},
 		{"help", "help", ""}, {"help clear", "help", "clear"}, {"clear -h", "help", "clear"}, {"check-state /s --help", "help", "check-state"},
 		{"version", "version", ""},
 	} {
@@ -174,6 +176,9 @@ func TestParseUsageErrors(t *testing.T) {
 		{"two files", []string{"check-state", "/s", "/t"}, `unexpected argument "/t"; service-monitor help check-state shows what may follow`},
 		{"file that is a directory", []string{"check-state", "/var/lib/"}, `the file "/var/lib/" is a directory; name a file in it`},
 		{"no unit", []string{"restore-counts", "a.service", "mosquitto"}, `restore-counts entry 2: "mosquitto" does not end in .service; did you mean "mosquitto.service"?`},
+
+		{"another type of unit", []string{"why", "mosquitto.socket"}, `why entry 1: "mosquitto.socket" is not a service; name units that end in .service`},
+		{"suffix in capitals", []string{"status", "mosquitto.Service"}, `status entry 1: "mosquitto.Service" does not end in .service; did you mean "mosquitto.service"?`},
 
 		{"one file for two", []string{"-l", "/a", "-p", "/x/../a"}, `log file and persistence file are both /a; give each a file of its own`},
 		{"log over configuration", []string{"-l", absent}, `log file and configuration file are both ` + absent + `; give each a file of its own`},

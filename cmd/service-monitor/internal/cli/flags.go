@@ -208,10 +208,7 @@ func (f *flags) take(arg, list string) error {
 		f.args = append(f.args, strings.Split(arg, ",")...)
 	case f.command.Takes == ShortUnits:
 		for _, name := range strings.Split(arg, ",") {
-			if name != "" && !strings.Contains(name, ".") {
-				name += ".service"
-			}
-			f.args = append(f.args, name)
+			f.args = append(f.args, config.Full(name))
 		}
 	case f.command.Takes == File && len(f.args) == 0:
 		full, err := row.Absolute(arg, "")

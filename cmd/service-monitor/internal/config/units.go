@@ -81,6 +81,15 @@ func entryEnd(list []byte, index int) int {
 	return int(d.InputOffset())
 }
 
+// Full returns the full name of a service whose suffix may be left out. The name itself may have dots.
+func Full(name string) string {
+	ext := path.Ext(name)
+	if name == "" || strings.EqualFold(ext, ".service") || slices.Contains(unitTypes, ext) {
+		return name
+	}
+	return name + ".service"
+}
+
 // CheckUnits returns what is wrong with a list of names and globs.
 func CheckUnits(entries []string) (index int, err error) {
 	seen := make(map[string]bool, len(entries))
