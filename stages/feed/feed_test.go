@@ -402,6 +402,25 @@ func TestRude(t *testing.T) {
 	}
 }
 
+// A unit from before there was a feed makes no directory for the socket. Without a unit, nobody needs
+// to know.
+func TestNoDirectory(t *testing.T) {
+	if _, err := os.Stat(filepath.Dir(DefaultSocket)); err == nil {
+		t.Skip("this machine has the directory of the default socket")
+	}
+	for _, tt := range []struct{ notify, want string }{
+		{"", ""},
+		{"/run/systemd/notify", "let the unit make it (RuntimeDirectory=service-monitor"},
+	} {
+		t.Setenv("NOTIFY_SOCKET", tt.notify)
+		b := start(t, DefaultSocket)
+		b.stop()
+		if got := b.log.String(); !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
+			t.Errorf("NOTIFY_SOCKET=%s: the log is %q, want %q", tt.notify, got, tt.want)
+		}
+	}
+}
+
 func TestSocket(t *testing.T) {
 	dir := t.TempDir()
 	left := filepath.Join(dir, "left")

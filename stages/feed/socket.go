@@ -10,14 +10,20 @@ import (
 	"time"
 )
 
+// errUnit is the error if the unit has not made the directory of the default socket. It may be a copy
+// from before there was a feed.
+var errUnit = errors.New("there is no directory " + filepath.Dir(DefaultSocket) + "; let the unit make it (RuntimeDirectory=service-monitor, RuntimeDirectoryMode=0750)")
+
 // listen begins to listen on the socket. It returns a channel of new connections, and a function
 // that ends that.
 func (s *Stage) listen() (conns <-chan net.Conn, end func()) {
-	_, missing := os.Stat(filepath.Dir(s.socket))
-	if s.socket == DefaultSocket && errors.Is(missing, fs.ErrNotExist) {
-		return nil, func() {} // systemd has not started the monitor
-	}
 	listener, err := bind(s.socket)
+	if s.socket == DefaultSocket && errors.Is(err, fs.ErrNotExist) {
+		if os.Getenv("NOTIFY_SOCKET") == "" {
+			return nil, func() {} // systemd has not started the monitor, so nobody expects that directory
+		}
+		err = errUnit
+	}
 	if err != nil {
 		s.log.WithError(err).Warn("nobody can listen to the monitor; status reads its files instead")
 		return nil, func() {}
