@@ -17,6 +17,7 @@ const (
 	monitor   = "monitor"            // as it is shipped
 	everyLine = "monitor-every-line" // with no line folded
 	unwatched = "monitor-unwatched"  // with no watchdog to serve
+	unheard   = "monitor-unheard"    // with no socket for the feed
 	floor     = "floor"
 )
 
@@ -54,6 +55,7 @@ var contestants = []contestant{
 	daemon(monitor, loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay, loadCrowd),
 	daemon(everyLine, loadStorm, loadLatency, loadUnits, loadRates),
 	daemon(unwatched, loadIdle),
+	daemon(unheard, loadIdle),
 	onUnits(floor, loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay, loadLatency, loadUnits, loadRates),
 	onUnits("godbus", loadStorm, loadStart, loadIdle, loadReal, loadSingle, loadDay, loadLatency, loadUnits, loadRates),
 	// It polls once a second, so it misses most changes of a fast load.
@@ -75,6 +77,9 @@ func (c contestant) configure(here, dir string, units []string) error {
 	}
 	if c.name == everyLine {
 		settings["fold_after"] = 0
+	}
+	if c.name == unheard {
+		settings["feed"] = dir + "/none/" + feedName
 	}
 	config, err := json.Marshal(settings)
 	if err != nil {
