@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"time"
 
@@ -145,10 +146,13 @@ func (l *lastLines) Write(line []byte) (int, error) {
 
 // screen returns what the output can show.
 func screen(stdout io.Writer) tell.Screen {
-	s := tell.Screen{Width: 80, Zone: zone.Location(), ASCII: !utf8Locale()}
+	s := tell.Screen{Width: 80, Long: true, Zone: zone.Location(), ASCII: !utf8Locale()}
+	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
+		s.Width, s.Long = n, false
+	}
 	if f, ok := stdout.(*os.File); ok {
 		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
-			s.Width = int(size.Col)
+			s.Width, s.Long = int(size.Col), false
 		}
 	}
 	return s

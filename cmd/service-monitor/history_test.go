@@ -92,3 +92,25 @@ func TestHistoryDoesNotFit(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, &errs)
 	}
 }
+
+// A program that reads the history has whole lines, unless somebody says how wide they may be.
+func TestHistoryIsPiped(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	s, _, err := store.Open(chronicle.Beside(state), store.Smallest, func(*store.Record) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.Repeat("long-", 20)
+	if _, err := s.Append([]store.Record{{Kind: store.Crash, Time: time.Now(), Unit: name + ".service", Result: "watchdog", Delta: store.Counts{Crashes: 1}, After: store.Counts{Crashes: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	for columns, want := range map[string]string{"": name + " crash 1     watchdog, no answer in time\n", "no": name + " crash 1", "50": "long-lon~g-long- crash 1\n          watchdog"} {
+		t.Setenv("COLUMNS", columns)
+		t.Setenv("LC_ALL", "C")
+		var out bytes.Buffer
+		if code := run([]string{"history", "-p", state}, &out, io.Discard); code != 0 || !strings.Contains(out.String(), want) {
+			t.Errorf("COLUMNS=%s: exit code %d, no %q in\n%s", columns, code, want, &out)
+		}
+	}
+}

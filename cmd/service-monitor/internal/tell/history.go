@@ -28,6 +28,7 @@ func (q *Query) Within(at time.Time) bool {
 // A Screen is where text goes.
 type Screen struct {
 	Width int  // in columns
+	Long  bool // it is none, and lines may be longer: another program reads them
 	ASCII bool // it can show no other characters
 	Zone  *time.Location
 }
@@ -129,7 +130,7 @@ func (h *History) wanted() []*item {
 func (h *History) Write(w io.Writer, s Screen) (any bool) {
 	lines, stands := h.write(w, s, h.wanted())
 	if lines > 0 {
-		s.line(w, fmt.Sprintf("%s for %s. --all shows each, --json is for jq", plural(lines, "line"), plural(stands, "event")))
+		s.wrap(w, "", fmt.Sprintf("%s for %s. --all shows each, --json is for jq", plural(lines, "line"), plural(stands, "event")))
 	}
 	return lines > 0
 }
@@ -150,13 +151,15 @@ func (h *History) write(w io.Writer, s Screen, items []*item) (lines, stands int
 	for _, i := range items {
 		h.width = max(h.width, utf8.RuneCountInString(short(i.unit)))
 	}
-	h.width = min(h.width, max(12, s.Width/3))
+	if !s.Long {
+		h.width = min(h.width, max(12, s.Width/3))
+	}
 	for _, i := range items {
 		at := i.at.In(s.Zone)
 		if today := at.Format("Mon 2006-01-02 (-07)"); today != h.day {
 			text := "-- " + today + " "
 			if h.day == "" {
-				text = s.head(text, fmt.Sprintf(" %s, since %s", plural(int64(len(h.units)), "service"), h.first.In(s.Zone).Format("2006-01-02 15:04")))
+				text = s.head(text, " "+plural(int64(len(h.units)), "service"), h.first.In(s.Zone).Format(", since 2006-01-02"), h.first.In(s.Zone).Format(" 15:04"))
 			}
 			s.rule(w, text)
 			h.day = today
@@ -170,7 +173,7 @@ func (h *History) write(w io.Writer, s Screen, items []*item) (lines, stands int
 		if i.recovered {
 			mark = "R"
 		}
-		s.line(w, fmt.Sprintf("%s%s %s %-11s %s", at.Format("15:04:05"), mark, fitName(short(i.unit), h.width, s.ASCII), i.what, i.text()))
+		s.columns(w, fmt.Sprintf("%s%s %s %-11s ", at.Format("15:04:05"), mark, fitName(short(i.unit), h.width, s.ASCII), i.what), i.text())
 	}
 	return lines, stands
 }
@@ -198,21 +201,50 @@ func cut(text string, width, first int, ascii bool) string {
 	return string(runes[:first]) + mark + string(runes[len(runes)-max(width-1-first, 0):])
 }
 
-// head fills a line between a text at its left and one at its right.
-func (s Screen) head(left, right string) string {
-	n := s.Width - utf8.RuneCountInString(left+right)
-	return left + strings.Repeat("-", max(n, 3)) + right
+// head fills a line between a text at its left and one at its right. What does not fit of the right one
+// is left out.
+func (s Screen) head(left, right string, more ...string) string {
+	const least = 3
+	width := func(text string) int { return utf8.RuneCountInString(left+text) + least }
+	for _, part := range more {
+		if width(right+part) > s.Width {
+			break
+		}
+		right += part
+	}
+	return left + strings.Repeat("-", max(s.Width-width(right)+least, least)) + right
 }
 
 // rule writes a text, and fills the line after it.
 func (s Screen) rule(w io.Writer, text string) {
-	s.line(w, text+strings.Repeat("-", max(s.Width-utf8.RuneCountInString(text), 0)))
+	if n := s.Width - utf8.RuneCountInString(text); n >= 0 || s.Long {
+		s.line(w, text+strings.Repeat("-", max(n, 0)))
+		return
+	}
+	s.wrap(w, "-- ", strings.TrimPrefix(text, "-- "))
+}
+
+// columns writes a line of a table. If its text does not fit, it goes on below.
+func (s Screen) columns(w io.Writer, left, text string) {
+	const (
+		least  = 30 // columns that a text needs beside the others
+		indent = "          "
+	)
+	switch room := s.Width - utf8.RuneCountInString(left); {
+	case s.Long || utf8.RuneCountInString(text) <= room:
+		s.line(w, left+text)
+	case room >= least:
+		s.wrap(w, left, text)
+	default:
+		s.line(w, left)
+		s.wrap(w, indent, text)
+	}
 }
 
 // line writes a line, and cuts it at the edge of the screen.
 func (s Screen) line(w io.Writer, text string) {
 	text = s.printable(strings.TrimRight(text, " "))
-	if s.Width > 0 && utf8.RuneCountInString(text) > s.Width {
+	if s.Width > 0 && !s.Long && utf8.RuneCountInString(text) > s.Width {
 		text = fit(text, s.Width, s.ASCII)
 	}
 	fmt.Fprintln(w, text)

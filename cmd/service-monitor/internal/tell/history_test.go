@@ -182,7 +182,7 @@ func TestScreens(t *testing.T) {
 }
 
 func TestQueries(t *testing.T) {
-	lines := func(q Query) int { return strings.Count(show(night(), q, Screen{Width: 80}), "\n") }
+	lines := func(q Query) int { return strings.Count(show(night(), q, Screen{Width: 140}), "\n") }
 	only := func(unit string) func(string) bool { return func(u string) bool { return u == unit } }
 	for _, tt := range []struct {
 		name string
@@ -374,5 +374,63 @@ func TestFollow(t *testing.T) {
 `
 	if diff := cmp.Diff(want[1:], b.String()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// On a narrow screen nothing is cut but names, and if another program reads the lines, these neither.
+func TestHistoryNarrow(t *testing.T) {
+	d := newDiary().add("", store.Monitor, says(store.Started)).add(sink, store.Start)
+	d.later(time.Minute).add(sink, store.Crash, exec).later(9*time.Second).add(sink, store.Start, flag(store.Untrusted)).later(time.Second).add(sink, store.Crash, exec)
+	d.add(sink, store.Stop, success, flag(store.AtLeast)).add("", store.Monitor, says(store.Stopped)).later(time.Hour).add("", store.Monitor, says(store.Started))
+	for _, tt := range []struct {
+		s    Screen
+		want string
+	}{
+		{Screen{Width: 50}, `
+-- Mon 2025-07-07 (+02) ---------------- 1 service
+11:50:00  wirepas-…ttyUSB1 started
+11:51:00  wirepas-…ttyUSB1 crash 1
+          203/EXEC, no program after 60 s
+11:51:09  wirepas-…ttyUSB1 started
+          (the clock was not set)
+11:51:10  wirepas-…ttyUSB1 crash 2
+          203/EXEC, no program after 1 s
+11:51:10  wirepas-…ttyUSB1 stopped
+          (there may have been more)
+-- not watched 11:51:10 to 12:51:10 (1h); R was
+   read in the journal later
+5 lines for 5 events. --all shows each, --json is
+for jq
+`},
+		{Screen{Width: 60}, `
+-- Mon 2025-07-07 (+02) -------- 1 service, since 2025-07-07
+11:50:00  wirepas-sink@ttyUSB1 started
+11:51:00  wirepas-sink@ttyUSB1 crash 1
+          203/EXEC, no program after 60 s
+11:51:09  wirepas-sink@ttyUSB1 started
+          (the clock was not set)
+11:51:10  wirepas-sink@ttyUSB1 crash 2
+          203/EXEC, no program after 1 s
+11:51:10  wirepas-sink@ttyUSB1 stopped
+          (there may have been more)
+-- not watched 11:51:10 to 12:51:10 (1h); R was read in the
+   journal later
+5 lines for 5 events. --all shows each, --json is for jq
+`},
+		{Screen{Width: 50, Long: true}, `
+-- Mon 2025-07-07 (+02) ---------------- 1 service
+11:50:00  wirepas-sink@ttyUSB1 started
+11:51:00  wirepas-sink@ttyUSB1 crash 1     203/EXEC, no program after 60 s
+11:51:09  wirepas-sink@ttyUSB1 started     (the clock was not set)
+11:51:10  wirepas-sink@ttyUSB1 crash 2     203/EXEC, no program after 1 s
+11:51:10  wirepas-sink@ttyUSB1 stopped     (there may have been more)
+-- not watched 11:51:10 to 12:51:10 (1h); R was read in the journal later
+5 lines for 5 events. --all shows each, --json is
+for jq
+`},
+	} {
+		if diff := cmp.Diff(tt.want[1:], show(d, Query{}, tt.s)); diff != "" {
+			t.Errorf("%d columns: %s", tt.s.Width, diff)
+		}
 	}
 }

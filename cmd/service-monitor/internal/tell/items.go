@@ -111,12 +111,12 @@ func (a *account) put(r *store.Record, what string, text func() string) *item {
 	i.text = func() string {
 		words := text()
 		if r.Flags&store.AtLeast != 0 {
-			words += " (at least)"
+			words += " (there may have been more)"
 		}
 		if r.Flags&store.Untrusted != 0 {
 			words += " (the clock was not set)"
 		}
-		return words
+		return strings.TrimLeft(words, " ")
 	}
 	a.items = append(a.items, i)
 	return i
@@ -238,7 +238,7 @@ func (l *loop) text() string {
 		each = ", each after " + Span(l.runs/time.Duration(l.known))
 	}
 	if l.crashes == 1 {
-		return l.cause + each
+		return strings.Replace(l.cause+each, ", each after", " after", 1)
 	}
 	n := l.crashes - 1
 	if !l.before.IsZero() {

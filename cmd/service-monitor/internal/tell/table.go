@@ -86,7 +86,7 @@ func (s *Status) nameWidth(units []*Unit, columns []column, screen Screen) int {
 	for _, c := range columns {
 		rest += 2 + max(c.width, -c.width)
 	}
-	if s.Wide || screen.Width == 0 {
+	if s.Wide || screen.Long || screen.Width == 0 {
 		return width
 	}
 	return min(width, max(screen.Width-rest, 12))
@@ -120,9 +120,9 @@ func (s *Status) row(w io.Writer, u *Unit, columns []column, width int, screen S
 	}
 }
 
-// screen returns the screen. If the status is Wide, no line is cut.
+// screen returns the screen. If the status is Wide, or if no people read it, a unit has whole lines.
 func (s *Status) screen(screen Screen) Screen {
-	if s.Wide {
+	if s.Wide || screen.Long {
 		screen.Width = 0
 	}
 	return screen

@@ -21,7 +21,7 @@ func (s Screen) wrap(w io.Writer, name, text string) {
 		s.line(w, name+string(line))
 		name, line = indent, nil
 	}
-	for field := range strings.FieldsSeq(text) {
+	for _, field := range fields(text) {
 		next := []rune(field)
 		if len(line) > 0 && len(line)+1+len(next) > room {
 			flush()
@@ -39,6 +39,18 @@ func (s Screen) wrap(w io.Writer, name, text string) {
 	if len(line) > 0 || name != indent {
 		flush()
 	}
+}
+
+// fields returns the words of a text. A number and its unit are one.
+func fields(text string) (list []string) {
+	for field := range strings.FieldsSeq(text) {
+		if unit := strings.TrimRight(field, ",;:.)"); len(list) > 0 && (unit == "s" || unit == "ms") {
+			list[len(list)-1] += " " + field
+			continue
+		}
+		list = append(list, field)
+	}
+	return list
 }
 
 // word returns a text as one word of a command line. Names of units have backslashes in them, which a

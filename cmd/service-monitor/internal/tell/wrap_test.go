@@ -43,3 +43,12 @@ func TestWord(t *testing.T) {
 		}
 	}
 }
+
+// A number is not parted from its unit.
+func TestWrapNumbers(t *testing.T) {
+	var b strings.Builder
+	Screen{Width: 24}.wrap(&b, "", "every 200 ms, each after 10 s; s is a letter")
+	if want := "every 200 ms, each after\n10 s; s is a letter\n"; b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
+	}
+}
