@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,7 +42,7 @@ func showHistory(l cli.Line, stdout io.Writer) error {
 		return err
 	}
 	c := loaded.Config
-	r := &historyReader{dir: chronicle.Beside(c.State.File), q: q, asJSON: l.Ask.JSON, stdout: stdout, h: tell.NewHistory(q)}
+	r := &historyReader{dir: chronicle.Beside(c.State.File), q: q, asJSON: l.Ask.JSON, stdout: stdout, h: tell.NewHistory(q), others: map[string]bool{}}
 	read := r.read
 	if l.Ask.Follow {
 		read = func() error { return followHistory(r, c) }
@@ -51,8 +53,12 @@ func showHistory(l cli.Line, stdout io.Writer) error {
 		return fmt.Errorf("cannot read the history: %w; %w", err, errRights)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("there is no history in %s; %w", config.Show(r.dir), errNoHistory)
-	case err != nil || l.Ask.JSON || l.Ask.Follow:
+	case err != nil || l.Ask.Follow:
 		return err
+	case !r.found && len(l.Args) > 0:
+		return noSuch{fmt.Errorf("the history has nothing of %s; %s", config.Show(l.Args[0]), meant(l.Args[0], slices.Sorted(maps.Keys(r.others))))}
+	case l.Ask.JSON:
+		return nil
 	}
 	return page(stdout, l.Ask.NoPager, func(w io.Writer) error {
 		b := bufio.NewWriter(w)
@@ -96,6 +102,8 @@ type historyReader struct {
 	stdout io.Writer
 	h      *tell.History // what was read, if it is not to be shown as JSON
 	seq    uint64        // of the last record that was read
+	found  bool          // there is a record of a unit that is wanted
+	others map[string]bool
 }
 
 // read reads what is new. JSON is written at once, unless only the last lines are wanted.
@@ -109,6 +117,7 @@ func (r *historyReader) read() error {
 	first := r.seq == 0
 	damages, err := store.ReadAfter(r.dir, r.seq, func(rec *store.Record) bool {
 		r.seq = rec.Seq
+		r.note(rec.Unit)
 		switch {
 		case !r.asJSON:
 			r.h.Add(rec)
@@ -129,6 +138,17 @@ func (r *historyReader) read() error {
 		_, failed = r.stdout.Write(bytes.Join(last.lines, nil))
 	}
 	return errors.Join(err, failed)
+}
+
+// note notes that there is a record of a unit.
+func (r *historyReader) note(unit string) {
+	switch {
+	case unit == "" || r.found:
+	case r.q.Wanted(unit):
+		r.found = true
+	default:
+		r.others[unit] = true
+	}
 }
 
 // lastLines keeps the last lines. Each Write is a line.

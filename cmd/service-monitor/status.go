@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,11 +26,41 @@ import (
 	"service-monitor/stages/zone"
 )
 
-// These errors of status only choose the exit code, because standard output says what is wrong.
+// These errors only choose the exit code, because other words say what is wrong.
 var (
 	errAttention = errors.New("some services need attention, or the monitor does")
 	errNoUnit    = errors.New("there is no such service")
 )
+
+// noSuch is an error with the exit code of errNoUnit.
+type noSuch struct{ error }
+
+func (noSuch) Is(target error) bool { return target == errNoUnit }
+
+// noSuchUnit returns the error for a name of which there is no unit.
+func noSuchUnit(c config.Config, name string) error {
+	s, err := liveStatus(c, func(string) bool { return true })
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, u := range s.Units {
+		names = append(names, u.Unit)
+	}
+	return noSuch{fmt.Errorf("none of the monitored services is called %s; %s", config.Show(name), meant(name, names))}
+}
+
+// meant says which unit was probably meant. All have the same suffix, so that counts for nothing.
+func meant(name string, units []string) string {
+	var names []string
+	for _, u := range units {
+		names = append(names, strings.TrimSuffix(u, ".service"))
+	}
+	if better := config.Nearest(strings.TrimSuffix(name, ".service"), names); better != "" {
+		return fmt.Sprintf("did you mean %s?", config.Show(better))
+	}
+	return "service-monitor status lists them all"
+}
 
 // showStatus shows how the services are.
 func showStatus(l cli.Line, stdout io.Writer) error {
@@ -43,16 +74,17 @@ func showStatus(l cli.Line, stdout io.Writer) error {
 		if l.Ask.Watch {
 			return watchStatus(l, loaded.Config, stdout)
 		}
-		if s, err = liveStatus(loaded.Config, l.Wants); err == nil {
-			planner{}.add(s)
+		if s, err = liveStatus(loaded.Config, l.Wants); err != nil {
+			return err
 		}
-		return err
+		if len(s.Units) == 0 && len(l.Args) > 0 {
+			return noSuchUnit(loaded.Config, l.Args[0])
+		}
+		planner{}.add(s)
+		return nil
 	}, path)
-	switch {
-	case err != nil || s == nil:
+	if err != nil || s == nil {
 		return unread(err, path)
-	case len(s.Units) == 0 && len(l.Args) > 0:
-		return fmt.Errorf("none of the monitored services is called %s; %w; service-monitor status lists them all", config.Show(l.Args[0]), errNoUnit)
 	}
 	if l.Ask.JSON {
 		err = s.WriteJSON(stdout)

@@ -30,10 +30,8 @@ func showWhy(l cli.Line, stdout io.Writer) error {
 	switch {
 	case err != nil:
 		return unread(err, c.State.File)
-	case y.Unit == nil:
-		return fmt.Errorf("none of the monitored services is called %s; %w; service-monitor status lists them all", config.Show(l.Args[0]), errNoUnit)
 	case y.Number > 0 && !y.Has():
-		return fmt.Errorf("the history has no crash %d of %s; service-monitor history %[2]s --crashes lists them; %w", y.Number, y.Unit.Unit, errNoUnit)
+		return noSuch{fmt.Errorf("the history has no crash %d of %s; service-monitor history %[2]s --crashes lists them", y.Number, config.Show(y.Unit.Unit))}
 	}
 	if l.Ask.JSON {
 		return y.WriteJSON(stdout)
@@ -46,8 +44,11 @@ func showWhy(l cli.Line, stdout io.Writer) error {
 // crash is.
 func readWhy(c config.Config, unit string, y *tell.Why) (err error) {
 	y.Status, err = liveStatus(c, func(name string) bool { return name == unit })
-	if err != nil || len(y.Status.Units) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(y.Status.Units) == 0 {
+		return noSuchUnit(c, unit)
 	}
 	y.Unit = &tell.Unit{Tally: y.Status.Units[0].Tally}
 	history := chronicle.Beside(c.State.File)
