@@ -92,7 +92,7 @@ func showStatus(l cli.Line, stdout io.Writer) error {
 		s.Wide = l.Ask.Wide
 		s.Write(stdout, screen(stdout))
 	}
-	if err == nil && (s.Attention() > 0 || len(s.Troubles) > 0) {
+	if err == nil && (s.Attention() > 0 || len(s.Troubles) > 0 || !s.Stopped.IsZero()) {
 		err = errAttention
 	}
 	return err
@@ -108,10 +108,26 @@ func liveStatus(c config.Config, wants func(unit string) bool) (*tell.Status, er
 		complete = m.Complete
 		return live.take(m) && !complete
 	})
-	if err != nil || !complete {
-		return readStatus(c.State.File, wants, zone.Local(time.Now()))
+	if err == nil && complete {
+		return live.status(wants)
 	}
-	return live.status(wants)
+	s, failed := readStatus(c.State.File, wants, zone.Local(time.Now()))
+	if failed == nil && s.Stopped.IsZero() {
+		silent(s, c, err)
+	}
+	return s, failed
+}
+
+// silent says that a monitor does not answer that has not said that it stops. If nobody listens and the
+// history is not in use either, it was killed.
+func silent(s *tell.Status, c config.Config, err error) {
+	nobody := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
+	switch {
+	case store.InUse(chronicle.Beside(c.State.File)):
+		s.Troubles = append(s.Troubles, fmt.Sprintf("it does not answer on %s; this is what it has saved", config.Show(c.Feed.Socket)))
+	case nobody:
+		s.Stopped = s.AsOf
+	}
 }
 
 // answerIn is how long a monitor may take to answer.

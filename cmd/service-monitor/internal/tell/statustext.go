@@ -15,7 +15,7 @@ import (
 // Write writes the status as a table.
 func (s *Status) Write(w io.Writer, screen Screen) {
 	units := s.Ordered()
-	s.title(w, len(units), screen)
+	s.title(w, units, screen)
 	if !s.Stopped.IsZero() {
 		screen.wrap(w, "", fmt.Sprintf("THE MONITOR IS NOT RUNNING since %s (%s ago)", s.Stopped.In(screen.Zone).Format(time.DateTime), s.ago(s.Stopped)))
 	}
@@ -38,22 +38,8 @@ func (s *Status) Write(w io.Writer, screen Screen) {
 
 // title writes how many units need attention, and as of when. If the screen is narrow, the second is
 // shorter, or has a line of its own.
-func (s *Status) title(w io.Writer, units int, screen Screen) {
-	is := map[bool]string{true: "is", false: "are"}
-	if !s.Stopped.IsZero() {
-		is = map[bool]string{true: "was", false: "were"}
-	}
-	text := fmt.Sprintf(": all %d services %s well", units, is[false])
-	switch n := s.Attention(); {
-	case units == 0:
-		text = ": no service " + is[true] + " monitored"
-	case n == 0 && units == 1:
-		text = ": the service " + is[true] + " well"
-	case n == 1:
-		text = fmt.Sprintf(": 1 of %s needs attention", plural(int64(units), "service"))
-	case n > 0:
-		text = fmt.Sprintf(": %d of %s need attention", n, plural(int64(units), "service"))
-	}
+func (s *Status) title(w io.Writer, units []*Unit, screen Screen) {
+	text := ": " + s.summary(units)
 	asOf := s.AsOf.In(screen.Zone)
 	right := "as of " + asOf.Format("2006-01-02 15:04:05 -07")
 	room := func() int {
@@ -76,6 +62,34 @@ func (s *Status) title(w io.Writer, units int, screen Screen) {
 	screen.line(w, host+text+strings.Repeat(" ", gap)+right)
 }
 
+// summary says in a few words how the units are.
+func (s *Status) summary(units []*Unit) string {
+	unseen := 0
+	for _, u := range units {
+		if s.health(u) == Unknown {
+			unseen++
+		}
+	}
+	is, are := "is", "are"
+	if !s.Stopped.IsZero() {
+		is, are = "was", "were"
+	}
+	all := plural(int64(len(units)), "service")
+	switch n := s.Attention(); {
+	case len(units) == 0:
+		return "no service " + is + " monitored"
+	case n == 1:
+		return "1 of " + all + " needs attention"
+	case n > 1:
+		return fmt.Sprintf("%d of %s need attention", n, all)
+	case unseen > 0:
+		return fmt.Sprintf("%d of %s not seen yet", unseen, all)
+	case len(units) == 1:
+		return "the service " + is + " well"
+	}
+	return "all " + all + " " + are + " well"
+}
+
 // notes writes what there is to know about the numbers.
 func (s *Status) notes(w io.Writer, units []*Unit, screen Screen) {
 	least := false
@@ -88,7 +102,7 @@ func (s *Status) notes(w io.Writer, units []*Unit, screen Screen) {
 	if s.Asking > s.Asked {
 		screen.wrap(w, "", fmt.Sprintf("What systemd does next is known for the first %d of %d services.", s.Asked, s.Asking))
 	}
-	if !s.Since.IsZero() {
+	if !s.Since.IsZero() && !s.Since.After(s.Now) {
 		screen.wrap(w, "", fmt.Sprintf("The history goes back to %s (%s).", s.Since.In(screen.Zone).Format("2006-01-02 15:04"), Span(s.Now.Sub(s.Since))))
 	}
 }
