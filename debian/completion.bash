@@ -17,7 +17,7 @@ _service_monitor_units() {
 # The flags of each command, and of the monitor itself.
 _service_monitor_flags() {
     case $1 in
-        status) echo '-h --help --json -w --watch --wide --feed -p --persistence-file --config' ;;
+        status) echo '-h --help --json -w --watch --wide --no-pager --feed -p --persistence-file --config' ;;
         why) echo '-h --help --crash --full --json --feed -p --persistence-file --config' ;;
         history) echo '-h --help --since --until --crashes -n --lines --all --json -f --follow --no-pager --feed -p --persistence-file --config' ;;
         report) echo '-h --help -o --output --no-lines -p --persistence-file --config' ;;

@@ -55,7 +55,7 @@ if (( CURRENT > 2 )) && [[ $words[2] != -* ]]; then
   shift words
   (( CURRENT-- ))
   case $words[1] in
-    status) _arguments $help $store $config $feed '--json[as JSON]' '(-w --watch)'{-w,--watch}'[go on, and show each change]' '--wide[show everything, however wide the lines become]' '*:service:_service_monitor_units' ;;
+    status) _arguments $help $store $config $feed '--json[as JSON]' '(-w --watch)'{-w,--watch}'[go on, and show each change]' '--wide[show everything, however wide the lines become]' '--no-pager[no pager]' '*:service:_service_monitor_units' ;;
     why) _arguments $help $store $config $feed '--json[as JSON]' '--crash=[the crash with this number]:number:' '--full[show all lines that were kept, and whole]' '1:service:_service_monitor_units' ;;
     history) _arguments $help $store $config $feed '--since=[from then on]:time:(today yesterday 2h)' '--until=[up to then]:time:(today yesterday 2h)' '--crashes[only crashes]' '(-n --lines)'{-n,--lines=}'[only so many of the last lines]:lines:' '--all[each event]' '--json[as JSON]' '(-f --follow)'{-f,--follow}'[go on, and show what comes]' '--no-pager[no pager]' '*:service:_service_monitor_units' ;;
     report) _arguments $help $store $config '(-o --output)'{-o,--output=}'[the archive]:archive:_files' '--no-lines[without lines of the services]' ;;

@@ -23,7 +23,7 @@ func table() *cli.Program {
 // asking returns the commands that only read.
 func asking() []cli.Command {
 	return []cli.Command{
-		{Name: "status", Takes: cli.ShortUnits, Flags: []string{cli.JSON, cli.Watch, cli.Wide, cli.Feed, cli.StateFile, cli.ConfigFile}, Run: showStatus,
+		{Name: "status", Takes: cli.ShortUnits, Flags: []string{cli.JSON, cli.Watch, cli.Wide, cli.NoPager, cli.Feed, cli.StateFile, cli.ConfigFile}, Run: showStatus,
 			Help: "show how the services are",
 			About: `Shows how the services are that are named, by names or globs, or else all: first
 those that need attention, why, and what systemd does next. It asks the running

@@ -172,7 +172,7 @@ func screen(stdout io.Writer) tell.Screen {
 	}
 	if f, ok := stdout.(*os.File); ok {
 		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
-			s.Width, s.Long = int(size.Col), false
+			s.Width, s.Height, s.Long = int(size.Col), int(size.Row), false
 		}
 	}
 	return s

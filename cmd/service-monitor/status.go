@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -90,7 +91,7 @@ func showStatus(l cli.Line, stdout io.Writer) error {
 		err = s.WriteJSON(stdout)
 	} else {
 		s.Wide = l.Ask.Wide
-		s.Write(stdout, screen(stdout))
+		err = page(stdout, l.Ask.NoPager, func(w io.Writer) error { s.Write(w, screen(stdout)); return nil })
 	}
 	if err == nil && (s.Attention() > 0 || len(s.Troubles) > 0 || !s.Stopped.IsZero()) {
 		err = errAttention
@@ -207,8 +208,10 @@ func watchStatus(l cli.Line, c config.Config, stdout io.Writer) error {
 			}
 			plans.add(s)
 			s.Wide = l.Ask.Wide
-			fmt.Fprint(stdout, "\x1b[H\x1b[J")
-			s.Write(stdout, screen(stdout))
+			var text bytes.Buffer
+			screen := screen(stdout)
+			s.Write(&text, screen)
+			fmt.Fprint(stdout, "\x1b[H\x1b[J"+screen.Top(text.String()))
 		case err := <-ended:
 			switch {
 			case ctx.Err() != nil:

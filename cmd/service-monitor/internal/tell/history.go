@@ -27,10 +27,11 @@ func (q *Query) Within(at time.Time) bool {
 
 // A Screen is where text goes.
 type Screen struct {
-	Width int  // in columns
-	Long  bool // it is none, and lines may be longer: another program reads them
-	ASCII bool // it can show no other characters
-	Zone  *time.Location
+	Width  int  // in columns
+	Height int  // in lines; 0 if there is no end
+	Long   bool // it is none, and lines may be longer: another program reads them
+	ASCII  bool // it can show no other characters
+	Zone   *time.Location
 }
 
 // History is the history in words. Records are added in their order.

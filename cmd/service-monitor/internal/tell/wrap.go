@@ -41,6 +41,29 @@ func (s Screen) wrap(w io.Writer, name, text string) {
 	}
 }
 
+// Top returns the first lines of a text, as many as the screen has. The last one says how many are
+// missing. There is no end of a line after it, because that would push the first one off the screen.
+func (s Screen) Top(text string) string {
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	height, fit, below := 0, 0, 0 // below is how many lines fit if there is one below them
+	for _, line := range lines {
+		if height++; s.Width > 0 { // a command is longer than a line
+			height += max(utf8.RuneCountInString(line)-1, 0) / s.Width
+		}
+		if height < s.Height {
+			below++
+		}
+		if height <= s.Height {
+			fit++
+		}
+	}
+	if s.Height == 0 || fit == len(lines) {
+		return strings.Join(lines, "\n")
+	}
+	more := fmt.Sprintf("%s more; service-monitor status shows all", plural(int64(len(lines)-below), "line"))
+	return strings.Join(append(lines[:below:below], more), "\n")
+}
+
 // fields returns the words of a text. A number and its unit are one.
 func fields(text string) (list []string) {
 	for field := range strings.FieldsSeq(text) {

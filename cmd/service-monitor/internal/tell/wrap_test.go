@@ -52,3 +52,23 @@ func TestWrapNumbers(t *testing.T) {
 		t.Errorf("%q, want %q", b.String(), want)
 	}
 }
+
+// The screen keeps the first lines, which are about the worst.
+func TestTop(t *testing.T) {
+	long := strings.Repeat("x", 41)
+	for _, tt := range []struct {
+		height     int
+		text, want string
+	}{
+		{0, "a\nb\nc\n", "a\nb\nc"},
+		{3, "a\nb\nc\n", "a\nb\nc"},
+		{2, "a\nb\nc\n", "a\n2 lines more; service-monitor status shows all"},
+		{5, long + "\nb\nc\n", long + "\nb\nc"}, // that are three lines of 20 columns, and two
+		{4, long + "\nb\nc\n", long + "\n2 lines more; service-monitor status shows all"},
+		{1, "a\nb\n", "2 lines more; service-monitor status shows all"},
+	} {
+		if got := (Screen{Width: 20, Height: tt.height}).Top(tt.text); got != tt.want {
+			t.Errorf("%d lines of %q: %q, want %q", tt.height, tt.text, got, tt.want)
+		}
+	}
+}
