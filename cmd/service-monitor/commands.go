@@ -32,7 +32,7 @@ and "as of" says when. With --watch it goes on, and shows each change. It ends
 with 0 if all is well, with 3 if something needs attention, and with 4 if no
 service of that name is monitored. Members of the group service-monitor may ask.
 `},
-		{Name: "why", Takes: cli.ShortUnits, Flags: []string{cli.Crash, cli.Full, cli.JSON, cli.Feed, cli.StateFile, cli.ConfigFile}, Run: showWhy,
+		{Name: "why", Takes: cli.ShortUnit, Flags: []string{cli.Crash, cli.Full, cli.JSON, cli.Feed, cli.StateFile, cli.ConfigFile}, Run: showWhy,
 			Help: "show why a service crashed",
 			About: `Shows why a service crashed the last time, or the time that --crash says: the
 cause in words, by what it was counted, how often, what systemd does next, what

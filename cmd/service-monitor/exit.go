@@ -32,7 +32,7 @@ const (
 var exits = []cli.Exit{
 	{Code: exitOK, Text: "stopped as asked"},
 	{Code: exitFailure, Text: "a stage failed"},
-	{Code: exitAttention, Text: "a service needs attention"},
+	{Code: exitAttention, Text: "a service needs attention, or the monitor"},
 	{Code: exitNoUnit, Text: "there is no such service"},
 	{Code: exitUsage, Text: "bad command line"},
 	{Code: exitDataErr, Text: "the state file to be checked is damaged, newer, or does not\nbalance, or the history does not add up to it"},

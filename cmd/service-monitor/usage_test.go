@@ -48,6 +48,9 @@ func TestUsageOfCommands(t *testing.T) {
 			}
 		}
 	}
+	if text := usage(t, absent, "help", "why"); !strings.HasPrefix(text, "Usage: service-monitor why SERVICE [flags]\n") {
+		t.Errorf("why takes one service, and its help says\n%s", text)
+	}
 	var out bytes.Buffer
 	if code := run([]string{"help", "cler"}, &out, &out); code != exitUsage || !strings.Contains(out.String(), "did you mean clear?") {
 		t.Errorf("help of a command that there is not: exit code %d, %s", code, out.String())

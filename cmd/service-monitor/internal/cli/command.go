@@ -37,11 +37,14 @@ const (
 	File
 	Units
 	ShortUnits // units whose suffix may be left out
+	ShortUnit  // one such unit; the command says so if it is left out
 	Name
 )
 
 // String returns what the help shows.
-func (a Args) String() string { return [...]string{"", "[FILE]", "[A B C]", "[A B C]", "[COMMAND]"}[a] }
+func (a Args) String() string {
+	return [...]string{"", "[FILE]", "[A B C]", "[A B C]", "SERVICE", "[COMMAND]"}[a]
+}
 
 // Program is a table of commands.
 type Program struct {

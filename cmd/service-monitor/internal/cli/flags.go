@@ -206,7 +206,7 @@ func (f *flags) take(arg, list string) error {
 	switch {
 	case f.command.Takes == Units:
 		f.args = append(f.args, strings.Split(arg, ",")...)
-	case f.command.Takes == ShortUnits:
+	case f.command.Takes == ShortUnits, f.command.Takes == ShortUnit:
 		for _, name := range strings.Split(arg, ",") {
 			f.args = append(f.args, config.Full(name))
 		}
@@ -264,7 +264,7 @@ func (f *flags) check() error {
 	if i, err := config.CheckUnits(f.services); err != nil {
 		return fmt.Errorf("--services entry %d: %w", i+1, err)
 	}
-	if f.command.Takes == Units || f.command.Takes == ShortUnits {
+	if slices.Contains([]Args{Units, ShortUnits, ShortUnit}, f.command.Takes) {
 		if i, err := config.CheckUnits(f.args); err != nil {
 			return fmt.Errorf("%s entry %d: %w", f.command.Name, i+1, err)
 		}
