@@ -55,6 +55,9 @@ func makeReport(l cli.Line, stdout io.Writer) error {
 		return fmt.Errorf("cannot write the report %s: %w", config.Show(name), err)
 	}
 	fmt.Fprintf(stdout, "\nthis is in %s; look through it before you give it away\n", config.Show(name))
+	if len(r.denied) > 0 {
+		return fmt.Errorf("the report lacks %s, because you may not read that; %w", strings.Join(r.denied, ", "), errRights)
+	}
 	return nil
 }
 
@@ -65,6 +68,7 @@ type report struct {
 	now    time.Time
 	stdout io.Writer
 	failed error
+	denied []string // what whoever asks may not read
 }
 
 // gather puts everything into the report. If something cannot be had, the error is in its place.
@@ -87,10 +91,10 @@ func (r *report) gather(loaded config.Loaded, fault error, lines bool) {
 		s = &tell.Status{}
 	} else {
 		var b bytes.Buffer
-		s.Write(&b, tell.Screen{Width: 120, Zone: r.now.Location()})
+		s.Write(&b, tell.Screen{Width: 120, Long: true, Zone: r.now.Location()})
 		r.text("status", b.String())
 	}
-	r.file("os-release", "/etc/os-release")
+	r.file("os-release", "/usr/lib/os-release") // the one in /etc is a link to it, and links are not followed
 	r.run("uname", "uname", "-a")
 	r.run("systemd-version", "systemctl", "--version")
 	r.run("unit", "systemctl", "cat", "--no-pager", "service-monitor.service")
@@ -138,6 +142,9 @@ func (r *report) file(name, path string) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
+		if errors.Is(err, fs.ErrPermission) {
+			r.denied = append(r.denied, name)
+		}
 		r.text(name+".error", err.Error()+"\n")
 	default:
 		r.text(name, string(text))

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// reported lets a user write a report, and returns the names of what is in it.
+func reported(t *testing.T, state string) (names, errs string, code int) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "report.tar.gz")
+	var b bytes.Buffer
+	code = run([]string{"report", "-o", file, "-p", state}, io.Discard, &b)
+	text, err := exec.Command("tar", "-tzf", file).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text), b.String(), code
+}
+
+func TestReport(t *testing.T) {
+	if _, err := os.Stat("/usr/lib/os-release"); err != nil {
+		t.Skip("this machine has none")
+	}
+	state := writeHistory(t)
+	writeFile(t, state, `{"a.service": {"last_state": "active"}}`)
+	names, errs, code := reported(t, state)
+	for _, want := range []string{"/version\n", "/state.json\n", "/history/", "/status\n", "/os-release\n", "/services/a.service/properties\n"} {
+		if !strings.Contains(names, want) {
+			t.Errorf("there is no %q in\n%s", want, names)
+		}
+	}
+	if code != 0 || errs != "" {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+}
+
+// A report without what it is for says so.
+func TestReportLacks(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root may read everything")
+	}
+	state := writeHistory(t)
+	writeFile(t, state, "{}")
+	if err := os.Chmod(state, 0); err != nil {
+		t.Fatal(err)
+	}
+	if names, errs, code := reported(t, state); code != exitNoPerm || !strings.Contains(errs, "the report lacks state.json, because") || !strings.Contains(names, "/state.json.error\n") {
+		t.Errorf("exit code %d, %s in a report with\n%s", code, errs, names)
+	}
+}
