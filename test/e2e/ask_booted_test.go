@@ -47,6 +47,9 @@ func TestAsk(t *testing.T) {
 	// systemd itself is asked what it does next.
 	says(member+" status --wide", "exit 1; next try ", "SIGKILL; Restart=no: down until somebody starts it")
 	says(member+" why waits", "next try ", "10m after it ended", "at more than 3 starts in 1h")
+	if got := code(member + " status well"); got != "0" {
+		t.Errorf("status of a service that is well: exit code %s", got)
+	}
 	says(member+" why well --json", `"restart":"no"`, `"what_next":"if it crashes, it stays down (Restart=no)"`)
 	now, err := strconv.ParseInt(b.sh("date +%s"), 10, 64)
 	if err != nil {
@@ -94,7 +97,7 @@ func TestAsk(t *testing.T) {
 	says(member+" history", "dies", "crash 1", "SIGKILL")
 	says(member+" status", "2 of 4 services need attention", "THE MONITOR IS NOT RUNNING", "SIGKILL; Restart=no: down until", "systemd has no such unit")
 	for command, want := range map[string]string{
-		member + " status": "3", member + " status well": "0", member + " status 'd*'": "3", member + " status nobody": "4", member + " history nobody": "0",
+		member + " status": "3", member + " status well": "3", member + " status 'd*'": "3", member + " status nobody": "4", member + " history nobody": "4",
 		member + " why dies": "0", member + " why well": "0", member + " why gone": "0", member + " why nobody": "4", member + " why": "64", member + " why --crash 7 dies": "4",
 		asNobody + daemonPath + " status": "77", asNobody + daemonPath + " history": "77", daemonPath + " status": "3",
 	} {

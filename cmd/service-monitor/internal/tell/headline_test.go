@@ -105,13 +105,22 @@ func TestClockWasNotSet(t *testing.T) {
 
 // Whoever sees a line that is cut is told how to see all of it.
 func TestLastWordsCut(t *testing.T) {
-	for width, want := range map[int]string{60: "  Last words of the run that crashed (--full shows whole\n  lines)\n    1", 140: "  Last words of the run that crashed\n    1"} {
+	const whole = "  Last words of the run that crashed\n    1"
+	for _, tt := range []struct {
+		s    Screen
+		want string
+	}{
+		{Screen{Width: 60}, "  Last words of the run that crashed (--full shows whole\n  lines)\n    1"},
+		{Screen{Width: 140}, whole},
+		{Screen{Width: 60, Long: true}, whole},
+	} {
 		d, u := loopDiary()
 		y := report(d, u, 0)
 		y.Boxes = []blackbox.Box{{Invocation: "5b1f0000000000000000000000000007", Lines: []records.Line{{Time: noon, From: "systemd[1]", Text: gateway + ": Main process exited, code=dumped, status=11/SEGV"}}}}
 		var b bytes.Buffer
-		if y.Write(&b, Screen{Width: width, Zone: zone}); !strings.Contains(b.String(), want) {
-			t.Errorf("%d columns: no %q in\n%s", width, want, &b)
+		tt.s.Zone = zone
+		if y.Write(&b, tt.s); !strings.Contains(b.String(), tt.want) {
+			t.Errorf("%+v: no %q in\n%s", tt.s, tt.want, &b)
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (y *Why) writeWords(w io.Writer, s Screen, b *blackbox.Box, c *crash) {
 			_, text, _ = strings.Cut(text, ".service: ")
 		}
 		text = fmt.Sprintf("    %s %s: %s", l.Time.In(s.Zone).Format(time.TimeOnly), l.From, cmp.Or(text, l.Text))
-		if words = append(words, text); note == "" && s.Width > 0 && utf8.RuneCountInString(text) > s.Width {
+		if words = append(words, text); note == "" && s.Width > 0 && !s.Long && utf8.RuneCountInString(text) > s.Width {
 			note = " (--full shows whole lines)"
 		}
 	}
