@@ -136,6 +136,12 @@ func TestBox(t *testing.T) {
 				time.Sleep(20 * time.Second)
 			}
 		}, []string{"1s a", "2m1s a"}, []string{"a 0", "a 6"}},
+		{"a loop with two causes by turns", &journal{}, func(send func(count.Event)) {
+			for n := range byte(200) {
+				send(crash("a", n, []classify.Cause{segv, failed}[n%2]))
+				time.Sleep(20 * time.Second)
+			}
+		}, []string{"1s a", "1m1s a", "1h1m1s a"}, []string{"a 0", "a 3", "a 183"}},
 		{"crashes that are no loop", &journal{}, func(send func(count.Event)) {
 			for n := range byte(5) {
 				send(crash("a", n, segv))

@@ -30,10 +30,11 @@ const (
 	pace = time.Second
 	// near is how soon one crash of a loop follows another.
 	near = 10 * time.Minute
-	// seldom is how long after a box the next one may be made in a loop. If the cause has changed,
-	// it is other.
+	// seldom is how long after a box the next one may be made in a loop. If the loop had no crash
+	// of that cause before, it is other, but only for so many causes.
 	seldom = time.Hour
 	other  = time.Minute
+	causes = 8
 	// old is the age from which a crash gets no box when the monitor starts.
 	old = 24 * time.Hour
 	// waiting is how many crashes may wait for their boxes.
@@ -65,10 +66,10 @@ type Stage struct {
 
 // A unit is what the stage knows of the crashes of a unit.
 type unit struct {
-	invocation string         // the last run that crashed
-	crashed    time.Time      // when that was seen
-	boxed      time.Time      // when the last crash that gets a box was seen
-	cause      classify.Cause // of the crash that gets a box
+	invocation string           // the last run that crashed
+	crashed    time.Time        // when that was seen
+	boxed      time.Time        // when the last crash that gets a box was seen
+	causes     []classify.Cause // of the crashes that got boxes since the loop began
 }
 
 // A want is a box that is to be made.
@@ -179,8 +180,11 @@ func (s *Stage) take(t *count.Tally, now time.Time) {
 	}
 	loops := !u.boxed.IsZero() && now.Sub(u.crashed) < near
 	u.invocation, u.crashed = c.Invocation, now
-	pause := seldom
-	if u.cause != c.Cause {
+	if !loops {
+		u.causes = nil
+	}
+	pause, fresh := seldom, !slices.Contains(u.causes, c.Cause) && len(u.causes) < causes
+	if fresh {
 		pause = other
 	}
 	if loops && now.Sub(u.boxed) < pause || len(s.wants) >= waiting {
@@ -193,7 +197,9 @@ func (s *Stage) take(t *count.Tally, now time.Time) {
 		w.own = cmp.Or(t.Life.Name, t.Unit)
 	}
 	if w.run.UnmarshalText([]byte(c.Invocation)) == nil {
-		u.boxed, u.cause = now, c.Cause
+		if u.boxed = now; fresh {
+			u.causes = append(u.causes, c.Cause)
+		}
 		s.wants = append(s.wants, w)
 	}
 }
