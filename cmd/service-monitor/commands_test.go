@@ -141,6 +141,8 @@ func TestParseUsageErrors(t *testing.T) {
 		{"no suffix", []string{"--services", "a.service", "mosquitto"}, `--services entry 2: "mosquitto" does not end in .service; did you mean "mosquitto.service"?`},
 		{"service twice", []string{"--services", "a.service", "--services", "a.service"}, `--services entry 2: "a.service" is in the list twice; remove one`},
 		{"no file", []string{"--persistence-file="}, `--persistence-file is empty; name a file`},
+		{"no file behind the letter", []string{"-p="}, `--persistence-file needs a value: --persistence-file FILE`},
+		{"no number behind the letter", []string{"history", "-n="}, `--lines needs a value: --lines N`},
 		{"no configuration", []string{"--config", ""}, `--config is empty; name a file`},
 		{"directory", []string{"-p", "/var/lib/"}, `--persistence-file "/var/lib/" is a directory; name a file in it`},
 		{"two actions", []string{"--clear", "--check"}, `--check and --clear exclude each other; give one of them`},

@@ -242,6 +242,9 @@ func (f *flags) checkShort(args []string) error {
 		if !strings.ContainsRune("lpno", rune(arg[1])) || f.set.Lookup(strings.ReplaceAll(name, "_", "-")) != nil {
 			return f.unknown("-"+name, name)
 		}
+		if known := f.set.ShorthandLookup(arg[1:2]); arg[2:] == "=" && known != nil { // pflag takes the = for the value
+			return fmt.Errorf("--%s needs a value: --%[1]s %s", known.Name, known.Value.Type())
+		}
 	}
 	return nil
 }
