@@ -115,7 +115,7 @@ func TestCheckState(t *testing.T) {
 		{"saved", saved, exitOK, "s.json: 1 services, of which 0 balance and 1 cannot be checked: not seen by this monitor yet\n", ""},
 		{"newer", edit(`"starts": 5`, `"schema": 2, "starts": 5`), exitDataErr, "",
 			"state file s.json was written by a newer version of the monitor: it has schema 2, this version knows schema 1 and would lose what is new; " +
-				"install the newer version again, or choose another file with --persistence-file, or remove this one with --clear; that version can check it\n"},
+				"install the newer version again, or choose another file with --persistence-file, or remove this one with --clear; that version can read it\n"},
 		{"empty", "", exitDataErr, "", "state file s.json is damaged: line 1: unexpected end of JSON input" + broken},
 		{"cut short", counted[:200], exitDataErr, "s.json: \"a.service\": the record has no end\n", "state file s.json is damaged: line 10: unexpected end of JSON input" + broken},
 		{"a configuration", `{"monitored_services": ["a.service"]}`, exitDataErr, "s.json: \"monitored_services\": a list, not a record\n",

@@ -31,14 +31,14 @@ const (
 // exits describes the exit codes for the help.
 var exits = []cli.Exit{
 	{Code: exitOK, Text: "stopped as asked"},
-	{Code: exitFailure, Text: "a stage failed"},
+	{Code: exitFailure, Text: "a stage failed, or a command, otherwise than below"},
 	{Code: exitAttention, Text: "a service needs attention, or the monitor"},
 	{Code: exitNoUnit, Text: "there is no such service"},
 	{Code: exitUsage, Text: "bad command line"},
-	{Code: exitDataErr, Text: "the state file to be checked is damaged, newer, or does not\nbalance, or the history does not add up to it"},
+	{Code: exitDataErr, Text: "the state file to be shown or checked is damaged or newer,\nor does not balance, or the history does not add up to it"},
 	{Code: exitNoInput, Text: "there is no such state file or history, or it cannot be\nread, or no copy has the counts that are to be restored"},
 	{Code: exitUnavailable, Text: "no system bus"},
-	{Code: exitCantCreate, Text: "cannot create or write the log or the state file"},
+	{Code: exitCantCreate, Text: "cannot create or write the log, the state file or a report"},
 	{Code: exitTempFail, Text: "another monitor holds the files"},
 	{Code: exitNoPerm, Text: "who asks may not read the files of the monitor"},
 	{Code: exitConfig, Text: "bad configuration, or a state file of a newer version"},
@@ -58,7 +58,7 @@ var codes = []struct {
 	{exitNoInput, []error{errNoState, errNoCopy, errNoHistory}},
 	{exitNoPerm, []error{errRights}},
 	{exitTempFail, []error{files.ErrHeld}},
-	{exitCantCreate, []error{errFile, files.ErrOwner}},
+	{exitCantCreate, []error{errFile, errNoReport, files.ErrOwner}},
 	{exitUnavailable, []error{bus.ErrNoBus}},
 }
 

@@ -53,6 +53,8 @@ func showHistory(l cli.Line, stdout io.Writer) error {
 		return fmt.Errorf("cannot read the history: %w; %w", err, errRights)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("there is no history in %s; %w", config.Show(r.dir), errNoHistory)
+	case unopened(err):
+		return fmt.Errorf("cannot read the history: %w; %w", err, errNoHistory)
 	case err != nil || l.Ask.Follow:
 		return err
 	case !r.found && len(l.Args) > 0:

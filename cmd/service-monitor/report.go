@@ -32,6 +32,8 @@ const (
 	patience = 20 * time.Second
 )
 
+var errNoReport = errors.New("choose another file with --output")
+
 // makeReport writes an archive with everything that is needed to find a fault.
 func makeReport(l cli.Line, stdout io.Writer) error {
 	loaded, fault := l.Load()
@@ -44,7 +46,7 @@ func makeReport(l cli.Line, stdout io.Writer) error {
 	// This process is about to become another user, who may not write here.
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return fmt.Errorf("cannot write the report: %w; choose another file with --output", err)
+		return fmt.Errorf("cannot write the report: %w; %w", err, errNoReport)
 	}
 	defer f.Close()
 	zip := gzip.NewWriter(f)
@@ -52,7 +54,7 @@ func makeReport(l cli.Line, stdout io.Writer) error {
 	err = asOwner(func() error { r.gather(loaded, fault, !l.Ask.NoLines); return nil }, loaded.Config.State.File)
 	err = errors.Join(err, r.failed, r.out.Close(), zip.Close(), f.Sync())
 	if err != nil {
-		return fmt.Errorf("cannot write the report %s: %w", config.Show(name), err)
+		return fmt.Errorf("cannot write the report %s: %w; %w", config.Show(name), err, errNoReport)
 	}
 	fmt.Fprintf(stdout, "\nthis is in %s; look through it before you give it away\n", config.Show(name))
 	if len(r.denied) > 0 {

@@ -44,11 +44,7 @@ func noSuchUnit(c config.Config, name string) error {
 	if err != nil {
 		return err
 	}
-	var names []string
-	for _, u := range s.Units {
-		names = append(names, u.Unit)
-	}
-	return noSuch{fmt.Errorf("none of the monitored services is called %s; %s", config.Show(name), meant(name, names))}
+	return noSuch{fmt.Errorf("none of the monitored services is called %s; %s", config.Show(name), meant(name, s.Names()))}
 }
 
 // meant says which unit was probably meant. All have the same suffix, so that counts for nothing.
@@ -91,11 +87,25 @@ func showStatus(l cli.Line, stdout io.Writer) error {
 		err = s.WriteJSON(stdout)
 	} else {
 		s.Wide = l.Ask.Wide
-		err = page(stdout, l.Ask.NoPager, func(w io.Writer) error { s.Write(w, screen(stdout)); return nil })
+		err = page(stdout, l.Ask.NoPager, func(w io.Writer) error { return whole(w, screen(stdout), s.Write) })
 	}
-	if err == nil && (s.Attention() > 0 || len(s.Troubles) > 0 || !s.Stopped.IsZero()) {
-		err = errAttention
+	missing := l.Missing(s.Names())
+	switch {
+	case err != nil:
+		return err
+	case len(missing) > 0:
+		return noSuchUnit(loaded.Config, missing[0])
+	case s.Attention() > 0 || len(s.Troubles) > 0 || !s.Stopped.IsZero():
+		return errAttention
 	}
+	return nil
+}
+
+// whole writes what write writes at once. So it is known whether all of it has arrived.
+func whole(out io.Writer, s tell.Screen, write func(io.Writer, tell.Screen)) error {
+	var b bytes.Buffer
+	write(&b, s)
+	_, err := out.Write(b.Bytes())
 	return err
 }
 
@@ -211,7 +221,9 @@ func watchStatus(l cli.Line, c config.Config, stdout io.Writer) error {
 			var text bytes.Buffer
 			screen := screen(stdout)
 			s.Write(&text, screen)
-			fmt.Fprint(stdout, "\x1b[H\x1b[J"+screen.Top(text.String()))
+			if _, err := fmt.Fprint(stdout, "\x1b[H\x1b[J"+screen.Top(text.String())); err != nil {
+				return err
+			}
 		case err := <-ended:
 			switch {
 			case ctx.Err() != nil:
@@ -240,8 +252,20 @@ func unread(err error, path string) error {
 		return fmt.Errorf("cannot read the files of the monitor: %w; %w", err, errRights)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("there are no files of a monitor at %s; %w", config.Show(path), errNoHistory)
+	case errors.Is(err, statefile.ErrDamaged):
+		return fmt.Errorf("%w; %w", err, errDamaged)
+	case errors.Is(err, statefile.ErrNewer):
+		return fmt.Errorf("%w; %w", err, errNewer)
+	case unopened(err):
+		return fmt.Errorf("%w; %w", err, errNoHistory)
 	}
 	return err
+}
+
+// unopened reports whether a file could not be opened. An error of the output is another one.
+func unopened(err error) bool {
+	path, ok := errors.AsType[*fs.PathError](err)
+	return ok && path.Op == "open"
 }
 
 // readStatus reads the state file and the history beside it.

@@ -36,8 +36,7 @@ func showWhy(l cli.Line, stdout io.Writer) error {
 	if l.Ask.JSON {
 		return y.WriteJSON(stdout)
 	}
-	y.Write(stdout, screen(stdout))
-	return nil
+	return whole(stdout, screen(stdout), y.Write)
 }
 
 // readWhy reads how the unit is, and the history twice: what was near a crash is known only when the

@@ -12,7 +12,7 @@ import (
 func TestWhyOutput(t *testing.T) {
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
 	state := writeHistory(t)
-	writeFile(t, state, `{"a.service": {"last_state": "inactive", "last_change_time": "2026-11-27 10:00:00", "starts": 4, "stops": 1, "crashes": 3, "logged_unloaded": false}}`)
+	writeFile(t, state, stateOfA)
 	for _, tt := range []struct {
 		args string
 		code int

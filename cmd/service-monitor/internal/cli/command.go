@@ -91,6 +91,13 @@ func (l Line) Wants(unit string) bool {
 	return len(l.Args) == 0
 }
 
+// Missing returns the arguments that name none of these units.
+func (l Line) Missing(units []string) []string {
+	return slices.DeleteFunc(slices.Clone(l.Args), func(name string) bool {
+		return slices.ContainsFunc(units, Line{Args: []string{name}}.Wants)
+	})
+}
+
 // Load reads the configuration.
 func (l Line) Load() (config.Loaded, error) { return config.Load(l.Source) }
 

@@ -201,6 +201,15 @@ func (s *Status) Attention() (n int) {
 	return n
 }
 
+// Names returns the names of the units.
+func (s *Status) Names() []string {
+	names := make([]string, len(s.Units))
+	for i, u := range s.Units {
+		names[i] = u.Unit
+	}
+	return names
+}
+
 // Ordered returns the units, those that need attention first.
 func (s *Status) Ordered() []*Unit {
 	units := slices.Clone(s.Units)
