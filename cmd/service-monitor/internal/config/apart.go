@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"slices"
 
 	"service-monitor/stages/files"
 	"service-monitor/stages/statefile"
@@ -18,21 +19,23 @@ type use struct {
 // where links lead, because the monitor goes there.
 func (l Loaded) checkFiles() error {
 	kind, where := ErrConfig, show(l.Source.File)+": "
-	if l.Source.overridden("log-file") || l.Source.overridden("persistence-file") {
+	if slices.ContainsFunc([]string{"log-file", "persistence-file", "feed"}, l.Source.overridden) {
 		kind, where = ErrUsage, ""
 	}
+	alone := func(string, string) bool { return false }
 	uses := []use{
-		{"log", l.Config.Log.File, isLock},
-		{"persistence", l.Config.State.File, statefile.Beside},
-		{"configuration", l.Source.File, func(string, string) bool { return false }},
+		{"log file", l.Config.Log.File, isLock},
+		{"persistence file", l.Config.State.File, statefile.Beside},
+		{"configuration file", l.Source.File, alone},
+		{"feed", l.Config.Feed.Socket, alone}, // in a place of the others it would keep them away
 	}
 	for i, a := range uses {
 		for j, b := range uses {
 			switch {
 			case i < j && isOne(a.path, b.path):
-				return problemf(kind, "%s%s file and %s file are both %s; give each a file of its own", where, a.name, b.name, show(a.path))
+				return problemf(kind, "%s%s and %s are both %s; give each a file of its own", where, a.name, b.name, show(a.path))
 			case i != j && a.takes(b):
-				return problemf(kind, "%s%s file %s has a name that the monitor uses for what it keeps beside the %s file %s; choose another name",
+				return problemf(kind, "%s%s %s has a name that the monitor uses for what it keeps beside the %s %s; choose another name",
 					where, b.name, show(b.path), a.name, show(a.path))
 			}
 		}

@@ -55,4 +55,12 @@ func TestFilesApart(t *testing.T) {
 	if l.Config.State.File = at("s"); l.checkFiles() == nil {
 		t.Error("the configuration is the generation before the state")
 	}
+	for feed, want := range map[string]string{"f": "", "way/s": both, "l": both, "c.json": both, "real/s.tmp": beside, "l.lock": beside} {
+		l := Loaded{Config: Default(), Source: Source{File: at("c.json")}}
+		l.Config.Log.File, l.Config.State.File, l.Config.Feed.Socket = at("l"), at("real/s"), at(feed)
+		err := l.checkFiles()
+		if want == "" && err != nil || want != "" && (!errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("feed %s: %v, want %q", feed, err, want)
+		}
+	}
 }
