@@ -27,6 +27,8 @@ type Span struct {
 	Boot  string
 	Clock uint64
 	At    time.Time
+
+	owed time.Duration // how long the unit was down before somebody released it, for the next record
 }
 
 // until returns how long after the beginning of a span another one began; 0 if that is not known.
@@ -40,17 +42,29 @@ func (s Span) until(end Span) time.Duration {
 	return max(0, end.At.Sub(s.At))
 }
 
-// next returns the span that begins with a record. It puts into the record how long the span before
-// was.
-func (s Span) next(r *store.Record) Span {
+// release returns the span after somebody has stopped or reset a unit that was down. There is no record
+// of that, so the next start gets the time.
+func (s Span) release(r *store.Record) Span { return Span{owed: s.until(at(r))} }
+
+// at returns a span that begins with a record.
+func at(r *store.Record) Span {
 	now := Span{Boot: r.Boot, Clock: r.Monotonic, At: r.Time}
 	if r.Flags&store.Untrusted != 0 {
 		now.At = time.Time{}
 	}
+	return now
+}
+
+// next returns the span that begins with a record. It puts into the record how long the span before
+// was.
+func (s Span) next(r *store.Record) Span {
+	now := at(r)
 	switch {
 	case r.Kind == store.Start:
 		if now.Phase = Up; s.Phase == Down {
 			r.Down = s.until(now)
+		} else {
+			r.Down = s.owed
 		}
 	case r.Kind == store.Stop, r.Kind == store.Crash:
 		if s.Phase == Up {

@@ -43,7 +43,8 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	switch e.Kind {
 	case classify.Moved:
 		if u.span.Phase == Down && released(e) {
-			u.span = Span{}
+			r := s.record(e, store.None)
+			u.span = u.span.release(&r)
 		}
 	case classify.GaveUp:
 		s.gaveUp(u, e, now)
