@@ -115,6 +115,18 @@ func night() *diary {
 	return d
 }
 
+// After systemd has given up, somebody starts the service. That is no restart by systemd.
+func TestStartAfterGivingUp(t *testing.T) {
+	d := newDiary()
+	d.add("", store.Monitor, says("started")).add(sink, store.Seen).add(sink, store.Start)
+	d.later(time.Second).add(sink, store.Crash, exec).later(time.Second).add(sink, store.Restart).add(sink, store.Start)
+	d.later(time.Second).add(sink, store.Crash, exec).later(time.Second).add(sink, store.Restart).add(sink, store.GaveUp, result("start-limit-hit", 0, 0))
+	d.later(8*time.Hour).add(sink, store.Start)
+	if got, want := show(d, Query{}, Screen{Width: 80}), "19:50:04  wirepas-sink@ttyUSB1 started"; !strings.Contains(got, want) {
+		t.Errorf("%q is not in\n%s", want, got)
+	}
+}
+
 func show(d *diary, q Query, s Screen) string {
 	if q.Wanted == nil {
 		q.Wanted = func(string) bool { return true }

@@ -91,7 +91,7 @@ func (a *account) add(r *store.Record) {
 			text := cmp.Or(brief(keep.Result), keep.Result)
 			return text + "; down since then"
 		})
-		s.loop = nil
+		s.loop, s.again = nil, nil // the restart that was refused has begun no run
 	case store.Many:
 		a.many(s, &keep)
 	case store.Forgotten:
