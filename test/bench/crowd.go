@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"service-monitor/stages/feed"
 	"service-monitor/test/bench/proc"
 )
 
@@ -126,6 +127,9 @@ func (s *crowdSite) watched(ctx context.Context, n int, report func(string, floa
 		return err
 	}
 	report(passRate, float64(n)/time.Since(begun).Seconds())
+	if err := s.run.awaitPast(ctx, n); err != nil {
+		return err
+	}
 	memory := proc.MemoryOf(s.run.Pid)
 	report(cpuPerPass, milliseconds(s.run.cost().minus(before).all())/float64(n))
 	s.run.Stop()
@@ -134,6 +138,28 @@ func (s *crowdSite) watched(ctx context.Context, n int, report func(string, floa
 	report(largestSave, size()/1e3)
 	report(stateKB, s.run.stateSize()/1e3)
 	return s.exact(ctx, report)
+}
+
+// awaitPast waits until the daemon has counted the starts of n instances. If it fell behind, it still
+// reads about the last ones in the journal, and a stop would leave that to its next start.
+func (r *run) awaitPast(ctx context.Context, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, drainLimit)
+	defer cancel()
+	for {
+		starts := 0
+		err := feed.Listen(ctx, r.file(feedName), func(m feed.Message) bool {
+			if u := m.Unit; u != nil && (u.Name == crowdGlob || isPast(u.Name)) {
+				starts += int(u.Starts)
+			}
+			return !m.Complete
+		})
+		if err != nil || starts >= n {
+			return err
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return fmt.Errorf("of %d instances, %s counted %d: %w", n, r.of.name, starts, err)
+		}
+	}
 }
 
 // missed lets the next n instances come and go while the monitor is down.
