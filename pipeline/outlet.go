@@ -65,6 +65,7 @@ type Outlet struct {
 	nextReport time.Time      // trouble is not reported again before
 	retry      time.Duration  // the last wait; 0 if the last write has not failed
 	again      time.Time      // there is no write before
+	delays     time.Time      // since when READY=1 waits for writes; zero if it does not
 	closed     bool
 	last       bool      // the last write began after Close
 	moved      time.Time // when something got through the last time, or the time of Close if that is later
@@ -103,8 +104,17 @@ func (o *Outlet) Began() time.Time { return o.began }
 func (o *Outlet) Failing() time.Time { return o.failing }
 
 // DelaysReady reports whether READY=1 should wait for the write under way. It should not if there
-// is trouble, because that may last for ever.
-func (o *Outlet) DelaysReady() bool { return o.Busy() && o.failing.IsZero() }
+// is trouble, because that may last for ever. Nor should it wait longer than for one slow write: in a
+// storm one write follows the other, so on a slow disk there would be no end.
+func (o *Outlet) DelaysReady() bool {
+	switch {
+	case !o.Busy():
+		o.delays = time.Time{}
+	case o.delays.IsZero():
+		o.delays = time.Now()
+	}
+	return o.Busy() && o.failing.IsZero() && (o.Slow == 0 || time.Since(o.delays) < o.Slow)
+}
 
 // Closed reports whether Close was called.
 func (o *Outlet) Closed() bool { return o.closed }

@@ -369,6 +369,49 @@ func TestOutletSleeps(t *testing.T) {
 	})
 }
 
+// TestReadyInAStorm has an outlet that is slow, and that always has more to write. READY=1 waits for it,
+// but no longer than for one write that takes too long.
+func TestReadyInAStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := pipelinetest.NewNotifier(30 * time.Second)
+		slow := newOutlet(func(_ *outlet, numbers []int) (int, error) {
+			time.Sleep(4 * time.Second)
+			return len(numbers), nil
+		})
+		g := New(n)
+		sent := Source(g, "storm", stageFunc[None, int](func(ctx context.Context, p *Port[None, int]) error {
+			storm := time.Tick(time.Second)
+			for n := 0; ; {
+				select {
+				case <-storm:
+					if n++; p.Send(ctx, n) != nil {
+						return nil
+					}
+				case q := <-p.Probes:
+					q.Answer(Answer{DelaysReady: n == 0})
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		}))
+		Sink(g, "slow", sent, slow)
+		stop, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := g.Run(stop); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range n.Lines() {
+			if at, said, _ := strings.Cut(line, " "); strings.HasPrefix(said, "READY=1") {
+				if d, err := time.ParseDuration(at); err != nil || d < 15*time.Second || d > 17*time.Second {
+					t.Errorf("ready after %s, want about %v", at, slow.Slow)
+				}
+				return
+			}
+		}
+		t.Errorf("never ready: %q", n.Lines())
+	})
+}
+
 // TestStuckOutletHoldsUpNothing has a sink whose outlet is stuck. It holds up neither the
 // other sinks nor the sender. READY=1 waits for it only if the start needs its write, and
 // only until the write takes too long. It holds up the stop until DrainLimit, and the error
