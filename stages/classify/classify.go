@@ -59,6 +59,11 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 
 // classify appends to facts what an update shows.
 func (s *Stage) classify(facts []Transition, u decode.Update) []Transition {
+	// What was announced does not show what happened, and the journal cannot be read. So the source is
+	// wrong if it says that every change has reached us.
+	if s.doubtful[u.Unit] && u.Unread {
+		u.Complete = false
+	}
 	if s.unclear(u) {
 		return facts
 	}

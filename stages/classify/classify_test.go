@@ -31,6 +31,24 @@ func TestRun(t *testing.T) {
 	})
 }
 
+// An end that was not announced is left to the journal, also if that cannot be read yet.
+func TestDoubtInAnOpenGap(t *testing.T) {
+	unread := at("active/running", 2, unread, entered(30))
+	unread.Complete = true // every change was received
+	s := New(nil, func() {})
+	var facts []Transition
+	for _, u := range []decode.Update{
+		at("active/running", 1, snapshot, entered(10)), at("activating/start", 2, entered(20)), at("active/running", 2, entered(30)), unread,
+		past(2, run(1, "signal", 0), run(2, "", 0)), at("active/running", 2, entered(30), recovered()),
+	} {
+		facts = s.classify(facts, u)
+	}
+	want := []string{"seen active", "caught up", "crashed signal", "started", "caught up"}
+	if diff := cmp.Diff(want, lines(facts)); diff != "" {
+		t.Errorf("facts (-want +got):\n%s", diff)
+	}
+}
+
 // An end that was not announced is left to the journal: nothing is believed of that unit until
 // there is a snapshot. Other units are not affected.
 func TestDoubt(t *testing.T) {
