@@ -66,13 +66,13 @@ func (b *budget) rested(now time.Time) bool {
 // exhaust leaves nothing in the budget.
 func (b *budget) exhaust(now time.Time) { b.spent, b.since = burst, now }
 
-// periods are how long the folds of a storm collect events: the first ten a minute, the next ten five
+// periods are how long the folds of a storm collect events: the first five a minute, the next five five
 // minutes, and so on. A write wears the flash.
 var periods = [...]time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}
 
 // period returns how long the next fold of a storm collects events. written is how many folds of
 // that storm were written before.
-func period(written int) time.Duration { return periods[min(written/10, len(periods)-1)] }
+func period(written int) time.Duration { return periods[min(written/5, len(periods)-1)] }
 
 // family returns the budget of all new units of a kind, such as the instances of a template. Such
 // units may come and go all the time. For any other unit it returns nil.
