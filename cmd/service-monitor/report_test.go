@@ -39,18 +39,3 @@ func TestReport(t *testing.T) {
 		t.Errorf("exit code %d, %s", code, errs)
 	}
 }
-
-// A report without what it is for says so.
-func TestReportLacks(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Skip("root may read everything")
-	}
-	state := writeHistory(t)
-	writeFile(t, state, "{}")
-	if err := os.Chmod(state, 0); err != nil {
-		t.Fatal(err)
-	}
-	if names, errs, code := reported(t, state); code != exitNoPerm || !strings.Contains(errs, "the report lacks state.json, because") || !strings.Contains(names, "/state.json.error\n") {
-		t.Errorf("exit code %d, %s in a report with\n%s", code, errs, names)
-	}
-}

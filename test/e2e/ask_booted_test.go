@@ -112,6 +112,7 @@ func TestAsk(t *testing.T) {
 
 	says("cd /var/tmp; "+daemonPath+" report -o r.tar.gz", "state.json", "history/0000000001.v1", "log/service-monitor.log", "services/dies.service/journal", "this is in r.tar.gz")
 	says("cd /var/tmp; "+daemonPath+" report -o r.tar.gz", "file exists", "--output")
+	says(asNobody+daemonPath+" report -o /tmp/x.tar.gz 2>&1 || echo ends with $?", "state.json.error", "the report lacks state.json, ", "ends with 77") // which root may read
 	says("tar tzf /var/tmp/r.tar.gz", "r/state.json", "r/services/dies.service/properties")
 	if list := b.sh(daemonPath + " report --no-lines -o /var/tmp/n.tar.gz"); strings.Contains(list, "dies.service/journal") {
 		t.Errorf("lines of a service are in the report:\n%s", list)
