@@ -58,7 +58,7 @@ run: build ## monitor this machine's services; without systemd, those of a throw
 # On other systemds than this machine's, it is enough to test what depends on
 # systemd. The tests of the daemon's own files, memory and threads are skipped.
 test: SELECT := -skip '^Test(Disk|Idle|StalledJournal|Storm|Bench|FallBehind|Hang|Kill|Damage|PowerCuts)$$'
-test: deps check booted $(filter-out %-$(HOST),booted-bookworm booted-trixie) lint lifecycle arm emulated lifecycle-armhf ## run all tests, on booted machines too (half an hour)
+test: deps check booted $(filter-out %-$(HOST),booted-bookworm booted-trixie) lint lifecycle arm emulated lifecycle-armhf ## run all tests, on booted machines too (40 minutes)
 
 quick: format ## in less than a minute: format, vet and the tests that need no root
 	go vet ./...

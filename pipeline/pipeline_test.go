@@ -317,20 +317,17 @@ func TestReadyWaitsForWhatLatestKeeps(t *testing.T) {
 func TestTroubles(t *testing.T) {
 	for _, notifier := range []Notifier{nil, pipelinetest.NewNotifier(0)} {
 		synctest.Test(t, func(t *testing.T) {
-			trouble := ""
+			ticks := 0
 			g := New(notifier)
 			Source(g, "stage", stageFunc[None, None](func(ctx context.Context, p *Port[None, None]) error {
-				broken := time.Tick(10 * time.Second)
+				tick := time.Tick(10 * time.Second) // virtual
 				for {
 					select {
-					case now := <-broken:
-						if trouble += "!"; now.Second()%3 == 0 {
-							trouble = ""
-						}
+					case <-tick:
+						ticks++
 						p.Nudge()
-						p.Nudge()
-					case q := <-p.Probes:
-						q.Answer(Answer{Status: now(time.Now()), Trouble: trouble})
+					case q := <-p.Probes: // the status changes with each round, and the trouble with each tick
+						q.Answer(Answer{Status: time.Now().String(), Trouble: strings.Repeat("!", ticks%3)})
 					case <-ctx.Done():
 						return nil
 					}
@@ -349,9 +346,6 @@ func TestTroubles(t *testing.T) {
 		})
 	}
 }
-
-// now is a status that changes all the time.
-func now(t time.Time) string { return t.String() }
 
 func TestReadyWaitsForWhatIsOwed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

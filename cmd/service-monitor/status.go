@@ -101,7 +101,7 @@ func showStatus(l cli.Line, stdout io.Writer) error {
 	return nil
 }
 
-// whole writes what write writes at once. So it is known whether all of it has arrived.
+// whole collects the text of write, and writes it at once. So it is known whether all of it has arrived.
 func whole(out io.Writer, s tell.Screen, write func(io.Writer, tell.Screen)) error {
 	var b bytes.Buffer
 	write(&b, s)
@@ -129,8 +129,9 @@ func liveStatus(c config.Config, wants func(unit string) bool) (*tell.Status, er
 	return s, failed
 }
 
-// silent says that a monitor does not answer that has not said that it stops. If nobody listens and the
-// history is not in use either, it was killed.
+// silent is called if nobody answers, although the history does not say that the monitor has stopped.
+// If something holds the history, the monitor is alive and does not answer. Otherwise, if nobody
+// listens on its socket, it was killed.
 func silent(s *tell.Status, c config.Config, err error) {
 	nobody := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
 	switch {

@@ -126,9 +126,10 @@ func (d *deduction) see(u decode.Update) bool {
 	return true
 }
 
-// uncounted is the RestartsSinceCursor of a unit that was first seen while the monitor watched, as when an alias
-// becomes the name of another unit. The next reading begins before that, and finds restarts that are
-// not to be counted. How many they are is not known, so none is added for their number alone.
+// uncounted is the RestartsSinceCursor of a unit that was first seen while the monitor watched, as
+// when an alias becomes the name of another unit. The next reading of the journal begins before that,
+// and finds restarts that are not to be counted. Nobody knows how many they are. So no restart is added
+// only because the journal has more of them than were counted.
 const uncounted = 1 << 31
 
 // appear adds a unit that did not exist before.

@@ -41,7 +41,7 @@ func (y *Why) headline(zone *time.Location) string {
 	return fmt.Sprintf("%s is %s", u.Unit, u.State)
 }
 
-// ended says how the last run of a unit ended that is not up.
+// ended says how the last run ended. It is for a unit that is down.
 func (y *Why) ended() string {
 	switch {
 	case y.Unit.well:
@@ -52,7 +52,7 @@ func (y *Why) ended() string {
 	return "it crashed"
 }
 
-// stopped says how a unit came to be down that systemd does not call failed.
+// stopped says why the unit is down. It is for a unit that is down without having failed.
 func (y *Why) stopped() string {
 	u := y.Unit
 	switch {

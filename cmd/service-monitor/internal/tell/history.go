@@ -29,7 +29,7 @@ func (q *Query) Within(at time.Time) bool {
 type Screen struct {
 	Width  int  // in columns
 	Height int  // in lines; 0 if there is no end
-	Long   bool // it is none, and lines may be longer: another program reads them
+	Long   bool // another program reads the text, so lines may be longer than Width
 	ASCII  bool // it can show no other characters
 	Zone   *time.Location
 }

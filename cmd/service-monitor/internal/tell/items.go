@@ -57,8 +57,8 @@ type account struct {
 	items   []*item
 	stories map[string]*story
 	stopped *store.Record // when the monitor stopped; nil if it has started since then
-	gap     *store.Record // when the gap was opened that is still open; nil if there is none
-	open    *item         // the line of that
+	gap     *store.Record // the opening of the gap that is still open; nil if there is none
+	open    *item         // the line of that opening
 	last    time.Time     // when the monitor last recorded something that it saw itself, of any unit
 	apart   bool          // no record changes an item that is there already
 }

@@ -41,7 +41,7 @@ func (s *Status) nextTry(p *plan.Plan) time.Time {
 	return s.Now.Add(micros(p.Entered) - micros(s.Clock.Since) + p.Delay)
 }
 
-// at returns a time to come.
+// at returns the time of something that is still to happen, as text.
 func (s *Status) at(t time.Time, zone *time.Location) string {
 	switch t = t.In(zone); {
 	case !t.After(s.Now):

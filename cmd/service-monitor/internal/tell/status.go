@@ -102,8 +102,8 @@ func (p *Past) Add(r *store.Record, now time.Time) {
 	}
 }
 
-// end notes how a run ended, and what systemd did then. Only a oneshot goes from activating to inactive at its end. A record of
-// what nobody watched has another state in From.
+// end notes how a run ended, and what systemd did then. Only a oneshot goes from activating to inactive
+// at its end. A record of what nobody watched has another state in From.
 func (p *Past) end(r *store.Record) {
 	switch {
 	case r.Kind == store.GaveUp:
@@ -187,8 +187,8 @@ type Status struct {
 	Wide     bool // more columns, and no end of the line
 }
 
-// health returns how a unit is. What was saved by a monitor that has ended since is judged as of then:
-// a loop was one, however long ago that is.
+// health returns how a unit is, or how it was when the monitor ended. A loop of then stays a loop,
+// however long ago that is.
 func (s *Status) health(u *Unit) Health { return u.Health(s.AsOf) }
 
 // Attention returns how many units somebody has to look after.
