@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/cmd/internal/config"
 	"service-monitor/stages/statefile"
 )
 

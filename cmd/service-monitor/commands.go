@@ -6,8 +6,8 @@ import (
 	"io"
 	"slices"
 
-	"service-monitor/cmd/service-monitor/internal/cli"
-	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/cmd/internal/cli"
+	"service-monitor/cmd/internal/config"
 	"service-monitor/stages/files"
 )
 

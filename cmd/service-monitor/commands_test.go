@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"service-monitor/cmd/service-monitor/internal/cli"
-	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/cmd/internal/cli"
+	"service-monitor/cmd/internal/config"
 )
 
 const absent = "/nonexistent/config.json"

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"slices"
 
-	"service-monitor/cmd/service-monitor/internal/cli"
-	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/cmd/internal/ask"
+	"service-monitor/cmd/internal/cli"
+	"service-monitor/cmd/internal/config"
 	"service-monitor/stages/bus"
 	"service-monitor/stages/files"
 	"service-monitor/stages/statefile"
@@ -50,7 +51,7 @@ var codes = []struct {
 	errs []error
 }{
 	{exitAttention, []error{errAttention}},
-	{exitNoUnit, []error{errNoUnit}},
+	{exitNoUnit, []error{ask.ErrNoUnit}},
 	{exitUsage, []error{config.ErrUsage}},
 	{exitConfig, []error{config.ErrConfig}},
 	{exitDataErr, []error{errDamaged, errUnbalanced, errHistory, errNewer}},

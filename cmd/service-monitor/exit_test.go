@@ -6,8 +6,9 @@ import (
 	"slices"
 	"testing"
 
-	"service-monitor/cmd/service-monitor/internal/cli"
-	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/cmd/internal/ask"
+	"service-monitor/cmd/internal/cli"
+	"service-monitor/cmd/internal/config"
 	"service-monitor/stages/bus"
 	"service-monitor/stages/files"
 	"service-monitor/stages/statefile"
@@ -21,7 +22,7 @@ func TestExitCode(t *testing.T) {
 		{nil, 0},
 		{errors.New("bus: gone"), 1},
 		{errAttention, 3},
-		{fmt.Errorf("x: %w", errNoUnit), 4},
+		{fmt.Errorf("x: %w", ask.ErrNoUnit), 4},
 		{config.Misuse("unknown flag"), 64},
 		{fmt.Errorf("cannot check: %w; %w", statefile.ErrDamaged, errDamaged), 65},
 		{fmt.Errorf("cannot check: %w; %w", statefile.ErrNewer, errNewer), 65},

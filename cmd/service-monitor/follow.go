@@ -12,7 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/cmd/internal/config"
 	"service-monitor/stages/feed"
 )
 

@@ -13,8 +13,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"service-monitor/cmd/service-monitor/internal/config"
-	"service-monitor/cmd/service-monitor/internal/tell"
+	"service-monitor/cmd/internal/config"
+	"service-monitor/cmd/internal/tell"
 	"service-monitor/pipeline"
 	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/chronicle"

@@ -7,7 +7,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"service-monitor/cmd/service-monitor/internal/tell"
+	"service-monitor/cmd/internal/tell"
 	"service-monitor/pipeline"
 	"service-monitor/stages/blackbox"
 	"service-monitor/stages/bus"

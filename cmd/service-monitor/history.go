@@ -17,9 +17,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"service-monitor/cmd/service-monitor/internal/cli"
-	"service-monitor/cmd/service-monitor/internal/config"
-	"service-monitor/cmd/service-monitor/internal/tell"
+	"service-monitor/cmd/internal/ask"
+	"service-monitor/cmd/internal/cli"
+	"service-monitor/cmd/internal/config"
+	"service-monitor/cmd/internal/tell"
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/zone"
@@ -58,7 +59,7 @@ func showHistory(l cli.Line, stdout io.Writer) error {
 	case err != nil || l.Ask.Follow:
 		return err
 	case !r.found && len(l.Args) > 0:
-		return noSuch{fmt.Errorf("the history has nothing of %s; %s", config.Show(l.Args[0]), meant(l.Args[0], slices.Sorted(maps.Keys(r.others))))}
+		return ask.NoSuch{Words: fmt.Errorf("the history has nothing of %s; %s", config.Show(l.Args[0]), ask.Meant(l.Args[0], slices.Sorted(maps.Keys(r.others))))}
 	case l.Ask.JSON:
 		return nil
 	}

@@ -18,7 +18,7 @@ import (
 	sdjournal "github.com/coreos/go-systemd/v22/journal"
 	"github.com/sirupsen/logrus"
 
-	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/cmd/internal/config"
 	"service-monitor/pipeline"
 	"service-monitor/stages/blackbox"
 	"service-monitor/stages/chronicle"

@@ -16,9 +16,10 @@ import (
 	"strings"
 	"time"
 
-	"service-monitor/cmd/service-monitor/internal/cli"
-	"service-monitor/cmd/service-monitor/internal/config"
-	"service-monitor/cmd/service-monitor/internal/tell"
+	"service-monitor/cmd/internal/ask"
+	"service-monitor/cmd/internal/cli"
+	"service-monitor/cmd/internal/config"
+	"service-monitor/cmd/internal/tell"
 	"service-monitor/stages/blackbox"
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/files"
@@ -87,7 +88,7 @@ func (r *report) gather(loaded config.Loaded, fault error, lines bool) {
 	r.each("log", c.Log.File)
 	r.each("log", strings.TrimSuffix(c.Log.File, filepath.Ext(c.Log.File))+"-*"+filepath.Ext(c.Log.File))
 	all := func(string) bool { return true }
-	s, err := readStatus(c.State.File, all, r.now)
+	s, err := ask.Saved(c.State.File, all, r.now)
 	if err != nil {
 		r.text("status", err.Error()+"\n")
 		s = &tell.Status{}

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/cmd/internal/config"
 )
 
 // unitUser is the user of the unit (User=).

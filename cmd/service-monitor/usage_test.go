@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/cmd/internal/config"
 )
 
 func TestUsage(t *testing.T) {

@@ -129,7 +129,7 @@ func TestRanges(t *testing.T) {
 func TestJSONKeys(t *testing.T) {
 	text := plain(section(t, read(t, manual), ".SH JSON", ".SH OPTIONS"))
 	for _, file := range []string{"json.go", "statusjson.go", "whyjson.go", "why.go"} {
-		keys := find(read(t, top+"/cmd/service-monitor/internal/tell/"+file), "`json:\"([a-z0-9_]+)")
+		keys := find(read(t, top+"/cmd/internal/tell/"+file), "`json:\"([a-z0-9_]+)")
 		if len(keys) == 0 {
 			t.Errorf("%s has no key", file)
 		}

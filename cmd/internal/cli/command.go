@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/cmd/internal/config"
 	"service-monitor/stages/row"
 )
 

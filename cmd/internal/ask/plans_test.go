@@ -1,4 +1,4 @@
-package main
+package ask
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
 
-	"service-monitor/cmd/service-monitor/internal/tell"
+	"service-monitor/cmd/internal/tell"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/test/fakebus"
@@ -40,10 +40,10 @@ func TestPlanner(t *testing.T) {
 	for _, u := range s.Units[1 : mostAsked+1] {
 		paths = append(paths, fakebus.Path(u.Unit))
 	}
-	p := planner{}
+	p := Planner{}
 	wantAsked := func(n int, want ...string) {
 		t.Helper()
-		p.add(s)
+		p.Add(s)
 		known := slices.DeleteFunc(slices.Clone(s.Units), func(u *tell.Unit) bool { return u.Plan == nil || u.Plan.Restart != "no" })
 		if s.Asking != n || s.Asked != min(n, mostAsked) || len(known) != s.Asked {
 			t.Errorf("asked about %d of %d, and knows %d", s.Asked, s.Asking, len(known))

@@ -1,9 +1,9 @@
-package main
+package ask
 
 import (
 	"time"
 
-	"service-monitor/cmd/service-monitor/internal/tell"
+	"service-monitor/cmd/internal/tell"
 	plans "service-monitor/stages/bus/plan"
 )
 
@@ -14,9 +14,9 @@ const (
 	plansIn = 300 * time.Millisecond
 )
 
-// A planner asks systemd what it does next. An answer about a unit holds until the unit changes, so
+// A Planner asks systemd what it does next. An answer about a unit holds until the unit changes, so
 // that whoever watches a storm does not ask about all others again and again.
-type planner map[string]answer
+type Planner map[string]answer
 
 type answer struct {
 	state unitState
@@ -34,8 +34,8 @@ func stateOf(u *tell.Unit) unitState {
 	return unitState{u.State, u.Life.SubState, u.Changed, u.Tally.Starts, u.Restarts}
 }
 
-// add adds what systemd does next to the first units that need attention.
-func (p planner) add(s *tell.Status) {
+// Add adds what systemd does next to the first units that need attention.
+func (p Planner) Add(s *tell.Status) {
 	s.Asking, s.Asked = 0, 0
 	var units []*tell.Unit
 	for _, u := range s.Ordered() {
@@ -51,7 +51,7 @@ func (p planner) add(s *tell.Status) {
 }
 
 // addTo adds what systemd does next to these units.
-func (p planner) addTo(units []*tell.Unit) {
+func (p Planner) addTo(units []*tell.Unit) {
 	var ask []string
 	for _, u := range units {
 		if known, ok := p[u.Unit]; !ok || known.state != stateOf(u) {

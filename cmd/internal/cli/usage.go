@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/cmd/internal/config"
 )
 
 // Usage writes the help of a command. If the name is empty, it writes the help of the program,

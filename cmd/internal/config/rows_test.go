@@ -130,7 +130,7 @@ func TestHelp(t *testing.T) {
 // TestManual compares service-monitor(5) with the rows: the kind, range and default of each key,
 // and whether a reload applies it.
 func TestManual(t *testing.T) {
-	text, err := os.ReadFile("../../../../debian/service-monitor.5")
+	text, err := os.ReadFile("../../../debian/service-monitor.5")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"service-monitor/cmd/service-monitor/internal/config"
+	"service-monitor/cmd/internal/config"
 	"service-monitor/stages/row"
 )
 

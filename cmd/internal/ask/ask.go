@@ -1,0 +1,156 @@
+// Package ask asks the monitor how the units are and why they crashed. If the monitor does not run, the
+// answer comes from what it has saved.
+package ask
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"service-monitor/cmd/internal/config"
+	"service-monitor/cmd/internal/tell"
+	"service-monitor/stages/chronicle"
+	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/count"
+	"service-monitor/stages/feed"
+	"service-monitor/stages/journald/records"
+	"service-monitor/stages/statefile"
+	"service-monitor/stages/zone"
+)
+
+// Status asks the running monitor how its units are. If there is none, it reads what was saved.
+func Status(c config.Config, wants func(unit string) bool) (*tell.Status, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), answerIn)
+	defer cancel()
+	live := NewTold(c.State.File)
+	complete := false
+	err := feed.Listen(ctx, c.Feed.Socket, func(m feed.Message) bool {
+		complete = m.Complete
+		return live.Take(m) && !complete
+	})
+	if err == nil && complete {
+		return live.Status(wants)
+	}
+	s, failed := Saved(c.State.File, wants, zone.Local(time.Now()))
+	if failed == nil && s.Stopped.IsZero() {
+		silent(s, c, err)
+	}
+	return s, failed
+}
+
+// silent is called if nobody answers, although the history does not say that the monitor has stopped.
+// If something holds the history, the monitor is alive and does not answer. Otherwise, if nobody
+// listens on its socket, it was killed.
+func silent(s *tell.Status, c config.Config, err error) {
+	nobody := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
+	switch {
+	case store.InUse(chronicle.Beside(c.State.File)):
+		s.Troubles = append(s.Troubles, fmt.Sprintf("it does not answer on %s; this is what it has saved", config.Show(c.Feed.Socket)))
+	case nobody:
+		s.Stopped = s.AsOf
+	}
+}
+
+// answerIn is how long a monitor may take to answer.
+const answerIn = 10 * time.Second
+
+// Told is what a monitor has told.
+type Told struct {
+	units     map[string]*count.Tally
+	troubles  []string
+	stateFile string
+}
+
+// NewTold returns a Told of the monitor with a state file, which has told nothing yet.
+func NewTold(stateFile string) *Told {
+	return &Told{units: map[string]*count.Tally{}, stateFile: stateFile}
+}
+
+// Take takes a message. It returns false if the monitor has another state file.
+func (t *Told) Take(m feed.Message) bool {
+	switch {
+	case m.Monitor != nil:
+		t.troubles = m.Monitor.Troubles
+		return m.Monitor.State == t.stateFile
+	case m.Unit != nil:
+		t.units[m.Unit.Name] = m.Unit.Tally()
+	case m.Gone != "":
+		delete(t.units, m.Gone)
+	}
+	return true
+}
+
+// Status returns the present status of the units that are wanted.
+func (t *Told) Status(wants func(unit string) bool) (*tell.Status, error) {
+	s, _, err := newStatus(t.units, t.stateFile, wants, zone.Local(time.Now()))
+	if err == nil {
+		s.Troubles = t.troubles
+	}
+	return s, err
+}
+
+// Saved returns the status by the state file at path and the history beside it.
+func Saved(path string, wants func(unit string) bool, now time.Time) (*tell.Status, error) {
+	known, _, err := statefile.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	s, monitor, err := newStatus(known, path, wants, now)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(path); err == nil {
+		s.AsOf = info.ModTime()
+	}
+	switch {
+	case monitor.To == store.Stopped:
+		s.Stopped = monitor.Time
+	case monitor.To == store.Started && monitor.Boot != records.Boot(): // the monitor has ended with that boot
+		s.Stopped = s.AsOf
+	}
+	return s, nil
+}
+
+// newStatus returns the present status of units, with what the history has of them. It also returns
+// the last record of the monitor itself.
+func newStatus(known map[string]*count.Tally, path string, wants func(unit string) bool, now time.Time) (s *tell.Status, monitor store.Record, err error) {
+	s = &tell.Status{Now: now, AsOf: now, Clock: tell.Clock{Now: now, Boot: records.Boot(), Since: records.Clock()}}
+	if s.Host, err = os.Hostname(); err != nil {
+		s.Host = "this machine"
+	}
+	units := map[string]*tell.Unit{}
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		if tally := known[name]; wants(name) && !pattern(tally) {
+			units[name] = &tell.Unit{Tally: tally}
+			s.Units = append(s.Units, units[name])
+		}
+	}
+	_, err = store.Read(chronicle.Beside(path), func(r *store.Record) bool {
+		r = s.Clock.Right(r)
+		s.Clock.Add(r)
+		s.Reach(r)
+		if u := units[r.Unit]; u != nil {
+			u.Add(r, now)
+		}
+		if r.Kind == store.Monitor {
+			monitor = *r
+		}
+		return true
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, monitor, err
+	}
+	for _, u := range s.Units {
+		u.CatchUp(now)
+	}
+	return s, monitor, nil
+}
+
+// pattern reports whether a tally is the sum of a glob.
+func pattern(t *count.Tally) bool { return t.Life != nil && t.Life.Pattern || t.Folded > 0 }
