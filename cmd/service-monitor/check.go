@@ -76,6 +76,9 @@ func (f planned) each(path string, may func(path string, want uint32) error) err
 	return err
 }
 
+// longestSocket is how many bytes the path of a socket may have.
+const longestSocket = len(unix.RawSockaddrUnix{}.Path) - 1
+
 func checkFiles(loaded config.Loaded, a account, stdout io.Writer) error {
 	files := plan(loaded.Config)
 	for _, f := range files {
@@ -100,6 +103,9 @@ func checkFiles(loaded config.Loaded, a account, stdout io.Writer) error {
 	}
 	if err := statefile.Newer(loaded.Config.State.File); err != nil {
 		return fmt.Errorf("%s: %w", loaded.Origin(config.StateFileKey), err)
+	}
+	if socket := loaded.Config.Feed.Socket; len(socket) > longestSocket {
+		fmt.Fprintf(stdout, "%s: feed has %d bytes, and the path of a socket at most %d (unix(7)); so nobody can listen to the monitor\n", config.Show(socket), len(socket), longestSocket)
 	}
 	for _, f := range files {
 		if unitDirectory(f.path) == "" {

@@ -136,6 +136,7 @@ func TestCheckSays(t *testing.T) {
 		args  []string
 		wants []string
 	}{
+		{[]string{"--feed", "/" + strings.Repeat("f", 107)}, []string{"f: feed has 108 bytes, and the path of a socket at most 107 (unix(7)); so nobody can listen"}},
 		{[]string{"--config", python}, []string{
 			python + ": not used, and may be removed: prometheus_port, poll_interval\n",
 			"/var/log/service-monitor/systemd_monitor.log: log_file is relative, and starts at /var/log/service-monitor\n",

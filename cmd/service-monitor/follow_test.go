@@ -261,7 +261,7 @@ func TestFollowIntoNothing(t *testing.T) {
 // Without other options, --follow begins with the last ten lines, and not with the whole history.
 // It has no --until.
 func TestFollowQuery(t *testing.T) {
-	for args, want := range map[string]int{"": 0, "-f": 10, "--follow -n 3": 3, "-f --since 2h": 0, "-f --until 2h": -1} {
+	for args, want := range map[string]int{"": 0, "-f": 10, "--follow -n 3": 3, "-f --since 2h": 0, "-f --since -2h": 0, "-f --until 2h": -1} {
 		line, err := parse(append([]string{"history"}, strings.Fields(args)...), absent)
 		if err != nil {
 			t.Fatal(err)

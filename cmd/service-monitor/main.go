@@ -200,8 +200,18 @@ func fileError(what, path string, err error) error {
 	return fmt.Errorf("cannot %s %s: %w; %w", what, path, err, errFile)
 }
 
-// clearFiles removes the log file, the state file and the files beside them.
+// clearFiles removes the log file, the state file and the files beside them. What is no file was not made
+// by a monitor, so it stays.
 func clearFiles(c config.Config, stdout io.Writer) error {
+	for _, path := range []string{c.Log.File, c.State.File} {
+		info, err := os.Lstat(path)
+		if err != nil || info.Mode().Type() == fs.ModeSymlink { // the link itself is removed
+			continue
+		}
+		if err := regular(path, info); err != nil {
+			return fmt.Errorf("cannot clear: %w", err)
+		}
+	}
 	lock, err := files.Hold(c.Log.File)
 	if err != nil {
 		return fileError("clear the log file", c.Log.File, err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"service-monitor/cmd/internal/config"
 	"service-monitor/stages/files"
@@ -62,6 +63,30 @@ func TestRun(t *testing.T) {
 				t.Errorf("standard error is not one line with %q:\n%s", tt.errors, errs.String())
 			}
 		})
+	}
+}
+
+// TestClearNoFile wants what is no file to stay, because no monitor has made it.
+func TestClearNoFile(t *testing.T) {
+	for _, flag := range []string{"-l", "-p"} {
+		for kind, mk := range map[string]func(string) error{
+			"a named pipe": func(path string) error { return unix.Mkfifo(path, 0o600) },
+			"a directory":  func(path string) error { return os.Mkdir(path, 0o700) },
+		} {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "f")
+			if err := mk(path); err != nil {
+				t.Fatal(err)
+			}
+			var out, errs bytes.Buffer
+			code := run([]string{"clear", "-l", filepath.Join(dir, "l"), "-p", filepath.Join(dir, "p"), flag, path}, &out, &errs)
+			if code == exitOK || !strings.Contains(errs.String(), path+" is "+kind) {
+				t.Errorf("%s %s: exit code %d, %s", flag, kind, code, errs.String())
+			}
+			if _, err := os.Lstat(path); err != nil {
+				t.Errorf("%s %s: %v", flag, kind, err)
+			}
+		}
 	}
 }
 

@@ -231,12 +231,12 @@ func (f *flags) take(arg, list string) error {
 // checkShort refuses several short flags in one argument: "-clear" would mean "-c -l ear", and
 // clear the wrong files. Only the value of -l and -p may follow without a space.
 func (f *flags) checkShort(args []string) error {
-	for _, arg := range args {
+	for i, arg := range args {
 		if arg == "--" {
 			break
 		}
-		if len(arg) < 3 || arg[0] != '-' || arg[1] == '-' {
-			continue
+		if len(arg) < 3 || arg[0] != '-' || arg[1] == '-' || i > 0 && slices.Contains([]string{"--" + Since, "--" + Until}, args[i-1]) {
+			continue // "--since -1h" is as right as journalctl(1) has it
 		}
 		name, _, _ := strings.Cut(arg[1:], "=")
 		if !strings.ContainsRune("lpno", rune(arg[1])) || f.set.Lookup(strings.ReplaceAll(name, "_", "-")) != nil {
