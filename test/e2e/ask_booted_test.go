@@ -70,6 +70,11 @@ func TestAsk(t *testing.T) {
 	if u := asked.Units[0]; !u.Retrying || u.Burst != 3 || u.Used != nil || u.NextSeconds > 600 || u.NextTry.Unix() > now+600 || u.NextTry.Unix() < now+600-int64(limit.Seconds()) {
 		t.Errorf("%+v at %d", u, now) // an hour ago nobody watched, so what is used is not known
 	}
+	// The history has what is no start and no end, too.
+	b.sh("printf '[Service]\nExecStart=/bin/true\n' >/etc/systemd/system/gone.service; systemctl daemon-reload; systemctl start gone")
+	b.awaitLine([]string{"sh", "-c", "while :; do " + member + " history gone --json; done"}, `"kind":"state","from":"unloaded"`)
+	b.sh("rm /etc/systemd/system/gone.service; systemctl daemon-reload")
+	b.awaitLine([]string{"sh", "-c", "while :; do " + member + " history gone --json; done"}, `"kind":"state","from":"inactive","to":"unloaded"`)
 	// If the monitor has lost the bus, it says so first.
 	ask := []string{"sh", "-c", "while :; do " + member + " status --json; done"}
 	b.sh("systemctl stop dbus.socket dbus")

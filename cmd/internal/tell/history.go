@@ -81,7 +81,7 @@ func bare(r *store.Record) string {
 	switch r.Kind {
 	case store.Many:
 		words = append(words, events(r.Delta))
-	case store.Seen:
+	case store.Seen, store.State:
 		words = append(words, r.To)
 	case store.Stop, store.Crash, store.UnknownEnd, store.GaveUp:
 		words = append(words, Cause(r.Result, r.Code, r.Status))

@@ -127,6 +127,24 @@ func TestStartAfterGivingUp(t *testing.T) {
 	}
 }
 
+// TestStates wants a line for a state that is no start and no end.
+func TestStates(t *testing.T) {
+	move := func(from, to string) func(*store.Record) { return func(r *store.Record) { r.From, r.To = from, to } }
+	d := newDiary()
+	d.add(broker, store.State, move("active", "reloading")).add(sink, store.State, move("inactive", "unloaded"))
+	d.later(time.Second).add(sink, store.State, move("unloaded", "activating"))
+	want := `
+-- Mon 2025-07-07 (+02) --------------------- 2 services, since 2025-07-07 11:50
+11:50:00  mosquitto            reloading
+11:50:00  wirepas-sink@ttyUSB1 not loaded  systemd does not have it any more
+11:50:01  wirepas-sink@ttyUSB1 loaded      systemd has it again
+3 lines for 3 events. --all shows each, --json is for jq
+`
+	if diff := cmp.Diff(want[1:], show(d, Query{}, Screen{Width: 80})); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func show(d *diary, q Query, s Screen) string {
 	if q.Wanted == nil {
 		q.Wanted = func(string) bool { return true }

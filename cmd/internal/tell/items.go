@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/decode"
 )
 
 // These times say how soon one thing must follow another to belong to it.
@@ -92,6 +93,9 @@ func (a *account) add(r *store.Record) {
 			return text + "; down since then"
 		})
 		s.loop, s.again = nil, nil // the restart that was refused has begun no run
+	case store.State:
+		what, text := stateWords(&keep)
+		a.put(&keep, what, func() string { return text })
 	case store.Many:
 		a.many(s, &keep)
 	case store.Forgotten:
@@ -101,6 +105,17 @@ func (a *account) add(r *store.Record) {
 	if a.apart {
 		s.part()
 	}
+}
+
+// stateWords says what a record of kind State tells.
+func stateWords(r *store.Record) (what, text string) {
+	switch {
+	case r.To == decode.NotLoaded:
+		return "not loaded", "systemd does not have it any more"
+	case r.From == decode.NotLoaded:
+		return "loaded", "systemd has it again"
+	}
+	return r.To, ""
 }
 
 // part forgets the lines of a unit, so that no later record changes one.

@@ -67,7 +67,7 @@ func (y *Why) Add(r *store.Record) {
 		y.crashes, y.stop = append(y.crashes, c), nil
 	case r.Kind == store.Stop:
 		y.stop = &keep
-	case r.Kind == store.Restart || r.Kind == store.GaveUp:
+	case r.Kind == store.Restart || r.Kind == store.GaveUp || r.Kind == store.State:
 		return
 	}
 	if y.began = nil; r.Delta.Crashes+r.Delta.Stops+r.Delta.Unknown > 0 {
@@ -283,6 +283,8 @@ func (y *Why) writeNear(field func(name, format string, args ...any), zone *time
 			what += ": " + Cause(r.Result, r.Code, r.Status)
 		case store.Monitor, store.Clock, store.Gap:
 			what = aboutItself(&r)
+		case store.State:
+			what, _ = stateWords(&r)
 		}
 		field(name, "%s %s", r.Time.In(zone).Format("15:04:05"), strings.TrimSpace(short(r.Unit)+" "+what))
 		name = ""

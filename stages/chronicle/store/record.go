@@ -30,10 +30,11 @@ const (
 	Many            // several events in one record: Delta says which
 	Clock           // the wall clock was set, or the machine has slept: From and To are times in RFC 3339
 	Gap             // the journal cannot be read: To is "opened" or "closed"
+	State           // the unit is in the active state To, and that is no start and no end of a run
 	kinds
 )
 
-var kindNames = [kinds]string{"none", "start", "stop", "crash", "unknown-end", "restart", "gave-up", "seen", "forgotten", "monitor", "many", "clock", "gap"}
+var kindNames = [kinds]string{"none", "start", "stop", "crash", "unknown-end", "restart", "gave-up", "seen", "forgotten", "monitor", "many", "clock", "gap", "state"}
 
 // String returns the name of the kind.
 func (k Kind) String() string {
