@@ -49,16 +49,6 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	// No event may be lost. But persist needs only the newest tally of each unit, so a slow
 	// disk under the state file holds nothing up.
 	pipeline.Sink(g, "persist", pipeline.Latest(g, events, unitOf), persist.New(m.log, state, known, c.State.Quiet, c.State.Deadline))
-	pipeline.Sink(g, "logsink", events, logsink.New(logsink.Config{
-		File:      logfile.New(c.Log.File, m.lock),
-		Journal:   m.journal,
-		Console:   m.console,
-		Notes:     m.notes,
-		Debug:     func() bool { return m.log.IsLevelEnabled(logrus.DebugLevel) },
-		Summary:   c.Log.StatsInterval,
-		FoldAfter: c.Log.FoldAfter,
-		Quote:     quote,
-	}))
 	history := pipeline.Add(g, "chronicle", events, chronicle.New(m.log, m.openHistory(), known))
 
 	// The black box needs only the last crash of each unit.
@@ -72,6 +62,18 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	teller := feed.New(m.log, c.Feed.Socket, about, known, news, tell.WriteJSON)
 	pipeline.Sink(g, "feed", pipeline.Latest(g, events, unitOf), teller)
 	g.TellTroubles(teller.Troubles)
+
+	// Go first runs the goroutine that was woken last. So the last sink writes its line first.
+	pipeline.Sink(g, "logsink", events, logsink.New(logsink.Config{
+		File:      logfile.New(c.Log.File, m.lock),
+		Journal:   m.journal,
+		Console:   m.console,
+		Notes:     m.notes,
+		Debug:     func() bool { return m.log.IsLevelEnabled(logrus.DebugLevel) },
+		Summary:   c.Log.StatsInterval,
+		FoldAfter: c.Log.FoldAfter,
+		Quote:     quote,
+	}))
 	return g
 }
 
