@@ -19,6 +19,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/cmd/internal/config"
+	"service-monitor/cmd/internal/notify"
 	"service-monitor/pipeline"
 	"service-monitor/stages/blackbox"
 	"service-monitor/stages/chronicle"
@@ -136,7 +137,7 @@ func (m *monitor) run() error {
 	m.log.WithFields(logrus.Fields{"version": version, "services": len(c.Services)}).Info("starting")
 	limitMemory(uint64(max(len(c.Services), len(o.known))) * perService)
 	m.lost, m.lock = o.state.Gone(), o.lock
-	err := m.graph(o.state, o.known, keepHouse(newNotifier(m.log))).Run(stop)
+	err := m.graph(o.state, o.known, keepHouse(notify.New(m.log))).Run(stop)
 	if err != nil {
 		m.lastLine(err)
 	}

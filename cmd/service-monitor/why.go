@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 
 	"service-monitor/cmd/internal/ask"
@@ -26,7 +25,7 @@ func showWhy(l cli.Line, stdout io.Writer) error {
 	case err != nil:
 		return unread(err, c.State.File)
 	case y.Number > 0 && !y.Has():
-		return ask.NoSuch{Words: fmt.Errorf("the history has no crash %d of %s; service-monitor history %[2]s --crashes lists them", y.Number, config.Show(y.Unit.Unit))}
+		return ask.NoSuchCrash(y)
 	}
 	if l.Ask.JSON {
 		return y.WriteJSON(stdout)

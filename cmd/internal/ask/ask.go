@@ -38,16 +38,19 @@ func Status(c config.Config, wants func(unit string) bool) (*tell.Status, error)
 		return live.Status(wants)
 	}
 	s, failed := Saved(c.State.File, wants, zone.Local(time.Now()))
-	if failed == nil && s.Stopped.IsZero() {
-		silent(s, c, err)
+	if failed == nil {
+		Silent(s, c, err)
 	}
 	return s, failed
 }
 
-// silent is called if nobody answers, although the history does not say that the monitor has stopped.
-// If something holds the history, the monitor is alive and does not answer. Otherwise, if nobody
+// Silent is called if nobody answers, but err. If the history does not say that the monitor has stopped,
+// and something holds the history, the monitor is alive and does not answer. Otherwise, if nobody
 // listens on its socket, it was killed.
-func silent(s *tell.Status, c config.Config, err error) {
+func Silent(s *tell.Status, c config.Config, err error) {
+	if !s.Stopped.IsZero() {
+		return
+	}
 	nobody := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
 	switch {
 	case store.InUse(chronicle.Beside(c.State.File)):
@@ -105,6 +108,13 @@ func Saved(path string, wants func(unit string) bool, now time.Time) (*tell.Stat
 	if err != nil {
 		return nil, err
 	}
+	AsSaved(s, path, &monitor)
+	return s, nil
+}
+
+// AsSaved notes as of when the state file at path is, and when the monitor has stopped. monitor is the
+// last record of the monitor itself.
+func AsSaved(s *tell.Status, path string, monitor *store.Record) {
 	if info, err := os.Stat(path); err == nil {
 		s.AsOf = info.ModTime()
 	}
@@ -114,7 +124,6 @@ func Saved(path string, wants func(unit string) bool, now time.Time) (*tell.Stat
 	case monitor.To == store.Started && monitor.Boot != records.Boot(): // the monitor has ended with that boot
 		s.Stopped = s.AsOf
 	}
-	return s, nil
 }
 
 // newStatus returns the present status of units, with what the history has of them. It also returns
@@ -126,7 +135,7 @@ func newStatus(known map[string]*count.Tally, path string, wants func(unit strin
 	}
 	units := map[string]*tell.Unit{}
 	for _, name := range slices.Sorted(maps.Keys(known)) {
-		if tally := known[name]; wants(name) && !pattern(tally) {
+		if tally := known[name]; wants(name) && !Pattern(tally) {
 			units[name] = &tell.Unit{Tally: tally}
 			s.Units = append(s.Units, units[name])
 		}
@@ -152,5 +161,5 @@ func newStatus(known map[string]*count.Tally, path string, wants func(unit strin
 	return s, monitor, nil
 }
 
-// pattern reports whether a tally is the sum of a glob.
-func pattern(t *count.Tally) bool { return t.Life != nil && t.Life.Pattern || t.Folded > 0 }
+// Pattern reports whether a tally is the sum of a glob.
+func Pattern(t *count.Tally) bool { return t.Life != nil && t.Life.Pattern || t.Folded > 0 }

@@ -71,6 +71,11 @@ func NoSuchUnit(c config.Config, name string) error {
 	return NoSuch{Words: fmt.Errorf("none of the monitored services is called %s; %s", config.Show(name), Meant(name, s.Names()))}
 }
 
+// NoSuchCrash returns the error for a crash that the history does not have.
+func NoSuchCrash(y *tell.Why) error {
+	return NoSuch{Words: fmt.Errorf("the history has no crash %d of %s; service-monitor history %[2]s --crashes lists them", y.Number, config.Show(y.Unit.Unit))}
+}
+
 // Meant says which unit was probably meant. All have the same suffix, so that counts for nothing.
 func Meant(name string, units []string) string {
 	var names []string

@@ -1,8 +1,6 @@
 package tell
 
 import (
-	"slices"
-
 	"service-monitor/stages/bus/plan"
 	"service-monitor/stages/chronicle/store"
 )
@@ -35,7 +33,7 @@ func (s *startList) add(r *store.Record) {
 		return
 	}
 	if len(s.list) == mostStarts {
-		s.list = slices.Delete(s.list, 0, 1)
+		s.list = s.list[1:] // and not by moving the others: see Past.At
 	}
 	s.list = append(s.list, b)
 }

@@ -64,7 +64,7 @@ const looping = 3
 // A Past is what the history has of a unit.
 type Past struct {
 	Uptime
-	Day       int64     // crashes in the last 24 hours
+	Day       int64     // crashes in the last 24 hours, as of the last record or of At
 	Loop      int64     // crashes in the last series, in which each follows the one before within near
 	LoopSince time.Time // when that series began
 	last      time.Time
@@ -74,6 +74,13 @@ type Past struct {
 	refused   bool   // systemd gave up, and has left the unit inactive
 	starts    startList
 	told      int64 // crashes with its last record
+	lately    []lately
+}
+
+// A lately is crashes of the last 24 hours, and when the last one of them was.
+type lately struct {
+	until   time.Time
+	crashes int64
 }
 
 // Add adds a record of the unit. Records come in their order.
@@ -97,9 +104,47 @@ func (p *Past) Add(r *store.Record, now time.Time) {
 		p.Loop, p.LoopSince = 0, r.Time
 	}
 	p.Loop, p.last = p.Loop+r.Delta.Crashes, until
-	if now.Sub(until) < 24*time.Hour {
+	if now.Sub(until) < day {
 		p.Day += r.Delta.Crashes
+		p.lately = append(p.lately, lately{until, r.Delta.Crashes})
 	}
+}
+
+// At returns the past as it is at a moment that no record was added before. The past itself may go on:
+// the two share nothing that either of them changes.
+func (p *Past) At(now time.Time) Past {
+	then := *p
+	then.Day = 0
+	for _, l := range p.lately {
+		if now.Sub(l.until) < day {
+			then.Day += l.crashes
+		}
+	}
+	then.lately, then.stretches, then.starts.list = slices.Clip(p.lately), slices.Clip(p.stretches), slices.Clip(p.starts.list)
+	return then
+}
+
+// Forget lets go of what counts no more, because it was more than 24 hours ago. Whoever keeps a past for
+// days calls it now and then.
+func (p *Past) Forget(c *Clock) {
+	p.lately = without(p.lately, func(l lately) bool { return c.Now.Sub(l.until) >= day })
+	p.stretches = without(p.stretches, func(s stretch) bool {
+		ago, known := c.ago(s.boot, s.clock, s.at)
+		return known && ago >= day
+	})
+}
+
+// without returns a list without some of its elements. The list itself is not changed.
+func without[T any](list []T, old func(T) bool) (kept []T) {
+	if !slices.ContainsFunc(list, old) {
+		return list
+	}
+	for _, e := range list {
+		if !old(e) {
+			kept = append(kept, e)
+		}
+	}
+	return kept
 }
 
 // end notes how a run ended, and what systemd did then. Only a oneshot goes from activating to inactive

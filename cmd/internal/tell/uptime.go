@@ -1,6 +1,7 @@
 package tell
 
 import (
+	"maps"
 	"time"
 
 	"service-monitor/stages/chronicle"
@@ -31,6 +32,12 @@ func (c *Clock) Add(r *store.Record) {
 		at = r.Until
 	}
 	c.boots[r.Boot] = at.Add(-micros(r.Monotonic))
+}
+
+// Clone returns a clock that learns nothing of what this one learns.
+func (c Clock) Clone() Clock {
+	c.boots = maps.Clone(c.boots)
+	return c
 }
 
 // ago returns how long ago something was. Its time is monotonic in a boot, or at by the wall clock.
@@ -123,9 +130,9 @@ func (u *Uptime) Availability(span chronicle.Span, c *Clock, until time.Duration
 		}
 		for _, part := range []struct{ is, of *time.Duration }{{&s.up, &up}, {&s.down, &down}} {
 			if s.long > 0 {
-				*part.of += time.Duration(float64(*part.is) * float64(lately(ago, s.long)) / float64(s.long))
+				*part.of += time.Duration(float64(*part.is) * float64(within(ago, s.long)) / float64(s.long))
 			} else {
-				*part.of += lately(ago, *part.is)
+				*part.of += within(ago, *part.is)
 			}
 		}
 	}
@@ -133,10 +140,10 @@ func (u *Uptime) Availability(span chronicle.Span, c *Clock, until time.Duration
 	if ago, known := c.ago(span.Boot, span.Clock, span.At); known && ago > until {
 		switch span.Phase {
 		case chronicle.Up:
-			up += lately(until, ago-until)
+			up += within(until, ago-until)
 			total += ago - until
 		case chronicle.Down:
-			down += lately(until, ago-until)
+			down += within(until, ago-until)
 		}
 	}
 	a := Availability{Day: -1, Down: -1, Between: -1, Repair: -1}
@@ -152,6 +159,6 @@ func (u *Uptime) Availability(span chronicle.Span, c *Clock, until time.Duration
 	return a
 }
 
-// lately returns how much of a stretch was in the last 24 hours. long is how long the stretch was,
+// within returns how much of a stretch was in the last 24 hours. long is how long the stretch was,
 // and ago how long ago it ended.
-func lately(ago, long time.Duration) time.Duration { return max(0, min(long, day-ago)) }
+func within(ago, long time.Duration) time.Duration { return max(0, min(long, day-ago)) }

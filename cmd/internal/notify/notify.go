@@ -1,4 +1,5 @@
-package main
+// Package notify is the way of the programs to systemd: sd_notify(3).
+package notify
 
 import (
 	"os"
@@ -16,8 +17,8 @@ type notifier struct {
 	watchdog time.Duration
 }
 
-// newNotifier returns nil if NOTIFY_SOCKET is not set.
-func newNotifier(log logrus.FieldLogger) pipeline.Notifier {
+// New returns a notifier of systemd, or nil if NOTIFY_SOCKET is not set.
+func New(log logrus.FieldLogger) pipeline.Notifier {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return nil
 	}
@@ -28,19 +29,23 @@ func newNotifier(log logrus.FieldLogger) pipeline.Notifier {
 	return &notifier{log: log, watchdog: watchdog}
 }
 
+// Notify sends a state.
 func (n *notifier) Notify(state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
 		n.log.WithField("error", err).Warn("cannot notify systemd")
 	}
 }
 
+// Stalled says which stage does not answer.
 func (n *notifier) Stalled(stage string, waited time.Duration) {
 	n.log.WithFields(logrus.Fields{"stage": stage, "waited": waited.Round(time.Millisecond)}).
 		Error("stage does not answer; leaving it to the watchdog")
 }
 
+// Watchdog returns WATCHDOG_USEC=.
 func (n *notifier) Watchdog() time.Duration { return n.watchdog }
 
+// Reload returns the state of a reload that begins now.
 func (n *notifier) Reload() string {
 	return daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec()
 }

@@ -1,0 +1,54 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"service-monitor/cmd/internal/config"
+)
+
+// mostConnections is how many connections there may be, on all listeners together.
+const mostConnections = 256
+
+// Options say how to serve.
+type Options struct {
+	View      View
+	Config    config.Config
+	Listeners []net.Listener
+	Hosts     []string        // further names of this machine
+	IdleExit  time.Duration   // after how long without a request to end; 0 for never
+	Calm      func()          // called when nobody has asked for a second; may be nil
+	Quit      <-chan struct{} // closed when the program is to end
+	Stop      func()          // stops the graph
+}
+
+// New returns the stage that serves.
+func New(o Options) *Stage {
+	s := &Stage{hub: newHub(), idle: newIdle(o.IdleExit, o.Calm), quit: o.Quit, stop: o.Stop}
+	s.server = newServer(s.idle.watch(newGuard(routes(o.View, o.Config, s.hub), o.Hosts)))
+	s.serve = func(server *http.Server, l net.Listener) error { return server.Serve(l) }
+	for _, l := range o.Listeners {
+		// Each has its own part, so that clients of one cannot keep away those of another.
+		s.listeners = append(s.listeners, netutil.LimitListener(l, max(1, mostConnections/len(o.Listeners))))
+	}
+	return s
+}
+
+// routes returns the handler of each path.
+func routes(v View, c config.Config, h *hub) http.Handler {
+	a := &api{view: v, config: c, reads: make(chan struct{}, 1), hub: h}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/api/status", a.status)
+	mux.HandleFunc("/api/why", a.why)
+	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusNotFound, "there is nothing at this path")
+	})
+	return mux
+}

@@ -1,0 +1,116 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"service-monitor/cmd/service-monitor-web/internal/view"
+	"service-monitor/pipeline"
+)
+
+// Limits of the time that a client may take. A stream of events has another one for each write.
+const (
+	headersIn = 5 * time.Second
+	readIn    = 10 * time.Second
+	writeIn   = 30 * time.Second
+	idleFor   = 2 * time.Minute
+	// drainIn is how long requests under way may take at the end.
+	drainIn = 5 * time.Second
+)
+
+// headerBytes is how long the headers of a request may be. net/http reads 4 kB more than it is told.
+const headerBytes = 8<<10 - 4<<10
+
+// Stage is the last stage: it serves, and tells those who follow what the view sends.
+type Stage struct {
+	listeners []net.Listener
+	server    *http.Server
+	serve     func(*http.Server, net.Listener) error
+	hub       *hub
+	idle      *idle
+	quit      <-chan struct{} // closed when the program is to end
+	stop      func()          // stops the graph
+}
+
+type port = pipeline.Port[view.Event, pipeline.None]
+
+// Run serves until there are no more events. If the program is to end, or nobody has asked for long
+// enough, it first answers whoever has asked, and then stops the graph.
+func (s *Stage) Run(ctx context.Context, p *port) error {
+	failed := make(chan error, len(s.listeners))
+	var serving sync.WaitGroup
+	for _, l := range s.listeners {
+		serving.Go(func() {
+			if err := s.serve(s.server, l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+				failed <- err
+			}
+		})
+	}
+	drained := make(<-chan struct{})
+	var draining bool
+	drain := func() {
+		if !draining {
+			draining = true
+			drained = pipeline.Aside(func() struct{} { s.drain(&serving); return struct{}{} })
+		}
+	}
+	defer s.server.Close()
+	for in := p.In; ; {
+		select {
+		case batch, ok := <-in:
+			if !ok {
+				in = nil
+				drain()
+				continue
+			}
+			s.hub.tell(batch)
+		case <-s.quit:
+			s.quit = nil
+			drain()
+		case <-s.idle.over:
+			drain()
+		case <-drained:
+			s.stop()
+			if drained = nil; in == nil {
+				return nil
+			}
+		case err := <-failed:
+			return err
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if draining && drained == nil && in == nil {
+			return nil
+		}
+	}
+}
+
+// drain ends all that is under way. The listeners are closed first. So nobody is accepted who is not
+// answered: a connection that comes now waits in the socket, which systemd holds, until systemd starts
+// this program again.
+func (s *Stage) drain(serving *sync.WaitGroup) {
+	for _, l := range s.listeners {
+		l.Close()
+	}
+	serving.Wait()
+	s.hub.close()
+	ctx, cancel := context.WithTimeout(context.Background(), drainIn)
+	defer cancel()
+	_ = s.server.Shutdown(ctx) // whoever is too slow is cut off
+}
+
+// newServer returns a server with all its limits.
+func newServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler: handler, MaxHeaderBytes: headerBytes, ReadHeaderTimeout: headersIn, ReadTimeout: readIn, WriteTimeout: writeIn, IdleTimeout: idleFor,
+		ErrorLog: log.New(io.Discard, "", 0), // it tells of bad clients, and anybody can be one
+	}
+}

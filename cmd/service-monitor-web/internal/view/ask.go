@@ -1,0 +1,129 @@
+package view
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"service-monitor/cmd/internal/tell"
+	"service-monitor/pipeline"
+)
+
+// ErrEnded is the error of whoever asks a view that has ended.
+var ErrEnded = errors.New("this program is about to end; ask again")
+
+// ask has the view call f when it is complete. f must not keep what changes.
+func (s *Stage) ask(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case s.asks <- func() { defer close(done); f() }:
+		<-done
+		return nil
+	case <-s.ended:
+		return ErrEnded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A Snapshot is how all is at a moment.
+type Snapshot struct {
+	*tell.Status
+	Connected bool
+	Seq       uint64 // of the last record that is in it
+}
+
+// All is for whoever wants each unit.
+func All(string) bool { return true }
+
+// Now returns how the units are that are wanted.
+func (s *Stage) Now(ctx context.Context, wants func(unit string) bool) (now Snapshot, err error) {
+	err = s.ask(ctx, func() { now = Snapshot{s.model.status(wants), s.model.connected, s.model.seq} })
+	return now, err
+}
+
+// planFor is how long a status may wait for the answer of systemd.
+const planFor = 40 * time.Millisecond
+
+// WithPlans returns how all units are, and what systemd does next with those that need attention, if
+// systemd answers quickly.
+func (s *Stage) WithPlans(ctx context.Context) (now Snapshot, err error) {
+	var asked <-chan struct{}
+	if err = s.ask(ctx, func() { asked = s.plan() }); err != nil {
+		return now, err
+	}
+	if asked != nil {
+		timeout := time.NewTimer(planFor)
+		defer timeout.Stop()
+		select {
+		case <-asked:
+		case <-timeout.C:
+		case <-ctx.Done():
+		}
+	}
+	return s.Now(ctx, All)
+}
+
+// plan asks systemd what it does next, unless nothing has changed since. It returns a channel that is
+// closed when systemd has answered, or nil.
+func (s *Stage) plan() <-chan struct{} {
+	if !s.replan {
+		return nil
+	}
+	if s.planned == nil {
+		st, planner := s.model.status(All), s.planner
+		s.replan = false
+		s.planned = pipeline.Aside(func() *tell.Status { planner.Add(st); return st })
+	}
+	c := make(chan struct{})
+	s.waiting = append(s.waiting, c)
+	return c
+}
+
+// Since returns the units that have changed since a record was the last one. The others are as they were.
+func (s *Stage) Since(ctx context.Context, seq uint64) (events []Event, err error) {
+	err = s.ask(ctx, func() {
+		before := s.out
+		s.out = nil
+		s.news()
+		for _, name := range slices.Sorted(maps.Keys(s.model.units)) {
+			if s.model.units[name].since >= seq {
+				s.show(name)
+			}
+		}
+		events, s.out = s.out, before
+	})
+	return events, err
+}
+
+// Has reports whether there is such a unit.
+func (s *Stage) Has(ctx context.Context, name string) (has bool, err error) {
+	err = s.ask(ctx, func() { has = s.model.units[name] != nil })
+	return has, err
+}
+
+// Refresh sends on what has changed only because time has passed: a loop of crashes is over after a while.
+// It also asks systemd again, because somebody follows.
+func (s *Stage) Refresh(ctx context.Context) error {
+	return s.ask(ctx, func() {
+		for _, name := range slices.Sorted(maps.Keys(s.model.units)) {
+			if s.model.unit(name).Health(s.model.base.Now) != s.model.units[name].shown && s.model.connected {
+				s.changed(name)
+			}
+		}
+		s.plan()
+	})
+}
+
+// quoted returns the name of a unit that is gone as JSON.
+func quoted(name string) []byte {
+	var b bytes.Buffer
+	_ = json.NewEncoder(&b).Encode(struct { // it can be encoded
+		Unit string `json:"unit"`
+	}{name})
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+
+	"service-monitor/cmd/internal/config"
+)
+
+// sockets returns the listeners: that of --listen, or else those that systemd has passed.
+func (o *options) sockets() (listeners []net.Listener, activated bool, err error) {
+	if o.set.Changed(listenFlag) {
+		l, err := listen(o.listen)
+		if err != nil {
+			return nil, false, fmt.Errorf("cannot listen on %s: %w; %w", config.Show(o.listen), err, errListen)
+		}
+		return []net.Listener{l}, false, nil
+	}
+	passed, err := activation.Listeners()
+	if err != nil {
+		return nil, false, fmt.Errorf("cannot use the sockets that systemd has passed: %w", err)
+	}
+	for _, l := range passed {
+		if l == nil { // it is no stream
+			return nil, false, errors.New("systemd has passed a socket that is none for connections; its unit must have ListenStream=")
+		}
+		listeners = append(listeners, l)
+	}
+	if len(listeners) == 0 {
+		return nil, false, config.Misuse("there is no socket to serve at; write --listen 127.0.0.1:PORT, or let systemd start this program (systemctl start service-monitor-web.socket)")
+	}
+	return listeners, true, nil
+}
+
+// listen listens on a path, or on a host and a port.
+func listen(address string) (net.Listener, error) {
+	if !strings.Contains(address, "/") {
+		return net.Listen("tcp", address)
+	}
+	info, err := os.Lstat(address)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, errors.New("it is there, and is no socket")
+	default:
+		if conn, err := net.DialTimeout("unix", address, time.Second); err == nil {
+			conn.Close()
+			return nil, errors.New("another program listens there")
+		}
+		if err := os.Remove(address); err != nil {
+			return nil, err
+		}
+	}
+	l, err := net.Listen("unix", address)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(address, 0o660); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
