@@ -28,6 +28,8 @@ type Tally struct {
 	// must not be changed.
 	LastCrash *Crash
 	Life      *classify.Life
+	// Times are how long it was up, down and so on.
+	Times Times
 	// ChangedUntrusted is true if Changed is certainly wrong.
 	ChangedUntrusted bool
 	// LoggedUnloaded is true once it was logged that systemd has no such unit.

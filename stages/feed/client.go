@@ -27,7 +27,16 @@ func (s *Stage) join(conn net.Conn) {
 	}
 	c := &client{conn: conn, out: make(chan []byte, 16)}
 	s.clients[c] = true
-	go c.serve(s.monitor, maps.Clone(s.units), s.left)
+	go c.serve(s.about(), maps.Clone(s.units), s.left)
+}
+
+// about returns what is known of the monitor itself, with its present counters.
+func (s *Stage) about() Monitor {
+	m := s.monitor
+	if s.counters != nil {
+		m.Counters = s.counters()
+	}
+	return m
 }
 
 // leave disconnects a client.

@@ -39,21 +39,22 @@ const (
 
 // Stage is the feed.
 type Stage struct {
-	log     logrus.FieldLogger
-	socket  string
-	monitor Monitor
-	units   map[string]*count.Tally // shared with the events
-	records *pipeline.Second[store.Record]
-	encode  func(io.Writer, *store.Record) error
-	trouble chan []string // the newest troubles of the monitor that the stage does not know yet
-	clients map[*client]bool
-	left    chan *client
-	changed map[string]bool // the units that have changed, but were not told yet
-	news    bool            // so have the troubles of the monitor
-	events  bytes.Buffer    // that were not told yet, as JSON
-	waiting bool            // the timer runs
-	timer   *time.Timer
-	buf     bytes.Buffer
+	log      logrus.FieldLogger
+	socket   string
+	monitor  Monitor
+	counters func() *Counters        // may be nil
+	units    map[string]*count.Tally // shared with the events
+	records  *pipeline.Second[store.Record]
+	encode   func(io.Writer, *store.Record) error
+	trouble  chan []string // the newest troubles of the monitor that the stage does not know yet
+	clients  map[*client]bool
+	left     chan *client
+	changed  map[string]bool // the units that have changed, but were not told yet
+	news     bool            // so have the troubles of the monitor
+	events   bytes.Buffer    // that were not told yet, as JSON
+	waiting  bool            // the timer runs
+	timer    *time.Timer
+	buf      bytes.Buffer
 }
 
 // New returns a feed on a socket. known are the units of the state file. encode writes a record as
@@ -70,6 +71,10 @@ func New(log logrus.FieldLogger, socket string, monitor Monitor, known map[strin
 	s.timer.Stop()
 	return s
 }
+
+// Count has counters called for each new listener, in the feed's own goroutine. It must not block. It
+// is set before Run.
+func (s *Stage) Count(counters func() *Counters) { s.counters = counters }
 
 // Troubles tells the listeners what is wrong with the monitor. It does not block, and it must not be
 // called from two goroutines at a time.
@@ -173,7 +178,8 @@ func (s *Stage) tell() {
 	s.buf.Reset()
 	if s.news {
 		s.news = false
-		_ = json.NewEncoder(&s.buf).Encode(Message{Monitor: &s.monitor}) // it can be encoded
+		monitor := s.about()
+		_ = json.NewEncoder(&s.buf).Encode(Message{Monitor: &monitor}) // it can be encoded
 	}
 	for _, unit := range slices.Sorted(maps.Keys(s.changed)) {
 		write(&s.buf, s.units, unit)

@@ -5,6 +5,9 @@ package feed
 
 import (
 	"encoding/json"
+	"maps"
+	"math"
+	"slices"
 	"time"
 
 	"service-monitor/stages/classify"
@@ -32,6 +35,25 @@ type Monitor struct {
 	Since   time.Time `json:"since"` // when it was started
 	// Troubles say what is wrong with the monitor, such as "cannot save state since 12:00:07".
 	Troubles []string `json:"troubles"`
+	// Counters are those of the moment at which the listener connected.
+	Counters *Counters `json:"counters"`
+}
+
+// Counters are what the monitor has done itself, since it was started.
+type Counters struct {
+	Connected  bool   `json:"bus_connected"`
+	Reconnects uint64 `json:"bus_reconnects"`
+	Received   uint64 `json:"signals_received"`
+	Refused    uint64 `json:"signals_refused"` // not from systemd, or not well-formed
+	Recovered  uint64 `json:"events_recovered"`
+	Gaps       uint64 `json:"gaps"` // how often the journal was read because something was missed
+	// GapOpen is true if the journal could not be read, so that something is not counted yet.
+	GapOpen      bool              `json:"gap_open"`
+	SaveFailures uint64            `json:"save_failures"`
+	LogFailures  uint64            `json:"log_write_failures"`
+	Stalls       map[string]uint64 `json:"stage_stalls"`  // by stage: how often it did not answer in time
+	Written      map[string]uint64 `json:"written_bytes"` // by file: state, log, history, blackbox
+	ClockTrusted bool              `json:"clock_trusted"` // nothing proves that the wall clock is wrong
 }
 
 // A Unit is a unit with its state and its counts.
@@ -56,7 +78,41 @@ type Unit struct {
 	Ended      bool       `json:"ended,omitempty"`
 	Began      uint64     `json:"began_monotonic_usec,omitempty"`
 	LastCrash  *LastCrash `json:"last_crash,omitempty"`
+	// Causes counts the crashes by result.
+	Causes map[string]uint64 `json:"crashes_by_result,omitempty"`
+	// Seconds are how long it was in each phase, up to the beginning of the present one.
+	Seconds Seconds `json:"seconds"`
+	// Phase is the present phase: up, down, stopped or unobserved. It began at PhaseClock, in µs of
+	// CLOCK_MONOTONIC in the boot PhaseBoot, and by the wall clock at PhaseSince. A glob has none.
+	Phase      string    `json:"phase,omitempty"`
+	PhaseClock uint64    `json:"phase_since_monotonic_usec,omitempty"`
+	PhaseBoot  string    `json:"phase_boot_id,omitempty"`
+	PhaseSince time.Time `json:"phase_since,omitzero"`
 }
+
+// Seconds are how long a unit was in each phase.
+type Seconds struct {
+	Up         float64 `json:"up"`
+	Down       float64 `json:"down"`
+	Stopped    float64 `json:"stopped"`
+	Unobserved float64 `json:"unobserved"`
+}
+
+// secondsOf returns times as they are told.
+func secondsOf(s count.Spent) Seconds {
+	return Seconds{s[count.Up].Seconds(), s[count.Down].Seconds(), s[count.Stopped].Seconds(), s[count.Unobserved].Seconds()}
+}
+
+// spent returns the times that were told. They are whole microseconds.
+func (s Seconds) spent() (spent count.Spent) {
+	for p, seconds := range map[count.Phase]float64{count.Up: s.Up, count.Down: s.Down, count.Stopped: s.Stopped, count.Unobserved: s.Unobserved} {
+		spent[p] = time.Duration(math.Round(seconds*1e6)) * time.Microsecond
+	}
+	return spent
+}
+
+// SecondsAt returns the seconds in each phase at a moment, if the present phase lasts until then.
+func (u *Unit) SecondsAt(m count.Moment) Seconds { return secondsOf(u.Tally().Times.SpentAt(m)) }
 
 // A LastCrash is the last crash of a unit.
 type LastCrash struct {
@@ -85,6 +141,14 @@ func unitOf(t *count.Tally) *Unit {
 	if c := t.LastCrash; c != nil {
 		u.LastCrash = &LastCrash{c.Time, c.Cause.Result, c.Cause.Code, c.Cause.Status, c.Invocation, c.Clock, c.Boot, c.Untrusted}
 	}
+	for _, c := range t.CrashCauses {
+		if u.Causes == nil {
+			u.Causes = map[string]uint64{}
+		}
+		u.Causes[c.Result] = c.Crashes
+	}
+	is := t.Times
+	u.Seconds, u.Phase, u.PhaseClock, u.PhaseBoot, u.PhaseSince = secondsOf(is.Spent), is.Phase.String(), is.Clock, is.Boot, is.At
 	return u
 }
 
@@ -99,5 +163,9 @@ func (u *Unit) Tally() *count.Tally {
 	if c := u.LastCrash; c != nil {
 		t.LastCrash = &count.Crash{Time: c.Time, Clock: c.Clock, Boot: c.Boot, Untrusted: c.Untrusted, Cause: classify.Cause{Result: c.Result, Code: c.Code, Status: c.Status}, Invocation: c.Invocation}
 	}
+	for _, result := range slices.Sorted(maps.Keys(u.Causes)) {
+		t.CrashCauses = append(t.CrashCauses, count.CauseCount{Result: result, Crashes: u.Causes[result]})
+	}
+	t.Times = count.Times{Spent: u.Seconds.spent(), Phase: count.PhaseNamed(u.Phase), Clock: u.PhaseClock, Boot: u.PhaseBoot, At: u.PhaseSince}
 	return t
 }

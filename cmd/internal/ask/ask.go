@@ -66,7 +66,7 @@ const answerIn = 10 * time.Second
 // Told is what a monitor has told.
 type Told struct {
 	units     map[string]*count.Tally
-	troubles  []string
+	monitor   feed.Monitor
 	stateFile string
 }
 
@@ -79,7 +79,7 @@ func NewTold(stateFile string) *Told {
 func (t *Told) Take(m feed.Message) bool {
 	switch {
 	case m.Monitor != nil:
-		t.troubles = m.Monitor.Troubles
+		t.monitor = *m.Monitor
 		return m.Monitor.State == t.stateFile
 	case m.Unit != nil:
 		t.units[m.Unit.Name] = m.Unit.Tally()
@@ -93,7 +93,7 @@ func (t *Told) Take(m feed.Message) bool {
 func (t *Told) Status(wants func(unit string) bool) (*tell.Status, error) {
 	s, _, err := newStatus(t.units, t.stateFile, wants, zone.Local(time.Now()))
 	if err == nil {
-		s.Troubles = t.troubles
+		s.Troubles, s.Monitor = t.monitor.Troubles, t.monitor
 	}
 	return s, err
 }

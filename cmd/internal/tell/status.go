@@ -10,6 +10,7 @@ import (
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/feed"
 )
 
 // Health says in a word how a unit is.
@@ -225,11 +226,19 @@ type Status struct {
 	Since   time.Time // how far the history goes back; zero if there is none
 	// Troubles say what is wrong with the monitor itself.
 	Troubles []string
-	Units    []*Unit
-	Clock    Clock
-	Asking   int  // how many units systemd should have been asked about, if that are too many
-	Asked    int  // and how many it was asked about
-	Wide     bool // more columns, and no end of the line
+	// Monitor is what the monitor has told of itself; zero if none runs.
+	Monitor feed.Monitor
+	Units   []*Unit
+	Clock   Clock
+	Asking  int  // how many units systemd should have been asked about, if that are too many
+	Asked   int  // and how many it was asked about
+	Wide    bool // more columns, and no end of the line
+}
+
+// Moment returns the moment of AsOf, by both clocks.
+func (s *Status) Moment() count.Moment {
+	clock := int64(s.Clock.Since) - max(0, s.Now.Sub(s.AsOf)).Microseconds()
+	return count.Moment{Time: s.AsOf, Clock: uint64(max(0, clock)), Boot: s.Clock.Boot}
 }
 
 // health returns how a unit is, or how it was when the monitor ended. A loop of then stays a loop,
