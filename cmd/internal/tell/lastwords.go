@@ -30,8 +30,8 @@ func (y *Why) box(c *crash) (box *blackbox.Box) {
 	return box
 }
 
-// writeUsed writes what a run has used.
-func writeUsed(field func(name, format string, args ...any), b *blackbox.Box) {
+// usedField adds what a run has used.
+func usedField(field func(name, format string, args ...any), b *blackbox.Box) {
 	var words []string
 	if b.CPU > 0 {
 		words = append(words, Span(b.CPU)+" of CPU time")
@@ -53,12 +53,16 @@ func inBytes(n uint64) string {
 	return fmt.Sprintf("%.4g %s", value, units[0])
 }
 
+// whose says of which run the lines of a box are.
+func whose(b *blackbox.Box, c *crash, zone *time.Location) string {
+	if c == nil || b.Invocation != hex.EncodeToString(c.Invocation[:]) {
+		return "the run that crashed at " + b.Time.In(zone).Format(time.DateTime)
+	}
+	return "the run that crashed"
+}
+
 // writeWords writes the last lines of a run.
 func (y *Why) writeWords(w io.Writer, s Screen, b *blackbox.Box, c *crash) {
-	which := "the run that crashed"
-	if c == nil || b.Invocation != hex.EncodeToString(c.Invocation[:]) {
-		which = "the run that crashed at " + b.Time.In(s.Zone).Format(time.DateTime)
-	}
 	lines, note := b.Lines, ""
 	if len(lines) > fewLines && !y.Full {
 		lines, note = lines[len(lines)-fewLines:], fmt.Sprintf(" (%d of %d lines; --full shows all)", fewLines, len(lines))
@@ -78,7 +82,7 @@ func (y *Why) writeWords(w io.Writer, s Screen, b *blackbox.Box, c *crash) {
 		}
 	}
 	fmt.Fprintln(w)
-	s.wrap(w, "  ", "Last words of "+which+note)
+	s.wrap(w, "  ", "Last words of "+whose(b, c, s.Zone)+note)
 	for _, text := range words {
 		s.line(w, text)
 	}

@@ -267,3 +267,63 @@ func TestStatusJSON(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// The JSON has the words that the text shows, so that another program need not find its own.
+func TestStatusJSONWords(t *testing.T) {
+	s := gatewayStatus()
+	var text, b bytes.Buffer
+	s.Write(&text, Screen{Zone: zone})
+	if err := s.WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Monitor struct{ Host string }
+		Units   []struct {
+			Unit, Mark, Summary string
+			Words               string `json:"health_text"`
+			Attention           bool   `json:"needs_attention"`
+			For                 int    `json:"for_seconds"`
+		}
+	}
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Monitor.Host != "gw-0042" || len(got.Units) != 7 {
+		t.Errorf("%+v", got)
+	}
+	for _, u := range got.Units {
+		for _, words := range []string{u.Mark + " " + short(u.Unit) + " ", "  " + u.Words + " ", "    " + u.Summary + "\n", Span(time.Duration(u.For) * time.Second)} {
+			if u.Summary == "" && words == "    \n" {
+				continue
+			}
+			if !strings.Contains(text.String(), words) {
+				t.Errorf("%s: %q is not in the text:\n%s", u.Unit, words, &text)
+			}
+		}
+		if u.Attention != (u.Summary != "") {
+			t.Errorf("%s: needs attention: %v, but %q", u.Unit, u.Attention, u.Summary)
+		}
+	}
+}
+
+// What happened while the clock was not set is as long ago as the monotonic clock says, in JSON as in
+// the text. If that is not known either, there is no key.
+func TestStatusJSONUnset(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		boot string
+		want string
+	}{
+		{"in this boot", "b", `"ago_seconds":60`},
+		{"in a boot of which nothing is known", "a", `"status_text":"SIGKILL"}`},
+	} {
+		s := gatewayStatus()
+		s.Clock.Boot, s.Clock.Since = "b", 100_000_000
+		s.Units = []*Unit{unit("a.service", "active", time.Hour)}
+		s.Units[0].LastCrash = &count.Crash{Time: time.Date(1970, 1, 1, 0, 0, 40, 0, zone), Clock: 40_000_000, Boot: tt.boot, Untrusted: true, Cause: killed}
+		var b bytes.Buffer
+		if err := s.WriteJSON(&b); err != nil || !strings.Contains(b.String(), tt.want) {
+			t.Errorf("%s: no %s in %s", tt.name, tt.want, &b)
+		}
+	}
+}

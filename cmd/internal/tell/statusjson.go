@@ -11,6 +11,8 @@ import (
 // A statusMonitor is the monitor itself as JSON.
 type statusMonitor struct {
 	Running bool      `json:"running"`
+	Host    string    `json:"host,omitempty"`
+	Now     time.Time `json:"now"`
 	AsOf    time.Time `json:"as_of"`
 	Stopped time.Time `json:"stopped,omitzero"`
 	Since   time.Time `json:"history_since,omitzero"`
@@ -22,6 +24,11 @@ type statusMonitor struct {
 type statusUnit struct {
 	Unit      string     `json:"unit"`
 	Health    Health     `json:"health"`
+	Attention bool       `json:"needs_attention"`
+	Mark      string     `json:"mark"`
+	Words     string     `json:"health_text"`
+	Summary   string     `json:"summary,omitempty"`
+	For       *float64   `json:"for_seconds,omitempty"` // missing if it is not known
 	Active    string     `json:"active_state"`
 	Sub       string     `json:"sub_state,omitempty"`
 	Since     time.Time  `json:"since,omitzero"`
@@ -62,7 +69,7 @@ type lastCrash struct {
 	Signal     *int32    `json:"signal,omitempty"`
 	Text       string    `json:"status_text"`
 	Invocation string    `json:"invocation,omitempty"`
-	Ago        int64     `json:"ago_seconds"`
+	Ago        *int64    `json:"ago_seconds,omitempty"`
 }
 
 // WriteJSON writes the status as one JSON object.
@@ -78,13 +85,14 @@ func (s *Status) WriteJSON(w io.Writer) error {
 }
 
 func (s *Status) monitorJSON() statusMonitor {
-	return statusMonitor{s.Stopped.IsZero(), s.AsOf, s.Stopped, s.Since, s.Troubles}
+	return statusMonitor{s.Stopped.IsZero(), s.Host, s.Now, s.AsOf, s.Stopped, s.Since, s.Troubles}
 }
 
 func (s *Status) unitJSON(u *Unit, a Availability) statusUnit {
 	h := s.health(u)
 	j := statusUnit{
-		Unit: u.Unit, Health: h, Active: u.State, Since: u.Changed,
+		Unit: u.Unit, Health: h, Attention: h.Attention(), Mark: healths[h.rank()].mark, Words: healths[h.rank()].words,
+		Summary: s.explain(u, h, s.Now.Location()), For: s.forSeconds(u, h), Active: u.State, Since: u.Changed,
 		Starts: u.Starts, Stops: u.Stops, Crashes: u.Crashes, Unknown: u.Tally.Unknown, Restarts: u.Restarts, AtLeast: u.AtLeast,
 	}
 	if u.Life != nil {
@@ -95,7 +103,11 @@ func (s *Status) unitJSON(u *Unit, a Availability) statusUnit {
 	}
 	j.Available, j.Between, j.Repair = known(a.Day), known(a.Between.Seconds()), known(a.Repair.Seconds())
 	if c := u.LastCrash; c != nil {
-		j.LastCrash = &lastCrash{Time: c.Time, Result: c.Cause.Result, Text: Cause(c.Cause.Result, c.Cause.Code, c.Cause.Status), Invocation: c.Invocation, Ago: s.since(c.Time)}
+		j.LastCrash = &lastCrash{Time: c.Time, Result: c.Cause.Result, Text: Cause(c.Cause.Result, c.Cause.Code, c.Cause.Status), Invocation: c.Invocation}
+		if ago, known := s.longSince(c); known {
+			seconds := int64(ago.Seconds())
+			j.LastCrash.Ago = &seconds
+		}
 		j.LastCrash.Code, j.LastCrash.Signal = exit(c.Cause.Code, &c.Cause.Status)
 	}
 	if j.Retrying, j.GaveUp = u.Retrying(), h == GaveUp; j.GaveUp {
@@ -105,6 +117,18 @@ func (s *Status) unitJSON(u *Unit, a Availability) statusUnit {
 		j.statusPlan = s.planJSON(u)
 	}
 	return j
+}
+
+// forSeconds returns how long a unit is in its state, or in its loop; nil if that is not known.
+func (s *Status) forSeconds(u *Unit, h Health) *float64 {
+	long, known := s.longIn(u)
+	if h == CrashLoop {
+		long, known = s.span(u.LoopSince)
+	}
+	if !known {
+		return nil
+	}
+	return finite(long)
 }
 
 func (s *Status) planJSON(u *Unit) *statusPlan {

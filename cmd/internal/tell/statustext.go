@@ -125,37 +125,53 @@ func (s *Status) commands(w io.Writer, units []*Unit, screen Screen) {
 
 // ago returns how long ago something was; a dash if that is not known, or if the time is still to
 // come.
-func (s *Status) ago(t time.Time) string {
+func (s *Status) ago(t time.Time) string { return spanText(s.span(t)) }
+
+// span returns how long ago something was, and whether that is known.
+func (s *Status) span(t time.Time) (time.Duration, bool) {
 	if t.IsZero() || t.After(s.Now.Add(time.Second)) || s.wrong(t) {
+		return 0, false
+	}
+	return max(0, s.Now.Sub(t)), true
+}
+
+func spanText(d time.Duration, known bool) string {
+	switch d = d.Truncate(time.Second); {
+	case !known:
 		return "–"
+	case d == 0:
+		return "0 s"
 	}
-	if d := s.Now.Sub(t).Truncate(time.Second); d > 0 {
-		return Span(d)
-	}
-	return "0 s"
+	return Span(d)
 }
 
 // inState returns how long a unit is in its state.
-func (s *Status) inState(u *Unit) string {
+func (s *Status) inState(u *Unit) string { return spanText(s.longIn(u)) }
+
+// longIn returns how long a unit is in its state, and whether that is known.
+func (s *Status) longIn(u *Unit) (time.Duration, bool) {
 	if !u.ChangedUntrusted && !s.wrong(u.Changed) {
-		return s.ago(u.Changed)
+		return s.span(u.Changed)
 	}
 	span := chronicle.SpanOf(u.Tally)
-	if ago, known := s.Clock.ago(span.Boot, span.Clock, time.Time{}); known {
-		return Span(ago.Truncate(time.Second))
-	}
-	return "–"
+	return s.Clock.ago(span.Boot, span.Clock, time.Time{})
 }
 
 // sinceCrash returns how long ago a unit crashed.
 func (s *Status) sinceCrash(c *count.Crash) string {
+	ago, known := s.longSince(c)
+	if !known && (c.Untrusted || s.wrong(c.Time)) {
+		return "unknown"
+	}
+	return spanText(ago, known) + " ago"
+}
+
+// longSince returns how long ago a unit crashed, and whether that is known.
+func (s *Status) longSince(c *count.Crash) (time.Duration, bool) {
 	if !c.Untrusted && !s.wrong(c.Time) {
-		return s.ago(c.Time) + " ago"
+		return s.span(c.Time)
 	}
-	if ago, known := s.Clock.ago(c.Boot, c.Clock, time.Time{}); known {
-		return Span(ago.Truncate(time.Second)) + " ago"
-	}
-	return "unknown"
+	return s.Clock.ago(c.Boot, c.Clock, time.Time{})
 }
 
 // Reach lets the history go back to the first record whose time is not wrong.

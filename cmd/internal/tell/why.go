@@ -127,34 +127,57 @@ func (y *Why) Near(r *store.Record) {
 	}
 }
 
+// A Field is one thing that the report says. An empty name goes on with the one before.
+type Field struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+// A fieldList collects fields.
+type fieldList []Field
+
+func (l *fieldList) add(name, format string, args ...any) {
+	*l = append(*l, Field{name, fmt.Sprintf(format, args...)})
+}
+
 // Write writes the report.
 func (y *Why) Write(w io.Writer, s Screen) {
-	u := y.Unit
 	s.wrap(w, "", y.headline(s.Zone))
 	fmt.Fprintln(w)
-	field := func(name, format string, args ...any) {
-		s.wrap(w, fmt.Sprintf("  %-9s ", name), fmt.Sprintf(format, args...))
+	for _, f := range y.fields(s.Zone) {
+		s.wrap(w, fmt.Sprintf("  %-9s ", f.Name), f.Text)
 	}
+	c := y.chosen()
+	if box := y.box(c); box != nil {
+		y.writeWords(w, s, box, c)
+	}
+	y.writeCommands(w, s, "Look further", y.further())
+	y.writeCommands(w, s, "To start it when it is mended", y.mended())
+}
+
+// fields returns what the report says, one thing after the other.
+func (y *Why) fields(zone *time.Location) []Field {
+	var list fieldList
+	u, field := y.Unit, list.add
 	field("State", "%s", y.state())
 	if at := y.Status.Stopped; !at.IsZero() {
-		field("But", "the monitor is not running since %s; what came later is not here", at.In(s.Zone).Format(time.DateTime))
+		field("But", "the monitor is not running since %s; what came later is not here", at.In(zone).Format(time.DateTime))
 	}
 	for _, trouble := range y.Status.Troubles {
 		field("But", "the monitor: %s", trouble)
 	}
 	c := y.chosen()
-	box := y.box(c)
 	switch {
 	case c != nil:
-		y.writeCrash(field, c, s.Zone)
+		y.crashFields(field, c, zone)
 	case u.LastCrash != nil:
 		field("Cause", "%s", Explain(u.LastCrash.Cause.Result, u.LastCrash.Cause.Code, u.LastCrash.Cause.Status))
-		field("Last", "%s, which the history does not have; invocation %.16s", u.LastCrash.Time.In(s.Zone).Format(time.DateTime), u.LastCrash.Invocation)
+		field("Last", "%s, which the history does not have; invocation %.16s", u.LastCrash.Time.In(zone).Format(time.DateTime), u.LastCrash.Invocation)
 	}
 	if y.stop != nil && y.Number == 0 {
-		field("Stopped", "%s, %s ago: %s", y.stop.Time.In(s.Zone).Format(time.DateTime), y.Status.ago(y.stop.Time), Explain(y.stop.Result, y.stop.Code, y.stop.Status))
+		field("Stopped", "%s, %s ago: %s", y.stop.Time.In(zone).Format(time.DateTime), y.Status.ago(y.stop.Time), Explain(y.stop.Result, y.stop.Code, y.stop.Status))
 	}
-	if next := y.Status.next(u, s.Zone); next != "" {
+	if next := y.Status.next(u, zone); next != "" {
 		field("What next", "%s", next)
 	} else if u.State == decode.NotLoaded {
 		field("What next", "nothing, until there is such a unit. Is the name in monitored_services spelt right, and is the package installed?")
@@ -165,15 +188,13 @@ func (y *Why) Write(w io.Writer, s Screen) {
 		if usual := y.usual(); usual != "" {
 			field("Usually", "%s", usual)
 		}
-		field("History", "goes back to %s", y.Status.Since.In(s.Zone).Format("2006-01-02 15:04"))
+		field("History", "goes back to %s", y.Status.Since.In(zone).Format("2006-01-02 15:04"))
 	}
-	y.writeNear(field, s.Zone)
-	if box != nil {
-		writeUsed(field, box)
-		y.writeWords(w, s, box, c)
+	y.nearFields(field, zone)
+	if box := y.box(c); box != nil {
+		usedField(field, box)
 	}
-	y.writeCommands(w, s, "Look further", y.further())
-	y.writeCommands(w, s, "To start it when it is mended", y.mended())
+	return list
 }
 
 // writeCommands writes commands. They are never cut, because people copy them.
@@ -212,8 +233,8 @@ func (y *Why) usual() string {
 	return strings.Join(words, ", ")
 }
 
-// writeCrash writes what is known of a crash.
-func (y *Why) writeCrash(field func(name, format string, args ...any), c *crash, zone *time.Location) {
+// crashFields adds what is known of a crash.
+func (y *Why) crashFields(field func(name, format string, args ...any), c *crash, zone *time.Location) {
 	field("Cause", "%s", Explain(c.Result, c.Code, c.Status))
 	at := c.at()
 	when := at.In(zone).Format(time.DateTime)
@@ -272,7 +293,8 @@ func (y *Why) causes() []cause {
 	return list
 }
 
-func (y *Why) writeNear(field func(name, format string, args ...any), zone *time.Location) {
+// nearFields adds what happened to other units near the crash.
+func (y *Why) nearFields(field func(name, format string, args ...any), zone *time.Location) {
 	name := "Near it"
 	for _, r := range y.near {
 		what := r.Kind.String()

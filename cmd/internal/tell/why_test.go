@@ -107,12 +107,18 @@ func TestWhyJSON(t *testing.T) {
 {
   "monitor": {
     "running": true,
+    "now": "2025-07-18T11:50:57+02:00",
     "as_of": "2025-07-18T11:50:57+02:00",
     "history_since": "2025-07-07T11:50:00+02:00"
   },
   "unit": {
     "unit": "wirepas-gateway.service",
     "health": "crash-loop",
+    "needs_attention": true,
+    "mark": "↻",
+    "health_text": "crash loop",
+    "summary": "SIGSEGV, core dumped; 4 times since 11:50, every 17 s; systemd restarts it",
+    "for_seconds": 55,
     "active_state": "activating",
     "sub_state": "auto-restart",
     "since": "2025-07-18T11:50:53+02:00",
@@ -199,6 +205,7 @@ func TestWhyJSON(t *testing.T) {
     "cpu_seconds": 1.5,
     "memory_peak_bytes": 4096,
     "core_dump_pid": 812,
+    "whose": "the run that crashed",
     "lines": [
       {
         "time": "2025-07-18T10:50:57+02:00",
@@ -207,6 +214,60 @@ func TestWhyJSON(t *testing.T) {
       }
     ]
   },
+  "report": [
+    {
+      "name": "State",
+      "text": "activating (auto-restart), for 4 s"
+    },
+    {
+      "name": "Cause",
+      "text": "signal 11 (SIGSEGV, core dumped): it used memory that is not its own"
+    },
+    {
+      "name": "No. 1",
+      "text": "2025-07-18 11:50:02, 55 s ago, after 11d; invocation 5b1f000000000000"
+    },
+    {
+      "name": "A loop",
+      "text": "every 17 s since 2025-07-18 11:50:02"
+    },
+    {
+      "name": "Counted",
+      "text": "the unit was down after its invocation had run, and systemd's Result is not success"
+    },
+    {
+      "name": "All",
+      "text": "4 × SIGSEGV, core dumped"
+    },
+    {
+      "name": "What next",
+      "text": "systemd starts it again"
+    },
+    {
+      "name": "Counts",
+      "text": "4 starts, 0 stops, 4 crashes, 0 unknown ends, 3 restarts"
+    },
+    {
+      "name": "24 h",
+      "text": "99.22% up; 4 crashes, down for 11m 10s in all"
+    },
+    {
+      "name": "Usually",
+      "text": "up for 17 s for each crash, down for 5 s after it"
+    },
+    {
+      "name": "History",
+      "text": "goes back to 2025-07-07 11:50"
+    },
+    {
+      "name": "Near it",
+      "text": "11:50:00 mosquitto stop"
+    },
+    {
+      "name": "Used",
+      "text": "1.5 s of CPU time, 4 kB of memory at most"
+    }
+  ],
   "look_further": [
     "coredumpctl info 812",
     "journalctl _SYSTEMD_INVOCATION_ID=5b1f0000000000000000000000000007",

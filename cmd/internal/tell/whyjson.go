@@ -23,7 +23,9 @@ type whyReport struct {
 	Down        *float64      `json:"down_24h_seconds,omitempty"`
 	Near        []Event       `json:"near"` // what happened to other units within five seconds of the crash
 	Words       *lastWords    `json:"last_words,omitempty"`
+	Report      []Field       `json:"report"` // in the words of the text
 	Further     []string      `json:"look_further"`
+	Mended      []string      `json:"to_start,omitempty"` // the commands that start it when it is mended
 }
 
 // A whyCrash is a crash as JSON. Kind is "many" if it is several, and Count says how many.
@@ -54,15 +56,17 @@ type lastWords struct {
 	CPU        float64        `json:"cpu_seconds,omitempty"`
 	Memory     uint64         `json:"memory_peak_bytes,omitempty"`
 	Core       int            `json:"core_dump_pid,omitempty"`
+	Whose      string         `json:"whose"` // of which run they are, in words
 	Lines      []records.Line `json:"lines"`
 }
 
 // WriteJSON writes the report as one JSON object. It has all lines that were kept.
 func (y *Why) WriteJSON(w io.Writer) error {
-	c := y.chosen()
+	c, zone := y.chosen(), y.Status.Now.Location()
 	out := whyReport{
-		Monitor: y.Status.monitorJSON(), Unit: y.Status.unitJSON(y.Unit, y.Uptime), Summary: y.headline(y.Status.Now.Location()),
-		Next: y.Status.next(y.Unit, y.Status.Now.Location()), Causes: y.causes(), Down: known(y.Uptime.Down.Seconds()), Near: []Event{}, Words: wordsOf(y.box(c)), Further: y.further(),
+		Monitor: y.Status.monitorJSON(), Unit: y.Status.unitJSON(y.Unit, y.Uptime), Summary: y.headline(zone),
+		Next: y.Status.next(y.Unit, zone), Causes: y.causes(), Down: known(y.Uptime.Down.Seconds()), Near: []Event{}, Words: wordsOf(y.box(c), c, zone),
+		Report: y.fields(zone), Further: y.further(), Mended: y.mended(),
 	}
 	if last := y.Unit.LastCrash; last != nil {
 		out.Explanation = Explain(last.Cause.Result, last.Cause.Code, last.Cause.Status)
@@ -84,9 +88,9 @@ func (y *Why) WriteJSON(w io.Writer) error {
 	return json.NewEncoder(w).Encode(out)
 }
 
-func wordsOf(b *blackbox.Box) *lastWords {
+func wordsOf(b *blackbox.Box, c *crash, zone *time.Location) *lastWords {
 	if b == nil {
 		return nil
 	}
-	return &lastWords{b.Time, b.Invocation, b.CPU.Seconds(), b.Memory, b.Core, b.Lines}
+	return &lastWords{b.Time, b.Invocation, b.CPU.Seconds(), b.Memory, b.Core, whose(b, c, zone), b.Lines}
 }
