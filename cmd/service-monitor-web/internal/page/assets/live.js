@@ -1,0 +1,224 @@
+// What happens comes as a stream of events. Each has a number. A stream that begins again goes on after
+// the last number that came.
+
+const live = {
+  seq: 0, // of the last event that is known
+  source: null,
+  lost: 0, // since when there is no connection; 0 if there is one
+  again: 1000, // how long to wait before a stream that was refused is asked for again
+  loading: false, // the whole status is on its way, and what comes meanwhile waits in queue
+  queue: [],
+  watches() { return !this.lost && page.monitor.running; },
+};
+
+function listen() {
+  live.source?.close();
+  const source = live.source = new EventSource(`events?after=${live.seq}`);
+  source.onopen = found;
+  source.onerror = () => {
+    lose();
+    if (source.readyState !== EventSource.CLOSED || live.source !== source) return; // the browser tries again
+    setTimeout(() => live.source === source && listen(), live.again);
+    live.again = Math.min(live.again * 2, 30000);
+  };
+  for (const kind of ["event", "unit", "gone", "monitor", "reset"]) {
+    source.addEventListener(kind, (e) => {
+      if (live.source !== source) return;
+      heard();
+      if (kind === "reset") return load();
+      live.queue.push([kind, JSON.parse(e.data), Number(e.lastEventId) || 0]);
+      if (!live.loading) applySoon();
+    });
+  }
+}
+
+// lose says that there is no connection.
+function lose() {
+  if (live.lost) return;
+  live.lost = Date.now();
+  banner();
+}
+
+function found() {
+  live.again = 1000;
+  heard();
+  if (!live.lost) return;
+  live.lost = 0;
+  banner();
+  say("connected again");
+  load(); // events that were missed come with the stream, but not states in between
+}
+
+// A link may die without a word. So if nothing came for a minute, the page asks whether the server is
+// there.
+let silence = 0;
+function heard() {
+  clearTimeout(silence);
+  silence = setTimeout(probe, 60000);
+}
+
+async function probe() {
+  try {
+    await fetch("-/healthy", { cache: "no-store", signal: AbortSignal.timeout(10000) });
+    heard();
+  } catch {
+    lose();
+    listen();
+    heard();
+  }
+}
+
+function banner() {
+  const clock = new Date(live.lost).toTimeString().slice(0, 8);
+  put($("lost"), live.lost ? `connection lost since ${clock}; trying again` : "");
+  document.body.classList.toggle("lost", !!live.lost);
+  header();
+  showVisible();
+  drawReport();
+}
+
+// load gets everything anew.
+async function load() {
+  if (live.loading) return;
+  live.loading = true;
+  try {
+    const status = await get("api/status");
+    take(status);
+  } catch (failure) {
+    if (live.source?.readyState === EventSource.OPEN) trouble(failure.message);
+    setTimeout(() => !live.lost && load(), 5000);
+  }
+  live.loading = false;
+  applySoon();
+}
+
+// take takes a whole status: what is new, what has changed, and what is gone.
+function take(status) {
+  page.failed = "";
+  page.monitor = status.monitor;
+  gateway.set(status.monitor.now ?? status.monitor.as_of);
+  live.seq = Math.max(live.seq, status.seq ?? 0);
+  if (!items.size) {
+    fillList(status.units);
+  } else {
+    finishList();
+    const there = new Set(status.units.map((u) => u.unit));
+    for (const unit of [...items.keys()]) if (!there.has(unit)) unitGone(unit);
+    for (const u of status.units) unitChanged(u);
+  }
+  header();
+  counted();
+  askLines();
+  askSoon();
+}
+
+// What comes in a burst is shown at once.
+let applying = 0;
+function applySoon() {
+  applying ||= setTimeout(apply, 30);
+}
+
+function apply() {
+  applying = 0;
+  if (live.loading || !live.queue.length) return;
+  finishList();
+  const dirty = new Set();
+  for (const [kind, data, id] of live.queue.splice(0)) {
+    if (kind === "event" && id && id <= live.seq && data.seq <= live.seq) continue; // it is in the status already
+    live.seq = Math.max(live.seq, id);
+    if (kind === "unit") {
+      if (unitChanged(data)) changed(data);
+      dirty.add(data.unit);
+    } else if (kind === "gone") {
+      unitGone(data.unit);
+    } else if (kind === "monitor") {
+      monitorChanged(data);
+    } else if (kind === "event") {
+      happened(data);
+      dirty.add(data.unit);
+    }
+  }
+  header();
+  counted();
+  if (dirty.has(report.unit)) askSoon();
+  dirtyLines(dirty);
+}
+
+function happened(e) {
+  if (e.kind === "crash" && e.unit) {
+    crashed(e.unit, Date.parse(e.time), e.until ? Date.parse(e.until) : 0, e.count ?? 1);
+    const item = items.get(e.unit);
+    if (item) {
+      flash(item.row);
+      if (item.visible) show(item);
+    }
+  }
+  if (e.unit !== report.unit) return;
+  report.events.push(e);
+  if (report.told) tellHistory(report.events);
+  drawReport();
+}
+
+function monitorChanged(monitor) {
+  const ran = page.monitor.running;
+  page.monitor = { ...monitor };
+  if (monitor.now) gateway.set(monitor.now);
+  if (ran !== monitor.running) {
+    say(monitor.running ? "the monitor is running again" : "the monitor is not running");
+    if (monitor.running) load();
+  }
+}
+
+// --- what is said to a screen reader ---
+
+// Changes of a few seconds become one sentence, and only those of how a service is are told.
+let sayings = [], saying = 0;
+function say(text) {
+  sayings.push(text);
+  saying ||= setTimeout(() => {
+    saying = 0;
+    const list = [...new Set(sayings.splice(0))];
+    put($("said"), list.length > 4 ? `${list.slice(0, 3).join("; ")}; and ${list.length - 3} more changes` : list.join("; "));
+  }, 1500);
+}
+
+const changed = (data) => say(`${short(data.unit)}: ${plain(data.health_text)}`);
+
+// --- timelines ---
+
+async function askLines() {
+  const all = hours;
+  try {
+    keep(all, await get(`api/timeline?hours=${all}`));
+    showVisible();
+    drawReport();
+  } catch { /* the next change asks again */ }
+}
+
+async function askLine(unit, hours) {
+  try {
+    keep(hours, await get(`api/timeline?hours=${hours}&unit=${encodeURIComponent(unit)}`));
+    const item = items.get(unit);
+    if (item?.visible) show(item);
+    drawReport();
+  } catch { /* the next change asks again */ }
+}
+
+// Timelines of services that changed are asked for once in a while: their spans, for crash marks are
+// there at once.
+const late = new Set();
+let lateTimer = 0;
+function dirtyLines(units) {
+  for (const unit of units) if (unit) late.add(unit);
+  if (!late.size) return;
+  lateTimer ||= setTimeout(() => {
+    lateTimer = 0;
+    const list = [...late].filter((unit) => items.get(unit)?.visible || unit === report.unit);
+    late.clear();
+    if (list.length > 12) return askLines();
+    for (const unit of list) {
+      askLine(unit, hours);
+      if (unit === report.unit) askLine(unit, hours === 24 ? 168 : 24);
+    }
+  }, 2000);
+}
