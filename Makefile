@@ -3,14 +3,18 @@
 VERSION ?= $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo "sudo env PATH=$$PATH:/usr/sbin:/sbin")
 BUILD   := CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
-MAIN    := ./cmd/service-monitor
+# A package of Debian for each: the monitor, and its page and metrics.
+PROGRAMS := service-monitor service-monitor-web
 # GOARCH, and GOARM where it matters. Debian's armhf is arm.7 and its armel arm.5;
 # arm.6 is armhf for the first Raspberry Pi.
 TARGETS := amd64 arm64 arm.7 arm.6 arm.5
 DEBS    := build/deb
 REPO    := build/repo
-# The largest program that a gateway's flash has room for, in bytes.
-MAXSIZE := 8388608
+# The largest programs that a gateway's flash has room for, in bytes.
+MAXSIZE_service-monitor     := 8388608
+MAXSIZE_service-monitor-web := 12582912
+NFPM_service-monitor        := nfpm.yaml
+NFPM_service-monitor-web    := debian/web/nfpm.yaml
 # Debian 11, 12 and 13, whose systemd is 247, 252 and 257. The tests boot a root of
 # each. It is made once, and again after it was deleted.
 RELEASES := bullseye bookworm trixie
@@ -45,8 +49,9 @@ help: ## show the targets
 .DEFAULT:
 	@echo "there is no target $@; make alone lists the targets" >&2; exit 2
 
-build: ## build the daemon for this machine: build/service-monitor
-	$(BUILD) -o build/service-monitor $(MAIN)
+build: ## build the programs for this machine: build/service-monitor*
+	@mkdir -p build
+	$(BUILD) -o build/ $(PROGRAMS:%=./cmd/%)
 
 run: build ## monitor this machine's services; without systemd, those of a throw-away gateway
 	@if [ -d /run/systemd/system ]; then \
@@ -119,47 +124,52 @@ arm: emulation cross
 	QEMU_CPU=arm1176 build/service-monitor-linux-arm.6 --check --config debian/config.json
 	QEMU_CPU=cortex-a7 build/service-monitor-linux-arm.7 --check --config debian/config.json
 	QEMU_CPU=cortex-a53 build/service-monitor-linux-arm64 --check --config debian/config.json
+	QEMU_CPU=arm926 build/service-monitor-web-linux-arm.5 --version
+	QEMU_CPU=arm1176 build/service-monitor-web-linux-arm.6 --version
+	QEMU_CPU=cortex-a7 build/service-monitor-web-linux-arm.7 --version
+	QEMU_CPU=cortex-a53 build/service-monitor-web-linux-arm64 --version
 
 # Test the emulated machine that the lifecycle on ARM runs in. On other machines
 # TestEmulation has nothing to test.
 emulated: $(ROOTS)/armhf
 	$(SUDO) env GATEWAY_SYSTEM=$(ROOTS)/armhf $(BOOTED) -run '^Test(Emulation|Copy)$$' ./test/gateway
 
-lifecycle: $(RELEASES:%=lifecycle-%) ## install, upgrade and purge the package on Debian 11, 12 and 13
+lifecycle: $(RELEASES:%=lifecycle-%) ## install, upgrade and purge the packages on Debian 11, 12 and 13
 
 $(RELEASES:%=lifecycle-%) lifecycle-armhf: lifecycle-%: $(ROOTS)/% | deps
 	@$(call need,gpg apt-ftparchive,gnupg apt-utils)
 	$(SUDO) go test -buildvcs=false -tags lifecycle -count=1 -timeout 40m ./test/lifecycle -args -system=$(ROOTS)/$*
 
-# Build for each architecture, static, and check the size.
-cross:
-	@set -e; for t in $(TARGETS); do \
-		out=build/service-monitor-linux-$$t; \
-		GOARCH=$${t%.*} GOARM=$${t#*.} $(BUILD) -o $$out $(MAIN); \
+# Build both programs for each architecture, static, and check the sizes.
+cross: $(foreach p,$(PROGRAMS),$(TARGETS:%=cross/$p/%))
+
+cross/%:
+	@out=build/$(*D)-linux-$(*F); t=$(*F); most=$(MAXSIZE_$(*D)); \
+		GOARCH=$${t%.*} GOARM=$${t#*.} $(BUILD) -o $$out ./cmd/$(*D) || exit; \
 		size=$$(stat -c %s $$out); echo "$$out: $$size bytes"; \
-		if [ $$size -gt $(MAXSIZE) ]; then echo "$$out is larger than $(MAXSIZE) bytes"; exit 1; fi; done
+		if [ $$size -gt $$most ]; then echo "$$out is larger than $$most bytes"; exit 1; fi
 
 # The same commit gives the same bytes, so each file has the time of the changelog.
 deb: export SOURCE_DATE_EPOCH = $(shell date -d "$$(sed -n '/^ -- /{s/.*>  //p;q}' debian/changelog)" +%s)
 deb: cross ## build the Debian packages: build/deb/*.deb
 	@mkdir -p build/package $(DEBS)/armv6
-	@for f in changelog service-monitor.5 service-monitor.8; do gzip -9nc debian/$$f >build/package/$$f.gz; done
+	@for f in changelog service-monitor.5 service-monitor.8 web/service-monitor-web.8; do gzip -9nc debian/$$f >build/package/$${f##*/}.gz; done
 	@set -e; for t in $(TARGETS); do \
 		out=$(DEBS); [ $$t != arm.6 ] || out=$(DEBS)/armv6; \
-		VERSION=$(VERSION) ARCH=$$(echo $$t | tr -d .) BINARY=build/service-monitor-linux-$$t \
-			go tool nfpm package --packager deb --target $$out; done
+		export VERSION=$(VERSION) ARCH=$$(echo $$t | tr -d .); \
+		$(foreach p,$(PROGRAMS),BINARY=build/$p-linux-$$t go tool nfpm package --config $(NFPM_$p) --packager deb --target $$out;) done
 
 repo: deb ## build a signed apt repository of them: build/repo (KEY= your key)
 	@$(call need,gpg apt-ftparchive,gnupg apt-utils)
 	debian/repository $(DEBS) $(REPO)
 
-# piuparts installs the package for this machine's architecture in a Debian. lintian
-# is not to look for misspelt words in the program: Go keeps its strings without gaps,
+# piuparts installs both packages for this machine's architecture in a Debian. lintian
+# is not to look for misspelt words in the programs: Go keeps its strings without gaps,
 # and the end of one and the beginning of the next may look like a word.
 lint: deb $(ROOTS)/bookworm ## check the packages with lintian, piuparts and shellcheck
 	@$(call need,lintian piuparts shellcheck,lintian piuparts shellcheck)
-	shellcheck debian/postinst debian/prerm debian/postrm debian/repository
-	shellcheck --shell=bash debian/completion.bash
+	shellcheck debian/postinst debian/prerm debian/postrm debian/repository debian/web/postinst debian/web/prerm debian/web/postrm
+	shellcheck --shell=bash debian/completion.bash debian/web/completion.bash
 	lintian --allow-root --display-info --pedantic --suppress-tags spelling-error-in-binary --fail-on error,warning,info,pedantic $(DEBS)/*.deb $(DEBS)/armv6/*.deb
 	$(SUDO) piuparts --existing-chroot=$(ROOTS)/bookworm --distribution=bookworm --mirror='$(MIRROR) main' \
 		--no-upgrade-test --install-remove-install --install-purge-install --log-level=error \
