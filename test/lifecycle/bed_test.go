@@ -69,7 +69,7 @@ func boot(t *testing.T, files map[string]string) *machine {
 	}
 	m := &machine{gatewaytest.Boot(t, gateway.Options{
 		System: *system, Copy: true, Units: services, Files: all,
-		Binds: map[string]string{"/srv/first": repositories.first, "/srv/then": repositories.then},
+		Binds: map[string]string{"/srv/alone": repositories.alone, "/srv/first": repositories.first, "/srv/then": repositories.then},
 	}), t}
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -97,7 +97,13 @@ func (m *machine) upgrade() {
 // publish makes the newer version available to apt.
 func (m *machine) publish() {
 	m.t.Helper()
-	if err := m.WriteFile("/etc/apt/sources.list", source("/srv/then"), 0o644); err != nil {
+	m.use("/srv/then")
+}
+
+// use lets apt use a repository.
+func (m *machine) use(repository string) {
+	m.t.Helper()
+	if err := m.WriteFile("/etc/apt/sources.list", source(repository), 0o644); err != nil {
 		m.t.Fatal(err)
 	}
 	m.sh("apt-get update")

@@ -28,9 +28,9 @@ const (
 // system is the root of a complete Debian. Each machine gets a copy of it.
 var system = flag.String("system", "", "the `root` of the Debian to test on, as debootstrap makes it")
 
-// repositories are directories with a signed repository each: one with the older version, and one
-// with both versions.
-var repositories struct{ first, then string }
+// repositories are directories with a signed repository each: one with the older version, one with both
+// versions, and one with the older version of the monitor alone.
+var repositories struct{ alone, first, then string }
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -68,11 +68,15 @@ func prepare(dir string) error {
 	}
 	build, then := filepath.Join(dir, "debs"), filepath.Join(dir, "then")
 	repositories.first, repositories.then = filepath.Join(dir, "first"), then
+	repositories.alone = filepath.Join(dir, "alone")
+	monitor := filepath.Join(dir, "monitor")
 	return errors.Join(
 		command("make", "-C", "../..", "deb", "TARGETS="+target, "DEBS="+build, "VERSION="+older),
 		command("sh", "-euc", intoSbin, "sh", build),
 		command("../../debian/repository", build, then),
 		command("cp", "-a", then, repositories.first),
+		command("sh", "-euc", `mkdir "$2"; cp "$1"/service-monitor_*.deb "$2"; cp -a "$3.key" "$4.key"`, "sh", build, monitor, then, repositories.alone),
+		command("../../debian/repository", monitor, repositories.alone),
 		command("make", "-C", "../..", "repo", "TARGETS="+target, "DEBS="+build, "REPO="+then, "VERSION="+newer),
 	)
 }

@@ -4,8 +4,8 @@ package lifecycle
 
 import "testing"
 
-// intoSbin turns a package into one from before the program moved to /usr/bin.
-const intoSbin = `for deb in "$1"/*.deb; do
+// intoSbin turns the package of the monitor into one from before the program moved to /usr/bin.
+const intoSbin = `for deb in "$1"/service-monitor_*.deb; do
 	root=$(mktemp -d)
 	dpkg-deb -R "$deb" "$root"
 	mkdir "$root/usr/sbin"

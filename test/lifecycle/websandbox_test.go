@@ -1,0 +1,86 @@
+//go:build lifecycle
+
+package lifecycle
+
+import (
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"service-monitor/test/gateway"
+)
+
+// mostExposed is the highest exposure, of 10, that systemd-analyze(1) may report of a unit. The
+// writer for node_exporter may write where it is not the owner.
+var mostExposed = map[string]float64{webUnit: 0.2, webFile: 0.7}
+
+// knowsLater is the first systemd that knows the later settings. 247 ignores them.
+const knowsLater = 248
+
+var later = regexp.MustCompile(`(?m)^.*Unknown key name '(PrivateIPC|NoExecPaths|ExecPaths)' in section 'Service', ignoring\.$`)
+
+// sandboxWeb wants the units to be closed. It asks systemd and the kernel, because systemd may leave out what
+// it cannot set up.
+func (m *machine) sandboxWeb() {
+	version, err := m.Version(m.t.Context())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	said := m.sh("SYSTEMD_LOG_COLOR=0 systemd-analyze verify --man=no /usr/lib/systemd/system/service-monitor-web* 2>&1")
+	if version < knowsLater {
+		said = later.ReplaceAllString(said, "")
+	}
+	if said = strings.TrimSpace(said); said != "" {
+		m.t.Errorf("systemd-analyze verify says: %s", said)
+	}
+	architecture, err := gateway.Architecture(*system)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if architecture != runtime.GOARCH {
+		return // most of a sandbox is not emulated
+	}
+	for unit, most := range mostExposed {
+		said := m.sh("systemd-analyze security --no-pager " + unit)
+		overall := regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+) `).FindStringSubmatch(said)
+		if overall == nil {
+			m.t.Fatalf("no overall exposure level in\n%s", said)
+		}
+		if exposed, err := strconv.ParseFloat(overall[1], 64); err != nil || exposed > most {
+			m.t.Errorf("the exposure of %s is %s, want at most %v (%v):\n%s", unit, overall[1], most, err, said)
+		}
+	}
+	m.wantPage(webSocket)
+	m.wantConfined(version >= knowsLater)
+}
+
+// wantConfined wants the running program to be without rights. The later settings also keep it from running
+// anything but itself.
+func (m *machine) wantConfined(later bool) {
+	m.t.Helper()
+	pid := m.sh("systemctl show -P MainPID " + webUnit)
+	status := m.sh("cat /proc/" + pid + "/status")
+	for _, line := range []string{
+		"CapInh:\t0000000000000000", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000",
+		"CapBnd:\t0000000000000000", "CapAmb:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2",
+	} {
+		if !strings.Contains(status, "\n"+line+"\n") {
+			m.t.Errorf("the kernel does not say %q:\n%s", line, status)
+		}
+	}
+	for _, ns := range []string{"mnt", "net", "user", "uts"} {
+		m.sh("[ $(readlink /proc/" + pid + "/ns/" + ns + ") != $(readlink /proc/1/ns/" + ns + ") ]")
+	}
+	// What the mounts of its namespace keep from root is kept from it, too.
+	within := "nsenter -t " + pid + " -m "
+	for _, path := range []string{
+		"/x", "/etc/service-monitor/config.json", "/etc/x", "/home/x", "/root/x", "/run/x", "/run/service-monitor/x", "/tmp/x", "/var/tmp/x",
+		"/dev/x", "/dev/shm/x", "/usr/bin/x", stateFile, "/var/lib/service_monitor/x", logFile, "/var/log/x",
+	} {
+		m.want(within+"sh -c 'exec 2>/dev/null; echo x >>"+path+"' 2>/dev/null && echo it writes "+path, "")
+	}
+	if later {
+		m.want(within+"/usr/bin/true 2>/dev/null && echo it runs", "")
+	}
+}
