@@ -49,6 +49,20 @@ func (a *api) status(w http.ResponseWriter, r *http.Request) {
 	answer(w, func(b io.Writer) error { return now.WriteLive(b, now.Connected, now.Seq) })
 }
 
+// page returns the status for the page. It has no plans of systemd unless they are known already: they
+// come as events.
+func (a *api) page() ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	now, err := a.view.Now(ctx, view.All)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = now.WriteLive(&b, now.Connected, now.Seq)
+	return b.Bytes(), err
+}
+
 // errQuery is the error of a bad query.
 type errQuery struct{ error }
 

@@ -78,7 +78,7 @@ func (h *hub) tell(events []view.Event) {
 		if len(h.streams) == 0 {
 			continue
 		}
-		f := frame{*e, text(e)}
+		f := frame{*e, textOf(e)}
 		for s := range h.streams {
 			s.put(f)
 		}
@@ -132,8 +132,8 @@ func (s *stream) take() (frames []frame, more bool) {
 	return frames, true
 }
 
-// text returns an event as a stream has it. Its data is JSON, and so without line breaks.
-func text(e *view.Event) []byte {
+// textOf returns an event as a stream has it. Its data is JSON, and so without line breaks.
+func textOf(e *view.Event) []byte {
 	var b bytes.Buffer
 	b.WriteString("event: " + e.Kind + "\n")
 	if e.Kind == view.Told || e.Kind == view.Reset {

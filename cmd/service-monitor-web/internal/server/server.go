@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"service-monitor/cmd/internal/config"
+	"service-monitor/cmd/service-monitor-web/internal/page"
 )
 
 // mostConnections is how many connections there may be, on all listeners together.
@@ -43,6 +44,10 @@ func routes(v View, c config.Config, h *hub) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/status", a.status)
 	mux.HandleFunc("/api/why", a.why)
+	mux.HandleFunc("/api/timeline", a.timeline)
+	mux.HandleFunc("/api/history", a.history)
+	mux.HandleFunc("/events", a.events)
+	mux.Handle("/{$}", page.Handler(a.page))
 	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("ok\n"))

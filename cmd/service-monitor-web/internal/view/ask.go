@@ -87,6 +87,7 @@ func (s *Stage) plan() <-chan struct{} {
 // Since returns the units that have changed since a record was the last one. The others are as they were.
 func (s *Stage) Since(ctx context.Context, seq uint64) (events []Event, err error) {
 	err = s.ask(ctx, func() {
+		s.follow()
 		before := s.out
 		s.out = nil
 		s.news()
@@ -115,8 +116,25 @@ func (s *Stage) Refresh(ctx context.Context) error {
 				s.changed(name)
 			}
 		}
-		s.plan()
+		s.follow()
 	})
+}
+
+const (
+	// followed is how long after somebody has followed systemd is asked after each change.
+	followed = time.Minute
+	// planGap is the shortest time between two questions to systemd. Each costs it some time.
+	planGap = time.Second
+)
+
+// follow notes that somebody follows.
+func (s *Stage) follow() { s.planUntil = s.model.base.Now.Add(followed) }
+
+// soon makes sure that systemd is asked about what has changed, if somebody follows.
+func (s *Stage) soon() {
+	if s.replan && s.planned == nil && s.pace == nil && s.model.base.Now.Before(s.planUntil) {
+		s.pace = time.After(planGap)
+	}
 }
 
 // quoted returns the name of a unit that is gone as JSON.

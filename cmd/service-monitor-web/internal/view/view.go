@@ -51,25 +51,27 @@ func (e *Event) ID() string {
 
 // Stage is the view.
 type Stage struct {
-	log     logrus.FieldLogger
-	config  config.Config
-	model   *model
-	asks    chan func()
-	ended   chan struct{}
-	loaded  bool   // all is known for the first time
-	heard   bool   // the feed has told all units
-	away    error  // why nobody tells anything; nil if somebody does
-	told    uint64 // the last record that was sent on
-	reading <-chan batch
-	anew    bool // the history has to be read from its beginning
-	more    bool // there is more to read when reading has ended
-	saving  <-chan saved
-	planned <-chan *tell.Status
-	planner ask.Planner
-	replan  bool // units have changed since systemd was asked
-	waiting []chan struct{}
-	touched map[string]bool // units of which there are new records
-	out     []Event
+	log       logrus.FieldLogger
+	config    config.Config
+	model     *model
+	asks      chan func()
+	ended     chan struct{}
+	loaded    bool   // all is known for the first time
+	heard     bool   // the feed has told all units
+	away      error  // why nobody tells anything; nil if somebody does
+	told      uint64 // the last record that was sent on
+	reading   <-chan batch
+	anew      bool // the history has to be read from its beginning
+	more      bool // there is more to read when reading has ended
+	saving    <-chan saved
+	planned   <-chan *tell.Status
+	planner   ask.Planner
+	replan    bool // units have changed since systemd was asked
+	pace      <-chan time.Time
+	planUntil time.Time // how long systemd is asked after each change
+	waiting   []chan struct{}
+	touched   map[string]bool // units of which there are new records
+	out       []Event
 }
 
 // New returns a view of the files and the feed of a configuration.
@@ -109,6 +111,10 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case st := <-s.planned:
 			s.now()
 			s.plans(st)
+		case <-s.pace:
+			s.pace = nil
+			s.now()
+			s.plan()
 		case f := <-asks:
 			s.now()
 			f()
@@ -118,6 +124,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		s.soon()
 		out := s.out
 		s.out = s.out[:0]
 		if err := p.Send(ctx, out...); err != nil {
