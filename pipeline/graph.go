@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -43,6 +44,7 @@ type member struct {
 	done   chan struct{}
 	// status and trouble are what it has answered last; only health uses them
 	status, trouble string
+	stalls          atomic.Uint64 // how often it did not answer in time
 }
 
 // New returns an empty graph that reports its health to n.
@@ -159,6 +161,16 @@ func (g *Graph) Run(stop context.Context) error {
 		}
 	}
 	return failure
+}
+
+// Stalls returns how often each stage did not answer a probe in time. A stage that does not answer for
+// several rounds has stalled once. Any goroutine may call it when all stages are added.
+func (g *Graph) Stalls() map[string]uint64 {
+	stalls := make(map[string]uint64, len(g.stages))
+	for _, m := range g.stages {
+		stalls[m.name] = m.stalls.Load()
+	}
+	return stalls
 }
 
 // A result says how a stage has ended.

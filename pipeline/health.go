@@ -101,6 +101,7 @@ type watcher struct {
 	renew    <-chan time.Time // begins a round for a nudge; nil if there was no nudge
 	last     time.Time        // when the last round was over
 	extended time.Time        // when the start was extended last
+	late     *member          // that has not answered in the last round; nil if all have
 	stopping bool
 	alive    string // what to send after a complete round; empty before READY=1
 }
@@ -187,13 +188,17 @@ func (w *watcher) ask(ctx context.Context) {
 	asked := time.Now()
 	r := w.round(ctx, w.stages, w.limit)
 	w.last = time.Now()
+	if r.late != nil && r.late != w.late && ctx.Err() == nil {
+		r.late.stalls.Add(1)
+	}
+	w.late = r.late
 	switch {
 	case ctx.Err() != nil:
 		return
-	case r.late != "":
-		late := fmt.Sprintf("stage %s does not answer", r.late)
+	case r.late != nil:
+		late := fmt.Sprintf("stage %s does not answer", r.late.name)
 		w.say(late, "")
-		w.notifier.Stalled(r.late, time.Since(asked))
+		w.notifier.Stalled(r.late.name, time.Since(asked))
 		r.troubles = []string{late}
 	case w.stopping:
 		w.say(w.status, w.alive)
@@ -244,8 +249,8 @@ func (h *health) say(status, assignment string) {
 type outcome struct {
 	status      string
 	troubles    []string
-	delaysReady bool   // a stage delays READY=1, or an edge keeps a message
-	late        string // the stage that did not answer
+	delaysReady bool    // a stage delays READY=1, or an edge keeps a message
+	late        *member // the stage that did not answer
 }
 
 // round asks every stage that still runs, from the first to the last.
@@ -275,7 +280,7 @@ func (h *health) round(ctx context.Context, stages []*member, limit time.Duratio
 		case <-m.done:
 			r.delaysReady = true // it has failed, unless all is stopping; either way there is no READY=1 any more
 		case <-timeout.C:
-			r.late = m.name
+			r.late = m
 			return r
 		case <-ctx.Done():
 			return r

@@ -29,7 +29,7 @@ func TestFailedIsNotReady(t *testing.T) {
 	close(done)
 	h := newHealth(nil)
 	r := h.round(t.Context(), []*member{{name: "bus", probes: make(chan Probe), done: done}}, time.Minute)
-	if !r.delaysReady || r.late != "" {
+	if !r.delaysReady || r.late != nil {
 		t.Errorf("a round with a stage that has failed: %+v", r)
 	}
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -70,6 +71,7 @@ type Outlet struct {
 	last       bool      // the last write began after Close
 	moved      time.Time // when something got through the last time, or the time of Close if that is later
 	timer      *time.Timer
+	failures   atomic.Uint64
 }
 
 // Written is the outcome of a write.
@@ -116,6 +118,9 @@ func (o *Outlet) DelaysReady() bool {
 	return o.Busy() && o.failing.IsZero() && (o.Slow == 0 || time.Since(o.delays) < o.Slow)
 }
 
+// Failures returns how many writes have failed. Any goroutine may call it.
+func (o *Outlet) Failures() uint64 { return o.failures.Load() }
+
 // Closed reports whether Close was called.
 func (o *Outlet) Closed() bool { return o.closed }
 
@@ -157,6 +162,9 @@ func (o *Outlet) Ended(w Written) error {
 	now := time.Now()
 	o.writing = nil
 	defer o.arm(now)
+	if w.Err != nil {
+		o.failures.Add(1)
+	}
 	if w.Err == nil || w.N > 0 {
 		o.retry = 0
 	}

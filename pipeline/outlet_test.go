@@ -137,6 +137,7 @@ func TestOutlet(t *testing.T) {
 		reports  []string
 		status   []string // nil if it changes too often to compare it
 		err      string
+		failures uint64
 	}{
 		{
 			name: "well", write: until(0), sent: []int{0, 5}, stop: 10 * s,
@@ -148,6 +149,7 @@ func TestOutlet(t *testing.T) {
 			attempts: []string{"0s [1]", "1s [1]", "3s [1]", "7s [1 2]", "15s [1 2]", "31s [1 2]", "1m3s [1 2]", "2m3s [1 2 3]"},
 			reports:  []string{"0s full, again in 1s", "1m3s full, again in 1m0s", "2m3s works after 2m3s"},
 			status:   []string{"0s stuck since 0s", "2m3s "},
+			failures: 7,
 		},
 		{
 			name: "a report a minute, whatever works between", sent: []int{0, 2, 4, 6}, stop: 100 * s,
@@ -159,6 +161,7 @@ func TestOutlet(t *testing.T) {
 			},
 			attempts: []string{"0s [1]", "1s [1]", "2s [2]", "3s [2]", "4s [3]", "5s [3]", "6s [4]", "7s [4]"},
 			reports:  []string{"0s full, again in 1s", "1s works after 1s"},
+			failures: 4,
 		},
 		{
 			name: "slow", write: takes(10*s, nil), sent: []int{0, 3, 5}, stop: 50 * s,
@@ -184,6 +187,7 @@ func TestOutlet(t *testing.T) {
 			attempts: []string{"0s [1]", "1s [1]", "2s [1]"},
 			reports:  []string{"0s full, again in 1s", "2s works after 2s"},
 			status:   []string{"0s stuck since 0s"},
+			failures: 2,
 		},
 		{
 			name: "the last try fails", write: until(time.Hour), sent: []int{0}, stop: 2 * s,
@@ -191,6 +195,7 @@ func TestOutlet(t *testing.T) {
 			reports:  []string{"0s full, again in 1s"},
 			status:   []string{"0s stuck since 0s"},
 			err:      "sink: full",
+			failures: 3,
 		},
 		{
 			name: "stopped while it writes what fails", write: takes(4*s, errFull), sent: []int{0, 1}, stop: 2 * s,
@@ -198,6 +203,7 @@ func TestOutlet(t *testing.T) {
 			reports:  []string{"4s full, again in 1s"},
 			status:   []string{},
 			err:      "sink: full",
+			failures: 2,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -210,6 +216,9 @@ func TestOutlet(t *testing.T) {
 				defer cancel()
 				if err := g.Run(stop); err != nil && err.Error() != tt.err || err == nil && tt.err != "" {
 					t.Errorf("Run: %v, want %s", err, tt.err)
+				}
+				if o.Failures() != tt.failures {
+					t.Errorf("%d failures, want %d", o.Failures(), tt.failures)
 				}
 				if tt.status == nil {
 					tt.status = statuses(n)

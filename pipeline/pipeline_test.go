@@ -490,6 +490,11 @@ func TestStallIsBlamedOnTheStageThatStalls(t *testing.T) {
 				if diff := cmp.Diff([]string{stuck, stuck}, stalls); diff != "" {
 					t.Errorf("stalls (-want +got):\n%s", diff)
 				}
+				counted := map[string]uint64{"numbers": 0, "first": 0, "second": 0, "third": 0, "sink": 0}
+				counted[stuck] = 1
+				if diff := cmp.Diff(counted, g.Stalls()); diff != "" {
+					t.Errorf("counted stalls (-want +got):\n%s", diff)
+				}
 			})
 		})
 	}

@@ -42,18 +42,36 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 		source.ReadBack()
 	}
 	signals := pipeline.Add(g, "bus", lists, source)
-	updates := pipeline.Add(g, "decode", signals, decode.New(m.log))
+	decoder := decode.New(m.log)
+	updates := pipeline.Add(g, "decode", signals, decoder)
 	transitions := pipeline.Add(g, "classify", updates, classify.New(lives(known), source.Doubt))
-	events := pipeline.Add(g, "count", transitions, count.New(m.log, known, count.Now()))
+	keeper := count.New(m.log, known, count.Now())
+	events := pipeline.Add(g, "count", transitions, keeper)
 
 	// No event may be lost. But persist needs only the newest tally of each unit, so a slow
 	// disk under the state file holds nothing up.
-	pipeline.Sink(g, "persist", pipeline.Latest(g, events, unitOf), persist.New(m.log, state, known, c.State.Quiet, c.State.Deadline))
+	saver := persist.New(m.log, state, known, c.State.Quiet, c.State.Deadline)
+	pipeline.Sink(g, "persist", pipeline.Latest(g, events, unitOf), saver)
+	file := logfile.New(c.Log.File, m.lock)
+	file.Meter(&m.written.log)
+	lines := logsink.New(logsink.Config{
+		File:      file,
+		Journal:   m.journal,
+		Console:   m.console,
+		Notes:     m.notes,
+		Debug:     func() bool { return m.log.IsLevelEnabled(logrus.DebugLevel) },
+		Summary:   c.Log.StatsInterval,
+		FoldAfter: c.Log.FoldAfter,
+		Quote:     quote,
+	})
+	pipeline.Sink(g, "logsink", events, lines)
 	history := pipeline.Add(g, "chronicle", events, chronicle.New(m.log, m.openHistory(), known))
 
 	// The black box needs only the last crash of each unit.
 	boxes := blackbox.Beside(chronicle.Beside(c.State.File))
-	pipeline.Sink(g, "blackbox", pipeline.Latest(g, events, unitOf), blackbox.New(m.log, boxes, c.Crashes.Lines, records.LastWords, known))
+	keeps := blackbox.New(m.log, boxes, c.Crashes.Lines, records.LastWords, known)
+	keeps.Meter(&m.written.blackbox)
+	pipeline.Sink(g, "blackbox", pipeline.Latest(g, events, unitOf), keeps)
 
 	// The feed tells how the units are now, and each event once it is on the disk. If the feed is
 	// too slow, its listeners read in the chronicle what they have missed.
@@ -62,18 +80,7 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	teller := feed.New(m.log, c.Feed.Socket, about, known, news, tell.WriteJSON)
 	pipeline.Sink(g, "feed", pipeline.Latest(g, events, unitOf), teller)
 	g.TellTroubles(teller.Troubles)
-
-	// Go first runs the goroutine that was woken last. So the last sink writes its line first.
-	pipeline.Sink(g, "logsink", events, logsink.New(logsink.Config{
-		File:      logfile.New(c.Log.File, m.lock),
-		Journal:   m.journal,
-		Console:   m.console,
-		Notes:     m.notes,
-		Debug:     func() bool { return m.log.IsLevelEnabled(logrus.DebugLevel) },
-		Summary:   c.Log.StatsInterval,
-		FoldAfter: c.Log.FoldAfter,
-		Quote:     quote,
-	}))
+	teller.Count((&counting{g, source, decoder, keeper, saver, lines, &m.written}).counters)
 	return g
 }
 

@@ -23,6 +23,7 @@ func (m *monitor) openHistory() func() chronicle.Opened {
 			m.log.WithError(err).Errorf("cannot use the history in %s; monitoring goes on without it until the next start, before which that must be a directory to which the monitor may write", dir)
 			return o
 		}
+		open.Meter(&m.written.history)
 		o.Store, o.Has = open, make(map[string]store.Counts, len(sums.Units))
 		o.Gone, o.Clocks, o.Gap = sums.Gone, sums.Clocks, sums.Gap
 		for unit, sum := range sums.Units {

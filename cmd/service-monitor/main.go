@@ -87,6 +87,7 @@ type monitor struct {
 	console io.Writer   // nil if standard output goes to the journal
 	lost    bool        // the counts of an earlier monitor are lost
 	lock    *files.Lock // the lock of the log file
+	written written
 }
 
 // newMonitor returns a monitor. It opens the journal's socket, but no files.
@@ -137,7 +138,8 @@ func (m *monitor) run() error {
 	m.log.WithFields(logrus.Fields{"version": version, "services": len(c.Services)}).Info("starting")
 	limitMemory(uint64(max(len(c.Services), len(o.known))) * perService)
 	m.lost, m.lock = o.state.Gone(), o.lock
-	err := m.graph(o.state, o.known, keepHouse(notify.New(m.log))).Run(stop)
+	o.state.Meter(&m.written.state)
+	err := m.graph(o.state, o.known, keepHouse(newNotifier(m.log))).Run(stop)
 	if err != nil {
 		m.lastLine(err)
 	}

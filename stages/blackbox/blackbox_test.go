@@ -20,6 +20,7 @@ import (
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/files"
 	"service-monitor/stages/journald/records"
 )
 
@@ -239,7 +240,7 @@ func TestAfterStart(t *testing.T) {
 		// "again" has the box of an earlier crash. The time in this test is virtual, so the files
 		// get their times from it.
 		for unit, after := range map[string]time.Duration{"boxed": time.Minute, "again": -time.Minute} {
-			if err := save(dir, Box{Unit: unit, Lines: []records.Line{{Text: "it was"}}}); err != nil {
+			if err := save(dir, Box{Unit: unit, Lines: []records.Line{{Text: "it was"}}}, nil); err != nil {
 				t.Fatal(err)
 			}
 			at := time.Now().Add(after)
@@ -269,13 +270,18 @@ func TestRoom(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "crashes")
 	line := records.Line{Text: strings.Repeat("x", 512)}
 	now := time.Now()
+	var written files.Meter
 	for n := range 300 {
 		b := Box{Unit: fmt.Sprint("u", n)}
 		for range 20 {
 			b.Lines = append(b.Lines, line)
 		}
-		if err := save(dir, b); err != nil {
+		was := written.Bytes()
+		if err := save(dir, b, &written); err != nil {
 			t.Fatal(err)
+		}
+		if info, err := os.Stat(filepath.Join(dir, b.Unit)); err != nil || written.Bytes()-was != uint64(info.Size()) {
+			t.Fatalf("wrote %d bytes (%v)", written.Bytes()-was, err)
 		}
 		at := now.Add(time.Duration(n-300) * time.Second)
 		if err := os.Chtimes(filepath.Join(dir, b.Unit), at, at); err != nil {
@@ -311,7 +317,7 @@ func TestLargest(t *testing.T) {
 			b.Lines = append(b.Lines, records.Line{Text: fmt.Sprint("line ", i, strings.Repeat("\x01", size))})
 		}
 		b.Lines = append(b.Lines, records.Line{Text: "the last words"})
-		if err := save(dir, b); err != nil {
+		if err := save(dir, b, nil); err != nil {
 			t.Fatal(err)
 		}
 		boxes, err := Read(dir, "a")
@@ -334,7 +340,7 @@ func TestDamagedBox(t *testing.T) {
 		if boxes, err := Read(dir, "a"); len(boxes) != 0 || err != nil {
 			t.Errorf("%q: %v, %v", text, boxes, err)
 		}
-		if err := save(dir, Box{Unit: "a", Invocation: "1", Lines: []records.Line{{Text: "new"}}}); err != nil {
+		if err := save(dir, Box{Unit: "a", Invocation: "1", Lines: []records.Line{{Text: "new"}}}, nil); err != nil {
 			t.Fatal(err)
 		}
 		expect(t, text[:min(len(text), 20)], texts(t, dir, "a"), []string{"new"})

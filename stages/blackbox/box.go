@@ -87,7 +87,7 @@ func encode(boxes []Box) ([]byte, error) {
 
 // save adds a box to those of its unit. It does not sync the file, because a crash shall cost the
 // flash as little as possible. So a power cut may take the boxes of the last half minute.
-func save(dir string, b Box) error {
+func save(dir string, b Box, written *files.Meter) error {
 	boxes, err := Read(dir, b.Unit)
 	if err != nil {
 		return err
@@ -110,7 +110,8 @@ func save(dir string, b Box) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(text)
+	n, err := f.Write(text)
+	written.Add(n)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}

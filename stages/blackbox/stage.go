@@ -15,6 +15,7 @@ import (
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/files"
 	"service-monitor/stages/journald/records"
 	"service-monitor/stages/zone"
 )
@@ -62,7 +63,12 @@ type Stage struct {
 	out   pipeline.Outlet
 	ready time.Time // no box is begun before
 	alarm pipeline.Alarm
+
+	written *files.Meter
 }
+
+// Meter has m count the bytes that are written into boxes. It is called before Run.
+func (s *Stage) Meter(m *files.Meter) { s.written = m }
 
 // A unit is what the stage knows of the crashes of a unit.
 type unit struct {
@@ -238,7 +244,7 @@ func (s *Stage) make(ctx context.Context, w *want) (int, error) {
 		return 1, nil
 	}
 	w.box.CPU, w.box.Memory, w.box.Core, w.box.Lines = said.CPU, said.Memory, said.Core, said.Lines
-	if err := save(s.dir, w.box); err != nil {
+	if err := save(s.dir, w.box, s.written); err != nil {
 		return 0, err
 	}
 	return 1, nil

@@ -45,6 +45,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // of what reads the journal
 	for {
+		s.show()
 		var received <-chan struct{}
 		if s.link != nil && !s.state.Keeps() {
 			received = s.link.Ready()
@@ -193,6 +194,7 @@ func (s *Stage) receive(ctx context.Context, p *port) error {
 	}
 	items, dropped := s.link.Get()
 	defer clear(items) // or their bodies stay
+	s.counters.count(items, dropped)
 	for _, it := range items {
 		if err := s.handle(ctx, p, it); err != nil {
 			return err

@@ -34,6 +34,7 @@ type rig struct {
 	log     *logtest.Hook
 	ended   chan error
 	doubt   func()
+	counts  func() bus.Counts
 }
 
 // start starts a source; prepare sets up the bus first.
@@ -53,7 +54,7 @@ func startAudited(t *testing.T, every time.Duration, prepare func(*fakebus.Bus),
 	log, hook := logtest.NewNullLogger()
 	log.SetLevel(logrus.DebugLevel)
 	source := bus.New(log, nil, 0, every)
-	r := &rig{t, b, make(fakebus.Lists), make(chan bus.Signal), pipelinetest.NewNotifier(0), hook, make(chan error, 1), source.Doubt}
+	r := &rig{t, b, make(fakebus.Lists), make(chan bus.Signal), pipelinetest.NewNotifier(0), hook, make(chan error, 1), source.Doubt, source.Counts}
 	g := pipeline.New(r.systemd)
 	pipeline.Sink(g, "collector", pipeline.Add(g, "bus", pipeline.Source(g, "lists", r.lists), source), pipelinetest.Forward(r.signals))
 	go func() { r.ended <- g.Run(context.Background()) }()
@@ -205,6 +206,9 @@ func TestLiesAreRefused(t *testing.T) {
 	}
 	if len(refused) != 1 || refused[0].(uint64) == 0 || refused[0].(uint64) > 4 { // when it was written, not all had come
 		t.Errorf("reports of refused signals: %v, want one in a minute, of 4 at most", refused)
+	}
+	if got, want := r.counts(), (bus.Counts{Connected: true, Received: 1, Refused: 4, Gaps: 2}); got != want { // sync begins a gap
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 
@@ -374,6 +378,9 @@ func TestBusLostAndBack(t *testing.T) {
 	r.play(change("a.service", "failed"))
 	r.want("changed a.service failed")
 	r.stop()
+	if got := r.counts(); got.Reconnects != 1 || got.Received != 1 || got.Gaps != 2 || got.GapOpen {
+		t.Errorf("%+v, want one reconnect, one signal and two gaps: the start is one", got)
+	}
 }
 
 func TestNoBus(t *testing.T) {

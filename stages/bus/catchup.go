@@ -14,6 +14,9 @@ import (
 
 // step gives the state machine an input, and carries out the actions that it returns.
 func (s *Stage) step(ctx context.Context, p *port, in catchup.Input) error {
+	if in == catchup.Missed && s.state.Watches() {
+		s.counters.gaps.Add(1)
+	}
 	next, actions := s.state.Step(in)
 	s.state = next
 	for _, action := range actions {

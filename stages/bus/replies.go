@@ -22,7 +22,9 @@ func (s *Stage) connected(ctx context.Context, p *port, o opening) error {
 	}
 	s.log.Info("connected to the system bus")
 	first := !s.met
-	s.met = true
+	if s.met = true; !first {
+		s.counters.reconnects.Add(1)
+	}
 	if !first || s.state.Watches() { // or the gap began with the process
 		if err := s.step(ctx, p, catchup.Missed); err != nil {
 			return err

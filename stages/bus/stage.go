@@ -26,6 +26,7 @@ type Stage struct {
 	questions
 	recovery
 
+	counters counters
 	refused  atomic.Uint64 // signals; the goroutine of the link counts them
 	reported uint64        // how many of them were logged
 	quiet    time.Time     // the next report of refused signals comes no sooner

@@ -27,6 +27,7 @@ type Stage struct {
 	clock clock
 	// recovering are the units whose missed time is not counted completely yet.
 	recovering map[string]bool
+	counters   counters
 }
 
 // New returns a keeper that continues from what an earlier process counted. It begins now.
@@ -35,7 +36,9 @@ func New(log logrus.FieldLogger, known map[string]*Tally, now Moment) *Stage {
 	if units == nil {
 		units = make(map[string]*Tally)
 	}
-	return &Stage{log: log, units: units, start: now, clock: newClock(known, now), recovering: make(map[string]bool)}
+	s := &Stage{log: log, units: units, start: now, clock: newClock(known, now), recovering: make(map[string]bool)}
+	s.counters.show(&s.clock, nil)
+	return s
 }
 
 // Run counts transitions until they end.
@@ -51,6 +54,7 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[classify.Transition, E
 			for now := time.Now(); len(transitions) > 0; transitions = transitions[1:] {
 				events = s.count(events, transitions[0], now)
 			}
+			s.counters.show(&s.clock, events)
 			p.Nudge() // first, because the log sink must run before those that Nudge wakes: the last to wake runs first
 			if err := p.Send(ctx, events...); err != nil {
 				return err

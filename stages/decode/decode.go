@@ -4,6 +4,7 @@ package decode
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -53,7 +54,11 @@ type Stage struct {
 
 	refused    int
 	nextReport time.Time
+	malformed  atomic.Uint64
 }
+
+// Refused returns how many signals were not well-formed. Any goroutine may call it.
+func (s *Stage) Refused() uint64 { return s.malformed.Load() }
 
 // New returns a decoder that knows no unit yet.
 func New(log logrus.FieldLogger) *Stage {
@@ -167,6 +172,7 @@ func (s *Stage) keep(unit string, p Properties) {
 
 // refuse counts a malformed body, and logs the number at most once per refusedEvery.
 func (s *Stage) refuse(in bus.Signal) {
+	s.malformed.Add(1)
 	s.refused++
 	if in.Time.Before(s.nextReport) {
 		return

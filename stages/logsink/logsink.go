@@ -70,6 +70,9 @@ func New(c Config) *Stage {
 	return s
 }
 
+// Failures returns how many writes to the log file have failed. Any goroutine may call it.
+func (s *Stage) Failures() uint64 { return s.lines.Failures() }
+
 type port = pipeline.Port[count.Event, pipeline.None]
 
 // Run writes events until they end or ctx is cancelled. Then it writes what still waits.

@@ -73,6 +73,9 @@ func New(log logrus.FieldLogger, store Store, units map[string]*count.Tally, qui
 	return s
 }
 
+// Failures returns how many saves have failed. Any goroutine may call it.
+func (s *Stage) Failures() uint64 { return s.disk.Failures() }
+
 type port = pipeline.Port[count.Event, pipeline.None]
 
 // Run saves until the events end or ctx is cancelled. Then it saves once more what is left.

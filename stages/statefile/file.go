@@ -25,7 +25,12 @@ type File struct {
 	lock  *files.Lock
 	blank bool // no state was saved here yet, or it was cleared
 	gone  bool // a state was saved here, but Load found none
+
+	written *files.Meter
 }
+
+// Meter has m count the bytes that are written into state files from now on.
+func (f *File) Meter(m *files.Meter) { f.written = m }
 
 // ErrGone means that a monitor has saved its state here, but neither the state file nor
 // the generation before is there any more. A state that was cleared is not gone.
@@ -126,7 +131,7 @@ func (f *File) Lost() error {
 
 // replace writes the file. If keep is true, the old file becomes the generation before.
 func (f *File) replace(units map[string]*count.Tally, keep bool) error {
-	r := revision{temp: f.path + tempSuffix}
+	r := revision{temp: f.path + tempSuffix, written: f.written}
 	r.old, _ = files.Open(f.path, os.O_RDONLY, 0)
 	defer r.close()
 	err := format.Encode(&r, units)

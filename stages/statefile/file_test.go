@@ -159,9 +159,12 @@ func TestSaveWritesNothingTwice(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFile(t)
+			var first, second files.Meter
+			f.Meter(&first)
 			if err := f.Save(units); err != nil {
 				t.Fatal(err)
 			}
+			f.Meter(&second)
 			want := read(t, f.path)
 			put(t, f.path, tt.edit(want))
 			was, err := os.Stat(f.path)
@@ -176,6 +179,14 @@ func TestSaveWritesNothingTwice(t *testing.T) {
 			}
 			if is, err := os.Stat(f.path); err != nil || os.SameFile(was, is) != tt.kept {
 				t.Errorf("the same file %v, want %v (%v)", !tt.kept, tt.kept, err)
+			}
+			all := uint64(len(want))
+			again := all
+			if tt.kept {
+				again = 0
+			}
+			if first.Bytes() != all || second.Bytes() != again {
+				t.Errorf("wrote %d bytes and then %d, want %d and %d", first.Bytes(), second.Bytes(), all, again)
 			}
 		})
 	}

@@ -17,6 +17,8 @@ type revision struct {
 	same int64    // how many bytes are the same in both, from the beginning
 	temp string   // name of the new file
 	new  *os.File // nil as long as there is no difference
+
+	written *files.Meter
 }
 
 func (r *revision) Write(b []byte) (int, error) {
@@ -29,7 +31,14 @@ func (r *revision) Write(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return r.new.Write(b)
+	return r.add(b)
+}
+
+// add writes to the new file.
+func (r *revision) add(b []byte) (int, error) {
+	n, err := r.new.Write(b)
+	r.written.Add(n)
+	return n, err
 }
 
 func (r *revision) oldHas(b []byte) bool {
@@ -41,7 +50,7 @@ func (r *revision) oldHas(b []byte) bool {
 // begin creates the new file and copies what is the same from the old one.
 func (r *revision) begin() (err error) {
 	if r.new, err = create(r.temp); err == nil && r.same > 0 {
-		err = copyTo(r.new, io.NewSectionReader(r.old, 0, r.same))
+		err = copyTo(writer(r.add), io.NewSectionReader(r.old, 0, r.same))
 	}
 	return err
 }
@@ -75,6 +84,11 @@ func create(path string) (*os.File, error) {
 	os.Remove(path)
 	return files.Open(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 }
+
+// A writer is a function that writes.
+type writer func(b []byte) (int, error)
+
+func (w writer) Write(b []byte) (int, error) { return w(b) }
 
 // copyTo copies with read(2) and write(2). By itself os.File would use
 // copy_file_range(2), which some sandboxes and file systems refuse.

@@ -39,6 +39,7 @@ type Store struct {
 	of      page
 	seq     uint64
 	buf     []byte
+	written *files.Meter
 }
 
 // Open opens the store in a directory. If there is no directory, Open makes it. size is how many
@@ -46,7 +47,7 @@ type Store struct {
 // what cannot be read. If a power cut has left a part of a last record, that part is removed. Other
 // damage stays until its segment is the oldest.
 func Open(dir string, size int64, tell func(*Record)) (*Store, []Damage, error) {
-	s := &Store{dir: dir, size: max(size, Smallest)}
+	s := &Store{dir: dir, size: max(size, Smallest), written: new(files.Meter)}
 	s.segment = int(min(s.size/fewest, largest)) / pageSize * pageSize
 	if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, nil, err
@@ -112,7 +113,8 @@ func (s *Store) resume(last end, size int) (err error) {
 		return nil
 	case last.torn >= 0: // it is zeroed, so that nothing of it follows the next record
 		s.page, s.at, s.of = last.page, last.at, last.of
-		_, err = s.file.WriteAt(make([]byte, pageSize-last.at), int64(last.torn))
+		n, err := s.file.WriteAt(make([]byte, pageSize-last.at), int64(last.torn))
+		s.written.Add(n)
 		return errors.Join(err, unix.Fdatasync(int(s.file.Fd())))
 	}
 	if s.page, s.at, s.of = last.page, last.at, last.of; last.bad {
@@ -188,7 +190,8 @@ func (s *Store) appendPage(records []Record) (n int, err error) {
 		s.page, s.at, s.of = s.page+1, 0, page{}
 		return 0, nil
 	}
-	if _, err := s.file.WriteAt(b, int64(s.page*pageSize+s.at)); err != nil {
+	wrote, err := s.file.WriteAt(b, int64(s.page*pageSize+s.at))
+	if s.written.Add(wrote); err != nil {
 		return 0, err
 	}
 	if err := unix.Fdatasync(int(s.file.Fd())); err != nil {
@@ -244,9 +247,11 @@ func (s *Store) create(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	n := 0
 	zeros := make([]byte, pageSize) // the memory for a whole segment would not be used again
 	for range s.segment / pageSize {
-		if _, err = f.Write(zeros); err != nil {
+		n, err = f.Write(zeros)
+		if s.written.Add(n); err != nil {
 			break
 		}
 	}
@@ -273,6 +278,12 @@ func syncDir(dir string) error {
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// Meter has m count the bytes that are written, also those that Open has written.
+func (s *Store) Meter(m *files.Meter) {
+	m.Add(int(s.written.Bytes()))
+	s.written = m
 }
 
 // Close closes the store.

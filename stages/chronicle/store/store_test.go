@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"service-monitor/stages/files"
 )
 
 // records returns n records as a few units make them.
@@ -83,7 +85,12 @@ func TestEveryField(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "c")
 	s, _, _ := mustOpen(t, dir, Smallest)
+	var written files.Meter
+	s.Meter(&written)
 	mustAppend(t, s, want)
+	if n := written.Bytes(); n <= uint64(s.segment) || n > uint64(s.segment+pageSize) { // the zeros of a segment, and one page at most
+		t.Errorf("wrote %d bytes into a segment of %d", n, s.segment)
+	}
 	got, damages := mustRead(t, dir)
 	if diff := cmp.Diff(want, got, equal); diff != "" || len(damages) > 0 {
 		t.Errorf("(-want +got), %v:\n%s", damages, diff)

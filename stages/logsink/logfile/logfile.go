@@ -44,7 +44,12 @@ type File struct {
 	rotate *lumberjack.Logger
 	last   fileID // the file that was written last; zero before the first write
 	room   int64  // how many bytes fit before it is rotated
+
+	written *files.Meter
 }
+
+// Meter has m count the bytes that are written from now on.
+func (l *File) Meter(m *files.Meter) { l.written = m }
 
 // A fileID identifies a file (inode(7)), even if it was deleted while it is open. No file has
 // the zero fileID.
@@ -70,6 +75,7 @@ func (l *File) Write(b []byte) (int, error) {
 		return 0, files.Explain(err, filepath.Dir(l.path))
 	}
 	n, err := l.rotate.Write(b)
+	l.written.Add(n)
 	if err != nil {
 		n = l.untear(b[:n])
 	}

@@ -75,10 +75,15 @@ func backupsOf(t *testing.T, path string) []string {
 func TestLogRotates(t *testing.T) {
 	path := logPath(t)
 	l := newLog(t, path)
+	var written files.Meter
+	l.Meter(&written)
 	const lines = 5 << 20 / 128
 	line := func(i int) string { return fmt.Sprintf("%07d %s\n", i, strings.Repeat("x", 119)) }
 	for i := range lines {
 		l.put(t, line(i))
+	}
+	if n := written.Bytes(); n != lines*128 {
+		t.Errorf("wrote %d bytes, want %d", n, lines*128)
 	}
 	await(func() bool { return len(backupsOf(t, path)) == 3 })
 	next := lines
