@@ -80,7 +80,7 @@ func (o *options) serve() error {
 	g := pipeline.New(notify.New(log))
 	events := pipeline.Add(g, "view", pipeline.Source(g, "listen", view.Listen(c.Feed.Socket)), v)
 	pipeline.Sink(g, "serve", events, server.New(server.Options{
-		View: v, Config: c, Listeners: listeners, Hosts: o.hosts, IdleExit: idle, Calm: debug.FreeOSMemory, Quit: quit.Done(), Stop: stop,
+		View: v, Config: c, Metrics: o.metrics(), Listeners: listeners, Hosts: o.hosts, IdleExit: idle, Calm: debug.FreeOSMemory, Quit: quit.Done(), Stop: stop,
 	}))
 	return g.Run(graph)
 }
@@ -101,8 +101,14 @@ func exitCode(err error) int {
 		return 64 // EX_USAGE
 	case errors.Is(err, errConfig):
 		return 78 // EX_CONFIG
+	case errors.Is(err, errNoState):
+		return 66 // EX_NOINPUT
 	case errors.Is(err, errListen):
 		return 69 // EX_UNAVAILABLE
+	case errors.Is(err, errOutput):
+		return 73 // EX_CANTCREAT
+	case errors.Is(err, errRights):
+		return 77 // EX_NOPERM
 	}
 	return 1
 }

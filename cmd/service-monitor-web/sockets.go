@@ -6,12 +6,14 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
 
 	"service-monitor/cmd/internal/config"
+	"service-monitor/stages/row"
 )
 
 // sockets returns the listeners: that of --listen, or else those that systemd has passed.
@@ -34,9 +36,21 @@ func (o *options) sockets() (listeners []net.Listener, activated bool, err error
 		listeners = append(listeners, l)
 	}
 	if len(listeners) == 0 {
-		return nil, false, config.Misuse("there is no socket to serve at; write --listen 127.0.0.1:PORT, or let systemd start this program (systemctl start service-monitor-web.socket)")
+		return nil, false, config.Misuse("there is no socket to serve at; write --listen 127.0.0.1:9750, or let systemd start this program (systemctl start service-monitor-web.socket)")
 	}
 	return listeners, true, nil
+}
+
+// checkAddress checks the value of --listen before anything else is done.
+func checkAddress(address string) error {
+	if strings.Contains(address, "/") {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 {
+		return config.Misuse("--%s must be followed by HOST:PORT, such as 127.0.0.1:9750, or by the path of a unix socket, found %s", listenFlag, row.Quote(address))
+	}
+	return nil
 }
 
 // listen listens on a path, or on a host and a port.

@@ -15,6 +15,7 @@ import (
 	"service-monitor/cmd/internal/config"
 	"service-monitor/cmd/internal/tell"
 	"service-monitor/cmd/service-monitor-web/internal/view"
+	"service-monitor/stages/feed"
 )
 
 // A View knows how all is. *view.Stage is one.
@@ -61,6 +62,22 @@ func (a *api) page() ([]byte, error) {
 	var b bytes.Buffer
 	err = now.WriteLive(&b, now.Connected, now.Seq)
 	return b.Bytes(), err
+}
+
+// measured returns the status for metrics. The counters of the monitor are right only at the beginning of a
+// connection, so each time it is asked anew.
+func (a *api) measured(ctx context.Context) (*tell.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	now, err := a.view.Now(ctx, view.All)
+	if err != nil || !now.Connected {
+		return now.Status, err
+	}
+	now.Monitor, err = feed.About(ctx, a.config.Feed.Socket)
+	if err != nil { // it has just ended, or it hangs
+		now.Monitor = feed.Monitor{}
+	}
+	return now.Status, nil
 }
 
 // errQuery is the error of a bad query.

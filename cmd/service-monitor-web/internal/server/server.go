@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"service-monitor/cmd/internal/config"
+	"service-monitor/cmd/service-monitor-web/internal/metrics"
 	"service-monitor/cmd/service-monitor-web/internal/page"
 )
 
@@ -18,6 +19,7 @@ const mostConnections = 256
 type Options struct {
 	View      View
 	Config    config.Config
+	Metrics   metrics.Options
 	Listeners []net.Listener
 	Hosts     []string        // further names of this machine
 	IdleExit  time.Duration   // after how long without a request to end; 0 for never
@@ -29,7 +31,7 @@ type Options struct {
 // New returns the stage that serves.
 func New(o Options) *Stage {
 	s := &Stage{hub: newHub(), idle: newIdle(o.IdleExit, o.Calm), quit: o.Quit, stop: o.Stop}
-	s.server = newServer(s.idle.watch(newGuard(routes(o.View, o.Config, s.hub), o.Hosts)))
+	s.server = newServer(s.idle.watch(newGuard(routes(&api{view: o.View, config: o.Config, reads: make(chan struct{}, 1), hub: s.hub}, o.Metrics), o.Hosts)))
 	s.serve = func(server *http.Server, l net.Listener) error { return server.Serve(l) }
 	for _, l := range o.Listeners {
 		// Each has its own part, so that clients of one cannot keep away those of another.
@@ -39,14 +41,14 @@ func New(o Options) *Stage {
 }
 
 // routes returns the handler of each path.
-func routes(v View, c config.Config, h *hub) http.Handler {
-	a := &api{view: v, config: c, reads: make(chan struct{}, 1), hub: h}
+func routes(a *api, m metrics.Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/status", a.status)
 	mux.HandleFunc("/api/why", a.why)
 	mux.HandleFunc("/api/timeline", a.timeline)
 	mux.HandleFunc("/api/history", a.history)
 	mux.HandleFunc("/events", a.events)
+	mux.Handle("/metrics", metrics.Handler(a.measured, m))
 	mux.Handle("/{$}", page.Handler(a.page))
 	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -136,7 +136,7 @@ func (m *model) status(wants func(unit string) bool) *tell.Status {
 	s.Clock = s.Clock.Clone()
 	s.Troubles = slices.Concat(m.about.Troubles, m.troubles)
 	if m.connected {
-		s.AsOf, s.Stopped = s.Now, time.Time{}
+		s.AsOf, s.Stopped, s.Monitor = s.Now, time.Time{}, m.about
 	}
 	if s.Troubles == nil && m.connected {
 		s.Troubles = []string{}
