@@ -3,8 +3,9 @@
 # The flags of each command, and of the server itself.
 _service_monitor_web_flags() {
     case $1 in
-        metrics) echo '-h --help --output --no-unit-states --systemd-exporter-names --feed -p --persistence-file --config' ;;
-        help) echo '-h --help' ;;
+        metrics) echo '-h --help -v --version -o --output --no-unit-states --systemd-exporter-names --feed -p --persistence-file --config' ;;
+        help) echo '' ;;
+        version) echo '' ;;
         *) echo '-h --help -v --version --listen --allow-host --idle-exit --no-unit-states --systemd-exporter-names
             --feed -p --persistence-file --config' ;;
     esac
@@ -12,11 +13,11 @@ _service_monitor_web_flags() {
 
 _service_monitor_web() {
     local cur prev words cword split
-    local commands='metrics help'
+    local commands='metrics help version'
     _init_completion -s || return
 
     # shellcheck disable=SC2207 # commands and flags have no blanks
-    if ! $split && [[ $cword -eq 1 && $cur != -* || $cword -eq 2 && $prev == help && $cur != -* ]]; then
+    if ! $split && [[ $cword -eq 1 && $cur != -* ]]; then
         COMPREPLY=($(compgen -W "$commands" -- "$cur"))
         return
     fi
@@ -26,7 +27,7 @@ _service_monitor_web() {
             return
             ;;
         --allow-host | --idle-exit) return ;;
-        --output | -p | --persistence-file | --config | --feed)
+        -o | --output | -p | --persistence-file | --config | --feed)
             _filedir
             return
             ;;

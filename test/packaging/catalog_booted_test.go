@@ -26,7 +26,7 @@ func TestCatalogExplains(t *testing.T) {
 			"/etc/service-monitor/config.json":                        `{"monitored_services": ["it?x2dcrashes@*.service", "not-of-interest@*.service", "missing.service"]}`,
 			"/opt/catalog/service-monitor.catalog":                    read(t, catalogFile),
 		},
-		Binds: map[string]string{"/opt/service-monitor": binary},
+		Binds: map[string]string{"/opt/service-monitor": monitor.binary},
 		Users: []string{"service-monitor"},
 	})
 	sh := func(script string) string {
@@ -84,7 +84,7 @@ journalctl --sync`)
 	}
 
 	// The commands in the manual must work with all versions of systemd.
-	for _, line := range find(strings.ReplaceAll(plain(section(t, read(t, manual), ".SH EXAMPLES", ".SH STATE FILE")), "\\e\n", ""), `(?m)^(journalctl .+)`) {
+	for _, line := range find(strings.ReplaceAll(plain(section(t, read(t, monitor.manual), ".SH EXAMPLES", ".SH STATE FILE")), "\\e\n", ""), `(?m)^(journalctl .+)`) {
 		line = strings.ReplaceAll(strings.ReplaceAll(line, `\fIID\fP`, invocation), "mosquitto.service", "'"+unit+"'")
 		if said := sh(line); !strings.Contains(said, unit) {
 			t.Errorf("%s finds nothing of %s:\n%s", line, unit, said)

@@ -88,6 +88,12 @@ func TestCompletion(t *testing.T) {
 				{"service-monitor restore-counts a" + tab, "service-monitor restore-counts a.service"},
 				{"service-monitor restore-counts a.service -p x in" + tab, "service-monitor restore-counts a.service -p x inst@x.service"},
 				{"service-monitor --services z" + tab, "service-monitor --services z"},
+				{"service-monitor-web --li" + tab, "service-monitor-web --listen"},
+				{"service-monitor-web met" + tab, "service-monitor-web metrics"},
+				{"service-monitor-web metrics --outp" + tab, "service-monitor-web metrics --output"},
+				{"service-monitor-web metrics --output " + files + "/on" + tab, "service-monitor-web metrics --output " + files + `/one\ file.json`},
+				{"service-monitor-web --config=" + files + "/on" + tab, "service-monitor-web --config=" + files + `/one\ file.json`},
+				{"service-monitor-web metrics --li" + tab, "service-monitor-web metrics --li"}, // the command has no such flag
 			} {
 				got := strings.TrimRight(strings.ReplaceAll(s.press(tt.keys), `b\:2`, "b:2"), " =")
 				if got != tt.want {
@@ -95,19 +101,7 @@ func TestCompletion(t *testing.T) {
 				}
 			}
 
-			offered := strings.Fields(s.press("service-monitor --" + all))[1:]
-			slices.Sort(offered)
-			for i, flag := range offered {
-				offered[i] = strings.TrimSuffix(flag, "=")
-			}
-			if want := find(help(t), `(--[a-z-]+) `); !slices.Equal(slices.Compact(offered), want) {
-				t.Errorf("flags: got %q, want %q", offered, want)
-			}
-			commands := strings.Fields(s.press("service-monitor " + all))[1:]
-			slices.Sort(commands)
-			if want := find(section(t, help(t), "Commands:", "Flags:"), `(?m)^  ([a-z-]+) `); !slices.Equal(commands, want) {
-				t.Errorf("commands: got %q, want %q", commands, want)
-			}
+			each(t, func(t *testing.T, p *program) { testOffered(t, s, p) })
 			names := strings.Fields(strings.ReplaceAll(s.press("service-monitor --services "+all), `\\`, `\`))[2:]
 			for i, name := range names {
 				names[i] = strings.ReplaceAll(name, `\:`, ":")
@@ -130,13 +124,30 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
+// testOffered wants all flags and all commands of a program to be offered.
+func testOffered(t *testing.T, s *shell, p *program) {
+	offered := strings.Fields(s.press(p.name + " --" + all))[1:]
+	slices.Sort(offered)
+	for i, flag := range offered {
+		offered[i] = strings.TrimSuffix(flag, "=")
+	}
+	if want := find(p.flagsOf(t, ""), `(--[a-z-]+) `); !slices.Equal(slices.Compact(offered), want) {
+		t.Errorf("flags: got %q, want %q", offered, want)
+	}
+	commands := strings.Fields(s.press(p.name + " " + all))[1:]
+	slices.Sort(commands)
+	if want := p.commands(t); !slices.Equal(commands, want) {
+		t.Errorf("commands: got %q, want %q", commands, want)
+	}
+}
+
 // TestCompletionUnits gets the names of services from a real systemctl, as both completions call
 // it.
 func TestCompletionUnits(t *testing.T) {
 	const unit = "[Service]\nExecStart=/bin/sleep infinity\n"
 	m := gatewaytest.Boot(t, gateway.Options{
 		Units: map[string]string{"runs.service": unit, "file-only.service": unit, `esc\x2dape@.service`: unit, "fails.service": "[Service]\nExecStart=/bin/false\n"},
-		Files: map[string]string{"/opt/completion": read(t, bashCompletion)},
+		Files: map[string]string{"/opt/completion": read(t, monitor.bash)},
 	})
 	const script = `complete() { :; }; . /opt/completion
 systemctl start runs 'esc\x2dape@1'; systemctl start fails; systemctl daemon-reload
@@ -157,7 +168,7 @@ _service_monitor_units`
 		}
 	}
 	call := `systemctl list-[a-z-]+ [a-z= -]+`
-	if bash, zsh := find(read(t, bashCompletion), "("+call+")"), find(read(t, zshCompletion), "("+call+")"); len(bash) != 2 || !slices.Equal(bash, zsh) {
+	if bash, zsh := find(read(t, monitor.bash), "("+call+")"), find(read(t, monitor.zsh), "("+call+")"); len(bash) != 2 || !slices.Equal(bash, zsh) {
 		t.Errorf("bash calls %q, zsh %q", bash, zsh)
 	}
 }

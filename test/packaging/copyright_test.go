@@ -23,7 +23,11 @@ func licences(t *testing.T) string {
 // TestModules wants each module that is linked with its licence, and no others.
 func TestModules(t *testing.T) {
 	const paragraph = `(?m)^Files: (.+)/\*\n`
-	linked := find(run(t, "go", "version", "-m", binary), `\tdep\t([^\t]+)\t`)
+	var modules strings.Builder
+	for _, p := range programs {
+		modules.WriteString(run(t, "go", "version", "-m", p.binary))
+	}
+	linked := find(modules.String(), `\tdep\t([^\t]+)\t`)
 	named := slices.DeleteFunc(find(read(t, copyrightFile), paragraph), func(path string) bool { return path == "go" || strings.HasPrefix(path, "go/") })
 	wantSame(t, "modules", linked, named)
 	text := licences(t)
@@ -32,7 +36,11 @@ func TestModules(t *testing.T) {
 		dirs = append(dirs, strings.TrimSpace(run(t, "go", "list", "-m", "-f", "{{.Dir}}", module)))
 	}
 	for _, dir := range dirs {
-		licence := oneLine(read(t, filepath.Join(dir, "LICENSE")))
+		file := filepath.Join(dir, "LICENSE")
+		if _, err := os.Stat(file); err != nil {
+			file += ".txt"
+		}
+		licence := oneLine(read(t, file))
 		begins := regexp.MustCompile(`Permission is hereby|Redistribution and use`).FindStringIndex(licence)
 		switch {
 		case begins != nil:
@@ -61,7 +69,7 @@ func TestHolders(t *testing.T) {
 	for _, target := range []string{"amd64", "arm64", "arm"} {
 		list := exec.Command("go", "list", "-deps", "-f", `{{$d := .Dir}}{{range .GoFiles}}{{$d}}/{{.}}
 {{end}}{{range .SFiles}}{{$d}}/{{.}}
-{{end}}`, "service-monitor/cmd/service-monitor")
+{{end}}`, "service-monitor/cmd/service-monitor", "service-monitor/cmd/service-monitor-web")
 		list.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+target)
 		files, err := list.Output()
 		if err != nil {

@@ -68,9 +68,13 @@ func TestLinks(t *testing.T) {
 }
 
 // TestCommands wants everything that the documents name to exist: targets of make, flags of the
-// daemon, and tests.
+// programs, and tests.
 func TestCommands(t *testing.T) {
-	targets, flags := targets(t), find(help(t), `(--[a-z]+(?:-[a-z]+)*)`)
+	targets := targets(t)
+	flags := map[string][]string{}
+	for _, p := range programs {
+		flags[p.name] = find(p.help(t), `(--[a-z]+(?:-[a-z]+)*)`)
+	}
 	tests := map[string]bool{}
 	files, _ := filepath.Glob(top + "/test/*/*_test.go")
 	for _, file := range files {
@@ -84,9 +88,11 @@ func TestCommands(t *testing.T) {
 				t.Errorf("%s: there is no `make %s`", file, target)
 			}
 		}
-		for _, flag := range find(text, `service-monitor (--[a-z-]+)`) {
-			if !slices.Contains(flags, flag) {
-				t.Errorf("%s: there is no service-monitor %s", file, flag)
+		for name, flags := range flags {
+			for _, flag := range find(text, `\b`+name+` (--[a-z-]+)`) {
+				if !slices.Contains(flags, flag) {
+					t.Errorf("%s: there is no %s %s", file, name, flag)
+				}
 			}
 		}
 		for _, name := range find(text, `\b(Test[A-Z]\w+)`) {

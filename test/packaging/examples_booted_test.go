@@ -27,7 +27,7 @@ func TestExamples(t *testing.T) {
 			if inForce == text {
 				t.Fatal("nothing is commented out")
 			}
-			o := gateway.Options{Binds: map[string]string{"/opt/service-monitor": binary}, Files: map[string]string{}, Users: []string{"service-monitor"}}
+			o := gateway.Options{Binds: map[string]string{"/opt/service-monitor": monitor.binary}, Files: map[string]string{}, Users: []string{"service-monitor"}}
 			for dir, drop := range map[string]string{"/opt/as-shipped": text, "/opt/in-force": inForce} {
 				o.Files[dir+"/service-monitor.service"] = unit
 				o.Files[dir+"/service-monitor.service.d/"+filepath.Base(file)] = drop

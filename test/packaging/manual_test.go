@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// help returns the help of the daemon.
-func help(t *testing.T) string {
+// help returns the help of the program.
+func (p *program) help(t *testing.T) string {
 	t.Helper()
-	out, err := exec.Command(binary, "--help").Output()
+	out, err := exec.Command(p.binary, "--help").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +31,17 @@ func section(t *testing.T, text, from, to string) string {
 		t.Fatalf("there is no section from %q to %q", from, to)
 	}
 	return text
+}
+
+// chapter returns the section of a manual with this name.
+func chapter(t *testing.T, text, name string) string {
+	t.Helper()
+	_, text, found := strings.Cut(text, "\n.SH "+name+"\n")
+	if !found {
+		t.Fatalf("there is no section %s", name)
+	}
+	text, _, _ = strings.Cut(text, "\n.SH ")
+	return text + "\n"
 }
 
 // plain removes from a text the marks of roff(7) that the tests meet.
@@ -71,7 +82,7 @@ func wantSame(t *testing.T, what string, want, got []string) {
 }
 
 func TestKeys(t *testing.T) {
-	_, list, _ := strings.Cut(help(t), "\nKeys of the configuration file")
+	_, list, _ := strings.Cut(monitor.help(t), "\nKeys of the configuration file")
 	list, _, _ = strings.Cut(list, "\n\n")
 	keys := find(list, `(?m)^  ([a-z_]+)  `)
 	text := plain(read(t, fileManual))
@@ -93,7 +104,7 @@ func TestKeys(t *testing.T) {
 	example := strings.ReplaceAll(section(t, text, ".SH EXAMPLE\n.EX", ".EE"), `\(dq`, `"`)
 	file := t.TempDir() + "/config.json"
 	write(t, file, example)
-	if out := run(t, binary, "--check", "--config", file); !strings.HasSuffix(out, "\nthe configuration is good: 3 services\n") {
+	if out := run(t, monitor.binary, "--check", "--config", file); !strings.HasSuffix(out, "\nthe configuration is good: 3 services\n") {
 		t.Errorf("the example: %s", out)
 	}
 }
@@ -108,7 +119,7 @@ func TestRanges(t *testing.T) {
 		if key == "save_deadline" {
 			write(t, file, `{"save_quiet": 1, "save_deadline": `+value+`}`)
 		}
-		return exec.Command(binary, "--check", "--config", file).Run() == nil
+		return exec.Command(monitor.binary, "--check", "--config", file).Run() == nil
 	}
 	ranges := find(text, `(?m)^\.BR ([a-z_]+ ".* \d+ to \d+)"$`)
 	if len(ranges) == 0 {
@@ -127,7 +138,7 @@ func TestRanges(t *testing.T) {
 
 // TestJSONKeys wants each key of what --json writes in the manual.
 func TestJSONKeys(t *testing.T) {
-	text := plain(section(t, read(t, manual), ".SH JSON", ".SH OPTIONS"))
+	text := plain(section(t, read(t, monitor.manual), ".SH JSON", ".SH OPTIONS"))
 	for _, file := range []string{"json.go", "statusjson.go", "whyjson.go", "why.go"} {
 		keys := find(read(t, top+"/cmd/internal/tell/"+file), "`json:\"([a-z0-9_]+)")
 		if len(keys) == 0 {
@@ -142,12 +153,14 @@ func TestJSONKeys(t *testing.T) {
 }
 
 func TestExitCodes(t *testing.T) {
-	codes := find(section(t, read(t, manual), ".SH EXIT STATUS", ".SH SECURITY"), `(?m)^ ?(\d+) `)
-	_, list, _ := strings.Cut(help(t), "\nExit codes:\n")
-	wantSame(t, "exit codes", find(list, `(?m)^ {2,3}(\d+)  `), codes)
+	each(t, func(t *testing.T, p *program) {
+		codes := find(chapter(t, read(t, p.manual), "EXIT STATUS"), `(?m)^ ?(\d+) `)
+		_, list, _ := strings.Cut(p.help(t), "\nExit codes:\n")
+		wantSame(t, "exit codes", find(list, `(?m)^ {2,3}(\d+)  `), codes)
+	})
 }
 
 func TestMessageIDs(t *testing.T) {
-	ids := find(section(t, read(t, manual), ".SH JOURNAL", ".SH EXAMPLES"), `(?m)^([0-9a-f]{32})  `)
+	ids := find(section(t, read(t, monitor.manual), ".SH JOURNAL", ".SH EXAMPLES"), `(?m)^([0-9a-f]{32})  `)
 	wantSame(t, "MESSAGE_IDs", constants(t, linesSource, "id"), ids)
 }

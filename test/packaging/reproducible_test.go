@@ -2,7 +2,6 @@ package packaging
 
 import (
 	"bytes"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -15,13 +14,15 @@ const top = "../.."
 // with a different umask and time zone. Both builds must give the same bytes.
 func TestReproducible(t *testing.T) {
 	one, other := build(t, "umask 022; export TZ=UTC"), build(t, "umask 077; export TZ=Asia/Kolkata")
-	if !bytes.Equal(one, other) {
-		t.Errorf("two builds differ (%d and %d bytes); diffoscope(1) shows where", len(one), len(other))
+	for i, p := range programs {
+		if !bytes.Equal(one[i], other[i]) {
+			t.Errorf("two builds of %s differ (%d and %d bytes); diffoscope(1) shows where", p.name, len(one[i]), len(other[i]))
+		}
 	}
 }
 
-// build builds one package in a copy of the checkout.
-func build(t *testing.T, surroundings string) []byte {
+// build builds the packages in a copy of the checkout.
+func build(t *testing.T, surroundings string) (packages [][]byte) {
 	t.Helper()
 	dir := t.TempDir()
 	build := exec.Command("sh", "-ec", surroundings+`
@@ -32,13 +33,12 @@ func build(t *testing.T, surroundings string) []byte {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("cannot build: %v\n%s", err, out)
 	}
-	packages, err := filepath.Glob(filepath.Join(dir, "build/deb/*_armhf.deb"))
-	if err != nil || len(packages) != 1 {
-		t.Fatalf("got %q (%v), want one package", packages, err)
+	for _, p := range programs {
+		files, err := filepath.Glob(filepath.Join(dir, "build/deb", p.name+"_*_armhf.deb"))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("got %q (%v), want one package %s", files, err, p.name)
+		}
+		packages = append(packages, []byte(read(t, files[0])))
 	}
-	text, err := os.ReadFile(packages[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return packages
 }

@@ -117,12 +117,14 @@ func openTerminal(t *testing.T) (tty, end *os.File) {
 	return tty, end
 }
 
-// startBash starts bash. bash loads the completion by itself, as it does when the package is
+// startBash starts bash. bash loads the completions by itself, as it does when the packages are
 // installed.
 func startBash(t *testing.T, path string) *shell {
 	t.Helper()
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "completions", "service-monitor"), read(t, bashCompletion))
+	for _, p := range programs {
+		write(t, filepath.Join(dir, "completions", p.name), read(t, p.bash))
+	}
 	rc := filepath.Join(dir, "bashrc")
 	write(t, rc, `. /usr/share/bash-completion/bash_completion
 bind 'set bell-style none'
@@ -141,7 +143,9 @@ bind -x '"\C-xs": printf "%s\n" "$READLINE_LINE" >&3'
 func startZsh(t *testing.T, path string) *shell {
 	t.Helper()
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "functions", "_service-monitor"), read(t, zshCompletion))
+	for _, p := range programs {
+		write(t, filepath.Join(dir, "functions", "_"+p.name), read(t, p.zsh))
+	}
 	write(t, filepath.Join(dir, ".zshrc"), `fpath=(`+dir+`/functions $fpath)
 autoload -Uz compinit && compinit -D -u
 setopt no_beep no_always_last_prompt

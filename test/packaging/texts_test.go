@@ -1,5 +1,5 @@
-// Package packaging tests the parts of the Debian package besides the program. Each build gives the
-// same package. The texts must fit the program: its manual pages, shell completions, journal
+// Package packaging tests the parts of the Debian packages besides the programs. Each build gives the
+// same packages. The texts must fit the programs: their manual pages, shell completions, journal
 // catalog, licences and examples.
 package packaging
 
@@ -14,19 +14,48 @@ import (
 	"testing"
 )
 
-// These are the texts.
+// These are the texts that there is one of.
 const (
-	manual         = "../../debian/service-monitor.8"
-	fileManual     = "../../debian/service-monitor.5"
-	bashCompletion = "../../debian/completion.bash"
-	zshCompletion  = "../../debian/completion.zsh"
-	catalogFile    = "../../systemd/journal.catalog"
-	copyrightFile  = "../../debian/copyright"
-	examples       = "../../debian/examples"
+	fileManual    = "../../debian/service-monitor.5"
+	catalogFile   = "../../systemd/journal.catalog"
+	copyrightFile = "../../debian/copyright"
+	examples      = "../../debian/examples"
 )
 
-// binary is the daemon, built once.
-var binary string
+// A program has a package with its texts.
+type program struct {
+	name   string
+	binary string // built once
+	manual string
+	// bash and zsh are its completions.
+	bash, zsh string
+	// lists are the lists of flags in its help, by command. Without them, each command has a help of
+	// its own.
+	lists map[string][]string
+}
+
+var (
+	monitor  = newProgram("service-monitor", "../../debian")
+	web      = newProgram("service-monitor-web", "../../debian/web")
+	programs = []*program{monitor, web}
+)
+
+func init() {
+	const both = "Flags of both:"
+	web.lists = map[string][]string{"": {"Flags to serve:", both}, "metrics": {"Flags of metrics:", both}}
+}
+
+func newProgram(name, dir string) *program {
+	return &program{name: name, manual: dir + "/" + name + ".8", bash: dir + "/completion.bash", zsh: dir + "/completion.zsh"}
+}
+
+// each runs a test of each program.
+func each(t *testing.T, test func(*testing.T, *program)) {
+	t.Helper()
+	for _, p := range programs {
+		t.Run(p.name, func(t *testing.T) { test(t, p) })
+	}
+}
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "service-monitor-texts-")
@@ -34,12 +63,14 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	os.Chmod(dir, 0o755) // an unprivileged user of a machine runs it
-	binary = filepath.Join(dir, "service-monitor")
-	build := exec.Command("go", "build", "-trimpath", "-o", binary, "service-monitor/cmd/service-monitor")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "cannot build the daemon: %v\n%s", err, out)
-		os.Exit(1)
+	for _, p := range programs {
+		p.binary = filepath.Join(dir, p.name)
+		build := exec.Command("go", "build", "-trimpath", "-o", p.binary, "service-monitor/cmd/"+p.name)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "cannot build %s: %v\n%s", p.name, err, out)
+			os.Exit(1)
+		}
 	}
 	code := m.Run()
 	os.RemoveAll(dir)
