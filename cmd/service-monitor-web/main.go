@@ -9,8 +9,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/sirupsen/logrus"
@@ -29,23 +27,6 @@ func main() {
 	spare()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
-
-// spare makes the program small: one thread for Go code, and a heap that is collected when it has grown by
-// half. There is little to do, and a gateway has little memory.
-func spare() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(1)
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
-}
-
-// memoryLimit is from where on the garbage collector works harder. The program may use 12 MB in all.
-const memoryLimit = 10 << 20
 
 // run does the work of main, and returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
@@ -80,7 +61,7 @@ func (o *options) serve() error {
 	g := pipeline.New(notify.New(log))
 	events := pipeline.Add(g, "view", pipeline.Source(g, "listen", view.Listen(c.Feed.Socket)), v)
 	pipeline.Sink(g, "serve", events, server.New(server.Options{
-		View: v, Config: c, Metrics: o.metrics(), Listeners: listeners, Hosts: o.hosts, IdleExit: idle, Calm: debug.FreeOSMemory, Quit: quit.Done(), Stop: stop,
+		View: v, Config: c, Metrics: o.metrics(), Listeners: listeners, Hosts: o.hosts, IdleExit: idle, Calm: giveBack, Quit: quit.Done(), Stop: stop,
 	}))
 	return g.Run(graph)
 }

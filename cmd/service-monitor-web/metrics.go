@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 
 	"service-monitor/cmd/internal/ask"
 	"service-monitor/cmd/internal/config"
@@ -33,38 +30,11 @@ func (o *options) printMetrics(stdout io.Writer) error {
 	case err != nil:
 		return err
 	}
-	var b bytes.Buffer
-	if err := metrics.Write(&b, s, o.metrics()); err != nil {
-		return err
-	}
 	if o.output == "" {
-		_, err := stdout.Write(b.Bytes())
-		return err
+		return metrics.Write(stdout, s, o.metrics())
 	}
-	if err := replace(o.output, b.Bytes()); err != nil {
-		return fmt.Errorf("cannot write %s: %w; %w", config.Show(o.output), err, errOutput)
+	if err := metrics.Textfile(o.output, s, o.metrics()); err != nil {
+		return fmt.Errorf("cannot write the metrics: %w; %w", err, errOutput)
 	}
 	return nil
-}
-
-// replace writes a file beside another, and puts it in its place. Whoever reads it meanwhile, such as
-// node_exporter, finds the one or the other as a whole. It need not survive a power cut: the next one comes
-// soon.
-func replace(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // fails if it was renamed
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -19,7 +19,7 @@ type idle struct {
 }
 
 // calmAfter is how long nobody has to ask until there is time to tidy up.
-const calmAfter = time.Second
+const calmAfter = 100 * time.Millisecond
 
 func newIdle(after time.Duration, calm func()) *idle {
 	i := &idle{over: make(chan struct{}, 1), after: after, calm: calm}
