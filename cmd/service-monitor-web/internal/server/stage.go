@@ -67,7 +67,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			if !ok {
 				in = nil
 				drain()
-				continue
+				break
 			}
 			s.hub.tell(batch)
 		case <-s.quit:
