@@ -152,6 +152,45 @@ func TestJSONKeys(t *testing.T) {
 	}
 }
 
+// TestWebKeys wants each key that only the page has in its manual.
+func TestWebKeys(t *testing.T) {
+	text := plain(chapter(t, read(t, web.manual), "JSON"))
+	keys := find(read(t, top+"/cmd/service-monitor-web/internal/view/timeline.go"), "`json:\"([a-z0-9_]+)")
+	if len(keys) == 0 {
+		t.Error("the timeline has no key")
+	}
+	for _, key := range keys {
+		if find(text, `\b(`+key+`)\b`) == nil {
+			t.Errorf("the manual lacks %s", key)
+		}
+	}
+}
+
+// TestMetrics wants each metric in the manual, with its labels, and no other.
+func TestMetrics(t *testing.T) {
+	const sources = top + "/cmd/service-monitor-web/internal/metrics/"
+	text := plain(chapter(t, read(t, web.manual), "METRICS"))
+	names := find(read(t, sources+"names.go"), `(?:counter|gauge)\("([a-z_]+)"`)
+	for i := range names {
+		names[i] = "service_monitor_" + names[i]
+	}
+	for _, name := range find(read(t, sources+"systemd.go"), `= systemd\("([a-z_]+)"`) {
+		names = append(names, "systemd_"+name)
+	}
+	wantSame(t, "metrics", names, find(text, `\b((?:service_monitor|systemd)_[a-z_]+)`))
+	for _, label := range find(read(t, sources+"names.go"), `", "([a-z]+)"(?:\)|, ")`) {
+		if find(text, `(?m)^\.BR? (`+label+`)\b`) == nil {
+			t.Errorf("the manual lacks the label %s", label)
+		}
+	}
+}
+
+// TestRoutes wants each route of the help in the manual.
+func TestRoutes(t *testing.T) {
+	routes := find(section(t, web.help(t), "Without a command it serves:", ""), `(?m)^  (/[a-z/-]*)`)
+	wantSame(t, "routes", routes, find(plain(chapter(t, read(t, web.manual), "ROUTES")), `(?m)^\.TP\n\.I (/[a-z/-]*)`))
+}
+
 func TestExitCodes(t *testing.T) {
 	each(t, func(t *testing.T, p *program) {
 		codes := find(chapter(t, read(t, p.manual), "EXIT STATUS"), `(?m)^ ?(\d+) `)
