@@ -70,6 +70,21 @@ func (c *Clock) Right(r *store.Record) *store.Record {
 	return &right
 }
 
+// Placed does what Right does, and also for a boot before in which the wall clock was set later.
+func (c *Clock) Placed(r *store.Record) *store.Record {
+	began, told := c.boots[r.Boot]
+	if right := c.Right(r); right != r || r.Flags&store.Untrusted == 0 || r.Monotonic == 0 || !told {
+		return right
+	}
+	right := *r
+	by := began.Add(micros(r.Monotonic)).Sub(seen(r))
+	if right.Time = r.Time.Add(by); !r.Until.IsZero() {
+		right.Until = r.Until.Add(by)
+	}
+	right.Flags &^= store.Untrusted
+	return &right
+}
+
 func micros(n uint64) time.Duration { return time.Duration(n) * time.Microsecond }
 
 // A stretch is a time in which a unit was up or down. If a record stands for several events, the

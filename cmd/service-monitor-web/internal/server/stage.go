@@ -52,34 +52,28 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			}
 		})
 	}
-	drained := make(<-chan struct{})
-	var draining bool
+	var drained <-chan struct{}
 	drain := func() {
-		if !draining {
-			draining = true
+		if drained == nil {
 			drained = pipeline.Aside(func() struct{} { s.drain(&serving); return struct{}{} })
 		}
 	}
 	defer s.server.Close()
-	for in := p.In; ; {
+	for over := false; !over || p.In != nil; {
 		select {
-		case batch, ok := <-in:
-			if !ok {
-				in = nil
+		case batch, ok := <-p.In:
+			if s.hub.tell(batch); !ok {
+				p.In = nil
 				drain()
-				break
 			}
-			s.hub.tell(batch)
 		case <-s.quit:
 			s.quit = nil
 			drain()
 		case <-s.idle.over:
 			drain()
 		case <-drained:
+			over = true
 			s.stop()
-			if drained = nil; in == nil {
-				return nil
-			}
 		case err := <-failed:
 			return err
 		case q := <-p.Probes:
@@ -87,10 +81,8 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if draining && drained == nil && in == nil {
-			return nil
-		}
 	}
+	return nil
 }
 
 // drain ends all that is under way. The listeners are closed first. So nobody is accepted who is not

@@ -90,7 +90,7 @@ func (s *Stage) Since(ctx context.Context, seq uint64) (events []Event, err erro
 		s.follow()
 		before := s.out
 		s.out = nil
-		s.news()
+		s.showMonitor()
 		for _, name := range slices.Sorted(maps.Keys(s.model.units)) {
 			if s.model.units[name].since >= seq {
 				s.show(name)

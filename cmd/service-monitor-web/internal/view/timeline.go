@@ -90,7 +90,7 @@ func NewTracer(s *tell.Status, hours int, wants func(unit string) bool) *Tracer 
 
 // Add adds a record. The caller may use it again.
 func (t *Tracer) Add(r *store.Record) {
-	r = t.clock.Right(r)
+	r = t.clock.Placed(r)
 	at, until := r.Time, r.Until
 	if until.IsZero() {
 		until = at

@@ -53,6 +53,7 @@ func (e *Event) ID() string {
 type Stage struct {
 	log       logrus.FieldLogger
 	config    config.Config
+	boot      string
 	model     *model
 	asks      chan func()
 	ended     chan struct{}
@@ -71,13 +72,14 @@ type Stage struct {
 	planUntil time.Time // how long systemd is asked after each change
 	waiting   []chan struct{}
 	touched   map[string]bool // units of which there are new records
+	said      string          // what was sent on of the monitor itself
 	out       []Event
 }
 
 // New returns a view of the files and the feed of a configuration.
 func New(log logrus.FieldLogger, c config.Config) *Stage {
 	return &Stage{
-		log: log, config: c, model: newModel(hostname()), asks: make(chan func()), ended: make(chan struct{}),
+		log: log, config: c, boot: records.Boot(), model: newModel(hostname()), asks: make(chan func()), ended: make(chan struct{}),
 		planner: ask.Planner{}, touched: map[string]bool{},
 	}
 }
@@ -135,7 +137,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 
 // now sets the clocks of the model.
 func (s *Stage) now() {
-	s.model.at(moment{zone.Local(time.Now()), records.Boot(), records.Clock()})
+	s.model.at(moment{zone.Local(time.Now()), s.boot, records.Clock()})
 }
 
 // read begins to read what is new in the chronicle.
@@ -295,7 +297,7 @@ func (s *Stage) unread(err error) {
 	s.model.troubles = nil
 	switch {
 	case err == nil:
-	case errors.Is(err, fs.ErrNotExist) && s.config.History.Size == 0:
+	case errors.Is(err, fs.ErrNotExist) && (s.config.History.Size == 0 || s.fresh()):
 	case errors.Is(err, fs.ErrNotExist):
 		s.trouble("there is no history in %s yet", config.Show(history(s.config)))
 	case errors.Is(err, fs.ErrPermission):
@@ -304,6 +306,11 @@ func (s *Stage) unread(err error) {
 		s.trouble("cannot read the history: %v", err)
 	}
 }
+
+// begins is how long a monitor that was just started may have no history yet.
+const begins = 10 * time.Second
+
+func (s *Stage) fresh() bool { return s.away == nil && s.model.base.Now.Sub(s.model.about.Since) < begins }
 
 func (s *Stage) trouble(format string, args ...any) {
 	s.model.troubles = append(s.model.troubles, fmt.Sprintf(format, args...))
@@ -372,11 +379,17 @@ func (s *Stage) show(name string) {
 	s.write(Changed, func(w io.Writer) error { return st.WriteUnit(w, told) })
 }
 
-// news sends the state of the monitor itself on.
+// news sends the state of the monitor itself on if it is another one.
 func (s *Stage) news() {
-	if !s.loaded {
-		return
+	m := s.model
+	is := fmt.Sprintf("%v %v %v %q", m.connected, m.base.Stopped, m.base.Since, m.status(func(string) bool { return false }).Troubles)
+	if s.loaded && is != s.said {
+		s.said = is
+		s.showMonitor()
 	}
+}
+
+func (s *Stage) showMonitor() {
 	st := s.model.status(func(string) bool { return false })
 	s.write(Monitor, func(w io.Writer) error { return st.WriteMonitor(w, s.model.connected) })
 }
