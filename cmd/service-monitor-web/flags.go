@@ -174,7 +174,7 @@ func (o *options) run(stdout io.Writer) error {
 
 const usage = `Usage: service-monitor-web [flags]
        service-monitor-web metrics [--output FILE.prom] [flags]
-       service-monitor-web --listen 127.0.0.1:9750
+       service-monitor-web --listen 127.0.0.1:12937
 
 Shows how the services are that service-monitor watches: as a page for a browser,
 as JSON, and as metrics for Prometheus. It only reads, and cannot change anything.

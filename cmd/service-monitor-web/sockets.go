@@ -36,7 +36,7 @@ func (o *options) sockets() (listeners []net.Listener, activated bool, err error
 		listeners = append(listeners, l)
 	}
 	if len(listeners) == 0 {
-		return nil, false, config.Misuse("there is no socket to serve at; write --listen 127.0.0.1:9750, or let systemd start this program (systemctl start service-monitor-web.socket)")
+		return nil, false, config.Misuse("there is no socket to serve at; write --listen 127.0.0.1:12937, or let systemd start this program (systemctl start service-monitor-web.socket)")
 	}
 	return listeners, true, nil
 }
@@ -48,7 +48,7 @@ func checkAddress(address string) error {
 	}
 	_, port, err := net.SplitHostPort(address)
 	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 {
-		return config.Misuse("--%s must be followed by HOST:PORT, such as 127.0.0.1:9750, or by the path of a unix socket, found %s", listenFlag, row.Quote(address))
+		return config.Misuse("--%s must be followed by HOST:PORT, such as 127.0.0.1:12937, or by the path of a unix socket, found %s", listenFlag, row.Quote(address))
 	}
 	return nil
 }

@@ -269,7 +269,7 @@ func (m *machine) removeWeb() {
 	m.wantNobody(webSocket)
 	m.wantNobody(webPort)
 	m.want("ls "+webSocket+" "+promFile+" /usr/bin/service-monitor-web 2>/dev/null", "")
-	m.want("systemctl list-units --all --plain --no-legend 'service-monitor-web*'", "")
+	m.want("systemctl list-units --plain --no-legend 'service-monitor-web*'", "")
 	m.apt("install service-monitor-web")
 	m.wantWeb("enabled", "active")
 	m.wantPage(webSocket)
