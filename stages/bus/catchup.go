@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -14,8 +15,8 @@ import (
 
 // step gives the state machine an input, and carries out the actions that it returns.
 func (s *Stage) step(ctx context.Context, p *port, in catchup.Input) error {
-	if in == catchup.Missed && s.state.Watches() {
-		s.counters.gaps.Add(1)
+	if s.state.Watches() {
+		s.leaves(in)
 	}
 	next, actions := s.state.Step(in)
 	s.state = next
@@ -25,6 +26,28 @@ func (s *Stage) step(ctx context.Context, p *port, in catchup.Input) error {
 		}
 	}
 	return nil
+}
+
+// leaves notes that the source may cease to watch.
+func (s *Stage) leaves(in catchup.Input) {
+	switch in {
+	case catchup.Missed:
+		s.counters.gaps.Add(1)
+	case catchup.Compare:
+	default:
+		return
+	}
+	if s.left.IsZero() {
+		s.left = time.Now()
+	}
+}
+
+// seenUntil returns until when the source watched, CLOCK_MONOTONIC in µs; 0 if it has watched nothing yet.
+func (s *Stage) seenUntil() uint64 {
+	if !s.ever || s.left.IsZero() {
+		return 0
+	}
+	return uint64(max(0, int64(records.Clock())-time.Since(s.left).Microseconds()))
 }
 
 func (s *Stage) do(ctx context.Context, p *port, action catchup.Action) error {

@@ -29,7 +29,9 @@ func (s *Stage) failed(p *port, err error) error {
 	what := "cannot reach the system bus"
 	if s.link != nil {
 		what, s.since = "lost the system bus", time.Now()
-		s.disconnect()
+		if s.disconnect(); s.state.Watches() {
+			s.left = s.since
+		}
 	}
 	if !s.ever && s.retries >= s.maxRetries {
 		return fmt.Errorf("%w: %w (tried %d times)", ErrNoBus, err, s.retries+1)

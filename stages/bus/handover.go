@@ -76,7 +76,7 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 	}
 	gone = slices.DeleteFunc(gone, kept)
 	s.beginAudit(out, g.partial)
-	s.gap = gap{}
+	s.gap, s.left = gap{}, time.Time{}
 	s.ever, s.retries = true, 0
 	s.cursors = nil // clear would keep the memory
 	for _, signal := range out {
@@ -121,7 +121,7 @@ func (s *Stage) held(last map[string]int, told bool) (out []Signal) {
 // should have begun.
 func (s *Stage) place(snapshot *Signal) {
 	g := &s.gap
-	snapshot.Boot = g.here.Boot()
+	snapshot.Boot, snapshot.Watched = g.here.Boot(), s.seenUntil()
 	if g.reader != nil {
 		snapshot.Cursor = g.mark
 		return

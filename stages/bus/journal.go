@@ -104,7 +104,7 @@ func (s *Stage) past(ctx context.Context, p *port, past records.Past) error {
 			continue
 		}
 		signal := Signal{Kind: Past, Unit: unit, Time: past.At, Account: Account{
-			Runs: past.Runs, NewRuns: past.NewRuns, Cut: past.Cut, Boot: cmp.Or(past.Place.Boot(), s.gap.here.Boot()), Lossy: past.Lossy || past.Cut != "" && s.gap.muted(unit), From: s.gap.from, Restarts: past.Restarts,
+			Watched: s.seenUntil(), Runs: past.Runs, NewRuns: past.NewRuns, Cut: past.Cut, Boot: cmp.Or(past.Place.Boot(), s.gap.here.Boot()), Lossy: past.Lossy || past.Cut != "" && s.gap.muted(unit), From: s.gap.from, Restarts: past.Restarts,
 		}}
 		if past.Over && !s.of(unit).known && !s.of(unit).there {
 			delete(s.gap.restarts, unit)

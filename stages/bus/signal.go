@@ -58,6 +58,8 @@ type Account struct {
 	// New is true for the Snapshot of a unit that did not exist before the gap. For Missing it
 	// is true if the unit comes and goes: that it is not loaded is no news then.
 	New bool
+	// Watched is when the source ceased to watch, CLOCK_MONOTONIC in µs; 0 if it had watched nothing yet.
+	Watched uint64
 	// Runs are the runs in the journal. A Snapshot carries those that no Past carried. The first
 	// NewRuns of a Past are new. The runs behind them are known already, and show where the new
 	// ones belong. Cut is set for the end of a boot: how that boot ended, at Time.

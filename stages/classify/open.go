@@ -171,7 +171,7 @@ func (d *deduction) cutGaps(u decode.Update) (later bool) {
 // Each fact carries the present life, with the changed gap in it.
 func (d *deduction) inGap(deduce func(in *deduction)) {
 	present := d.life
-	in := deduction{life: present.open()[0].Before, facts: d.facts, base: d.base, from: d.from, present: &present}
+	in := deduction{life: present.open()[0].Before, facts: d.facts, base: d.base, from: d.from, boot: d.boot, present: &present}
 	in.sub, in.base.AtLeast = in.life.SubState, false
 	deduce(&in)
 	d.facts, d.life = in.facts, *present.with(in.life)

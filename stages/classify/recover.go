@@ -159,7 +159,9 @@ func (d *deduction) addRun(r records.Run) {
 	l := &d.life
 	d.base.Time = r.Begun
 	d.addMissing(r)
+	d.base.Clock = r.Clock
 	d.addStart()
+	d.base.Clock = 0
 	if !r.Ended.IsZero() {
 		d.base.Time = r.Ended
 		if !l.Ended {

@@ -17,7 +17,8 @@ type deduction struct {
 	// recorded is true if the journal had every restart that there was. lost is true if it did
 	// not have the end of the last known run.
 	recorded, lost bool
-	scheduled      bool // the step shows a new scheduled restart
+	scheduled      bool   // the step shows a new scheduled restart
+	boot           string // of the runs that the update has
 	// present is the life after an open gap, while the deduction is about that gap.
 	present *Life
 }
@@ -38,7 +39,7 @@ type deduction struct {
 // RestartMode=direct. To count each "inactive -> active" would count every automatic restart
 // twice on 252.
 func step(facts []Transition, was Life, u decode.Update) (Life, []Transition) {
-	d := deduction{life: was, facts: facts, base: Transition{Unit: u.Unit, Time: u.Time, Source: source(u.Kind)}, sub: was.SubState, from: u.From}
+	d := deduction{life: was, facts: facts, base: Transition{Unit: u.Unit, Time: u.Time, Source: source(u.Kind), Watched: u.Watched}, sub: was.SubState, from: u.From, boot: u.Boot}
 	d.base.From = was.ActiveState
 	switch u.Kind {
 	case decode.Forgotten:
@@ -269,8 +270,8 @@ func (d *deduction) end(c Cause, by Rule) {
 func (d *deduction) add(k Kind, by Rule) {
 	fact := d.base
 	fact.Kind, fact.Rule, fact.Invocation, fact.Life = k, by, d.life.Invocation, d.shared()
-	if fact.Recovered {
-		fact.Source = Journal
+	if fact.InGap = d.present != nil; fact.Recovered {
+		fact.Source, fact.Boot = Journal, d.boot
 	}
 	if k == Restarted || k == Seen || k == CaughtUp {
 		fact.Cause = Cause{}

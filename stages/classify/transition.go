@@ -44,6 +44,13 @@ type Transition struct {
 	Time time.Time
 	// Clock is CLOCK_MONOTONIC at that time, in µs. For a Recovered fact it is 0 if it is not known.
 	Clock uint64
+	// Boot is the boot of a Recovered fact, if it is known.
+	Boot string
+	// Watched is CLOCK_MONOTONIC in µs when the monitor ceased to watch, before it found out this fact. It
+	// is 0 if it watched until then, or if it has watched nothing yet.
+	Watched uint64
+	// InGap is true for what happened in an open gap, so before what is known of the unit already.
+	InGap bool
 	// From and To are active states, or decode.NotLoaded. From is empty for Seen.
 	From, To, SubState string
 	Invocation         decode.Invocation

@@ -46,7 +46,7 @@ func TestClock(t *testing.T) {
 	for i, line := range lines(facts) {
 		got = append(got, fmt.Sprintf("%s %d", line, facts[i].Clock))
 	}
-	want := []string{"seen inactive 4", "started 0", "crashed signal 7", "restarted 0", "started 0"}
+	want := []string{"seen inactive 4", "started 4", "crashed signal 7", "restarted 0", "started 9"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("facts and their clocks (-want +got):\n%s", diff)
 	}

@@ -23,6 +23,7 @@ func (t Tally) Check() []string {
 	var f faults
 	f.counters(t)
 	f.crashes(t)
+	f.times(t)
 	if t.Life.Known() {
 		f.balance(t)
 		f.life(t)
@@ -47,6 +48,14 @@ func (f *faults) counters(t Tally) {
 	}{{"starts", t.Starts}, {"stops", t.Stops}, {"crashes", t.Crashes}, {"unknown", t.Unknown}, {"restarts", t.Restarts}} {
 		f.add(c.count > maxCount, "%s %d is more than there can have been", c.key, c.count)
 	}
+}
+
+// times checks how long the unit was in each phase.
+func (f *faults) times(t Tally) {
+	for _, p := range Phases {
+		f.add(t.Times.Spent[p] < 0 || t.Times.Spent[p] > maxSpent, "seconds has %v for %s, which cannot be", t.Times.Spent[p], p)
+	}
+	f.add(!t.Times.Fit(t.Life), "seconds has the phase %s, which does not fit to life", t.Times.Phase)
 }
 
 // crashes checks what is known of crashes beside their number. Crashes that another monitor counted

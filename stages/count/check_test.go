@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -52,6 +53,11 @@ var checks = []struct {
 	{"an imported file, not seen yet", func(u *Tally) { *u = Tally{State: "active", Starts: 5, Stops: 9, Crashes: 7} }, nil},
 	{"not seen since somebody removed its life", func(u *Tally) { u.Life = nil; u.Starts++ }, nil},
 
+	{"up for an hour", func(u *Tally) { u.Times = Times{Spent: Spent{Up: time.Hour}, Phase: Up} }, nil},
+	{"nobody knows since when it runs", func(u *Tally) { u.Times.Phase = Unobserved }, nil},
+	{"longer than anything lives", func(u *Tally) { u.Times.Spent[Down] = maxSpent + time.Hour }, []string{
+		"seconds has 1752001h0m0s for down, which cannot be"}},
+	{"down, but it runs", func(u *Tally) { u.Times.Phase = Down }, []string{"seconds has the phase down, which does not fit to life"}},
 	{"a start too many", func(u *Tally) { u.Starts++ }, []string{
 		"starts 4 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 1 running now by life"}},
 	{"a stop too many", func(u *Tally) { u.Stops++ }, []string{
@@ -236,6 +242,11 @@ func (a *auditor) audit(is *Tally) error {
 		was = new(Tally)
 	}
 	a.known[is.Unit] = is
+	for _, p := range Phases {
+		if is.Times.Spent[p] < was.Times.Spent[p] {
+			return fmt.Errorf("%v %s goes down to %v", was.Times.Spent[p], p, is.Times.Spent[p])
+		}
+	}
 	switch faults := is.Check(); {
 	case faults != nil:
 		return fmt.Errorf("%q: %+v", faults, is)

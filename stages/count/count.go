@@ -24,6 +24,7 @@ type Stage struct {
 	log   logrus.FieldLogger
 	units map[string]*Tally // the last tally of each unit, shared with its event
 	start Moment
+	proof Moment // until then, an earlier process is known to have watched
 	clock clock
 	// recovering are the units whose missed time is not counted completely yet.
 	recovering map[string]bool
@@ -36,7 +37,7 @@ func New(log logrus.FieldLogger, known map[string]*Tally, now Moment) *Stage {
 	if units == nil {
 		units = make(map[string]*Tally)
 	}
-	s := &Stage{log: log, units: units, start: now, clock: newClock(known, now), recovering: make(map[string]bool)}
+	s := &Stage{log: log, units: units, start: now, proof: lastProof(known, now.Boot), clock: newClock(known, now), recovering: make(map[string]bool)}
 	s.counters.show(&s.clock, nil)
 	return s
 }
@@ -72,6 +73,9 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[classify.Transition, E
 // first.
 func (s *Stage) count(events []Event, t classify.Transition, now time.Time) []Event {
 	e := Event{Transition: t}
+	if t.Recovered && t.Boot != "" && s.start.Boot != "" && t.Boot != s.start.Boot {
+		e.Clock = 0 // for everybody else it is of the present boot
+	}
 	if t.Recovered {
 		today := s.start.at(now).Time
 		e.Untrusted = !s.clock.trusts(t.Time) || s.clock.trusts(today) && t.Time.After(today.Add(slack))
@@ -84,15 +88,17 @@ func (s *Stage) count(events []Event, t classify.Transition, now time.Time) []Ev
 		events = append(events, s.set(Moment{t.Time.Round(0), e.Clock, s.start.Boot})...)
 		e.Untrusted = !s.clock.trusts(t.Time)
 	}
+	at := s.momentOf(&e, t.Clock)
 	e.Time = t.Time.Round(0) // from here on, it is only the wall clock
 	var was Tally
 	if known := s.units[t.Unit]; known != nil {
 		was = *known
 	}
 	if t.Kind == classify.Folded {
-		return append(events, s.fold(e)...)
+		return append(events, s.fold(e, at)...)
 	}
 	is := step(was, e, s.start.Boot)
+	is.Times.spend(&e, was.Life, at, s.provenTo(&e, at))
 	e.Tally, s.units[t.Unit] = &is, &is
 	if t.Recovered {
 		s.recovering[t.Unit] = true
@@ -105,10 +111,33 @@ func (s *Stage) count(events []Event, t classify.Transition, now time.Time) []Ev
 	return append(events, e)
 }
 
+// momentOf returns when an event happened. Its wall clock is zero if that is certainly wrong.
+func (s *Stage) momentOf(e *Event, clock uint64) Moment {
+	m := Moment{e.Time.Round(0), e.Clock, s.start.Boot}
+	if e.Recovered && e.Boot != "" {
+		m.Clock, m.Boot = clock, e.Boot
+	}
+	if e.Untrusted {
+		m.Time = time.Time{}
+	}
+	return m
+}
+
+// provenTo returns until when everything of a unit was seen before an event at a moment.
+func (s *Stage) provenTo(e *Event, at Moment) Moment {
+	switch {
+	case e.Source == classify.Change && !e.Recovered:
+		return at
+	case e.Watched == 0:
+		return s.proof
+	}
+	return Moment{Clock: e.Watched, Boot: s.start.Boot}
+}
+
 // fold adds the counts of a unit that is over to those of its glob. The first event is of the unit,
 // the second of the glob. Both have the tally of the glob, so whoever saves only one of them loses
 // nothing and counts nothing twice.
-func (s *Stage) fold(e Event) []Event {
+func (s *Stage) fold(e Event, at Moment) []Event {
 	unit, sum := s.units[e.Unit], Tally{Unit: e.Glob, State: decode.NotLoaded, Changed: e.Time, LoggedUnloaded: true}
 	if known := s.units[e.Glob]; known != nil {
 		sum = *known
@@ -116,6 +145,7 @@ func (s *Stage) fold(e Event) []Event {
 	delete(s.units, e.Unit)
 	if unit != nil {
 		sum.add(unit, s.start.Boot)
+		sum.Times.Spent.add(unit.Times.SpentAt(at))
 	}
 	s.units[e.Glob], e.Tally = &sum, &sum
 	t := classify.Transition{Kind: classify.CaughtUp, Unit: e.Glob, Time: e.Transition.Time, To: decode.NotLoaded, Recovered: e.Recovered, Life: sum.Life}

@@ -117,8 +117,8 @@ func TestFold(t *testing.T) {
 	got := *events[0].Tally
 	want := Tally{
 		Unit: "run-*.service", State: "unloaded", Changed: noon, LoggedUnloaded: true, Starts: 3, Stops: 1, Crashes: 2, Folded: 3,
-		CrashCauses: []CauseCount{{"signal", 1}, {"exit-code", 1}},
-		LastCrash:   got.LastCrash,
+		CrashCauses: []CauseCount{{"signal", 1}, {"exit-code", 1}}, Times: Times{Spent: Spent{Up: 6 * time.Second}},
+		LastCrash: got.LastCrash,
 	}
 	if diff := cmp.Diff(want, got); diff != "" || got.LastCrash.Cause.Result != "exit-code" {
 		t.Errorf("sums (-want +got):\n%s", diff)

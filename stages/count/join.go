@@ -16,6 +16,7 @@ func (t Tally) Join(earlier *Tally) Tally {
 	t.Unknown += earlier.Unknown
 	t.Restarts += earlier.Restarts
 	t.Folded += earlier.Folded
+	t.Times.Spent.add(earlier.Times.Spent)
 	for _, c := range earlier.CrashCauses {
 		t.CrashCauses = addCause(t.CrashCauses, c.Result, c.Crashes)
 	}

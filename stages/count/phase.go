@@ -1,6 +1,9 @@
 package count
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Phase says whether a unit does what it is for.
 type Phase uint8
@@ -49,23 +52,28 @@ type Times struct {
 	At    time.Time
 }
 
-// SpentAt returns how long the unit was in each phase up to a moment, if its present phase lasts until
-// then.
-func (t Times) SpentAt(m Moment) Spent {
-	spent := t.Spent
-	if t.Phase != NoPhase {
-		spent[t.Phase] += t.until(m)
+// Seconds are times as files and sockets have them.
+type Seconds struct {
+	Up         float64 `json:"up"`
+	Down       float64 `json:"down"`
+	Stopped    float64 `json:"stopped"`
+	Unobserved float64 `json:"unobserved"`
+}
+
+// Seconds returns the times as seconds.
+func (s Spent) Seconds() Seconds {
+	return Seconds{s[Up].Seconds(), s[Down].Seconds(), s[Stopped].Seconds(), s[Unobserved].Seconds()}
+}
+
+// Spent returns the times, in whole microseconds. A number that cannot be is taken for 0.
+func (s Seconds) Spent() (spent Spent) {
+	for p, seconds := range map[Phase]float64{Up: s.Up, Down: s.Down, Stopped: s.Stopped, Unobserved: s.Unobserved} {
+		if seconds > 0 && seconds < maxSpent.Seconds() {
+			spent[p] = time.Duration(math.Round(seconds*1e6)) * time.Microsecond
+		}
 	}
 	return spent
 }
 
-// until returns how long after the beginning of the present phase a moment is; 0 if that is not known.
-func (t Times) until(m Moment) time.Duration {
-	switch {
-	case t.Clock > 0 && m.Clock > 0 && t.Boot == m.Boot:
-		return max(0, m.since(Moment{Clock: t.Clock}))
-	case t.At.IsZero() || m.Time.IsZero():
-		return 0
-	}
-	return max(0, m.Time.Sub(t.At)).Truncate(time.Microsecond)
-}
+// maxSpent is longer than any unit lives.
+const maxSpent = 200 * 365 * 24 * time.Hour

@@ -6,7 +6,6 @@ package feed
 import (
 	"encoding/json"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
@@ -81,7 +80,7 @@ type Unit struct {
 	// Causes counts the crashes by result.
 	Causes map[string]uint64 `json:"crashes_by_result,omitempty"`
 	// Seconds are how long it was in each phase, up to the beginning of the present one.
-	Seconds Seconds `json:"seconds"`
+	Seconds count.Seconds `json:"seconds"`
 	// Phase is the present phase: up, down, stopped or unobserved. It began at PhaseClock, in µs of
 	// CLOCK_MONOTONIC in the boot PhaseBoot, and by the wall clock at PhaseSince. A glob has none.
 	Phase      string    `json:"phase,omitempty"`
@@ -90,29 +89,10 @@ type Unit struct {
 	PhaseSince time.Time `json:"phase_since,omitzero"`
 }
 
-// Seconds are how long a unit was in each phase.
-type Seconds struct {
-	Up         float64 `json:"up"`
-	Down       float64 `json:"down"`
-	Stopped    float64 `json:"stopped"`
-	Unobserved float64 `json:"unobserved"`
-}
-
-// secondsOf returns times as they are told.
-func secondsOf(s count.Spent) Seconds {
-	return Seconds{s[count.Up].Seconds(), s[count.Down].Seconds(), s[count.Stopped].Seconds(), s[count.Unobserved].Seconds()}
-}
-
-// spent returns the times that were told. They are whole microseconds.
-func (s Seconds) spent() (spent count.Spent) {
-	for p, seconds := range map[count.Phase]float64{count.Up: s.Up, count.Down: s.Down, count.Stopped: s.Stopped, count.Unobserved: s.Unobserved} {
-		spent[p] = time.Duration(math.Round(seconds*1e6)) * time.Microsecond
-	}
-	return spent
-}
-
 // SecondsAt returns the seconds in each phase at a moment, if the present phase lasts until then.
-func (u *Unit) SecondsAt(m count.Moment) Seconds { return secondsOf(u.Tally().Times.SpentAt(m)) }
+func (u *Unit) SecondsAt(m count.Moment) count.Seconds {
+	return u.Tally().Times.SpentAt(m).Seconds()
+}
 
 // A LastCrash is the last crash of a unit.
 type LastCrash struct {
@@ -148,7 +128,7 @@ func unitOf(t *count.Tally) *Unit {
 		u.Causes[c.Result] = c.Crashes
 	}
 	is := t.Times
-	u.Seconds, u.Phase, u.PhaseClock, u.PhaseBoot, u.PhaseSince = secondsOf(is.Spent), is.Phase.String(), is.Clock, is.Boot, is.At
+	u.Seconds, u.Phase, u.PhaseClock, u.PhaseBoot, u.PhaseSince = is.Spent.Seconds(), is.Phase.String(), is.Clock, is.Boot, is.At
 	return u
 }
 
@@ -166,6 +146,6 @@ func (u *Unit) Tally() *count.Tally {
 	for _, result := range slices.Sorted(maps.Keys(u.Causes)) {
 		t.CrashCauses = append(t.CrashCauses, count.CauseCount{Result: result, Crashes: u.Causes[result]})
 	}
-	t.Times = count.Times{Spent: u.Seconds.spent(), Phase: count.PhaseNamed(u.Phase), Clock: u.PhaseClock, Boot: u.PhaseBoot, At: u.PhaseSince}
+	t.Times = count.Times{Spent: u.Seconds.Spent(), Phase: count.PhaseNamed(u.Phase), Clock: u.PhaseClock, Boot: u.PhaseBoot, At: u.PhaseSince}
 	return t
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -242,5 +243,35 @@ func TestManyWrong(t *testing.T) {
 		if got[tally.Unit].Crashes != 2 {
 			t.Errorf("%s: %d", tally.Unit, got[tally.Unit].Crashes)
 		}
+	}
+}
+
+// The seconds of a record that is not certain are no lower than in the generation before. A record
+// without seconds, from before there were any, begins with none.
+func TestLoadSeconds(t *testing.T) {
+	unit := func(up time.Duration) *count.Tally {
+		u := formattest.Running("a.service", 10)
+		u.Times = count.Times{Spent: count.Spent{count.Up: up}, Phase: count.Up, Clock: 7, Boot: "b"}
+		return u
+	}
+	old, is := written(t, unit(time.Hour)), written(t, unit(2*time.Hour))
+	none := unit(0)
+	none.Times = count.Times{}
+	edited := func(old, new string) string { return strings.Replace(is, old, new, 1) }
+	for name, tt := range map[string]struct {
+		text, before string
+		want         time.Duration
+	}{
+		"as it was written":                {is, old, 2 * time.Hour},
+		"lower, but the checksum is wrong": {edited(`"up": 7200`, `"up": 1800`), old, time.Hour},
+		"it cannot be read":                {edited(`"up": 7200`, `"up": "much"`), old, time.Hour},
+		"none is written":                  {written(t, none), "-", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			units, notes := loadedOf(t, tt.text, tt.before)
+			if got := units["a.service"].Times.Spent[count.Up]; got != tt.want {
+				t.Errorf("up %v, want %v: %q", got, tt.want, notes)
+			}
+		})
 	}
 }

@@ -78,8 +78,16 @@ type unitState struct {
 	FirstSeenRunning int    `json:"running_when_first_seen"`
 	AtLeast          bool   `json:"at_least"`
 	Folded           int    `json:"folded_units"`
-	Untrusted        bool   `json:"last_change_untrusted"`
-	Life             struct {
+	Seconds          struct {
+		Up         float64   `json:"up"`
+		Down       float64   `json:"down"`
+		Stopped    float64   `json:"stopped"`
+		Unobserved float64   `json:"unobserved"`
+		Phase      string    `json:"phase"`
+		Since      time.Time `json:"since"`
+	} `json:"seconds"`
+	Untrusted bool `json:"last_change_untrusted"`
+	Life      struct {
 		Opened string            `json:"gap_open_since"`
 		Gaps   []json.RawMessage `json:"gaps"`
 	} `json:"life"`

@@ -49,13 +49,14 @@ type lives struct {
 	version int           // version of systemd
 	round   time.Duration // time between two comparisons of the counts
 	units   []string
-	texts   map[string]string // their unit files
-	instead *strings.Replacer // replaces what this version of systemd cannot handle
-	alias   string            // what livesAlias names
-	passed  int               // how many units have come and gone
-	born    int               // how many were created in a gap
-	events  int               // how many events were compared
-	done    map[string]int    // how often each thing was done
+	texts   map[string]string    // their unit files
+	instead *strings.Replacer    // replaces what this version of systemd cannot handle
+	alias   string               // what livesAlias names
+	passed  int                  // how many units have come and gone
+	born    int                  // how many were created in a gap
+	events  int                  // how many events were compared
+	done    map[string]int       // how often each thing was done
+	seen    map[string]time.Time // when each unit was first seen, by its seconds
 }
 
 // TestLives lets random things happen to random units, to the monitor and to the
@@ -90,7 +91,7 @@ func newLives(t *testing.T, test string) *lives {
 		seed = rand.Uint64()
 	}
 	t.Logf("again with: go test -tags booted -run '%s$' ./test/e2e -args -lives.seed=%d -lives.for=%v", test, seed, *livesFor)
-	return &lives{seed: seed, round: livesRound, r: rand.New(rand.NewPCG(seed, 0)), texts: map[string]string{}, done: map[string]int{}, bed: &bed{t: t}}
+	return &lives{seed: seed, round: livesRound, r: rand.New(rand.NewPCG(seed, 0)), texts: map[string]string{}, done: map[string]int{}, seen: map[string]time.Time{}, bed: &bed{t: t}}
 }
 
 func (l *lives) add(unit, text string) {
@@ -244,6 +245,7 @@ func (l *lives) compare() {
 		if !cases.Match(got, want) || got.Scheduled != want.Scheduled || is.AtLeast || is.Unknown > 0 {
 			t.Errorf("%s (-journal +counted, at least: %v, unknown: %d)\n- %+v\n+ %+v", unit, is.AtLeast, is.Unknown, want, got)
 		}
+		l.compareSeconds(unit, is)
 		l.events += want.Starts + want.Stops + want.Crashes
 	}
 	if t.Failed() {
@@ -252,6 +254,23 @@ func (l *lives) compare() {
 	l.comparePassing(truth, state)
 	l.compareInvocations()
 	l.sh("systemctl start service-monitor")
+}
+
+// compareSeconds wants the seconds of a unit to add up to the time since it was first seen, whatever
+// happened since the last comparison.
+func (l *lives) compareSeconds(unit string, is unitState) {
+	l.t.Helper()
+	s := is.Seconds
+	all := time.Duration((s.Up + s.Down + s.Stopped + s.Unobserved) * float64(time.Second))
+	first := s.Since.Add(-all)
+	was, known := l.seen[unit]
+	if !known {
+		l.seen[unit] = first
+		return
+	}
+	if first.Sub(was).Abs() > 200*time.Millisecond || s.Phase == "" {
+		l.t.Errorf("%s: the seconds %+v say that it was first seen at %v, and before they said %v", unit, s, first, was)
+	}
 }
 
 // settle lets the monitor learn all that it missed, and save it. If journald is too slow for a

@@ -17,7 +17,7 @@ type Reading struct {
 	record
 	Findings []Finding         // what was found in it so far
 	seen     map[string][]byte // the values as they are written, by key
-	lacks    []string          // the keys of counters, and of FirstSeenRunning, whose value is not known
+	lacks    []string          // the keys of counters, FirstSeenRunning and Seconds whose value is not known
 	crashBad bool              // crash_causes or last_crash could not be read
 	wrong    bool              // its checksum is wrong
 	cut      bool              // its end is missing
@@ -30,7 +30,10 @@ type Reading struct {
 // A reader reads the value of a key. odd means that it has an unusual form. See value.go.
 type reader func(value []byte) (odd bool, err error)
 
-const firstSeenKey = "running_when_first_seen"
+const (
+	firstSeenKey = "running_when_first_seen"
+	secondsKey   = "seconds"
+)
 
 // readers returns the readers of all keys.
 func (r *record) readers() map[string]reader {
@@ -49,6 +52,7 @@ func (r *record) readers() map[string]reader {
 		"dropped":               flag(&r.Dropped),
 		"restored":              flag(&r.Restored),
 		"life":                  object(&r.Life),
+		secondsKey:              object(&r.Seconds),
 	}
 	for _, c := range r.counters() {
 		readers[c.key] = natural(c.value)
@@ -110,7 +114,7 @@ func (r *Reading) key(key string, value []byte, read reader) {
 // miss notes that the value of a key is not known.
 func (r *Reading) miss(key string) {
 	switch {
-	case key == firstSeenKey || r.counter(key) != nil:
+	case key == firstSeenKey || key == secondsKey || r.counter(key) != nil:
 		r.lacks = append(r.lacks, key)
 	case key == "crash_causes" || key == "last_crash":
 		r.crashBad = true
@@ -245,6 +249,20 @@ func (r *Reading) raise(before *count.Tally) {
 			}
 		}
 	}
+	r.raiseSeconds(before)
+}
+
+// raiseSeconds takes the times of the generation before that are higher there, as they never go down.
+// A record without times has those of the generation before.
+func (r *Reading) raiseSeconds(before *count.Tally) {
+	is := r.Seconds.times()
+	if is.Phase == count.NoPhase {
+		is.Phase, is.At, is.Clock, is.Boot = before.Times.Phase, before.Times.At, before.Times.Clock, before.Times.Boot
+	}
+	for p := range is.Spent {
+		is.Spent[p] = max(is.Spent[p], before.Times.Spent[p])
+	}
+	r.Seconds = newSeconds(is)
 }
 
 // balanced returns the tally. It leaves out the life and the crashes if they do not fit the
@@ -254,8 +272,11 @@ func (r *Reading) balanced() *count.Tally {
 	if t.Life.Known() {
 		t.State, t.LoggedUnloaded = t.Life.ActiveState, t.Life.ActiveState == decode.NotLoaded
 	}
+	if !t.Times.Fit(t.Life) {
+		t.Times = count.Times{Spent: t.Times.Spent}
+	}
 	if t.Life != nil && !fits(*t) {
-		t.Life, t.FirstSeenRunning = nil, 0
+		t.Life, t.FirstSeenRunning, t.Times = nil, 0, count.Times{Spent: t.Times.Spent}
 		r.find(true, "life does not fit to the counters and is left out")
 	}
 	if t.LastCrash != nil && !fits(*t) {

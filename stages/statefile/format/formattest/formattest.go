@@ -50,6 +50,10 @@ func Full() *count.Tally {
 			Time: time.Date(2025, 7, 7, 10, 15, 23, 123456789, time.UTC), Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: invocation.String(),
 			Untrusted: true, Clock: 1 << 50, Boot: "0123456789abcdef0123456789abcdef",
 		},
+		Times: count.Times{
+			Spent: count.Spent{count.Up: 4*365*24*time.Hour + 123456*time.Microsecond, count.Down: time.Minute, count.Stopped: time.Hour, count.Unobserved: 3 * time.Microsecond},
+			Phase: count.Down, At: time.Date(2025, 7, 7, 10, 15, 23, 123456789, time.UTC), Clock: 1 << 50, Boot: "0123456789abcdef0123456789abcdef",
+		},
 		Life: &classify.Life{
 			ActiveState: "activating", SubState: "auto-restart", Invocation: invocation, NRestarts: 5, Entered: 1 << 60,
 			Ran: true, Ended: true, StartOwed: true, Retrying: true, GivenUp: true,
