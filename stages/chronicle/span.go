@@ -9,24 +9,14 @@ import (
 	"service-monitor/stages/journald/records"
 )
 
-// Phase says whether a unit does what it is for.
-type Phase uint8
-
-// The phases of a unit.
-const (
-	Neither Phase = iota // it was stopped, or nobody knows
-	Up                   // there is a run
-	Down                 // the last run crashed, and no other one has begun
-)
-
 // A Span is the phase in which a unit is, and when that phase began. Clock is that time in µs of
 // CLOCK_MONOTONIC, in the boot Boot. At is that time by the wall clock. A time that is not known is
 // zero.
 type Span struct {
-	Phase
-	Boot  string
-	Clock uint64
-	At    time.Time
+	count.Phase // NoPhase if it was stopped, or if nobody knows
+	Boot        string
+	Clock       uint64
+	At          time.Time
 
 	owed time.Duration // how long the unit was down before somebody released it, for the next record
 }
@@ -61,17 +51,17 @@ func (s Span) next(r *store.Record) Span {
 	now := at(r)
 	switch {
 	case r.Kind == store.Start:
-		if now.Phase = Up; s.Phase == Down {
+		if now.Phase = count.Up; s.Phase == count.Down {
 			r.Down = s.until(now)
 		} else {
 			r.Down = s.owed
 		}
 	case r.Kind == store.Stop, r.Kind == store.Crash:
-		if s.Phase == Up {
+		if s.Phase == count.Up {
 			r.Up = s.until(now)
 		}
 		if r.Kind == store.Crash {
-			now.Phase = Down
+			now.Phase = count.Down
 		}
 	case r.Kind == store.UnknownEnd, r.Flags&store.Missed != 0:
 	default:
@@ -85,7 +75,7 @@ func running(l *classify.Life) Span {
 	if !l.Running() {
 		return Span{}
 	}
-	s := Span{Phase: Up, Clock: l.Begun, Boot: l.Cursor.Boot()}
+	s := Span{Phase: count.Up, Clock: l.Begun, Boot: l.Cursor.Boot()}
 	if s.Boot == "" {
 		s.Boot = records.Boot()
 	}
@@ -95,13 +85,13 @@ func running(l *classify.Life) Span {
 // SpanOf returns the span of a unit, by its tally in the state file.
 func SpanOf(t *count.Tally) Span {
 	s := running(t.Life)
-	if c := t.LastCrash; s.Phase != Up && t.State != "inactive" && c != nil && t.Life != nil && t.Life.Ended && t.Life.Invocation.String() == c.Invocation {
-		s = Span{Phase: Down, Boot: c.Boot, Clock: c.Clock}
+	if c := t.LastCrash; s.Phase != count.Up && t.State != "inactive" && c != nil && t.Life != nil && t.Life.Ended && t.Life.Invocation.String() == c.Invocation {
+		s = Span{Phase: count.Down, Boot: c.Boot, Clock: c.Clock}
 		if !c.Untrusted {
 			s.At = c.Time
 		}
 	}
-	if s.Phase == Up && !t.ChangedUntrusted {
+	if s.Phase == count.Up && !t.ChangedUntrusted {
 		s.At = t.Changed
 	}
 	return s

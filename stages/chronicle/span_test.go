@@ -36,7 +36,7 @@ func TestSpans(t *testing.T) {
 			{store.Restart, 26, boot, 0, 0, 0}, {store.Start, 30, boot, 0, 0, 5 * time.Second}, {store.Stop, 31, boot, 0, time.Second, 0},
 			{store.Start, 99, boot, 0, 0, 0},
 		}},
-		{"it ran before", Span{Phase: Up, Boot: boot, Clock: 5e6}, []moment{{store.Crash, 25, boot, 0, 20 * time.Second, 0}}},
+		{"it ran before", Span{Phase: count.Up, Boot: boot, Clock: 5e6}, []moment{{store.Crash, 25, boot, 0, 20 * time.Second, 0}}},
 		{"nobody knows how it ended", Span{}, []moment{
 			{store.Start, 10, boot, 0, 0, 0}, {store.UnknownEnd, 25, boot, 0, 0, 0}, {store.Start, 26, boot, 0, 0, 0},
 			{store.Restart, 27, boot, store.Missed, 0, 0}, {store.Crash, 28, boot, 0, 0, 0},
@@ -102,8 +102,8 @@ func TestSpanOf(t *testing.T) {
 		want  Span
 	}{
 		"never seen":                   {count.Tally{}, Span{}},
-		"it runs":                      {count.Tally{State: "active", Changed: changed, Life: ran, LastCrash: crash}, Span{Phase: Up, Boot: records.Boot(), Clock: 7, At: changed}},
-		"it has crashed":               {count.Tally{State: "failed", Changed: changed, Life: over, LastCrash: crash}, Span{Phase: Down, Boot: "a", Clock: 9, At: crash.Time}},
+		"it runs":                      {count.Tally{State: "active", Changed: changed, Life: ran, LastCrash: crash}, Span{Phase: count.Up, Boot: records.Boot(), Clock: 7, At: changed}},
+		"it has crashed":               {count.Tally{State: "failed", Changed: changed, Life: over, LastCrash: crash}, Span{Phase: count.Down, Boot: "a", Clock: 9, At: crash.Time}},
 		"it has crashed, and is reset": {count.Tally{State: "inactive", Life: over, LastCrash: crash}, Span{}},
 		"it has ended well":            {count.Tally{State: "inactive", Life: over}, Span{}},
 	} {

@@ -43,7 +43,7 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	u.settled = !e.Recovered
 	switch e.Kind {
 	case classify.Moved:
-		if u.span.Phase == Down && released(e) {
+		if u.span.Phase == count.Down && e.Releases() {
 			r := s.record(e, store.None)
 			u.span = u.span.release(&r)
 		}
@@ -66,34 +66,6 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	case classify.Started, classify.Stopped, classify.Crashed, classify.UnknownEnd, classify.Restarted:
 		s.counted(u, e, now)
 	}
-}
-
-// released reports whether somebody has stopped or reset a unit that had crashed, so that it is not
-// down any more. Before 257 a restart that is scheduled makes the unit inactive, too.
-func released(e *count.Event) bool {
-	return e.To == "inactive" && (e.From == "failed" || e.Life == nil || e.Life.Scheduled == 0)
-}
-
-// remarkable reports whether somebody who reads the history wants to know of a state, although nothing is
-// counted: systemd has the unit no more, or again, or it reloads, or is being cleaned.
-func remarkable(e *count.Event) bool {
-	switch e.To {
-	case e.From: // only the sub state has changed
-		return false
-	case "reloading", "refreshing", "maintenance", decode.NotLoaded:
-		return true
-	}
-	return e.From == decode.NotLoaded
-}
-
-// moved records a state, unless there are many. Half of the budget is left for what is counted.
-func (s *Stage) moved(u *unit, e *count.Event, now time.Time) {
-	if u.storm || !u.budget.rested(now) || !u.budget.spend(now) || !s.all.spend(now) {
-		return
-	}
-	r := s.record(e, store.State)
-	r.After = u.has
-	s.add(r, now)
 }
 
 // unitOf returns what is known of the unit of an event. If the unit is new, a record says with

@@ -6,6 +6,7 @@ import (
 
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/count"
 )
 
 // day is the time for which the availability is told.
@@ -154,11 +155,11 @@ func (u *Uptime) Availability(span chronicle.Span, c *Clock, until time.Duration
 	total := u.up
 	if ago, known := c.ago(span.Boot, span.Clock, span.At); known && ago > until {
 		switch span.Phase {
-		case chronicle.Up:
-			up += within(until, ago-until)
+		case count.Up:
+			up += lately(until, ago-until)
 			total += ago - until
-		case chronicle.Down:
-			down += within(until, ago-until)
+		case count.Down:
+			down += lately(until, ago-until)
 		}
 	}
 	a := Availability{Day: -1, Down: -1, Between: -1, Repair: -1}

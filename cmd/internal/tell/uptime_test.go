@@ -6,6 +6,7 @@ import (
 
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/count"
 )
 
 const hour = uint64(time.Hour / time.Microsecond)
@@ -23,7 +24,7 @@ func TestAvailability(t *testing.T) {
 		return r
 	}
 	running := func(ago time.Duration) chronicle.Span {
-		return chronicle.Span{Phase: chronicle.Up, Boot: boot, Clock: 50*hour - uint64(ago.Microseconds())}
+		return chronicle.Span{Phase: count.Up, Boot: boot, Clock: 50*hour - uint64(ago.Microseconds())}
 	}
 	in1970 := func(r store.Record) store.Record {
 		r.Time, r.Flags = time.Unix(100, 0), store.Untrusted
@@ -51,7 +52,7 @@ func TestAvailability(t *testing.T) {
 		{"it runs since it is watched", nil, running(time.Hour), 0, Availability{1, 0, -1, -1}},
 		{"the example", []store.Record{end(6*time.Hour, 30*time.Hour), start(5*time.Hour, time.Hour)}, running(5 * time.Hour), 0, Availability{23. / 24, time.Hour, 35 * time.Hour, time.Hour}},
 		{"stopped for most of the day", []store.Record{end(3*time.Hour, time.Hour), start(2*time.Hour, time.Hour), {Kind: store.Stop, Time: noon.Add(-time.Hour), Boot: boot, Monotonic: 49 * hour, Up: time.Hour}}, chronicle.Span{}, 0, Availability{2. / 3, time.Hour, 2 * time.Hour, time.Hour}},
-		{"down until now", []store.Record{end(time.Hour, 3*time.Hour)}, chronicle.Span{Phase: chronicle.Down, Boot: boot, Clock: 49 * hour}, 0, Availability{.75, time.Hour, 3 * time.Hour, -1}},
+		{"down until now", []store.Record{end(time.Hour, 3*time.Hour)}, chronicle.Span{Phase: count.Down, Boot: boot, Clock: 49 * hour}, 0, Availability{.75, time.Hour, 3 * time.Hour, -1}},
 		{"what was two days ago is no part of the day", []store.Record{end(40*time.Hour, time.Hour), start(39*time.Hour, time.Hour), end(38*time.Hour, time.Hour)}, chronicle.Span{}, 0, Availability{-1, -1, time.Hour, time.Hour}},
 		{"together", []store.Record{many}, chronicle.Span{}, 0, Availability{.75, 15 * time.Minute, 45 * time.Second, 15 * time.Second}},
 		{"together, and the day begins in the middle", []store.Record{old}, chronicle.Span{}, 0, Availability{.75, 15 * time.Minute / 2, 45 * time.Second, 15 * time.Second}},
