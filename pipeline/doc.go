@@ -60,6 +60,7 @@
 //     takes too long is reported at most once a minute, and in STATUS= as long as it lasts.
 //   - READY=1 waits for the writes under way, but not for a write that fails or takes too
 //     long.
+//   - Failed writes are counted. Anybody may read the number, and that wakes nobody.
 //   - When the input has ended, all that is left is written. If the last attempt fails, the
 //     stage ends with that error. A write that does not end is abandoned at [DrainLimit],
 //     and the error names its stage.
@@ -75,7 +76,8 @@
 // A round asks every stage once, from the first to the last. Rounds begin every third of
 // WATCHDOG_USEC. WATCHDOG=1 follows each complete round. If a round is not complete within
 // that time, STATUS= and the log name the stage, and there is no WATCHDOG=1. systemd then
-// decides whether to restart (sd_watchdog_enabled(3)).
+// decides whether to restart (sd_watchdog_enabled(3)). [Graph.Stalls] counts how often
+// that was so.
 //
 // READY=1 follows the first settled round. In a settled round each stage has answered from
 // its own select, and not from Send, that it does not delay READY=1, and no [Latest] edge
