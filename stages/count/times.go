@@ -152,6 +152,9 @@ func (e *Event) phase(was Phase) Phase {
 		if was == NoPhase || was == Unobserved || e.Life.Running() != (was == Up) {
 			return phaseOf(e.Life)
 		}
+		if l := e.Life; was == Down && l.ActiveState == "inactive" && l.Job == 0 && !l.GivenUp {
+			return Stopped // somebody stopped it before 257, while it was inactive before a restart
+		}
 	}
 	return was
 }

@@ -138,6 +138,18 @@ var timesCases = []struct {
 		b.wait(minute)
 		b.tell(classify.Started, up2)
 	}, Spent{Down: minute, Stopped: minute}},
+	{"somebody stops it in that moment", func(b *bench) {
+		b.tell(classify.Crashed, down1)
+		waits := *off1
+		waits.Scheduled, waits.Job = 1, 7
+		b.tell(classify.Moved, &waits, from("activating"))
+		b.tell(classify.CaughtUp, &waits)
+		b.wait(minute)
+		over := waits
+		over.Job = 0
+		b.tell(classify.CaughtUp, &over) // by an audit
+		b.wait(second)
+	}, Spent{Down: minute, Stopped: minute + second}},
 	{"it was seen how it is, but not how its run ended", func(b *bench) {
 		b.wait(minute)
 		b.tell(classify.UnknownEnd, off1, func(t *classify.Transition) { t.AtLeast = true })

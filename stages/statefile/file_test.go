@@ -23,6 +23,7 @@ import (
 	"service-monitor/stages/count"
 	"service-monitor/stages/files"
 	"service-monitor/stages/files/filestest"
+	"service-monitor/stages/journald/records"
 	"service-monitor/stages/statefile/format/formattest"
 )
 
@@ -253,6 +254,48 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		same(t, want, loaded(t, f))
+	}
+}
+
+// TestSecondsInTheFile wants the boot and the time of a phase in the file only if the cursor of the life
+// does not show them.
+func TestSecondsInTheFile(t *testing.T) {
+	at := time.Date(2025, 7, 7, 10, 15, 23, 0, time.UTC)
+	cursor := func(boot string) records.Place {
+		return records.Place(fmt.Sprintf("b=%s;m=%x;t=%x", boot, 90_000_000, at.Add(20*time.Second).UnixMicro()))
+	}
+	for _, tt := range []struct {
+		name   string
+		at     time.Time
+		cursor records.Place
+		keys   []string
+	}{
+		{"the cursor shows both", at, cursor("b"), []string{"monotonic_usec"}},
+		{"it is of another boot", at, cursor("c"), []string{"since", "boot_id", "monotonic_usec"}},
+		{"the clock was not trusted", time.Time{}, cursor("b"), []string{"boot_id", "monotonic_usec"}},
+		{"there is no cursor", at, "", []string{"since", "boot_id", "monotonic_usec"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFile(t)
+			u := formattest.Running("a.service", 10)
+			u.Life.Cursor = tt.cursor
+			u.Times = count.Times{Spent: count.Spent{count.Up: time.Hour, count.Down: time.Second / 2}, Phase: count.Up, Clock: 70_000_000, Boot: "b", At: tt.at}
+			want := map[string]*count.Tally{"a.service": u}
+			if err := f.Save(want); err != nil {
+				t.Fatal(err)
+			}
+			var keys []string
+			text := read(t, f.path)
+			for _, key := range []string{"since", "boot_id", "monotonic_usec"} {
+				if strings.Contains(text, `"`+key+`": `) {
+					keys = append(keys, key)
+				}
+			}
+			if diff := cmp.Diff(tt.keys, keys); diff != "" || !strings.Contains(text, `"up": 3600`) || !strings.Contains(text, `"down": 0.5`) || strings.Contains(text, `"stopped"`) {
+				t.Errorf("keys (-want +got):\n%s\n%s", diff, text)
+			}
+			same(t, want, loaded(t, f))
+		})
 	}
 }
 

@@ -12,9 +12,9 @@ import (
 	"service-monitor/stages/files"
 )
 
-// A unit takes 0.7 to 1.1 kB of the state file. Loading takes 2.2 times the size of the
+// A unit takes 0.8 to 1.3 kB of the state file. Loading takes 2.2 times the size of the
 // file, so a file of a fifth of the memory leaves enough room for the rest. With
-// MemoryMax=64M that is a file of 13 MB, which has 12,000 units or more. MemoryMax=64M is
+// MemoryMax=64M that is a file of 13 MB, which has 10,000 units or more. MemoryMax=64M is
 // made for 10,000 units.
 const (
 	// A state file may have the size of the memory limit divided by shareOfMemory.

@@ -84,7 +84,8 @@ type unitState struct {
 		Stopped    float64   `json:"stopped"`
 		Unobserved float64   `json:"unobserved"`
 		Phase      string    `json:"phase"`
-		Since      time.Time `json:"since"`
+		Clock      int64     `json:"monotonic_usec"`
+		Since      time.Time `json:"since"` // left out if the cursor has both clocks
 	} `json:"seconds"`
 	Untrusted bool `json:"last_change_untrusted"`
 	Life      struct {

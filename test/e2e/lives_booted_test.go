@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"service-monitor/stages/journald/records"
 	"service-monitor/test/cases"
 	"service-monitor/test/gateway"
 )
@@ -57,6 +58,7 @@ type lives struct {
 	events  int                  // how many events were compared
 	done    map[string]int       // how often each thing was done
 	seen    map[string]time.Time // when each unit was first seen, by its seconds
+	booted  time.Duration        // CLOCK_REALTIME minus CLOCK_MONOTONIC
 }
 
 // TestLives lets random things happen to random units, to the monitor and to the
@@ -91,7 +93,8 @@ func newLives(t *testing.T, test string) *lives {
 		seed = rand.Uint64()
 	}
 	t.Logf("again with: go test -tags booted -run '%s$' ./test/e2e -args -lives.seed=%d -lives.for=%v", test, seed, *livesFor)
-	return &lives{seed: seed, round: livesRound, r: rand.New(rand.NewPCG(seed, 0)), texts: map[string]string{}, done: map[string]int{}, seen: map[string]time.Time{}, bed: &bed{t: t}}
+	booted := time.Since(time.Unix(0, 0)) - time.Duration(records.Clock())*time.Microsecond
+	return &lives{booted: booted, seed: seed, round: livesRound, r: rand.New(rand.NewPCG(seed, 0)), texts: map[string]string{}, done: map[string]int{}, seen: map[string]time.Time{}, bed: &bed{t: t}}
 }
 
 func (l *lives) add(unit, text string) {
@@ -263,6 +266,9 @@ func (l *lives) compareSeconds(unit string, is unitState) {
 	s := is.Seconds
 	all := time.Duration((s.Up + s.Down + s.Stopped + s.Unobserved) * float64(time.Second))
 	first := s.Since.Add(-all)
+	if s.Since.IsZero() { // all boots of the machine have the clock of the machine below
+		first = time.UnixMicro(s.Clock).Add(l.booted - all)
+	}
 	was, known := l.seen[unit]
 	if !known {
 		l.seen[unit] = first

@@ -255,14 +255,14 @@ func (r *Reading) raise(before *count.Tally) {
 // raiseSeconds takes the times of the generation before that are higher there, as they never go down.
 // A record without times has those of the generation before.
 func (r *Reading) raiseSeconds(before *count.Tally) {
-	is := r.Seconds.times()
+	is := r.Seconds.times(r.Life)
 	if is.Phase == count.NoPhase {
 		is.Phase, is.At, is.Clock, is.Boot = before.Times.Phase, before.Times.At, before.Times.Clock, before.Times.Boot
 	}
 	for p := range is.Spent {
 		is.Spent[p] = max(is.Spent[p], before.Times.Spent[p])
 	}
-	r.Seconds = newSeconds(is)
+	r.Seconds = newSeconds(is, r.Life)
 }
 
 // balanced returns the tally. It leaves out the life and the crashes if they do not fit the

@@ -66,47 +66,6 @@ type crashRecord struct {
 	Clock uint64 `json:"monotonic_usec,omitempty"`
 }
 
-// secondsRecord is how long the unit was in each phase, and the phase that goes on.
-type secondsRecord struct {
-	count.Seconds
-	Phase string    `json:"phase,omitempty"`
-	Since time.Time `json:"since,omitzero"`
-	// Clock is CLOCK_MONOTONIC at the beginning of the phase, in µs, and Boot is the boot that it belongs
-	// to.
-	Boot  string `json:"boot_id,omitempty"`
-	Clock uint64 `json:"monotonic_usec,omitempty"`
-}
-
-// times returns the times of a record. Records of earlier versions have none.
-func (s *secondsRecord) times() (t count.Times) {
-	if s == nil {
-		return t
-	}
-	t.Spent = s.Spent()
-	if t.Phase = count.PhaseNamed(s.Phase); t.Phase == count.NoPhase {
-		return t
-	}
-	t.At = s.Since
-	if s.Boot != "" { // without it the clock could belong to any boot
-		t.Boot, t.Clock = s.Boot, s.Clock
-	}
-	return t
-}
-
-func newSeconds(t count.Times) *secondsRecord {
-	if t == (count.Times{}) {
-		return nil
-	}
-	s := &secondsRecord{Seconds: t.Spent.Seconds(), Phase: t.Phase.String(), Since: t.At.UTC()}
-	if t.At.IsZero() {
-		s.Since = time.Time{}
-	}
-	if t.Boot != "" {
-		s.Boot, s.Clock = t.Boot, t.Clock
-	}
-	return s
-}
-
 // Encode writes the content of a state file, unit by unit. With thousands of units, the
 // whole text would take too much memory.
 func Encode(to io.Writer, units map[string]*count.Tally) error {
@@ -195,7 +154,7 @@ func (r *record) tally(unit string) *count.Tally {
 	t := &count.Tally{
 		Unit: unit, State: r.LastState, ChangedUntrusted: r.Untrusted, LoggedUnloaded: r.LoggedUnloaded,
 		Starts: r.Starts, Stops: r.Stops, Crashes: r.Crashes, Unknown: r.Unknown, Restarts: r.Restarts, FirstSeenRunning: r.FirstSeenRunning, AtLeast: r.AtLeast, Folded: r.Folded,
-		Life: r.Life, Times: r.Seconds.times(), Dropped: r.Dropped, Restored: r.Restored,
+		Life: r.Life, Times: r.Seconds.times(r.Life), Dropped: r.Dropped, Restored: r.Restored,
 	}
 	if r.LastChangeTime != nil {
 		// Counters are worth more than a time that cannot be read.
@@ -217,7 +176,7 @@ func newRecord(t *count.Tally) record {
 	r := record{
 		LastState: t.State, LastChangeTime: new(string), Untrusted: t.ChangedUntrusted, LoggedUnloaded: t.LoggedUnloaded,
 		Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes, Unknown: t.Unknown, Restarts: t.Restarts, FirstSeenRunning: t.FirstSeenRunning, AtLeast: t.AtLeast, Folded: t.Folded,
-		Seconds: newSeconds(t.Times), Schema: Schema, Dropped: t.Dropped, Restored: t.Restored,
+		Seconds: newSeconds(t.Times, t.Life), Schema: Schema, Dropped: t.Dropped, Restored: t.Restored,
 	}
 	if !t.Changed.IsZero() {
 		local := t.Changed.In(location())
