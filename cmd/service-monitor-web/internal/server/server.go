@@ -30,9 +30,9 @@ type Options struct {
 
 // New returns the stage that serves.
 func New(o Options) *Stage {
-	s := &Stage{hub: newHub(), idle: newIdle(o.IdleExit, o.Calm), quit: o.Quit, stop: o.Stop}
-	s.server = newServer(s.idle.watch(newGuard(routes(&api{view: o.View, config: o.Config, reads: make(chan struct{}, 1), hub: s.hub}, o.Metrics), o.Hosts)))
-	s.serve = func(server *http.Server, l net.Listener) error { return server.Serve(l) }
+	s := &Stage{hub: newHub(), busy: &busy{conns: map[net.Conn]bool{}}, idle: newIdle(o.IdleExit, o.Calm), quit: o.Quit, stop: o.Stop}
+	a := &api{view: o.View, config: o.Config, reads: make(chan struct{}, 1), hub: s.hub}
+	s.server = newServer(s.idle.watch(newGuard(a.routes(o.Metrics), o.Hosts)), s.busy.note)
 	for _, l := range o.Listeners {
 		// Each has its own part, so that clients of one cannot keep away those of another.
 		s.listeners = append(s.listeners, netutil.LimitListener(l, max(1, mostConnections/len(o.Listeners))))
@@ -40,22 +40,29 @@ func New(o Options) *Stage {
 	return s
 }
 
-// routes returns the handler of each path.
-func routes(a *api, m metrics.Options) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/api/status", a.status)
-	mux.HandleFunc("/api/why", a.why)
-	mux.HandleFunc("/api/timeline", a.timeline)
-	mux.HandleFunc("/api/history", a.history)
-	mux.HandleFunc("/events", a.events)
-	mux.Handle("/metrics", metrics.Handler(a.measured, m))
-	mux.Handle("/{$}", page.Handler(a.page))
-	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = w.Write([]byte("ok\n"))
+// routes returns a handler of all paths. A path must be exactly right: nothing is redirected.
+func (a *api) routes(m metrics.Options) http.Handler {
+	paths := map[string]http.Handler{
+		"/":             page.Handler(a.page),
+		"/metrics":      metrics.Handler(a.measured, m),
+		"/api/status":   http.HandlerFunc(a.status),
+		"/api/why":      http.HandlerFunc(a.why),
+		"/api/timeline": http.HandlerFunc(a.timeline),
+		"/api/history":  http.HandlerFunc(a.history),
+		"/events":       http.HandlerFunc(a.events),
+		"/-/healthy":    http.HandlerFunc(healthy),
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := paths[r.URL.Path]
+		if h == nil {
+			refuse(w, http.StatusNotFound, "there is nothing at this path; service-monitor-web help lists those that there are")
+			return
+		}
+		h.ServeHTTP(w, r)
 	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusNotFound, "there is nothing at this path")
-	})
-	return mux
+}
+
+func healthy(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n")) // if it cannot be written, nobody reads it
 }

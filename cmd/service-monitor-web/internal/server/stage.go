@@ -21,7 +21,7 @@ const (
 	writeIn   = 30 * time.Second
 	idleFor   = 2 * time.Minute
 	// drainIn is how long requests under way may take at the end.
-	drainIn = 5 * time.Second
+	drainIn = headersIn + time.Second
 )
 
 // headerBytes is how long the headers of a request may be. net/http reads 4 kB more than it is told.
@@ -31,8 +31,8 @@ const headerBytes = 8<<10 - 4<<10
 type Stage struct {
 	listeners []net.Listener
 	server    *http.Server
-	serve     func(*http.Server, net.Listener) error
 	hub       *hub
+	busy      *busy
 	idle      *idle
 	quit      <-chan struct{} // closed when the program is to end
 	stop      func()          // stops the graph
@@ -47,7 +47,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	var serving sync.WaitGroup
 	for _, l := range s.listeners {
 		serving.Go(func() {
-			if err := s.serve(s.server, l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			if err := s.server.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 				failed <- err
 			}
 		})
@@ -94,15 +94,16 @@ func (s *Stage) drain(serving *sync.WaitGroup) {
 	}
 	serving.Wait()
 	s.hub.close()
-	ctx, cancel := context.WithTimeout(context.Background(), drainIn)
-	defer cancel()
-	_ = s.server.Shutdown(ctx) // whoever is too slow is cut off
+	// Shutdown alone would drop whoever has connected, but not asked yet.
+	s.server.SetKeepAlivesEnabled(false)
+	s.busy.wait(drainIn)
+	s.server.Close() // whoever is slower is cut off
 }
 
 // newServer returns a server with all its limits.
-func newServer(handler http.Handler) *http.Server {
+func newServer(handler http.Handler, state func(net.Conn, http.ConnState)) *http.Server {
 	return &http.Server{
-		Handler: handler, MaxHeaderBytes: headerBytes, ReadHeaderTimeout: headersIn, ReadTimeout: readIn, WriteTimeout: writeIn, IdleTimeout: idleFor,
+		Handler: handler, ConnState: state, MaxHeaderBytes: headerBytes, ReadHeaderTimeout: headersIn, ReadTimeout: readIn, WriteTimeout: writeIn, IdleTimeout: idleFor,
 		ErrorLog: log.New(io.Discard, "", 0), // it tells of bad clients, and anybody can be one
 	}
 }

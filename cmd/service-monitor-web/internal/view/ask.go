@@ -137,8 +137,8 @@ func (s *Stage) soon() {
 	}
 }
 
-// quoted returns the name of a unit that is gone as JSON.
-func quoted(name string) []byte {
+// Quoted returns the name of a unit that is gone as JSON.
+func Quoted(name string) []byte {
 	var b bytes.Buffer
 	_ = json.NewEncoder(&b).Encode(struct { // it can be encoded
 		Unit string `json:"unit"`

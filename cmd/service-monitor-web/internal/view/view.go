@@ -1,53 +1,20 @@
 package view
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"strconv"
 	"time"
 
 	"github.com/sirupsen/logrus"
-
 	"service-monitor/cmd/internal/ask"
 	"service-monitor/cmd/internal/config"
 	"service-monitor/cmd/internal/tell"
 	"service-monitor/pipeline"
-	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/count"
 	"service-monitor/stages/feed"
 	"service-monitor/stages/journald/records"
 	"service-monitor/stages/zone"
 )
-
-// The kinds of Event.
-const (
-	Ready   = "ready" // the view is complete for the first time; ID is its last record
-	Told    = "event"
-	Changed = "unit"
-	Gone    = "gone"
-	Monitor = "monitor"
-	Reset   = "reset" // the history is another one than before
-)
-
-// An Event is something for those who follow.
-type Event struct {
-	Kind string
-	Seq  uint64 // of a Told, or of a Ready
-	Part int    // which one of several of the same record, from 1 on; 0 for the last
-	Data []byte // one line of JSON
-}
-
-// ID returns the identity of an event, with which a listener can go on after it.
-func (e *Event) ID() string {
-	if e.Part > 0 {
-		return strconv.FormatUint(e.Seq-1, 10) + "." + strconv.Itoa(e.Part)
-	}
-	return strconv.FormatUint(e.Seq, 10)
-}
 
 // Stage is the view.
 type Stage struct {
@@ -225,7 +192,7 @@ func (s *Stage) gone(name string) {
 	delete(s.model.units, name)
 	delete(s.model.pasts, name)
 	if s.loaded {
-		s.out = append(s.out, Event{Kind: Gone, Data: quoted(name)})
+		s.out = append(s.out, Event{Kind: Gone, Data: Quoted(name)})
 	}
 }
 
@@ -266,152 +233,4 @@ func (s *Stage) took(ctx context.Context, b *batch) {
 		s.news()
 		s.load()
 	}
-}
-
-// tell sends a record on.
-func (s *Stage) tell(r *store.Record) {
-	if s.told = r.Seq; r.Unit != "" {
-		s.touched[r.Unit] = true
-	}
-	if r.Kind == store.Clock { // times of before are right only now
-		s.anew = true
-	}
-	s.out = append(s.out, Events(r)...)
-}
-
-// Events returns what is told of a record.
-func Events(r *store.Record) (list []Event) {
-	var b bytes.Buffer
-	_ = tell.WriteJSON(&b, r) // every record can be encoded
-	for line := range bytes.Lines(b.Bytes()) {
-		list = append(list, Event{Kind: Told, Seq: r.Seq, Part: len(list) + 1, Data: bytes.TrimSuffix(line, []byte("\n"))})
-	}
-	if len(list) > 0 {
-		list[len(list)-1].Part = 0
-	}
-	return list
-}
-
-// unread notes why the history cannot be read.
-func (s *Stage) unread(err error) {
-	s.model.troubles = nil
-	switch {
-	case err == nil:
-	case errors.Is(err, fs.ErrNotExist) && (s.config.History.Size == 0 || s.fresh()):
-	case errors.Is(err, fs.ErrNotExist):
-		s.trouble("there is no history in %s yet", config.Show(history(s.config)))
-	case errors.Is(err, fs.ErrPermission):
-		s.trouble("cannot read the history: %v; run this as a member of the group service-monitor", err)
-	default:
-		s.trouble("cannot read the history: %v", err)
-	}
-}
-
-// begins is how long a monitor that was just started may have no history yet.
-const begins = 10 * time.Second
-
-func (s *Stage) fresh() bool { return s.away == nil && s.model.base.Now.Sub(s.model.about.Since) < begins }
-
-func (s *Stage) trouble(format string, args ...any) {
-	s.model.troubles = append(s.model.troubles, fmt.Sprintf(format, args...))
-}
-
-// saved takes what the monitor has saved.
-func (s *Stage) saved(f *saved) {
-	s.saving = nil
-	if s.away == nil {
-		return // it is back
-	}
-	s.model.base.AsOf, s.model.base.Stopped = f.status.AsOf, f.status.Stopped
-	s.model.troubles = append(s.model.troubles, f.status.Troubles...)
-	var other errOther
-	switch {
-	case errors.As(s.away, &other):
-		s.trouble("%v", s.away)
-	case errors.Is(s.away, fs.ErrPermission):
-		s.trouble("cannot listen to the monitor: %v; run this as a member of the group service-monitor", s.away)
-	}
-	switch {
-	case errors.Is(f.err, fs.ErrPermission):
-		s.trouble("cannot read the files of the monitor: %v; run this as a member of the group service-monitor", f.err)
-	case errors.Is(f.err, fs.ErrNotExist):
-		s.trouble("there are no files of a monitor at %s; start the monitor (systemctl start service-monitor), or name its state file with --persistence-file", config.Show(s.config.State.File))
-	case f.err != nil:
-		s.trouble("%v", f.err)
-	default:
-		for name := range s.model.units {
-			if f.units[name] == nil {
-				s.gone(name)
-			}
-		}
-		for _, t := range f.units {
-			s.put(t)
-		}
-	}
-	s.news()
-	s.load()
-}
-
-// load notes that the view is complete.
-func (s *Stage) load() {
-	if s.loaded {
-		return
-	}
-	s.loaded, s.replan, s.told = true, true, s.model.seq
-	for name, u := range s.model.units { // nobody knows how they were before
-		u.since, u.shown = s.told, s.model.unit(name).Health(s.model.base.Now)
-	}
-	s.out = append(s.out, Event{Kind: Ready, Seq: s.told})
-}
-
-// changed sends the present state of a unit on.
-func (s *Stage) changed(name string) {
-	s.model.units[name].since = s.model.seq
-	s.replan = true
-	s.show(name)
-}
-
-func (s *Stage) show(name string) {
-	u := s.model.units[name]
-	st := s.model.status(func(string) bool { return false })
-	told := s.model.unit(name)
-	u.shown = st.UnitHealth(told)
-	s.write(Changed, func(w io.Writer) error { return st.WriteUnit(w, told) })
-}
-
-// news sends the state of the monitor itself on if it is another one.
-func (s *Stage) news() {
-	m := s.model
-	is := fmt.Sprintf("%v %v %v %q", m.connected, m.base.Stopped, m.base.Since, m.status(func(string) bool { return false }).Troubles)
-	if s.loaded && is != s.said {
-		s.said = is
-		s.showMonitor()
-	}
-}
-
-func (s *Stage) showMonitor() {
-	st := s.model.status(func(string) bool { return false })
-	s.write(Monitor, func(w io.Writer) error { return st.WriteMonitor(w, s.model.connected) })
-}
-
-func (s *Stage) write(kind string, encode func(io.Writer) error) {
-	var b bytes.Buffer
-	_ = encode(&b) // it can be encoded
-	s.out = append(s.out, Event{Kind: kind, Data: bytes.TrimSuffix(b.Bytes(), []byte("\n"))})
-}
-
-// plans takes what systemd does next.
-func (s *Stage) plans(st *tell.Status) {
-	s.planned = nil
-	for _, told := range st.Units {
-		if u := s.model.units[told.Unit]; u != nil && told.Plan != nil && keyOf(u.tally) == keyOf(told.Tally) && u.plan != told.Plan {
-			u.plan = told.Plan
-			u.since = s.model.seq
-			s.show(told.Unit)
-		}
-	}
-	for _, c := range s.waiting {
-		close(c)
-	}
-	s.waiting = nil
 }
