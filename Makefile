@@ -188,11 +188,13 @@ bench: build deb deps ## measure what the daemon costs: build/bench (test/bench/
 microbench:
 	go test -run '^$$' -bench . -benchmem ./stages/decode ./stages/classify ./stages/bus/wire
 
-# Fuzz the readers of D-Bus data against godbus, a minute each.
+# Fuzz the readers of D-Bus data against godbus, and what a client may send, a minute each.
 fuzz:
 	go test -run '^$$' -fuzz FuzzChanged -fuzztime 1m -fuzzminimizetime 100x ./stages/decode
 	go test -run '^$$' -fuzz FuzzBody -fuzztime 1m -fuzzminimizetime 100x ./stages/bus/wire
 	go test -run '^$$' -fuzz FuzzHeader -fuzztime 1m -fuzzminimizetime 100x ./stages/bus/wire
+	go test -run '^$$' -fuzz FuzzQuery -fuzztime 1m -fuzzminimizetime 100x ./cmd/service-monitor-web/internal/server
+	go test -run '^$$' -fuzz FuzzTimeline -fuzztime 1m -fuzzminimizetime 100x ./cmd/service-monitor-web/internal/view
 
 # Record the signals of cases that have no recording yet.
 record: $(RELEASES:%=record-%)

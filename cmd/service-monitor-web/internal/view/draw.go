@@ -96,7 +96,7 @@ func (t *Tracer) proven(c *canvas, u *trace) {
 		if s.back > 0 && s.was != is || s.back > 0 && t.gapAt(s.at.Add(-s.back), s.at) != nil && s.was == up {
 			c.paint(stroke{from: s.at.Add(-s.back), to: s.at, phase: s.was})
 		}
-		if g := t.gapAt(s.until, s.until); g != nil { // it was read in the journal later
+		if g := t.gapAt(s.until, s.until); g != nil && s.later {
 			end := g.to
 			if i+1 < len(u.steps) && u.steps[i+1].at.Before(end) {
 				end = u.steps[i+1].at

@@ -80,6 +80,7 @@ type step struct {
 	was, is   string        // empty if the record does not tell
 	up        float64       // the part of a folded record in which the unit was up; negative if that is not known
 	mixed     bool
+	later     bool // it was read in the journal later
 }
 
 // NewTracer returns a tracer for a time that ends with a status. The status may be of the last moment in
@@ -116,7 +117,7 @@ func (t *Tracer) Add(r *store.Record) {
 	if !ok {
 		return
 	}
-	st.at, st.until = at, until
+	st.at, st.until, st.later = at, until, r.Flags&store.Recovered != 0
 	if until.Before(t.from) && len(u.steps) == 0 {
 		u.before, u.at = st.is, until
 		return
