@@ -37,12 +37,20 @@ func newDocument() document {
 	return document{[]byte(before), []byte(after), policy(script.String(), style)}
 }
 
+// read returns a part of the page, without what a browser does not need: comments that are lines of their
+// own, and indentation. No text in the parts goes over several lines.
 func read(name string) string {
 	text, err := assets.ReadFile("assets/" + name)
 	if err != nil {
 		panic(err) // it is in this program
 	}
-	return string(text)
+	var lean strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimLeft(line, " "); line != "\n" && !strings.HasPrefix(line, "// ") {
+			lean.WriteString(line)
+		}
+	}
+	return lean.String()
 }
 
 // policy returns the Content-Security-Policy of the page. It allows this script and this style by their

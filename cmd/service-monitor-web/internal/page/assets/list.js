@@ -70,11 +70,13 @@ function build(item) {
   const [mark, link] = item.cell.name.children, name = short(unit);
   item.mark = mark;
   // Names that are alike differ at their end. So a long one loses what is before that.
-  const tail = name.length > 18 ? 8 : 0;
+  const tail = name.length > 12 ? 6 : 0;
   link.firstChild.textContent = name.slice(0, name.length - tail);
   link.lastChild.textContent = name.slice(name.length - tail);
   link.href = "#" + encodeURIComponent(unit);
   link.title = plain(unit);
+  if (tail) link.setAttribute("aria-label", name); // else there is a gap before its tail
+  if (unit === report.unit) link.setAttribute("aria-current", "true");
   fill(item);
   seen.observe(row);
 }
@@ -85,6 +87,7 @@ function fill(item) {
   put(item.mark, plain(data.mark));
   put(cell.state, plain(data.health_text));
   put(cell.crashes, number(data.crashes) + (data.at_least ? "+" : ""));
+  cell.crashes.dataset.word = plural(data.crashes, "crash").replace(/^\d+ /, ""); // for a phone
   put(cell.day, data.crashes_24h === undefined ? "–" : number(data.crashes_24h));
   cell.crashes.classList.toggle("zero", !data.crashes);
   cell.day.classList.toggle("zero", !data.crashes_24h);
@@ -136,7 +139,7 @@ function rest(count) {
   }
   $("rows").append(part);
   if (rest.from < order.length) setTimeout(() => rest(100), 0);
-  else if (end === order.length) counted();
+  else performance.mark("all rows");
 }
 
 // finishList makes the rows that are still missing.
@@ -186,6 +189,7 @@ function counted() {
 // nothing says why the list is empty.
 function nothing(found) {
   $("table").hidden = $("legend").hidden = !found;
+  document.querySelector(".bar").hidden = !order.length;
   if (found) return $("none").replaceChildren();
   put($("none"), order.length ? "No service is called that, and none is in such a state." :
     "Name services in monitored_services of the configuration. service-monitor check-config looks at it.");

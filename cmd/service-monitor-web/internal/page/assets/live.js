@@ -7,6 +7,7 @@ const live = {
   lost: 0, // since when there is no connection; 0 if there is one
   again: 1000, // how long to wait before a stream that was refused is asked for again
   loading: false, // the whole status is on its way, and what comes meanwhile waits in queue
+  asked: false, // and it is wanted once more after that
   queue: [],
   watches() { return !this.lost && page.monitor.running; },
 };
@@ -25,7 +26,7 @@ function listen() {
     source.addEventListener(kind, (e) => {
       if (live.source !== source) return;
       heard();
-      if (kind === "reset") return load();
+      if (kind === "reset") return reset();
       live.queue.push([kind, JSON.parse(e.data), Number(e.lastEventId) || 0]);
       if (!live.loading) applySoon();
     });
@@ -69,18 +70,26 @@ async function probe() {
 }
 
 function banner() {
-  const clock = new Date(live.lost).toTimeString().slice(0, 8);
-  put($("lost"), live.lost ? `connection lost since ${clock}; trying again` : "");
+  put($("lost"), live.lost ? `connection lost since ${gateway.clock(gateway.now(live.lost))}; trying again` : "");
   document.body.classList.toggle("lost", !!live.lost);
   header();
   showVisible();
   drawReport();
 }
 
-// load gets everything anew.
+// reset gets everything anew, because the history does not have what was missed. Its numbers may even have
+// begun anew.
+function reset() {
+  live.queue.length = live.seq = 0;
+  load();
+}
+
+// load gets everything again. What is asked for while an answer is on its way needs an answer of its own.
 async function load() {
+  live.asked = true;
   if (live.loading) return;
   live.loading = true;
+  live.asked = false;
   try {
     const status = await get("api/status");
     take(status);
@@ -89,7 +98,7 @@ async function load() {
     setTimeout(() => !live.lost && load(), 5000);
   }
   live.loading = false;
-  applySoon();
+  if (live.asked) load(); else applySoon();
 }
 
 // take takes a whole status: what is new, what has changed, and what is gone.
@@ -161,7 +170,7 @@ function happened(e) {
 
 function monitorChanged(monitor) {
   const ran = page.monitor.running;
-  page.monitor = { ...monitor };
+  page.monitor = { host: page.monitor.host, history_since: page.monitor.history_since, ...monitor };
   if (monitor.now) gateway.set(monitor.now);
   if (ran !== monitor.running) {
     say(monitor.running ? "the monitor is running again" : "the monitor is not running");

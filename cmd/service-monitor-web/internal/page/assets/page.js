@@ -16,7 +16,8 @@ function header() {
   const { monitor } = page, words = summary(), bad = order.some((item) => item.data.needs_attention);
   put($("host"), plain(monitor.host ?? location.hostname));
   put($("summary"), page.failed ? "nothing is known" : words);
-  document.body.dataset.is = page.failed || live.lost ? "unknown" : !monitor.running || monitor.troubles?.length ? "troubled" : bad ? "bad" : "well";
+  document.body.classList.toggle("bad", bad);
+  document.body.dataset.is = page.failed || live.lost || !order.length ? "unknown" : !monitor.running || monitor.troubles?.length ? "troubled" : bad ? "bad" : "well";
   asOf();
   const list = [];
   if (page.failed) list.push(page.failed);
@@ -38,9 +39,9 @@ function notRunning() {
 
 // asOf says of when all this is: of now, as long as the monitor runs and the stream is there.
 function asOf() {
-  const { monitor } = page, then = monitor.running ? (live.lost ? gateway.now() - (Date.now() - live.lost) : gateway.now()) : Date.parse(monitor.as_of);
+  const { monitor } = page, then = monitor.running ? gateway.now(live.lost || undefined) : Date.parse(monitor.as_of);
   let text = `as of ${gateway.wall(then)} ${gateway.zoneText()}`;
-  if (!monitor.running) text += ", the monitor is not running";
+  if (!monitor.running) text += ` (${ago((gateway.now() - then) / 1000)} ago), the monitor is not running`;
   put($("asof"), page.failed ? "" : text);
 }
 
@@ -116,6 +117,7 @@ function tick() {
 tick.drawn = Date.now();
 
 function begin() {
+  performance.mark("begun");
   const status = JSON.parse($("status").textContent);
   $("search").addEventListener("input", search);
   $("hours").addEventListener("change", (e) => {
@@ -142,6 +144,7 @@ function begin() {
   heard();
   goTo();
   setInterval(tick, 1000);
+  performance.mark("shown");
 }
 
 begin();

@@ -1,7 +1,7 @@
 // The report says why a service crashed, as service-monitor why does. Its address is #SERVICE, or
 // #SERVICE/NUMBER for an older crash.
 
-const report = { unit: "", crash: "", asked: 0, told: null, events: [], from: null };
+const report = { unit: "", crash: "", asked: 0, told: null, events: [] };
 
 // address returns what the address of the page asks for. A name may lack ".service".
 function address() {
@@ -15,7 +15,6 @@ function address() {
 function goTo() {
   const { unit, crash } = address(), was = report.unit;
   if (unit === was && crash === report.crash) return;
-  const from = document.activeElement;
   Object.assign(report, { unit, crash, told: null, events: [] });
   $("report").hidden = !unit;
   document.body.classList.toggle("open", !!unit);
@@ -27,7 +26,6 @@ function goTo() {
   }
   const item = items.get(unit);
   item?.row?.querySelector("a").setAttribute("aria-current", "true");
-  if (was === unit || from?.closest("#rows") || from === document.body || from === $("search")) report.from = from;
   put($("title"), plain(unit));
   for (const id of ["headline", "failed"]) put($(id), "");
   for (const id of ["timelines", "fields", "words", "commands", "history"]) $(id).replaceChildren();
@@ -75,7 +73,7 @@ function tellReport(told) {
   const mark = make("span", "mark", plain(told.unit.mark));
   mark.setAttribute("aria-hidden", "true");
   $("headline").className = told.unit.health;
-  $("headline").replaceChildren(mark, " " + plain(told.summary), " ", make("small", "", asOf));
+  $("headline").replaceChildren(mark, " " + plain(told.summary.replace(told.unit.unit, "").trim()), " ", make("small", "", asOf));
   fields(told.report ?? []);
   lastWords(told.last_words);
   commands(told);
@@ -91,7 +89,9 @@ function fields(list) {
 }
 
 function lastWords(words) {
-  const place = $("words");
+  const place = $("words"), has = JSON.stringify(words ?? "");
+  if (place.firstChild && place.dataset.has === has) return; // they may be scrolled
+  place.dataset.has = has;
   if (!words) return place.replaceChildren();
   const said = words.lines.map(({ time, from, text }) =>
     make("li", "", make("time", "", gateway.wall(Date.parse(time)).slice(11)), " ", make("b", "", plain(from)), ": ", make("span", "", plain(text))));
@@ -161,8 +161,10 @@ function tellHistory(events) {
     return make("tr", e.kind, make("td", "", gateway.wall(Date.parse(e.time))), cell, make("td", "", plain(words.join("; "))));
   });
   const head = make("tr", "unseen", ...["Time", "Event", "How"].map((text) => Object.assign(make("th", "", text), { scope: "col" })));
+  const focus = $("history").contains(document.activeElement) ? document.activeElement.hash : "";
   $("history").replaceChildren(make("h3", "", "History, the newest first"),
     rows.length ? make("table", "", make("thead", "", head), make("tbody", "", ...rows)) : make("p", "", "nothing happened that the history has"));
+  if (focus) [...$("history").querySelectorAll("a")].find((a) => a.hash === focus)?.focus({ preventScroll: true });
 }
 
 // axes makes room for the timelines of the report, with times at them.

@@ -28,7 +28,7 @@ const rect = (x0, x1, y0, y1) => `M${x0.toFixed(2)} ${y0}H${x1.toFixed(2)}V${y1}
 // shapes returns the paths of a timeline, and how much of the time each phase was.
 function shapes(line, hours, now) {
   const begin = now - hours * 3600e3, x = (t) => Math.min(Math.max((t - begin) / (now - begin), 0), 1) * wide;
-  const paths = { up: "", down: "", stopped: "" }, share = { up: 0, down: 0, stopped: 0 };
+  const paths = { up: "", down: "", stopped: "", clear: "" }, share = { up: 0, down: 0, stopped: 0 };
   for (const s of line.spans) {
     // The last span goes on as long as nothing else is told, and the connection is there to tell it.
     const x0 = x(s.from), x1 = x(s.to >= line.end && live.watches() ? now : s.to);
@@ -41,6 +41,7 @@ function shapes(line, hours, now) {
       share.down += (x1 - x0) * (1 - up);
       continue;
     }
+    if (s.phase === "stopped") paths.clear += rect(x0, x1, 4, 16);
     paths[s.phase] += s.phase === "stopped" ? rect(x0, x1, 8, 12) : rect(x0, x1, 4, 16);
     share[s.phase] += x1 - x0;
   }
@@ -94,7 +95,7 @@ function draw(place, unit, hours) {
     picture.setAttribute("viewBox", `0 0 ${wide} ${high}`);
     picture.setAttribute("preserveAspectRatio", "none");
     picture.setAttribute("role", "img");
-    for (const name of ["up", "stopped", "down", "crash"]) picture.append(svg("path", name));
+    for (const name of ["clear", "up", "stopped", "down", "crash"]) picture.append(svg("path", name));
     place.append(picture);
   }
   const words = inWords(hours, drawn, now);

@@ -61,7 +61,7 @@ const gateway = {
     this.told = Date.now();
     this.zone = /(Z|[+-]\d\d:\d\d)$/.exec(time)?.[1] ?? "Z";
   },
-  now() { return this.at + Math.max(0, Date.now() - this.told); },
+  now(here = Date.now()) { return this.at + Math.max(0, here - this.told); },
   offset() {
     const [, sign, h, m] = /([+-])(\d\d):(\d\d)/.exec(this.zone) ?? [0, "+", 0, 0];
     return (sign === "-" ? -1 : 1) * (h * 60 + m * 1) * 60000;
