@@ -83,8 +83,8 @@ format:
 
 # Install the packages of Debian that the tests need.
 deps:
-	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap mkfs.ext4 mkfs.xfs losetup man mandoc zsh nginx openssl /usr/share/bash-completion/bash_completion /usr/include/systemd/sd-bus.h, \
-		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring e2fsprogs xfsprogs mount man-db mandoc zsh nginx openssl bash-completion libsystemd-dev)
+	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap mkfs.ext4 mkfs.xfs losetup man mandoc zsh chromium npm /usr/share/bash-completion/bash_completion /usr/include/systemd/sd-bus.h, \
+		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring e2fsprogs xfsprogs mount man-db mandoc zsh bash-completion libsystemd-dev chromium npm)
 
 booted: ## run the tests that boot machines, on this machine's systemd
 	$(SUDO) $(BOOTED) ./test/...

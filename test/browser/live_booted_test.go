@@ -1,0 +1,127 @@
+//go:build booted
+
+package browser
+
+import (
+	"strings"
+	"testing"
+)
+
+const unit = "dbus.service"
+
+func cell(unit, name string) string {
+	return row(unit) + ".querySelector('." + name + "').textContent"
+}
+
+// A crash is on the page as soon as it is told, and nothing but its row changes.
+func TestCrash(t *testing.T) {
+	s := open(t, "well")
+	b := s.visit(t, desk, "")
+	b.until("live.source.readyState === 1 && document.querySelectorAll('#rows svg path.crash').length > 9")
+	b.text(`(window.touched = new Set(), new MutationObserver((list) => {
+		for (const { target } of list) {
+			const row = (target.closest ? target : target.parentElement).closest('[role=row]');
+			if (row && target !== $('rows') && !target.closest('.for, .last')) touched.add(row.dataset.unit);
+		}
+	}).observe($('rows'), { subtree: true, childList: true, characterData: true, attributes: true }))`)
+	s.do(t, "crash", "unit", unit)
+	b.until(cell(unit, "crashes") + " === '1'")
+	for _, want := range []string{
+		cell(unit, "state") + " === 'starting'", cell(unit, "why") + " === 'SIGKILL; systemd restarts it'",
+		"$('rows').firstElementChild === " + row(unit), // it is the worst one now
+		row(unit) + ".querySelector('path.crash').getAttribute('d') !== ''",
+	} {
+		b.until(want)
+	}
+	if got := b.text("[...touched].join()"); got != unit {
+		t.Errorf("rows of %s changed", got)
+	}
+	b.until("$('said').textContent === 'dbus: starting'")
+	s.do(t, "start", "unit", unit)
+	b.until(cell(unit, "state") + " === 'running'")
+	s.do(t, "gone", "unit", unit)
+	b.until("!" + row(unit) + " && $('summary').textContent === 'all 9 services are well'")
+}
+
+// Three crashes are a loop, and the page says so at once: in its title, too.
+func TestLoop(t *testing.T) {
+	s := open(t, "well")
+	b := s.visit(t, desk, "")
+	b.until("live.source.readyState === 1")
+	for range 3 {
+		s.do(t, "crash", "unit", unit)
+		s.do(t, "start", "unit", unit)
+	}
+	b.until(cell(unit, "state") + " === 'crash loop'")
+	if title, summary := b.text("document.title"), b.text("$('summary').textContent"); title != "(1) gw-0042 – services" || summary != "1 of 10 services needs attention" {
+		t.Errorf("%q, %q", title, summary)
+	}
+}
+
+// If the stream breaks, the page says so, and goes on by itself. It shows what it missed, once.
+func TestCut(t *testing.T) {
+	s := open(t, "well")
+	b := s.visit(t, desk, "#"+unit)
+	b.until("live.source.readyState === 1 && document.querySelectorAll('#history tbody tr').length === 1")
+	s.do(t, "cut")
+	b.until("/^connection lost since [0-9:]{8}; trying again$/.test($('lost').textContent)")
+	b.shot("lost")
+	s.do(t, "crash", "unit", unit)
+	s.do(t, "start", "unit", unit)
+	if got := b.text(cell(unit, "crashes")); got != "0" {
+		t.Errorf("%s crashes without a connection", got)
+	}
+	s.do(t, "mend")
+	b.until("$('lost').textContent === '' && " + cell(unit, "crashes") + " === '1'")
+	b.until("document.querySelectorAll('#history tbody tr').length === 3")
+	s.do(t, "crash", "unit", unit)
+	b.until("document.querySelectorAll('#history tbody tr').length === 4")
+	if got := b.text("[...document.querySelectorAll('#history tbody tr')].map((row) => row.cells[1].textContent).join()"); got != "crash 2,started,crash 1,first seen" {
+		t.Error(got)
+	}
+}
+
+// A stream that cannot go on where it was cut says so. Then everything is loaded anew.
+func TestReset(t *testing.T) {
+	s := open(t, "well")
+	b := s.visit(t, desk, "")
+	b.until("live.source.readyState === 1")
+	s.do(t, "gone", "unit", unit, "silent", "true")
+	s.do(t, "reset")
+	b.until("!" + row(unit))
+	s.do(t, "crash", "unit", "ssh.service")
+	b.until(cell("ssh.service", "crashes") + " === '1'")
+}
+
+// The page says how the monitor itself is.
+func TestMonitor(t *testing.T) {
+	s := open(t, "well")
+	b := s.visit(t, desk, "")
+	b.until("live.source.readyState === 1")
+	s.do(t, "monitor", "runs", "false")
+	b.until("$('troubles').textContent.startsWith('THE MONITOR IS NOT RUNNING since ') && /^as of .* ago\\), the monitor is not running$/.test($('asof').textContent)")
+	if got := b.text("$('summary').textContent"); got != "all 10 services were well" {
+		t.Error(got)
+	}
+	s.do(t, "monitor", "runs", "true")
+	b.until("$('troubles').textContent === '' && $('summary').textContent === 'all 10 services are well'")
+	s.do(t, "trouble", "text", "bus lost since 11:59:01")
+	b.until("$('troubles').textContent === 'THE MONITOR: bus lost since 11:59:01'")
+	s.do(t, "trouble")
+	b.until("$('troubles').textContent === ''")
+}
+
+// Each crash has a mark that can be seen, however long the time is that is shown.
+func TestMarks(t *testing.T) {
+	s := open(t, "trouble")
+	b := s.visit(t, desk, "#ModemManager.service")
+	b.until("document.querySelectorAll('#timelines path.crash').length === 2")
+	if got := b.text("document.querySelectorAll('#timelines path.crash')[1].getAttribute('d').split('M').length - 1"); got != "5" {
+		t.Errorf("%s marks for 5 crashes", got)
+	}
+	words := b.text("document.querySelectorAll('#timelines svg')[1].getAttribute('aria-label')")
+	if !strings.HasPrefix(words, "Last 7 d: up ") || !strings.Contains(words, "5 crashes, the last ") || !strings.Contains(words, "not watched ") {
+		t.Error(words)
+	}
+	b.seen("document.querySelectorAll('#timelines svg')[1]", 5)
+}
