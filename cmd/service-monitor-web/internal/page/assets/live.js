@@ -1,8 +1,8 @@
-// What happens comes as a stream of events. Each has a number. A stream that begins again goes on after
-// the last number that came.
+// What happens comes as a stream of events. A stream that begins again goes on after the last id that came.
 
 const live = {
-  seq: 0, // of the last event that is known
+  last: "0", // the id of the last event
+  seq: 0, // of the last event that is in the status
   source: null,
   lost: 0, // since when there is no connection; 0 if there is one
   again: 1000, // how long to wait before a stream that was refused is asked for again
@@ -14,7 +14,7 @@ const live = {
 
 function listen() {
   live.source?.close();
-  const source = live.source = new EventSource(`events?after=${live.seq}`);
+  const source = live.source = new EventSource(`events?after=${encodeURIComponent(live.last)}`);
   source.onopen = found;
   source.onerror = () => {
     lose();
@@ -27,7 +27,8 @@ function listen() {
       if (live.source !== source) return;
       heard();
       if (kind === "reset") return reset();
-      live.queue.push([kind, JSON.parse(e.data), Number(e.lastEventId) || 0]);
+      live.last = e.lastEventId || live.last;
+      live.queue.push([kind, JSON.parse(e.data)]);
       if (!live.loading) applySoon();
     });
   }
@@ -77,10 +78,9 @@ function banner() {
   drawReport();
 }
 
-// reset gets everything anew, because the history does not have what was missed. Its numbers may even have
-// begun anew.
+// reset gets everything anew, because the history does not have what was missed.
 function reset() {
-  live.queue.length = live.seq = 0;
+  live.queue.length = 0;
   load();
 }
 
@@ -106,7 +106,8 @@ function take(status) {
   page.failed = "";
   page.monitor = status.monitor;
   gateway.set(status.monitor.now ?? status.monitor.as_of);
-  live.seq = Math.max(live.seq, status.seq ?? 0);
+  live.seq = status.seq ?? 0;
+  live.last = String(live.seq);
   if (!items.size) {
     fillList(status.units);
   } else {
@@ -132,9 +133,8 @@ function apply() {
   if (live.loading || !live.queue.length) return;
   finishList();
   const dirty = new Set();
-  for (const [kind, data, id] of live.queue.splice(0)) {
-    if (kind === "event" && id && id <= live.seq && data.seq <= live.seq) continue; // it is in the status already
-    live.seq = Math.max(live.seq, id);
+  for (const [kind, data] of live.queue.splice(0)) {
+    if (kind === "event" && data.seq <= live.seq) continue; // it is in the status already
     if (kind === "unit") {
       if (unitChanged(data)) changed(data);
       dirty.add(data.unit);

@@ -31,7 +31,7 @@ function shapes(line, hours, now) {
   const paths = { up: "", down: "", stopped: "", clear: "" }, share = { up: 0, down: 0, stopped: 0 };
   for (const s of line.spans) {
     // The last span goes on as long as nothing else is told, and the connection is there to tell it.
-    const x0 = x(s.from), x1 = x(s.to >= line.end && live.watches() ? now : s.to);
+    const x0 = x(s.from), x1 = x(s.to > line.end - 1000 && live.watches() ? now : s.to);
     if (x1 <= x0 || s.phase === "unobserved") continue;
     if (s.mixed) {
       const up = s.up ?? 0.5, middle = 4 + 12 * up;
