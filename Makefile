@@ -83,11 +83,11 @@ format:
 
 # Install the packages of Debian that the tests need.
 deps:
-	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap mkfs.ext4 mkfs.xfs losetup man mandoc zsh chromium npm /usr/share/bash-completion/bash_completion /usr/include/systemd/sd-bus.h, \
-		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring e2fsprogs xfsprogs mount man-db mandoc zsh bash-completion libsystemd-dev chromium npm)
+	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap mkfs.ext4 mkfs.xfs losetup man mandoc zsh /usr/share/bash-completion/bash_completion /usr/include/systemd/sd-bus.h promtool, \
+		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring e2fsprogs xfsprogs mount man-db mandoc zsh bash-completion libsystemd-dev prometheus)
 
 booted: ## run the tests that boot machines, on this machine's systemd
-	$(SUDO) $(BOOTED) ./test/...
+	$(SUDO) $(BOOTED) ./test/... ./cmd/service-monitor-web/...
 
 versions: $(RELEASES:%=booted-%) ## run them on systemd 247, 252 and 257 (Debian 11, 12 and 13)
 

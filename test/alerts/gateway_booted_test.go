@@ -24,7 +24,7 @@ const (
 	recorded   = "testdata/gateway.yml"
 	daemonPath = "/opt/service-monitor"
 	webPath    = "/opt/service-monitor-web"
-	labels     = `instance="gw"`
+	labels     = `instance="gw",job="service-monitor"`
 )
 
 // The services of the gateway. All but steady wait for trouble.
@@ -137,8 +137,8 @@ func (b *bed) scrape(times int) {
 		b.next = b.next.Add(b.p.every)
 		states := b.node()
 		ours := b.sh("setpriv --reuid=service-monitor --regid=service-monitor --clear-groups " + webPath + " metrics")
-		text := ours + states + "up{job=\"service-monitor\"} 1\n"
-		if err := b.Add(strings.NewReader(text), kept, labels); err != nil {
+		text := ours + states + "up 1\n"
+		if err := b.Add(strings.NewReader(text), kept, strings.Split(labels, ",")...); err != nil {
 			b.t.Fatal(err)
 		}
 	}

@@ -62,15 +62,24 @@ func (r *Recording) values(series string) []float64 {
 // Of returns the values of a series in all scrapes.
 func (r *Recording) Of(series string) []float64 { return r.values(series) }
 
-// Cut returns a recording without the scrapes from one to another, as if the link had been down then. It
-// was down for long scrapes instead.
-func (r *Recording) Cut(from, to, long int) *Recording {
-	out := &Recording{Scrapes: r.Scrapes - (to - from) + long, Series: map[string][]float64{}}
+// Cut returns a recording without the scrapes from one to another. Instead there are more scrapes, in which
+// the link is down. Prometheus itself says so.
+func (r *Recording) Cut(from, to, more int) *Recording {
+	out := &Recording{Scrapes: r.Scrapes - (to - from) + more, Series: map[string][]float64{}}
 	for name := range r.Series {
-		values := r.Of(name)
-		gap := slices.Repeat([]float64{math.NaN()}, long)
-		out.Series[name] = slices.Concat(values[:from], gap, values[to:])
+		values, down := r.Of(name), math.NaN()
+		if strings.HasPrefix(name, "up{") {
+			down = 0
+		}
+		out.Series[name] = slices.Concat(values[:from], slices.Repeat([]float64{down}, more), values[to:])
 	}
+	return out
+}
+
+// With returns a recording in which a series has another value from a scrape on.
+func (r *Recording) With(series string, from int, value float64) *Recording {
+	out := &Recording{Scrapes: r.Scrapes, Series: maps.Clone(r.Series)}
+	out.Series[series] = slices.Concat(r.Of(series)[:from], slices.Repeat([]float64{value}, r.Scrapes-from))
 	return out
 }
 
@@ -95,7 +104,8 @@ func (r *Recording) Write(w io.Writer) error {
 	return nil
 }
 
-// notation writes values as promtool does: 4+0x3 is a 4 and three more.
+// notation writes values as promtool does: 4+0x3 is a 4 and three more. The first value that is missing is
+// stale: so Prometheus marks a series that a scrape does not have any more.
 func notation(values []float64) string {
 	var words []string
 	for at := 0; at < len(values); {
@@ -103,17 +113,22 @@ func notation(values []float64) string {
 		for run < len(values) && same(values[run], values[at]) {
 			run++
 		}
-		word := "_"
-		if !math.IsNaN(values[at]) {
-			word = strconv.FormatFloat(values[at], 'f', -1, 64)
+		n := run - at
+		switch missing := math.IsNaN(values[at]); {
+		case missing && at > 0:
+			words = append(words, "stale")
+			if n--; n > 0 {
+				words = append(words, "_x"+strconv.Itoa(n))
+			}
+		case missing:
+			words = append(words, "_x"+strconv.Itoa(n))
+		default:
+			word := strconv.FormatFloat(values[at], 'f', -1, 64)
+			if n > 1 {
+				word += "+0x" + strconv.Itoa(n-1)
+			}
+			words = append(words, word)
 		}
-		switch n := run - at; {
-		case n > 1 && word == "_":
-			word += "x" + strconv.Itoa(n)
-		case n > 1:
-			word += "+0x" + strconv.Itoa(n-1)
-		}
-		words = append(words, word)
 		at = run
 	}
 	return strings.Join(words, " ")
@@ -158,7 +173,7 @@ func parse(text string) ([]float64, error) {
 			}
 		}
 		value := math.NaN()
-		if number, more := strings.CutSuffix(word, "+0"); word != "_" {
+		if number, more := strings.CutSuffix(word, "+0"); word != "_" && word != "stale" {
 			if more {
 				n++
 			}

@@ -32,7 +32,7 @@ func TestRecording(t *testing.T) {
 	if err := r.Write(&b); err != nil {
 		t.Fatal(err)
 	}
-	const text = "  - series: 'a_total{instance=\"gw\",name=\"x\"}'\n    values: '4+0x1 _ 1000000000000000'\n"
+	const text = "  - series: 'a_total{instance=\"gw\",name=\"x\"}'\n    values: '4+0x1 stale 1000000000000000'\n"
 	if !strings.HasPrefix(b.String(), text) {
 		t.Errorf("no %s in\n%s", text, &b)
 	}
@@ -42,6 +42,9 @@ func TestRecording(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, again.Series, cmpopts.EquateNaNs()); diff != "" || again.Scrapes != 4 {
 		t.Errorf("%d scrapes %s", again.Scrapes, diff)
+	}
+	if diff := cmp.Diff([]float64{missing, .5, 7, 7}, r.With(`b{instance="gw"}`, 2, 7).Of(`b{instance="gw"}`), cmpopts.EquateNaNs()); diff != "" {
+		t.Error(diff)
 	}
 	cut := r.Cut(1, 2, 3)
 	if diff := cmp.Diff([]float64{4, missing, missing, missing, missing, 1e15}, cut.Of(`a_total{instance="gw",name="x"}`), cmpopts.EquateNaNs()); diff != "" || cut.Scrapes != 6 {
