@@ -18,6 +18,7 @@ import (
 	"service-monitor/pipeline"
 	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/bus"
+	"service-monitor/stages/journald/records"
 	"service-monitor/test/fakebus"
 )
 
@@ -371,10 +372,17 @@ func TestGarbageOnTheStream(t *testing.T) {
 
 func TestBusLostAndBack(t *testing.T) {
 	r := start(t, snapshots("a.service active"), "a.service")
-	r.want("snapshot a.service active")
+	first := <-r.signals
+	watching := records.Clock()
 	r.bus.Await("GetAll " + fakebus.Path("a.service"))
 	r.bus.Drop()
-	r.want("snapshot a.service active")
+	second := <-r.signals
+	if first.Kind != bus.Snapshot || first.Watched != 0 {
+		t.Errorf("%v, watched until %d; nothing was watched before", first.Kind, first.Watched)
+	}
+	if second.Kind != bus.Snapshot || second.Watched < watching || second.Watched > second.Clock {
+		t.Errorf("%v, watched until %d, want from %d to %d", second.Kind, second.Watched, watching, second.Clock)
+	}
 	r.play(change("a.service", "failed"))
 	r.want("changed a.service failed")
 	r.stop()

@@ -42,10 +42,14 @@ func (s *Stage) leaves(in catchup.Input) {
 	}
 }
 
-// seenUntil returns until when the source watched, CLOCK_MONOTONIC in µs; 0 if it has watched nothing yet.
+// seenUntil returns until when the source has watched, CLOCK_MONOTONIC in µs; 0 if it has watched nothing
+// yet.
 func (s *Stage) seenUntil() uint64 {
-	if !s.ever || s.left.IsZero() {
+	switch {
+	case !s.ever:
 		return 0
+	case s.left.IsZero():
+		return records.Clock()
 	}
 	return uint64(max(0, int64(records.Clock())-time.Since(s.left).Microseconds()))
 }

@@ -22,7 +22,7 @@ func (s *Stage) watched(unit string) bool { return s.state.Watches() && s.came(u
 // absent returns the snapshot of a unit that was not loaded when the lists were made.
 func (s *Stage) absent(unit string) Signal {
 	_, listed := s.crowd.listed.Made()
-	return Signal{Kind: Missing, Unit: unit, Time: time.Now(), Account: Account{Clock: listed}}
+	return Signal{Kind: Missing, Unit: unit, Time: time.Now(), Account: Account{Clock: listed, Watched: s.seenUntil()}}
 }
 
 // unread returns the same for a unit that has come since then, while a gap is open. The unit may
