@@ -214,7 +214,7 @@ func (b *tab) until(expression string) {
 		look();
 	})`
 	if !js[bool](b, fmt.Sprintf(wait, patience.Milliseconds(), expression)) {
-		b.t.Fatalf("it did not become true: %s\nthe page says: %s", expression, b.text("document.body.innerText.slice(0, 3000)"))
+		b.t.Fatalf("it did not become true: %s\nthe page says: %s\nthe server says: %s", expression, b.text("document.body.innerText.slice(0, 3000)"), js[string](b, "fetch('api/status').then((answer) => answer.text(), String)"))
 	}
 }
 

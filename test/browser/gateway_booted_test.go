@@ -3,145 +3,191 @@
 package browser
 
 import (
-	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"service-monitor/test/gateway"
 	"service-monitor/test/gateway/gatewaytest"
 )
 
-const stays = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"
+const (
+	daemonPath = "/opt/service-monitor"
+	webPath    = "/opt/service-monitor-web"
+	webSocket  = "/run/service-monitor/web"
+	stays      = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=exec\nExecStart=/bin/sh -c 'echo ready to serve; exec sleep infinity'\nRestart=on-failure\nRestartSec=100ms\n"
+	loops      = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/sh -c 'echo no port to listen on; sleep 0.2; exit 7'\nRestart=always\nRestartSec=300ms\n"
+	ends       = "[Service]\nType=oneshot\nExecStart=/bin/true\n"
+)
 
-// A booted is a booted gateway with the monitor and the page.
-type booted struct {
-	*gateway.Machine
-	t *testing.T
+// A door lets the browser into a machine, which has no network: each connection goes to the socket of the
+// program there.
+type door struct {
+	net.Listener
+	machine *gateway.Machine
+	mu      sync.Mutex
+	shut    bool
+	open    map[net.Conn]bool
 }
 
-func boot(t *testing.T) *booted {
+func newDoor(t *testing.T, m *gateway.Machine) *door {
 	t.Helper()
-	o := gateway.Options{
-		Units: map[string]string{"dies.service": stays, "well.service": stays},
-		Files: map[string]string{"/etc/service-monitor/config.json": `{"monitored_services": ["dies.service", "well.service"]}`},
-		Binds: map[string]string{},
-	}
-	for _, program := range []string{"service-monitor", "service-monitor-web"} {
-		unit := text(t, "../../systemd/"+program+".service")
-		o.Units[program+".service"] = strings.ReplaceAll(unit, "/usr/bin/"+program, "/opt/"+program)
-		o.Binds["/opt/"+program] = built(t, program)
-	}
-	for path, file := range map[string]string{
-		"/etc/dbus-1/system.d/service-monitor.conf": "dbus.conf", "/etc/sysusers.d/a.conf": "sysusers.conf", "/etc/sysusers.d/b.conf": "web-sysusers.conf",
-		"/etc/systemd/system/service-monitor-web.socket": "service-monitor-web.socket", "/etc/systemd/system/service-monitor-web-stopped.target": "service-monitor-web-stopped.target",
-	} {
-		o.Files[path] = text(t, "../../systemd/"+file)
-	}
-	r := &booted{gatewaytest.Boot(t, o), t}
-	r.start()
-	return r
-}
-
-func text(t *testing.T, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(b)
+	d := &door{Listener: l, machine: m, open: map[net.Conn]bool{}}
+	t.Cleanup(func() { l.Close(); d.cut(true) })
+	go func() {
+		for {
+			outside, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go d.enter(outside)
+		}
+	}()
+	return d
 }
 
-// built builds a program for the machine.
-func built(t *testing.T, program string) string {
+func (d *door) enter(outside net.Conn) {
+	defer outside.Close()
+	inside, err := net.Dial("unix", fmt.Sprintf("/proc/%d/root%s", d.machine.Leader(), webSocket))
+	if err != nil {
+		return
+	}
+	defer inside.Close()
+	d.mu.Lock()
+	d.open[outside], d.open[inside] = true, true
+	shut := d.shut
+	d.mu.Unlock()
+	if shut {
+		return
+	}
+	ended := make(chan error, 2)
+	for _, way := range [][2]net.Conn{{inside, outside}, {outside, inside}} {
+		go func() { _, err := io.Copy(way[0], way[1]); ended <- err }()
+	}
+	<-ended
+}
+
+// cut breaks all connections. If shut is true, no new one is made.
+func (d *door) cut(shut bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.shut = shut
+	for c := range d.open {
+		c.Close()
+	}
+	clear(d.open)
+}
+
+func build(t *testing.T, name string) string {
 	t.Helper()
-	arch, err := gateway.Architecture(os.Getenv(gatewaytest.System))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "browser")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil { // the user of the unit runs it
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, program)
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-o", file, "service-monitor/cmd/"+program)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
+	file := filepath.Join(t.TempDir(), name)
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", file, "service-monitor/cmd/"+name)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("%v: %s", err, out)
 	}
 	return file
 }
 
-func (r *booted) sh(lines string) string {
-	r.t.Helper()
-	out, err := r.Run(r.t.Context(), "sh", "-ec", lines)
+// boot boots a gateway with the monitor, and with what serves the page.
+func boot(t *testing.T, services ...string) *gateway.Machine {
+	t.Helper()
+	unit, err := os.ReadFile("../../systemd/service-monitor.service")
 	if err != nil {
-		r.t.Fatalf("%s: %v", lines, err)
+		t.Fatal(err)
 	}
-	return strings.TrimSpace(out)
+	config, err := json.Marshal(map[string]any{"monitored_services": services})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gatewaytest.Boot(t, gateway.Options{
+		Units: map[string]string{
+			"service-monitor.service": strings.ReplaceAll(string(unit), "/usr/bin/service-monitor", daemonPath),
+			"web.service":             "[Service]\nUser=service-monitor\nExecStart=" + webPath + " --listen " + webSocket + "\nRestart=always\nRestartSec=100ms\n[Unit]\nStartLimitIntervalSec=0\n",
+			"stays.service":           stays, "loops.service": loops, "ends.service": ends,
+		},
+		Files: map[string]string{
+			"/etc/service-monitor/config.json":                            string(config),
+			"/etc/systemd/system/multi-user.target.d/web.conf":            "[Unit]\nWants=service-monitor.service web.service\n",
+			"/etc/systemd/system/service-monitor.service.d/preserve.conf": "[Service]\nRuntimeDirectoryPreserve=yes\n",
+		},
+		Binds: map[string]string{daemonPath: build(t, "service-monitor"), webPath: build(t, "service-monitor-web")},
+		Users: []string{"service-monitor"},
+	})
 }
 
-func (r *booted) start() {
-	r.t.Helper()
-	r.sh("systemctl start dies well service-monitor service-monitor-web.socket")
-}
-
-// serve lets this host ask on the socket of the machine, whichever boot it is in.
-func (r *booted) serve() site {
-	machine, _ := url.Parse("http://machine")
-	proxy := httputil.NewSingleHostReverseProxy(machine)
-	proxy.FlushInterval = -1
-	proxy.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", fmt.Sprintf("/proc/%d/root/run/service-monitor-web.sock", r.Leader()))
-	}}
-	s := httptest.NewServer(proxy)
-	r.t.Cleanup(s.Close)
-	return site{url: s.URL + "/"}
-}
-
-// TestGateway lets a real service crash under the eyes of a browser. The monitor is stopped and started, the
-// page's own program is killed, and the gateway reboots: the page says what is, and goes on by itself.
+// The page of a real gateway shows what happens there: a crash, a loop, last words, a monitor that is away,
+// a link that breaks, and a reboot. Nobody touches the page meanwhile.
 func TestGateway(t *testing.T) {
-	r := boot(t)
-	b := r.serve().visit(t, desk, "")
-	crashes := func(n int) string {
-		return fmt.Sprintf("%s && %s === '%d'", row("dies.service"), cell("dies.service", "crashes"), n)
+	m := boot(t, "stays.service", "loops.service", "ends.service", "nothing.service")
+	sh := func(lines string) string {
+		t.Helper()
+		out, err := m.Run(t.Context(), "sh", "-ec", lines)
+		if err != nil {
+			t.Fatalf("%s: %v: %s", lines, err, out)
+		}
+		return out
 	}
-	b.until("live.source.readyState === 1 && " + crashes(0))
-	r.sh("systemctl kill -s KILL --kill-who=main dies")
-	b.until(crashes(1) + " && " + cell("dies.service", "state") + " === 'failed'")
-	b.until(cell("dies.service", "why") + ".startsWith('SIGKILL; Restart=no')")
+	d := newDoor(t, m)
+	sh("systemctl start stays ends; until [ -S " + webSocket + " ]; do sleep 0.1; done")
+	b := site{url: "http://" + d.Addr().String() + "/"}.visit(t, desk, "")
+	b.until("live.source.readyState === 1 && " + cell("stays.service", "state") + " === 'running' && " + cell("nothing.service", "state") + " === 'not loaded' && " + cell("ends.service", "state") + " === 'exited ok'")
 
-	r.sh("systemctl stop service-monitor")
-	b.until("$('asof').textContent.includes('not running')")
-	r.sh("systemctl start dies; systemctl kill -s KILL --kill-who=main dies; systemctl start service-monitor")
-	b.until("!$('asof').textContent.includes('not running') && " + crashes(2))
+	b.text("(window.seenAt = 0, new MutationObserver((list, observer) => { if (" + cell("stays.service", "crashes") + " === '1') { seenAt = Date.now(); observer.disconnect(); } }).observe($('rows'), { subtree: true, childList: true, characterData: true }))")
+	from := js[float64](b, "Date.now()")
+	sh("systemctl kill -s SEGV stays")
+	b.until("seenAt > 0")
+	t.Logf("a real crash is on the page %.0f ms after systemctl kill was begun", js[float64](b, "seenAt")-from)
+	b.until(cell("stays.service", "state") + " === 'running' && !!" + row("stays.service") + ".querySelector('path.crash')?.getAttribute('d')")
 
-	r.sh("systemctl kill -s KILL service-monitor-web; systemctl start dies; systemctl kill -s KILL --kill-who=main dies")
-	b.until("live.source.readyState === 1 && " + crashes(3))
+	sh("systemctl start loops || :")
+	b.until(cell("loops.service", "state") + " === 'crash loop' && " + cell("loops.service", "why") + ".startsWith('exit 7; ')")
+	b.do(press("the name", row("loops.service")+".querySelector('a')"))
+	b.until("document.querySelector('.said')?.innerText.includes('no port to listen on')")
+	b.until("document.querySelectorAll('#timelines path.crash').length === 2 && document.querySelectorAll('#history tr.crash').length > 2")
+	b.shot("gateway")
 
-	if err := r.PowerCut(); err != nil {
+	sh("systemctl stop service-monitor")
+	b.until("$('troubles').textContent.startsWith('THE MONITOR IS NOT RUNNING since ')")
+	sh("systemctl start service-monitor")
+	b.until("$('troubles').textContent === ''")
+	sh("systemctl stop loops")
+	b.until("['stopped', 'failed'].includes(" + cell("loops.service", "state") + ")") // failed, if it was just to start
+	sh("systemctl stop dbus.socket dbus")
+	b.until("$('troubles').textContent.startsWith('THE MONITOR: bus lost since ')")
+	sh("systemctl start dbus.socket dbus")
+	b.until("$('troubles').textContent === ''")
+
+	crashes := b.text(cell("stays.service", "crashes"))
+	d.cut(true)
+	b.until("$('lost').textContent.startsWith('connection lost since ')")
+	sh("systemctl kill -s KILL stays")
+	if got := b.text(cell("stays.service", "crashes")); got != crashes {
+		t.Errorf("%s crashes without a connection, and %s before", got, crashes)
+	}
+	d.cut(false)
+	b.until("$('lost').textContent === '' && " + cell("stays.service", "crashes") + " === '2'")
+
+	const starts = "items.get('stays.service').data.starts"
+	before := b.text(starts)
+	if err := m.PowerCut(); err != nil {
 		t.Fatal(err)
 	}
-	b.until("$('lost').textContent !== ''")
-	if err := r.PowerOn(t.Context()); err != nil {
+	b.until("$('lost').textContent.startsWith('connection lost since ')")
+	if err := m.PowerOn(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r.start()
-	b.until("$('lost').textContent === '' && live.source.readyState === 1")
-	r.sh("systemctl kill -s KILL --kill-who=main dies")
-	b.until(cell("dies.service", "state") + " === 'failed' && Number(" + cell("dies.service", "crashes") + ") === 4")
+	sh("systemctl start stays")
+	b.until("$('lost').textContent === '' && $('troubles').textContent === '' && " + cell("stays.service", "state") + " === 'running' && " + starts + " > " + before)
 }

@@ -111,6 +111,7 @@ function tick() {
   for (const item of order) if (item.visible) ages(item);
   if (Date.now() - tick.drawn < 30000) return;
   tick.drawn = Date.now();
+  notes();
   showVisible();
   drawReport();
 }
