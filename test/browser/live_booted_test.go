@@ -125,3 +125,35 @@ func TestMarks(t *testing.T) {
 	}
 	b.seen("document.querySelectorAll('#timelines svg')[1]", 5)
 }
+
+// A record that stands for many crashes is a mark for each place that they may be in, and it keeps its number.
+// Where a unit was up and down by turns, both are drawn.
+func TestFolded(t *testing.T) {
+	b := open(t, "none").visit(t, desk, "")
+	type drawn struct {
+		Up, Down string
+		Marks    int
+		Words    string
+	}
+	for _, tt := range []struct {
+		name, told string
+		marks      int // at least
+		up, down   string
+		words      string
+	}{
+		{"a thousand crashes in an hour", `{ spans: [{ from: 0, to: 82800, phase: 'up' }, { from: 82800, to: 86400, phase: 'down', mixed: true, up: 0.25 }], crashes: [{ at: 82800, until: 86400, count: 1000 }] }`,
+			40, "M958.33 4H1000.00V7H958.33z", "M958.33 7H1000.00V16H958.33z", "Last 24 h: up 96.9%, down 3.1%; 1000 crashes, the last 0 s ago"},
+		{"two crashes a day ago, and one now", `{ spans: [], crashes: [{ at: 1, until: 2, count: 2 }, { at: 86399, count: 1 }] }`, 2, "", "", "Last 24 h: up 0%, not watched 100%; 3 crashes, the last 1 s ago"},
+		{"one record that began before, and ends in it", `{ spans: [], crashes: [{ at: -5000, until: 43200, count: 7 }] }`, 7, "", "", "Last 24 h: up 0%, not watched 100%; 7 crashes, the last 12h ago"},
+	} {
+		got := js[drawn](b, `(() => {
+			const now = Math.floor(gateway.now()), from = new Date(now - 86400e3).toISOString(), to = new Date(now).toISOString(), told = `+tt.told+`;
+			keep(24, { from, to, units: [{ unit: 'x', ...told }] });
+			const line = shapes(lines[24].get('x'), 24, now);
+			return { Up: line.paths.up.split('z').at(-2)?.concat('z') ?? '', Down: line.paths.down, Marks: line.path.split('M').length - 1, Words: inWords(24, line, now) };
+		})()`)
+		if got.Marks < tt.marks || got.Up != tt.up || got.Down != tt.down || got.Words != tt.words {
+			t.Errorf("%s: %+v", tt.name, got)
+		}
+	}
+}

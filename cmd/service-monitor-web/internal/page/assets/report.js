@@ -93,8 +93,10 @@ function lastWords(words) {
   if (place.firstChild && place.dataset.has === has) return; // they may be scrolled
   place.dataset.has = has;
   if (!words) return place.replaceChildren();
-  const said = words.lines.map(({ time, from, text }) =>
-    make("li", "", make("time", "", gateway.wall(Date.parse(time)).slice(11)), " ", make("b", "", plain(from)), ": ", make("span", "", plain(text))));
+  const said = words.lines.map(({ time, from, text }) => {
+    const line = from === "systemd[1]" ? text.replace(/^.*?\.service: (?=.)/, "") : text; // PID 1 writes the name of the unit first
+    return make("li", "", make("time", "", gateway.wall(Date.parse(time)).slice(11)), " ", make("b", "", plain(from)), ": ", make("span", "", plain(line)));
+  });
   const list = make("ol", "said", ...said);
   list.tabIndex = 0; // it may be scrolled by keys
   list.setAttribute("role", "list");
