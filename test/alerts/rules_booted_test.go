@@ -135,11 +135,13 @@ func TestRulesItself(t *testing.T) {
 	promtool(t, gone.With("up{"+labels+"}", at, math.NaN()), since(at+5*minute, "MonitorSilent", "")...)
 }
 
-// TestRulesExact has what increase() would take for a crash loop: two crashes between the first two scrapes
-// of a service. And a oneshot that a timer starts every minute does not flap.
+// TestRulesExact has three crashes, each seen by another scrape, and what increase() would take for a crash
+// loop: two crashes between the first two scrapes of a service. And a oneshot that a timer starts every minute does not flap.
 func TestRulesExact(t *testing.T) {
 	young := &Recording{Scrapes: 10, Series: map[string][]float64{unitSeries("service_monitor_unit_crashes_total", "a"): {0, 2, 2, 2, 2, 2, 2, 2, 2, 2}}}
 	promtool(t, young, never(young, "ServiceCrashLoop", "a")...)
+	steady := &Recording{Scrapes: 10, Series: map[string][]float64{unitSeries("service_monitor_unit_crashes_total", "a"): {7, 7, 8, 8, 9, 9, 10, 10, 10, 10}}}
+	promtool(t, steady, since(6, "ServiceCrashLoop", "a")...)
 	timer := &Recording{Scrapes: 100, Series: map[string][]float64{}}
 	for at := range timer.Scrapes {
 		for series, value := range map[string]float64{
