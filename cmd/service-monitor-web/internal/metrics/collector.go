@@ -8,28 +8,25 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"service-monitor/cmd/internal/tell"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
 )
 
-// Collector makes the metrics of one status.
-type Collector struct {
+// A collector makes the metrics of one status.
+type collector struct {
 	*tell.Status
 	Options
 }
 
-// Describe describes nothing, because a collector lives for one scrape. The registry checks each metric
-// all the same.
-func (c *Collector) Describe(chan<- *prometheus.Desc) {}
-
-// Collect sends all metrics.
-func (c *Collector) Collect(to chan<- prometheus.Metric) {
-	out := sink{to: to}
+// family returns all values of a metric. So no more of them are in memory than one metric has, however many
+// units there are.
+func (c *collector) family(m *metric) *dto.MetricFamily {
+	out := sink{m, &dto.MetricFamily{Name: &m.name, Help: &m.help, Type: &m.kind}}
 	c.monitor(out)
-	told := map[string]bool{}
+	told := make(map[string]bool, len(c.Units))
 	for _, u := range c.Units {
 		name := printable(u.Unit)
 		if told[name] {
@@ -41,17 +38,36 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 			c.systemd(out, name, u)
 		}
 	}
+	return out.family
 }
 
-// A sink takes values of metrics.
-type sink struct{ to chan<- prometheus.Metric }
+// A sink takes the values of one metric, and leaves out those of all others.
+type sink struct {
+	only   *metric
+	family *dto.MetricFamily
+}
 
-func (s sink) put(m metric, value float64, labels ...string) {
-	s.to <- prometheus.MustNewConstMetric(m.desc, m.kind, value, labels...)
+func (s sink) put(m *metric, value float64, labels ...string) {
+	if m == s.only {
+		s.add(value, slices.Clone(labels)) // so those that are left out need no heap
+	}
+}
+
+func (s sink) add(value float64, labels []string) {
+	is := &dto.Metric{Label: make([]*dto.LabelPair, len(labels))}
+	for i := range labels {
+		is.Label[i] = &dto.LabelPair{Name: &s.only.labels[i], Value: &labels[i]}
+	}
+	if s.only.kind == dto.MetricType_COUNTER {
+		is.Counter = &dto.Counter{Value: &value}
+	} else {
+		is.Gauge = &dto.Gauge{Value: &value}
+	}
+	s.family.Metric = append(s.family.Metric, is)
 }
 
 // is puts 1 or 0.
-func (s sink) is(m metric, yes bool, labels ...string) {
+func (s sink) is(m *metric, yes bool, labels ...string) {
 	value := 0.0
 	if yes {
 		value = 1
@@ -60,7 +76,10 @@ func (s sink) is(m metric, yes bool, labels ...string) {
 }
 
 // one puts 1 for the value that is true, and 0 for each other one.
-func (s sink) one(m metric, is string, all []string, labels ...string) {
+func (s sink) one(m *metric, is string, all []string, labels ...string) {
+	if m != s.only {
+		return
+	}
 	if is = printable(is); !slices.Contains(all, is) {
 		all = append(slices.Clone(all), is) // of a newer systemd
 	}
@@ -70,7 +89,7 @@ func (s sink) one(m metric, is string, all []string, labels ...string) {
 }
 
 // at puts a time, unless it is zero.
-func (s sink) at(m metric, at time.Time, labels ...string) {
+func (s sink) at(m *metric, at time.Time, labels ...string) {
 	if !at.IsZero() {
 		s.put(m, seconds(at), labels...)
 	}
@@ -79,15 +98,15 @@ func (s sink) at(m metric, at time.Time, labels ...string) {
 func seconds(at time.Time) float64 { return float64(at.UnixMilli()) / 1000 }
 
 // watching reports whether somebody sees now how the units are.
-func (c *Collector) watching() bool {
+func (c *collector) watching() bool {
 	return c.running() && (c.Monitor.Counters == nil || c.Monitor.Counters.Connected)
 }
 
 // running reports whether the monitor has answered.
-func (c *Collector) running() bool { return c.Monitor.Version != "" || c.Monitor.Counters != nil }
+func (c *collector) running() bool { return c.Monitor.Version != "" || c.Monitor.Counters != nil }
 
 // monitor tells how the monitor itself is. Without an answer of it, only that is known.
-func (c *Collector) monitor(out sink) {
+func (c *collector) monitor(out sink) {
 	out.put(buildInfo, 1, printable(c.Version), printable(c.Monitor.Version))
 	n := c.Monitor.Counters
 	if n == nil {
@@ -100,7 +119,7 @@ func (c *Collector) monitor(out sink) {
 	out.is(gapOpen, n.GapOpen)
 	out.is(clockTrusted, n.ClockTrusted)
 	for _, row := range []struct {
-		m metric
+		m *metric
 		n uint64
 	}{
 		{reconnects, n.Reconnects}, {received, n.Received}, {refused, n.Refused}, {recovered, n.Recovered}, {gaps, n.Gaps},
@@ -113,7 +132,10 @@ func (c *Collector) monitor(out sink) {
 }
 
 // each puts a count for each key.
-func (s sink) each(m metric, counts map[string]uint64, labels ...string) {
+func (s sink) each(m *metric, counts map[string]uint64, labels ...string) {
+	if m != s.only {
+		return
+	}
 	sums := map[string]uint64{}
 	for key, n := range counts {
 		sums[printable(key)] += n
@@ -124,18 +146,20 @@ func (s sink) each(m metric, counts map[string]uint64, labels ...string) {
 }
 
 // unit tells of a unit what is counted, and how it is now if somebody sees that.
-func (c *Collector) unit(out sink, name string, u *tell.Unit) {
+func (c *collector) unit(out sink, name string, u *tell.Unit) {
 	out.put(unitStarts, float64(u.Starts), name)
 	out.put(unitStops, float64(u.Stops), name)
 	out.put(unitCrashes, float64(u.Crashes), name)
 	out.put(unitUnknownEnds, float64(u.Tally.Unknown), name)
 	out.put(unitRestarts, float64(u.Restarts), name)
 	out.is(unitAtLeast, u.AtLeast, name)
-	causes := map[string]uint64{}
-	for _, cause := range u.CrashCauses {
-		causes[cause.Result] += cause.Crashes
+	if out.only == unitByResult {
+		causes := map[string]uint64{}
+		for _, cause := range u.CrashCauses {
+			causes[cause.Result] += cause.Crashes
+		}
+		out.each(unitByResult, causes, name)
 	}
-	out.each(unitByResult, causes, name)
 	c.times(out, name, u)
 	if !c.watching() || !u.Life.Known() {
 		return
@@ -156,7 +180,7 @@ const late = 3 * time.Second
 
 // spent tells how long the unit was in each phase. While nobody watches, that is not known: the phase that
 // was seen last may be over. So the seconds of what was told before would go down as well.
-func (c *Collector) spent(out sink, name string, u *tell.Unit) {
+func (c *collector) spent(out sink, name string, u *tell.Unit) {
 	if u.Times.Phase == count.NoPhase {
 		return
 	}
@@ -169,7 +193,7 @@ func (c *Collector) spent(out sink, name string, u *tell.Unit) {
 }
 
 // times tells when something was.
-func (c *Collector) times(out sink, name string, u *tell.Unit) {
+func (c *collector) times(out sink, name string, u *tell.Unit) {
 	out.at(unitLastChange, changed(u), name)
 	if crash := u.LastCrash; crash != nil {
 		out.at(unitLastCrash, c.when(crash.Time, crash.Untrusted, crash.Boot, crash.Clock), name)
@@ -186,7 +210,7 @@ func changed(u *tell.Unit) time.Time {
 
 // when returns when something was. If the clock was not set at that time, the monotonic clock tells it,
 // but only in the same boot. Otherwise it is zero.
-func (c *Collector) when(at time.Time, untrusted bool, boot string, monotonic uint64) time.Time {
+func (c *collector) when(at time.Time, untrusted bool, boot string, monotonic uint64) time.Time {
 	switch {
 	case !untrusted:
 		return at

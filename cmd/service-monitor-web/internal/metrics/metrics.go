@@ -11,7 +11,6 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 
 	"service-monitor/cmd/internal/tell"
@@ -60,21 +59,15 @@ func Handler(status func(context.Context) (*tell.Status, error), o Options) http
 // Write writes the metrics of a status in the text format.
 func Write(w io.Writer, s *tell.Status, o Options) error { return write(w, s, o, text) }
 
-// write writes the metrics of a status. The registry has nothing but them: no metrics of the Go runtime.
-// promhttp would do the same with its own compression, which takes more memory than all the rest.
+// write writes the metrics of a status, one after the other.
 func write(w io.Writer, s *tell.Status, o Options, format expfmt.Format) error {
-	registry := prometheus.NewRegistry()
-	if err := registry.Register(&Collector{Status: s, Options: o}); err != nil {
-		return err
-	}
-	families, err := registry.Gather()
-	if err != nil {
-		return err
-	}
+	c := collector{s, o}
 	encoder := expfmt.NewEncoder(w, format)
-	for _, family := range families {
-		if err := encoder.Encode(family); err != nil {
-			return err
+	for _, m := range inOrder {
+		if family := c.family(m); len(family.Metric) > 0 {
+			if err := encoder.Encode(family); err != nil {
+				return err
+			}
 		}
 	}
 	if closer, ok := encoder.(expfmt.Closer); ok {

@@ -81,6 +81,7 @@ func values(families map[string]*dto.MetricFamily) map[string]float64 {
 			for _, l := range m.Label {
 				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
 			}
+			slices.Sort(labels)
 			all[strings.TrimPrefix(name, "service_monitor_")+"{"+strings.Join(labels, ",")+"}"] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
@@ -141,7 +142,6 @@ func join(parts ...map[string]float64) map[string]float64 {
 func one(name, unit, label, is string, values ...string) map[string]float64 {
 	all := map[string]float64{}
 	for _, value := range append(values, is) {
-		// Labels are in the order of their names.
 		labels := []string{fmt.Sprintf("name=%q", unit), fmt.Sprintf("%s=%q", label, value)}
 		slices.Sort(labels)
 		all[name+"{"+strings.Join(labels, ",")+"}"] = 0

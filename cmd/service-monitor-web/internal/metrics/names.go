@@ -1,19 +1,29 @@
 package metrics
 
-import "github.com/prometheus/client_golang/prometheus"
+import dto "github.com/prometheus/client_model/go"
 
-// A metric is one name and how its values are to be read.
+// A metric is one name, what its values mean, and the names of its labels.
 type metric struct {
-	desc *prometheus.Desc
-	kind prometheus.ValueType
+	name, help string
+	kind       dto.MetricType
+	labels     []string
 }
 
-func counter(name, help string, labels ...string) metric {
-	return metric{prometheus.NewDesc("service_monitor_"+name, help, labels, nil), prometheus.CounterValue}
+// inOrder are all metrics, in the order in which they are told.
+var inOrder []*metric
+
+func newMetric(name, help string, kind dto.MetricType, labels []string) *metric {
+	m := &metric{name, help, kind, labels}
+	inOrder = append(inOrder, m)
+	return m
 }
 
-func gauge(name, help string, labels ...string) metric {
-	return metric{prometheus.NewDesc("service_monitor_"+name, help, labels, nil), prometheus.GaugeValue}
+func counter(name, help string, labels ...string) *metric {
+	return newMetric("service_monitor_"+name, help, dto.MetricType_COUNTER, labels)
+}
+
+func gauge(name, help string, labels ...string) *metric {
+	return newMetric("service_monitor_"+name, help, dto.MetricType_GAUGE, labels)
 }
 
 // The metrics of a unit.
