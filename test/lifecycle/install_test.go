@@ -8,26 +8,28 @@ import (
 	"testing"
 )
 
-// TestPolicy wants the package to start nothing if policy-rc.d(8) forbids it, as while an image is
+// TestPolicy wants the packages to start nothing if policy-rc.d(8) forbids it, as while an image is
 // made.
 func TestPolicy(t *testing.T) {
 	m := boot(t, nil)
 	if err := m.WriteFile("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	m.apt("install service-monitor")
+	m.apt("install service-monitor service-monitor-web")
 	m.want("systemctl is-enabled "+unit, "enabled")
 	m.want("systemctl is-active "+unit, "inactive")
+	m.wantWeb("enabled", "inactive")
 	m.sh("systemctl start " + unit)
 	m.publish()
-	m.apt("install service-monitor")
+	m.apt("install service-monitor service-monitor-web")
 	m.wantVersion(older)
+	m.wantWeb("enabled", "inactive")
 	m.sh("rm /usr/sbin/policy-rc.d; systemctl restart " + unit)
 	m.wantRunning(newer)
 }
 
-// TestNoSystemd wants the package to install, upgrade and purge if systemd does not run, and the
-// monitor to start at the next boot.
+// TestNoSystemd wants the packages to install, upgrade and purge if systemd does not run, and the
+// monitor and the socket of the page to start at the next boot.
 func TestNoSystemd(t *testing.T) {
 	m := boot(t, nil)
 	// Without /run the scripts behave as in a chroot.
@@ -35,11 +37,11 @@ func TestNoSystemd(t *testing.T) {
 		t.Helper()
 		m.sh("unshare --mount sh -ec 'mount -t tmpfs none /run; export DEBIAN_FRONTEND=noninteractive; " + lines + "'")
 	}
-	chroot("apt-get install -qy service-monitor")
-	m.want("systemctl show -P ActiveState "+unit, "inactive")
+	chroot("apt-get install -qy service-monitor service-monitor-web")
+	m.want("systemctl show -P ActiveState "+unit+" "+webSock, "inactive\n\ninactive")
 	m.publish()
-	chroot("apt-get install -qy service-monitor")
-	m.want("systemctl show -P ActiveState "+unit, "inactive")
+	chroot("apt-get install -qy service-monitor service-monitor-web")
+	m.want("systemctl show -P ActiveState "+unit+" "+webSock, "inactive\n\ninactive")
 	if err := m.PowerOff(); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +49,9 @@ func TestNoSystemd(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.wantRunning(newer)
-	chroot("apt-get purge -qy service-monitor")
+	m.wantWeb("enabled", "active")
+	m.wantPage(webSocket)
+	chroot("apt-get purge -qy service-monitor service-monitor-web")
 	m.want("find /etc /usr/bin /usr/sbin /usr/lib/systemd /var/lib/service_monitor /var/log/service-monitor -name '*service-monitor*' 2>/dev/null", "")
 }
 
@@ -58,14 +62,17 @@ func TestRoot(t *testing.T) {
 		"cp /etc/passwd /etc/group /srv/target/etc/")
 	const state = "find /etc /usr /var/lib/systemd -xdev -newer /srv/mark ! -type d"
 	const dpkg = "dpkg --root=/srv/target --force-script-chrootless --force-depends "
-	const wants = "/srv/target/etc/systemd/system/multi-user.target.wants/service-monitor.service"
+	const wants = "/srv/target/etc/systemd/system/"
 	for _, version := range []string{older, newer} {
-		m.sh("touch /srv/mark; " + dpkg + "-i /srv/then/pool/main/s/service-monitor/service-monitor_" + version + "_$(dpkg --print-architecture).deb")
+		debs := "/srv/then/pool/main/s/service-monitor/service-monitor{,-web}_" + version + "_$(dpkg --print-architecture).deb"
+		m.sh("touch /srv/mark; " + dpkg + "-i $(bash -c 'echo " + debs + "')")
 		m.want(state, "")
-		m.want("readlink "+wants, "/usr/lib/systemd/system/service-monitor.service")
-		m.want("grep -c ^service-monitor: /srv/target/etc/passwd", "1")
+		m.want("readlink "+wants+"multi-user.target.wants/service-monitor.service", "/usr/lib/systemd/system/service-monitor.service")
+		m.want("readlink "+wants+"sockets.target.wants/service-monitor-web.socket", "/usr/lib/systemd/system/service-monitor-web.socket")
+		m.want("find "+wants+" -name '*tcp*' -o -name '*textfile*'", "")
+		m.want("grep -c ^service-monitor /srv/target/etc/passwd; grep ^service-monitor: /srv/target/etc/group | sed 's/.*://'", "2\nservice-monitor-web")
 	}
-	m.sh("touch /srv/mark; " + dpkg + "--purge service-monitor")
+	m.sh("touch /srv/mark; " + dpkg + "--purge service-monitor-web service-monitor")
 	m.want(state, "")
 	m.want("find /srv/target -name '*service-monitor*'; find /srv/target -name 'service_monitor'", "")
 }
