@@ -25,6 +25,8 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"service-monitor/test/gateway/gatewaytest"
 )
 
 // patience is how long anything may take. The machine may be slow, and nothing is measured by it.
@@ -38,6 +40,10 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if system := os.Getenv(gatewaytest.System); system != "" {
+		fmt.Println("the page is the same on each systemd, and is tested on that of this host")
+		return 0
+	}
 	dir, err := os.MkdirTemp("", "browser")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

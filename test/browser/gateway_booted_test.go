@@ -158,12 +158,12 @@ func TestGateway(t *testing.T) {
 	b.until("document.querySelectorAll('#timelines path.crash').length === 2 && document.querySelectorAll('#history tr.crash').length > 2")
 	b.shot("gateway")
 
+	sh("systemctl stop loops")
+	b.until("['inactive', 'failed'].includes(items.get('loops.service').data.active_state)") // failed, if it was just to start
 	sh("systemctl stop service-monitor")
 	b.until("$('troubles').textContent.startsWith('THE MONITOR IS NOT RUNNING since ')")
 	sh("systemctl start service-monitor")
 	b.until("$('troubles').textContent === ''")
-	sh("systemctl stop loops")
-	b.until("['stopped', 'failed'].includes(" + cell("loops.service", "state") + ")") // failed, if it was just to start
 	sh("systemctl stop dbus.socket dbus")
 	b.until("$('troubles').textContent.startsWith('THE MONITOR: bus lost since ')")
 	sh("systemctl start dbus.socket dbus")

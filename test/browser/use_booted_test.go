@@ -188,6 +188,9 @@ func TestPaper(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.save(tt.name+".pdf", sheet)
+			if got := b.text("order.filter((item) => item.row.checkVisibility() && !item.cell.line.firstChild).length"); got != "0" {
+				t.Errorf("%s services have no timeline on paper", got)
+			}
 			boxes := regexp.MustCompile(`/MediaBox \[0 0 ([0-9]+)[0-9.]* ([0-9]+)[0-9.]*\]`).FindAllSubmatch(sheet, -1)
 			for _, box := range boxes {
 				if w, h := string(box[1]), string(box[2]); w != "594" && w != "595" || h != "841" && h != "842" {

@@ -134,6 +134,7 @@ function begin() {
   $("healths").addEventListener("click", clicks);
   addEventListener("hashchange", goTo);
   addEventListener("online", probe);
+  addEventListener("beforeprint", () => { finishList(); order.forEach(show); });
   if (status.error) {
     trouble(status.error);
     live.lost = 0;
