@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -56,12 +58,14 @@ type bed struct {
 	t *testing.T
 	p pace
 	Recording
-	next time.Time
+	next   time.Time
+	totals map[string]float64 // of the services, which never go down
 }
 
 var names = []string{"fails.service", "flaps.service", "gives.service", "loops.service", "steady.service"}
 
-func boot(t *testing.T, p pace) *bed {
+// boot boots a gateway with these services and with more programs and files in it.
+func boot(t *testing.T, p pace, binds, files map[string]string) *bed {
 	t.Helper()
 	unit, err := os.ReadFile("../../systemd/service-monitor.service")
 	if err != nil {
@@ -81,6 +85,8 @@ func boot(t *testing.T, p pace) *bed {
 		Binds: map[string]string{daemonPath: built(t, "service-monitor"), webPath: built(t, "service-monitor-web")},
 		Users: []string{"service-monitor"},
 	}
+	maps.Copy(o.Binds, binds)
+	maps.Copy(o.Files, files)
 	b := &bed{Machine: gatewaytest.Boot(t, o), t: t, p: p}
 	b.sh("systemctl start service-monitor; systemctl start " + strings.Join(names, " "))
 	b.next = time.Now()
@@ -137,10 +143,30 @@ func (b *bed) scrape(times int) {
 		b.next = b.next.Add(b.p.every)
 		states := b.node()
 		ours := b.sh("setpriv --reuid=service-monitor --regid=service-monitor --clear-groups " + webPath + " metrics")
+		b.grow(ours)
 		text := ours + states + "up 1\n"
 		if err := b.Add(strings.NewReader(text), kept, strings.Split(labels, ",")...); err != nil {
 			b.t.Fatal(err)
 		}
+	}
+}
+
+// grow wants no counter of a service to have gone down, not even when the monitor was stopped meanwhile.
+func (b *bed) grow(text string) {
+	b.t.Helper()
+	if b.totals == nil {
+		b.totals = map[string]float64{}
+	}
+	for line := range strings.Lines(text) {
+		series, number, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if !strings.HasPrefix(series, "service_monitor_unit_") || !strings.Contains(series, "_total{") {
+			continue
+		}
+		value, err := strconv.ParseFloat(number, 64)
+		if err != nil || value < b.totals[series] {
+			b.t.Errorf("%s was %v and is %s", series, b.totals[series], number)
+		}
+		b.totals[series] = value
 	}
 }
 
@@ -226,7 +252,7 @@ func TestRecord(t *testing.T) {
 	if *record {
 		p = slow
 	}
-	b := boot(t, p)
+	b := boot(t, p, nil, nil)
 	b.live()
 	b.wantTruth()
 	active := b.Of(fmt.Sprintf("node_systemd_unit_state{%s,name=%q,state=%q,type=%q}", labels, "loops.service", "active", "simple"))
@@ -234,6 +260,11 @@ func TestRecord(t *testing.T) {
 		t.Errorf("a scrape saw the crash loop down: %v", active)
 	}
 	crashLoop(t, &b.Recording, "loops.service")
+	for _, phase := range []string{"up", "down"} {
+		if series := fmt.Sprintf("service_monitor_unit_state_seconds_total{name=%q,state=%q}", "loops.service", phase); b.totals[series] == 0 {
+			t.Errorf("%s is 0", series)
+		}
+	}
 	if !*record || t.Failed() {
 		return
 	}
