@@ -130,6 +130,12 @@ func TestRulesItself(t *testing.T) {
 	promtool(t, r.With(own("log_write_failures_total"), at, 1), since(at, "MonitorCannotLog", "")...)
 	long := r.Cut(r.Scrapes, r.Scrapes, 0)
 	promtool(t, long.With(own("gap_open"), 3, 1), since(3+10*minute, "MonitorGapOpen", "")...)
+	// The file for node_exporter was written at the beginning, and not any more.
+	file := `node_textfile_mtime_seconds{file="/var/lib/prometheus/node-exporter/service-monitor.prom",` + labels + `}`
+	promtool(t, r.Cut(r.Scrapes, r.Scrapes, 30*minute).With(file, 0, 0), since(15*minute+1, "MonitorFileOld", "")...)
+	// Another job is one, too.
+	fleet := "up{" + strings.Replace(labels, "service-monitor", "service-monitor-fleet", 1) + "}"
+	promtool(t, r.With(fleet, at, 0), since(at+5*minute, "MonitorSilent", "")...)
 	// Nobody scrapes it any more: Prometheus has no value of up either.
 	gone := r.Cut(at, at, 60*minute)
 	promtool(t, gone.With("up{"+labels+"}", at, math.NaN()), since(at+5*minute, "MonitorSilent", "")...)
