@@ -70,10 +70,11 @@ func parse(t *testing.T, text io.Reader) map[string]float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return values(families)
+	return values(t, families)
 }
 
-func values(families map[string]*dto.MetricFamily) map[string]float64 {
+// values returns the values of all series. None may be there twice: Prometheus would refuse all of them.
+func values(t *testing.T, families map[string]*dto.MetricFamily) map[string]float64 {
 	all := map[string]float64{}
 	for name, family := range families {
 		for _, m := range family.Metric {
@@ -82,7 +83,11 @@ func values(families map[string]*dto.MetricFamily) map[string]float64 {
 				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
 			}
 			slices.Sort(labels)
-			all[strings.TrimPrefix(name, "service_monitor_")+"{"+strings.Join(labels, ",")+"}"] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			series := strings.TrimPrefix(name, "service_monitor_") + "{" + strings.Join(labels, ",") + "}"
+			if _, ok := all[series]; ok {
+				t.Errorf("%s is there twice", series)
+			}
+			all[series] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
 	return all
