@@ -203,7 +203,7 @@ func (u *Unit) Health(now time.Time) Health {
 		return Unknown
 	case l.GivenUp && l.Retrying && (u.State == "failed" || u.refused && u.State == "inactive" || strings.HasPrefix(l.SubState, autoRestart)):
 		return GaveUp
-	case loop && u.State != "inactive" && u.State != "failed", loop && l.Retrying && !l.GivenUp:
+	case loop && u.State != "inactive" && u.State != "failed", loop && l.Retrying && !l.GivenUp && u.Times.Phase != count.Stopped:
 		return CrashLoop
 	case u.State == "failed":
 		return Failed

@@ -58,6 +58,8 @@ var (
 	atLeast = func(u *Unit) { u.AtLeast = true }
 )
 
+func phase(p count.Phase) func(*Unit) { return func(u *Unit) { u.Times.Phase = p } }
+
 func gatewayStatus() *Status {
 	return &Status{
 		Now: noon, Host: "gw-0042", AsOf: noon.Add(-2 * time.Second), Since: noon.Add(-31 * 24 * time.Hour), Clock: Clock{Now: noon},
@@ -236,6 +238,8 @@ func TestHealth(t *testing.T) {
 		{"its restart was refused, and somebody reset it", unit("a", "inactive", time.Hour, gaveUp, refused("failed")), Stopped},
 		{"it was started after that", unit("a", "inactive", time.Hour, refused("inactive"), ended(store.Start, "inactive", "", 0)), Stopped},
 		{"stopped by hand after a loop", unit("a", "inactive", time.Second, three), Stopped},
+		{"stopped by hand in a loop, while it waited for its restart", unit("a", "inactive", time.Second, three, retries, phase(count.Stopped)), Stopped},
+		{"a loop, and before 257 its restart has just begun", unit("a", "inactive", time.Second, three, retries, phase(count.Down)), CrashLoop},
 	} {
 		if got := tt.u.Health(noon); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
