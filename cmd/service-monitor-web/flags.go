@@ -50,9 +50,7 @@ func parse(args []string) (*options, error) {
 		o.command, args = args[0], args[1:]
 	}
 	switch o.command {
-	case "", "metrics", "help":
-	case "version":
-		o.version = true
+	case "", "metrics", "help", "version":
 	default:
 		return nil, config.Misuse("unknown command %s; service-monitor-web help lists the commands", row.Quote(o.command))
 	}
@@ -60,7 +58,8 @@ func parse(args []string) (*options, error) {
 	if err := o.set.Parse(args); err != nil {
 		return nil, misuse(err)
 	}
-	if o.help = o.help || o.command == "help"; o.help || o.version {
+	o.help, o.version = o.help || o.command == "help", o.version || o.command == "version"
+	if o.help || o.version {
 		return o, nil
 	}
 	if rest := o.set.Args(); len(rest) > 0 {
