@@ -46,6 +46,7 @@ type gateway struct {
 
 func newGateway(t *testing.T, units ...string) *gateway {
 	g := &gateway{t: t, config: config.Default(), units: map[string]*count.Tally{}}
+	g.config.History.Size = 1 << 20
 	g.config.State.File = filepath.Join(t.TempDir(), "state")
 	g.config.Feed.Socket = filepath.Join(t.TempDir(), "feed")
 	for _, unit := range units {
@@ -66,7 +67,7 @@ func tallyOf(unit string, crashes uint64) *count.Tally {
 func (g *gateway) start() {
 	g.t.Helper()
 	var err error
-	if g.disk, _, err = store.Open(chronicle.Beside(g.config.State.File), 1<<20, func(*store.Record) {}); err != nil {
+	if g.disk, _, err = store.Open(chronicle.Beside(g.config.State.File), int64(g.config.History.Size), func(*store.Record) {}); err != nil {
 		g.t.Fatal(err)
 	}
 	log := logrus.New()

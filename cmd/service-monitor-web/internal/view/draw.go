@@ -41,7 +41,8 @@ func (c *canvas) paint(s stroke) {
 	for list[last].to.Before(s.to) {
 		last++
 	}
-	var parts []stroke
+	var room [3]stroke
+	parts := room[:0]
 	if before := list[first]; before.from.Before(s.from) {
 		before.to = s.from
 		parts = append(parts, before)
