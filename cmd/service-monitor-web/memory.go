@@ -38,5 +38,5 @@ func giveBack() {
 	debug.FreeOSMemory()
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
-	limitMemory(memoryLimit + 2*int64(sample[0].Value.Uint64()))
+	limitMemory(memoryLimit + 3*int64(sample[0].Value.Uint64()))
 }
