@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,8 +63,8 @@ type bed struct {
 
 var names = []string{"fails.service", "flaps.service", "gives.service", "loops.service", "steady.service"}
 
-// boot boots a gateway with these services and with more programs and files in it.
-func boot(t *testing.T, p pace, binds, files map[string]string) *bed {
+// boot boots a gateway with these services.
+func boot(t *testing.T, p pace) *bed {
 	t.Helper()
 	unit, err := os.ReadFile("../../systemd/service-monitor.service")
 	if err != nil {
@@ -85,8 +84,6 @@ func boot(t *testing.T, p pace, binds, files map[string]string) *bed {
 		Binds: map[string]string{daemonPath: built(t, "service-monitor"), webPath: built(t, "service-monitor-web")},
 		Users: []string{"service-monitor"},
 	}
-	maps.Copy(o.Binds, binds)
-	maps.Copy(o.Files, files)
 	b := &bed{Machine: gatewaytest.Boot(t, o), t: t, p: p}
 	b.sh("systemctl start service-monitor; systemctl start " + strings.Join(names, " "))
 	b.next = time.Now()
@@ -252,7 +249,7 @@ func TestRecord(t *testing.T) {
 	if *record {
 		p = slow
 	}
-	b := boot(t, p, nil, nil)
+	b := boot(t, p)
 	b.live()
 	b.wantTruth()
 	active := b.Of(fmt.Sprintf("node_systemd_unit_state{%s,name=%q,state=%q,type=%q}", labels, "loops.service", "active", "simple"))
