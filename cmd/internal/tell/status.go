@@ -203,7 +203,7 @@ func (u *Unit) Health(now time.Time) Health {
 		return Unknown
 	case l.GivenUp && l.Retrying && (u.State == "failed" || u.refused && u.State == "inactive" || strings.HasPrefix(l.SubState, autoRestart)):
 		return GaveUp
-	case loop && u.State != "inactive" && u.State != "failed", loop && l.Retrying && !l.GivenUp && u.Times.Phase != count.Stopped:
+	case loop && u.State != "inactive" && u.State != "failed", loop && l.Retrying && !l.GivenUp && !u.released(now):
 		return CrashLoop
 	case u.State == "failed":
 		return Failed
@@ -215,6 +215,12 @@ func (u *Unit) Health(now time.Time) Health {
 		return Stopped
 	}
 	return Starting
+}
+
+// released reports whether somebody has stopped a unit that was to be restarted. Before 257 it is inactive
+// for a moment before its restart, too.
+func (u *Unit) released(now time.Time) bool {
+	return u.Times.Phase == count.Stopped || u.State == "inactive" && now.Sub(u.Changed) > soon
 }
 
 // Status is what is known of all units at a moment.

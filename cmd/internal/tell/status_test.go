@@ -239,6 +239,7 @@ func TestHealth(t *testing.T) {
 		{"it was started after that", unit("a", "inactive", time.Hour, refused("inactive"), ended(store.Start, "inactive", "", 0)), Stopped},
 		{"stopped by hand after a loop", unit("a", "inactive", time.Second, three), Stopped},
 		{"stopped by hand in a loop, while it waited for its restart", unit("a", "inactive", time.Second, three, retries, phase(count.Stopped)), Stopped},
+		{"stopped by hand in a loop, before 257 in the moment before its restart", unit("a", "inactive", time.Minute, three, retries, phase(count.Down)), Stopped},
 		{"a loop, and before 257 its restart has just begun", unit("a", "inactive", time.Second, three, retries, phase(count.Down)), CrashLoop},
 	} {
 		if got := tt.u.Health(noon); got != tt.want {
