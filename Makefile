@@ -2,7 +2,9 @@
 # test/README.md says what the targets of the tests do.
 VERSION ?= $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo "sudo env PATH=$$PATH:/usr/sbin:/sbin")
-BUILD   := CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+# Browsers speak HTTP/2 only with TLS, which a server before the page does. Without it
+# the page takes 350 kB less.
+BUILD   := CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags nethttpomithttp2 -ldflags "-s -w -X main.version=$(VERSION)"
 # A package of Debian for each: the monitor, and its page and metrics.
 PROGRAMS := service-monitor service-monitor-web
 # GOARCH, and GOARM where it matters. Debian's armhf is arm.7 and its armel arm.5;

@@ -56,7 +56,7 @@ func parse(args []string) (*options, error) {
 	}
 	o.set = o.flags()
 	if err := o.set.Parse(args); err != nil {
-		return nil, misuse(err)
+		return nil, o.misuse(err)
 	}
 	o.help, o.version = o.help || o.command == "help", o.version || o.command == "version"
 	if o.help || o.version {
@@ -91,19 +91,32 @@ func (o *options) flags() *pflag.FlagSet {
 }
 
 // misuse puts an error of pflag into the words of this program.
-func misuse(err error) error {
+func (o *options) misuse(err error) error {
 	var unknown *pflag.NotExistError
 	var bare *pflag.ValueRequiredError
 	var invalid *pflag.InvalidValueError
 	switch {
 	case errors.As(err, &unknown):
-		return config.Misuse("unknown flag %s; service-monitor-web help lists the flags", row.Quote(unknown.GetSpecifiedName()))
+		return o.unknown(unknown.GetSpecifiedName())
 	case errors.As(err, &bare):
 		return config.Misuse("--%s needs a value; service-monitor-web help shows which", bare.GetFlag().Name)
 	case errors.As(err, &invalid) && invalid.GetFlag().Name == idleExit:
 		return config.Misuse("--%s must be followed by a duration such as 2m, or 0 for never, found %s", idleExit, row.Quote(invalid.GetValue()))
 	}
 	return config.Misuse("%v", err)
+}
+
+// unknown returns the error for a flag that there is not.
+func (o *options) unknown(name string) error {
+	var names []string
+	o.set.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	dashes := "--"
+	if len(name) == 1 {
+		dashes = "-"
+	} else if better := config.Nearest(name, names); len(better) > 0 && len(better) < 2*len(name)+3 { // else it only has the same part of a word
+		return config.Misuse("unknown flag %s; did you mean --%s?", row.Quote(dashes+name), better)
+	}
+	return config.Misuse("unknown flag %s; service-monitor-web help lists the flags", row.Quote(dashes+name))
 }
 
 // load checks the flags, and reads the configuration of the monitor.

@@ -48,6 +48,9 @@ func (o *options) serve() error {
 	if err != nil {
 		return err
 	}
+	if err := becomeOwner(o.loaded.Config); err != nil {
+		return err
+	}
 	idle := o.idleExit
 	if !o.set.Changed(idleExit) && !activated {
 		idle = 0
