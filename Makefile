@@ -26,6 +26,9 @@ SUITE_armhf := --arch=armhf bookworm
 # list, so that another list makes other roots.
 PACKAGES := dbus,strace,systemd-sysv
 ROOTS    ?= $(or $(XDG_CACHE_HOME),/var/cache)/service-monitor/$(PACKAGES)
+# Servers of Debian that the tests start: nginx and Prometheus.
+SERVERS  ?= $(or $(XDG_CACHE_HOME),/var/cache)/service-monitor/nginx,prometheus
+export PATH := $(PATH):$(SERVERS)/usr/bin:$(SERVERS)/usr/sbin
 # The release of this machine, if it is a Debian.
 HOST     := $(shell . /etc/os-release && echo $$VERSION_CODENAME)
 # The mirror that this machine's apt uses. If it is empty, debootstrap uses its own.
@@ -88,9 +91,15 @@ format:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
 
 # Install the packages of Debian that the tests need.
-deps:
-	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap mkfs.ext4 mkfs.xfs losetup man mandoc zsh /usr/share/bash-completion/bash_completion /usr/include/systemd/sd-bus.h promtool, \
-		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring e2fsprogs xfsprogs mount man-db mandoc zsh bash-completion libsystemd-dev prometheus)
+deps: $(SERVERS)
+	@$(call need,systemd-nspawn dbus-daemon gcc strace debootstrap mkfs.ext4 mkfs.xfs losetup man mandoc zsh openssl chromium /usr/share/bash-completion/bash_completion /usr/include/systemd/sd-bus.h, \
+		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring e2fsprogs xfsprogs mount man-db mandoc zsh openssl chromium bash-completion libsystemd-dev)
+
+# These servers are unpacked and not installed, because Debian starts what it installs.
+$(SERVERS):
+	$(SUDO) mkdir -p $(dir $@)
+	$(SUDO) flock $(dir $@) sh -ec '[ ! -d $@ ] || exit 0; rm -rf $@.new; mkdir $@.new; cd $@.new; chown _apt . || :; \
+		apt-get update -q; apt-get download -q nginx prometheus; for d in *.deb; do dpkg-deb -x $$d .; rm $$d; done; mv $@.new $@'
 
 booted: ## run the tests that boot machines, on this machine's systemd
 	$(SUDO) $(BOOTED) ./test/... ./cmd/service-monitor-web/...
@@ -169,17 +178,15 @@ repo: deb ## build a signed apt repository of them: build/repo (KEY= your key)
 	@$(call need,gpg apt-ftparchive,gnupg apt-utils)
 	debian/repository $(DEBS) $(REPO)
 
-# piuparts installs both packages for this machine's architecture in a Debian. What the
-# second one depends on comes from the repository. lintian
+# piuparts installs both packages for this machine's architecture in a Debian. lintian
 # is not to look for misspelt words in the programs: Go keeps its strings without gaps,
 # and the end of one and the beginning of the next may look like a word.
-lint: repo $(ROOTS)/bookworm ## check the packages with lintian, piuparts and shellcheck
+lint: deb $(ROOTS)/bookworm ## check the packages with lintian, piuparts and shellcheck
 	@$(call need,lintian piuparts shellcheck,lintian piuparts shellcheck)
 	shellcheck debian/postinst debian/prerm debian/postrm debian/repository debian/web/postinst debian/web/prerm debian/web/postrm
 	shellcheck --shell=bash debian/completion.bash debian/web/completion.bash
 	lintian --allow-root --display-info --pedantic --suppress-tags spelling-error-in-binary --fail-on error,warning,info,pedantic $(DEBS)/*.deb $(DEBS)/armv6/*.deb
 	$(SUDO) piuparts --existing-chroot=$(ROOTS)/bookworm --distribution=bookworm --mirror='$(MIRROR) main' \
-		--bindmount=$(abspath $(REPO)) --extra-repo='deb [trusted=yes] file:$(abspath $(REPO)) stable main' \
 		--no-upgrade-test --install-remove-install --install-purge-install --log-level=error \
 		$(DEBS)/*_$$(dpkg --print-architecture).deb
 

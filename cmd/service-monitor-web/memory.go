@@ -9,7 +9,7 @@ import (
 
 const (
 	// firstLimit is the memory limit of the Go runtime while the history is read for the first time.
-	firstLimit = 10 << 20
+	firstLimit = 32 << 20
 	// memoryLimit is the memory limit without what is in use. The program may use 12 MB in all, of which
 	// its code takes 9. Without a limit, it had 13.5 MB after 50 scrapes, and with this one 11.6.
 	memoryLimit = 5 << 20

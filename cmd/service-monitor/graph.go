@@ -52,19 +52,6 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	// disk under the state file holds nothing up.
 	saver := persist.New(m.log, state, known, c.State.Quiet, c.State.Deadline)
 	pipeline.Sink(g, "persist", pipeline.Latest(g, events, unitOf), saver)
-	file := logfile.New(c.Log.File, m.lock)
-	file.Meter(&m.written.log)
-	lines := logsink.New(logsink.Config{
-		File:      file,
-		Journal:   m.journal,
-		Console:   m.console,
-		Notes:     m.notes,
-		Debug:     func() bool { return m.log.IsLevelEnabled(logrus.DebugLevel) },
-		Summary:   c.Log.StatsInterval,
-		FoldAfter: c.Log.FoldAfter,
-		Quote:     quote,
-	})
-	pipeline.Sink(g, "logsink", events, lines)
 	history := pipeline.Add(g, "chronicle", events, chronicle.New(m.log, m.openHistory(), known))
 
 	// The black box needs only the last crash of each unit.
@@ -80,6 +67,21 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	teller := feed.New(m.log, c.Feed.Socket, about, known, news, tell.WriteJSON)
 	pipeline.Sink(g, "feed", pipeline.Latest(g, events, unitOf), teller)
 	g.TellTroubles(teller.Troubles)
+
+	// Go first runs the goroutine that was woken last. So the last sink writes its line first.
+	file := logfile.New(c.Log.File, m.lock)
+	file.Meter(&m.written.log)
+	lines := logsink.New(logsink.Config{
+		File:      file,
+		Journal:   m.journal,
+		Console:   m.console,
+		Notes:     m.notes,
+		Debug:     func() bool { return m.log.IsLevelEnabled(logrus.DebugLevel) },
+		Summary:   c.Log.StatsInterval,
+		FoldAfter: c.Log.FoldAfter,
+		Quote:     quote,
+	})
+	pipeline.Sink(g, "logsink", events, lines)
 	teller.Count((&counting{g, source, decoder, keeper, saver, lines, &m.written}).counters)
 	return g
 }

@@ -139,7 +139,7 @@ func (m *monitor) run() error {
 	limitMemory(uint64(max(len(c.Services), len(o.known))) * perService)
 	m.lost, m.lock = o.state.Gone(), o.lock
 	o.state.Meter(&m.written.state)
-	err := m.graph(o.state, o.known, keepHouse(newNotifier(m.log))).Run(stop)
+	err := m.graph(o.state, o.known, keepHouse(notify.New(m.log))).Run(stop)
 	if err != nil {
 		m.lastLine(err)
 	}

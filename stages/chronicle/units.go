@@ -68,6 +68,28 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 	}
 }
 
+// remarkable reports whether somebody who reads the history wants to know of a state, although nothing is
+// counted: systemd has the unit no more, or again, or it reloads, or is being cleaned.
+func remarkable(e *count.Event) bool {
+	switch e.To {
+	case e.From: // only the sub state has changed
+		return false
+	case "reloading", "refreshing", "maintenance", decode.NotLoaded:
+		return true
+	}
+	return e.From == decode.NotLoaded
+}
+
+// moved records a state, unless there are many. Half of the budget is left for what is counted.
+func (s *Stage) moved(u *unit, e *count.Event, now time.Time) {
+	if u.storm || !u.budget.rested(now) || !u.budget.spend(now) || !s.all.spend(now) {
+		return
+	}
+	r := s.record(e, store.State)
+	r.After = u.has
+	s.add(r, now)
+}
+
 // unitOf returns what is known of the unit of an event. If the unit is new, a record says with
 // which counts it begins.
 func (s *Stage) unitOf(e *count.Event, now time.Time) *unit {

@@ -156,10 +156,10 @@ func (u *Uptime) Availability(span chronicle.Span, c *Clock, until time.Duration
 	if ago, known := c.ago(span.Boot, span.Clock, span.At); known && ago > until {
 		switch span.Phase {
 		case count.Up:
-			up += lately(until, ago-until)
+			up += within(until, ago-until)
 			total += ago - until
 		case count.Down:
-			down += lately(until, ago-until)
+			down += within(until, ago-until)
 		}
 	}
 	a := Availability{Day: -1, Down: -1, Between: -1, Repair: -1}
