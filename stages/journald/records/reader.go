@@ -2,7 +2,7 @@ package records
 
 import (
 	"context"
-	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -282,7 +282,12 @@ const rotated = "it no longer reaches back so far"
 // that PID 1 wrote before can be read, too. The mark has the priority of most records of PID 1,
 // so that MaxLevelStore= (journald.conf(5)) treats both the same.
 func leaveMark() (string, error) {
-	name := rand.Text()
+	// Nobody else can know the name beforehand. Package crypto/rand would add 60 kB to the program.
+	random := make([]byte, 16)
+	if _, err := unix.Getrandom(random, 0); err != nil {
+		return "", os.NewSyscallError("getrandom", err)
+	}
+	name := hex.EncodeToString(random)
 	journal, err := net.Dial("unixgram", socket)
 	if err != nil {
 		return "", err
