@@ -39,6 +39,12 @@ CODE     := ./cmd/... ./pipeline/... ./stages/...
 WHOLE    := -count=1 ./test/...
 BOOTED   := go test -buildvcs=false -tags booted -count=1 -p 1 -timeout 30m
 
+# What make test leaves out, see there.
+SHORT      ?=
+BEDS        = $(if $(SHORT),$(patsubst %,./test/%,cases e2e gateway held packaging),./test/...)
+SELECT      = $(if $(SHORT),-skip '^Test(Disk|Idle|StalledJournal|Storm|Bench|FallBehind|Hang|Kill|Damage|PowerCuts)$$')
+LIFE_armhf  = $(if $(SHORT),-skip '^TestWebLife$$')
+
 # need installs the packages $(2) if one of the commands or files $(1) is missing.
 need = set -e; PATH=$$PATH:/usr/sbin:/sbin; for c in $(1); do [ -e $$c ] || command -v $$c >/dev/null || missing=1; done; [ -z "$$missing" ] || { \
 	$(SUDO) apt-get update -q; \
@@ -68,11 +74,10 @@ run: build ## monitor this machine's services; without systemd, those of a throw
 # On other systemds than this machine's, it is enough to test what depends on
 # systemd. The tests of the daemon's own files, memory and threads are skipped, and so
 # are those of the page. An emulated machine takes long, so the life of the daemon's
-# package is enough there.
-test: BEDS := $(patsubst %,./test/%,cases e2e gateway held packaging)
-test: LIFE_armhf := -skip '^TestWebLife$$'
-test: SELECT := -skip '^Test(Disk|Idle|StalledJournal|Storm|Bench|FallBehind|Hang|Kill|Damage|PowerCuts)$$'
-test: deps check booted $(filter-out %-$(HOST),booted-bookworm booted-trixie) lint lifecycle arm emulated lifecycle-armhf ## run all tests, on booted machines too (50 minutes)
+# package is enough there. It uses one core, and the other tests mostly wait.
+test: export SHORT := yes
+test: deps check booted lint lifecycle arm emulated ## run all tests, on booted machines too (45 minutes)
+	$(MAKE) --no-print-directory -j2 -Oline $(filter-out %-$(HOST),booted-bookworm booted-trixie) lifecycle-armhf
 
 quick: format ## in less than a minute: format, vet and the tests that need no root
 	go vet ./...
@@ -110,7 +115,7 @@ versions: $(RELEASES:%=booted-%) ## run them on systemd 247, 252 and 257 (Debian
 # and a second nsenter(1) do not work in it. So some tests are skipped.
 booted-armhf: SELECT := -skip '^Test(Lies|Idle|Storm|Bench|FallBehind|StalledJournal|Disk|PowerCuts)$$'
 $(RELEASES:%=booted-%) booted-armhf: booted-%: $(ROOTS)/%
-	$(SUDO) env GATEWAY_SYSTEM=$(ROOTS)/$* $(BOOTED) $(SELECT) $(or $(BEDS),./test/...)
+	$(SUDO) env GATEWAY_SYSTEM=$(ROOTS)/$* $(BOOTED) $(SELECT) $(BEDS)
 
 # A root gets its name when it is complete. debootstrap mounts file systems in it, in
 # a mount namespace: they are gone afterwards, even if debootstrap was killed.
