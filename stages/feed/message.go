@@ -69,6 +69,7 @@ type Unit struct {
 	AtLeast  bool      `json:"at_least,omitempty"`
 	Retrying bool      `json:"retrying,omitempty"` // systemd is about to restart it
 	GaveUp   bool      `json:"gave_up,omitempty"`
+	Glob     bool      `json:"glob,omitempty"`         // it is no unit, but the sum of those of a glob that are gone
 	Folded   uint64    `json:"folded_units,omitempty"` // only for a glob: how many of its units are gone
 	GapOpen  time.Time `json:"gap_open_since,omitzero"`
 	// Invocation is the last run. Ended is true if that run is over. Began is when it began, in µs
@@ -113,7 +114,7 @@ func unitOf(t *count.Tally) *Unit {
 		Unknown: t.Unknown, Restarts: t.Restarts, AtLeast: t.AtLeast, Folded: t.Folded,
 	}
 	if l := t.Life; l != nil {
-		u.Sub, u.Retrying, u.GaveUp, u.GapOpen = l.SubState, l.Retrying, l.GivenUp, l.Opened
+		u.Sub, u.Retrying, u.GaveUp, u.GapOpen, u.Glob = l.SubState, l.Retrying, l.GivenUp, l.Opened, l.Pattern
 		if !l.Invocation.IsZero() && !l.StartOwed {
 			u.Invocation, u.Ended, u.Began = l.Invocation.String(), l.Ended, l.Begun
 		}
@@ -137,7 +138,7 @@ func (u *Unit) Tally() *count.Tally {
 	t := &count.Tally{
 		Unit: u.Name, State: u.Active, Changed: u.Since, Starts: u.Starts, Stops: u.Stops, Crashes: u.Crashes,
 		Unknown: u.Unknown, Restarts: u.Restarts, AtLeast: u.AtLeast, Folded: u.Folded,
-		Life: &classify.Life{ActiveState: u.Active, SubState: u.Sub, Retrying: u.Retrying, GivenUp: u.GaveUp, Opened: u.GapOpen, Ended: u.Ended, Begun: u.Began},
+		Life: &classify.Life{Pattern: u.Glob, ActiveState: u.Active, SubState: u.Sub, Retrying: u.Retrying, GivenUp: u.GaveUp, Opened: u.GapOpen, Ended: u.Ended, Begun: u.Began},
 	}
 	_ = t.Life.Invocation.UnmarshalText([]byte(u.Invocation))
 	if c := u.LastCrash; c != nil {

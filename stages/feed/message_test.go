@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 )
 
@@ -33,6 +34,22 @@ func TestRoundTrip(t *testing.T) {
 	got := u.SecondsAt(count.Moment{Clock: 12345678 + 2e6, Boot: "b"})
 	if want := (count.Seconds{Up: 400*24*60*60 + 1e-6, Down: 3.234567, Stopped: 60, Unobserved: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// A glob stays one before any of its units is gone. Otherwise it would look like a unit that systemd does not
+// have.
+func TestRoundTripOfGlob(t *testing.T) {
+	text, err := json.Marshal(unitOf(&count.Tally{Unit: "a*.service", State: "unloaded", Life: &classify.Life{Pattern: true, ActiveState: "unloaded", SubState: "dead"}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var u Unit
+	if err := json.Unmarshal(text, &u); err != nil {
+		t.Fatal(err)
+	}
+	if !u.Tally().Life.Pattern {
+		t.Errorf("%s is a unit", text)
 	}
 }
 
