@@ -66,6 +66,7 @@ type health struct {
 	status   string   // the last status that was sent
 	troubles []string // the last that were told
 	tell     func(troubles []string)
+	ready    func()
 	keeping  []func() bool // one for each Latest edge: whether it keeps messages
 }
 
@@ -110,6 +111,14 @@ type watcher struct {
 // is wrong with the stages, in the order of the stages. tell must not block.
 func (g *Graph) TellTroubles(tell func(troubles []string)) {
 	if g.health.tell = tell; g.health.notifier == nil {
+		g.health.notifier = nobody{}
+	}
+}
+
+// TellReady has tell called each time READY=1 is sent. All that the stages have sent until then has
+// arrived. tell must not block.
+func (g *Graph) TellReady(tell func()) {
+	if g.health.ready = tell; g.health.notifier == nil {
 		g.health.notifier = nobody{}
 	}
 }
@@ -205,6 +214,9 @@ func (w *watcher) ask(ctx context.Context) {
 	case w.settling > 0 && !r.delaysReady:
 		w.settled()
 		w.alive = "WATCHDOG=1"
+		if w.ready != nil {
+			w.ready()
+		}
 		w.say(r.status, "READY=1")
 	default:
 		if w.settling > 0 {

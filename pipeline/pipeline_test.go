@@ -367,10 +367,15 @@ func TestReadyWaitsForWhatIsOwed(t *testing.T) {
 			}
 		}))
 		Sink(g, "sink", Add(g, "double", sent, double), pipelinetest.Each(func(int) {}))
+		begun, ready := time.Now(), []time.Duration(nil)
+		g.TellReady(func() { ready = append(ready, time.Since(begun)) })
 		stop, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 		defer cancel()
 		if err := g.Run(stop); err != nil {
 			t.Fatal(err)
+		}
+		if want := []time.Duration{2 * time.Second}; !slices.Equal(ready, want) {
+			t.Errorf("ready after %v, want %v", ready, want)
 		}
 		var told []string
 		for _, line := range s.Lines() {

@@ -63,10 +63,11 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	// The feed tells how the units are now, and each event once it is on the disk. If the feed is
 	// too slow, its listeners read in the chronicle what they have missed.
 	news := pipeline.Beside(pipeline.Cut(history, feed.Backlog, func(int) {}))
-	about := feed.Monitor{Version: version, State: c.State.File, Since: time.Now()}
+	about := feed.Monitor{Version: version, State: c.State.File, Since: time.Now(), CatchingUp: true}
 	teller := feed.New(m.log, c.Feed.Socket, about, known, news, tell.WriteJSON)
 	pipeline.Sink(g, "feed", pipeline.Latest(g, events, unitOf), teller)
 	g.TellTroubles(teller.Troubles)
+	g.TellReady(teller.CaughtUp)
 
 	// Go first runs the goroutine that was woken last. So the last sink writes its line first.
 	file := logfile.New(c.Log.File, m.lock)

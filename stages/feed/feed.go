@@ -47,6 +47,7 @@ type Stage struct {
 	records  *pipeline.Second[store.Record]
 	encode   func(io.Writer, *store.Record) error
 	trouble  chan []string // the newest troubles of the monitor that the stage does not know yet
+	caughtUp chan struct{} // has room for one token
 	clients  map[*client]bool
 	left     chan *client
 	changed  map[string]bool // the units that have changed, but were not told yet
@@ -62,7 +63,7 @@ type Stage struct {
 func New(log logrus.FieldLogger, socket string, monitor Monitor, known map[string]*count.Tally, records *pipeline.Second[store.Record], encode func(io.Writer, *store.Record) error) *Stage {
 	s := &Stage{
 		log: log, socket: socket, monitor: monitor, units: maps.Clone(known), records: records, encode: encode,
-		trouble: make(chan []string, 1), clients: map[*client]bool{}, left: make(chan *client), changed: map[string]bool{}, timer: time.NewTimer(0),
+		trouble: make(chan []string, 1), caughtUp: make(chan struct{}, 1), clients: map[*client]bool{}, left: make(chan *client), changed: map[string]bool{}, timer: time.NewTimer(0),
 	}
 	s.monitor.Troubles = []string{} // and not null
 	if s.units == nil {
@@ -84,6 +85,15 @@ func (s *Stage) Troubles(list []string) {
 	default:
 	}
 	s.trouble <- append([]string{}, list...)
+}
+
+// CaughtUp tells the listeners that the counts have all that happened before the monitor was started. Their
+// events must have arrived. It does not block.
+func (s *Stage) CaughtUp() {
+	select {
+	case s.caughtUp <- struct{}{}:
+	default:
+	}
 }
 
 type port = pipeline.Port[count.Event, pipeline.None]
@@ -115,6 +125,11 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case s.monitor.Troubles = <-s.trouble:
 			s.news = true
 			s.soon()
+		case <-s.caughtUp:
+			if s.monitor.CatchingUp {
+				s.monitor.CatchingUp, s.news = false, true
+				s.soon()
+			}
 		case conn := <-conns:
 			s.join(conn)
 		case c := <-s.left:
@@ -176,15 +191,15 @@ func (s *Stage) soon() {
 // tell tells the listeners what has changed. It disconnects those that are too slow.
 func (s *Stage) tell() {
 	s.buf.Reset()
-	if s.news {
-		s.news = false
-		monitor := s.about()
-		_ = json.NewEncoder(&s.buf).Encode(Message{Monitor: &monitor}) // it can be encoded
-	}
 	for _, unit := range slices.Sorted(maps.Keys(s.changed)) {
 		write(&s.buf, s.units, unit)
 	}
 	s.buf.Write(s.events.Bytes())
+	if s.news { // after the units, because it may say that they have caught up
+		s.news = false
+		monitor := s.about()
+		_ = json.NewEncoder(&s.buf).Encode(Message{Monitor: &monitor}) // it can be encoded
+	}
 	text := bytes.Clone(s.buf.Bytes())
 	clear(s.changed)
 	s.events.Reset()

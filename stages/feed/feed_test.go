@@ -49,6 +49,12 @@ func start(t *testing.T, socket string, known ...*count.Tally) *bench {
 // startWith starts a feed that is cut off if more than so many records wait for it.
 func startWith(t *testing.T, socket string, backlog int, known ...*count.Tally) *bench {
 	t.Helper()
+	return startAs(t, socket, Monitor{Version: "1", State: "/s"}, backlog, known...)
+}
+
+// startAs starts the feed of a monitor.
+func startAs(t *testing.T, socket string, monitor Monitor, backlog int, known ...*count.Tally) *bench {
+	t.Helper()
 	b := &bench{t: t, socket: socket, events: make(chan count.Event), stored: make(chan store.Record), log: &strings.Builder{}, ended: make(chan error, 1)}
 	log := logrus.New()
 	log.SetOutput(b.log)
@@ -61,7 +67,7 @@ func startWith(t *testing.T, socket string, backlog int, known ...*count.Tally) 
 	events := pipeline.Source(g, "world", pipelinetest.Feed(b.events))
 	newest := pipeline.Latest(g, events, func(e count.Event) string { return e.Unit })
 	records := pipeline.Beside(pipeline.Cut(pipeline.Source(g, "chronicle", pipelinetest.Feed(b.stored)), backlog, func(int) {}))
-	b.stage = New(log, socket, Monitor{Version: "1", State: "/s"}, units, records, encode)
+	b.stage = New(log, socket, monitor, units, records, encode)
 	joined := uint64(0)
 	b.stage.Count(func() *Counters { joined++; return &Counters{Received: joined} })
 	pipeline.Sink(g, "feed", newest, b.stage)
@@ -170,6 +176,32 @@ func TestTroubles(t *testing.T) {
 		return len(told) == 3
 	})
 	if want := []string{"[] false", "[cannot save state bus lost] false", "[] false"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
+}
+
+// A listener is told that the monitor has caught up after the units that have changed until then.
+func TestCaughtUp(t *testing.T) {
+	b := startAs(t, filepath.Join(t.TempDir(), "feed"), Monitor{CatchingUp: true}, Backlog, tally("a.service", 1))
+	crashes := func(t *count.Tally) uint64 {
+		if t == nil {
+			return 0
+		}
+		return t.Crashes
+	}
+	var told []string
+	b.listen(func(units map[string]*count.Tally, m Message) bool {
+		switch {
+		case m.Monitor != nil:
+			told = append(told, fmt.Sprint(m.Monitor.CatchingUp, " ", crashes(units["a.service"])))
+		case m.Complete:
+			b.tell(classify.Crashed, tally("a.service", 2))
+			b.stage.CaughtUp()
+			b.stage.CaughtUp() // as after a reload
+		}
+		return len(told) == 2
+	})
+	if want := []string{"true 0", "false 2"}; !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 // A Message is a line. One of its fields is set.
 type Message struct {
-	// Monitor is the first line. It comes again when its troubles change.
+	// Monitor is the first line. It comes again when its troubles change, and when it has caught up.
 	Monitor *Monitor `json:"monitor,omitempty"`
 	// Unit is a unit and its present state.
 	Unit *Unit `json:"unit,omitempty"`
@@ -34,6 +34,9 @@ type Monitor struct {
 	Since   time.Time `json:"since"` // when it was started
 	// Troubles say what is wrong with the monitor, such as "cannot save state since 12:00:07".
 	Troubles []string `json:"troubles"`
+	// CatchingUp is true from the start of the monitor until it has read in the journal what it missed.
+	// If it was killed, it has told higher counts before than it tells until then.
+	CatchingUp bool `json:"catching_up,omitempty"`
 	// Counters are those of the moment at which the listener connected.
 	Counters *Counters `json:"counters"`
 }

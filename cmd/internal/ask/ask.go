@@ -93,7 +93,7 @@ func (t *Told) Take(m feed.Message) bool {
 func (t *Told) Status(wants func(unit string) bool) (*tell.Status, error) {
 	s, _, err := newStatus(t.units, t.stateFile, wants, zone.Local(time.Now()))
 	if err == nil {
-		s.Troubles, s.Monitor = t.monitor.Troubles, t.monitor
+		s.Troubles, s.Monitor, s.Behind = t.monitor.Troubles, t.monitor, t.monitor.CatchingUp
 	}
 	return s, err
 }
@@ -118,6 +118,7 @@ func AsSaved(s *tell.Status, path string, monitor *store.Record) {
 	if info, err := os.Stat(path); err == nil {
 		s.AsOf = info.ModTime()
 	}
+	s.Behind = monitor.To == store.Started // since it was saved, it may have counted more
 	switch {
 	case monitor.To == store.Stopped:
 		s.Stopped = monitor.Time

@@ -1,12 +1,48 @@
 package ask
 
 import (
+	"os"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"service-monitor/stages/chronicle"
+	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/feed"
 )
+
+// What a monitor has saved is behind what it has told if it was killed, and not if it was stopped.
+func TestBehind(t *testing.T) {
+	path := t.TempDir() + "/state.json"
+	if err := os.WriteFile(path, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{store.Started, store.Stopped, store.Started} {
+		d, _, err := store.Open(chronicle.Beside(path), 1<<20, func(*store.Record) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Append([]store.Record{{Kind: store.Monitor, To: to, Time: time.Now()}}); err != nil {
+			t.Fatal(err)
+		}
+		d.Close()
+		s, err := Saved(path, func(string) bool { return true }, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Behind != (to == store.Started) {
+			t.Errorf("%s: behind %v", to, s.Behind)
+		}
+	}
+	told := NewTold(path)
+	for _, catching := range []bool{true, false} {
+		told.Take(feed.Message{Monitor: &feed.Monitor{State: path, CatchingUp: catching}})
+		if s, err := told.Status(func(string) bool { return true }); err != nil || s.Behind != catching {
+			t.Errorf("catching up %v: %+v, %v", catching, s, err)
+		}
+	}
+}
 
 // A status has all that the monitor has told of itself.
 func TestToldMonitor(t *testing.T) {

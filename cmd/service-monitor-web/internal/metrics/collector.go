@@ -147,19 +147,8 @@ func (s sink) each(m *metric, counts map[string]uint64, labels ...string) {
 
 // unit tells of a unit what is counted, and how it is now if somebody sees that.
 func (c *collector) unit(out sink, name string, u *tell.Unit) {
-	out.put(unitStarts, float64(u.Starts), name)
-	out.put(unitStops, float64(u.Stops), name)
-	out.put(unitCrashes, float64(u.Crashes), name)
-	out.put(unitUnknownEnds, float64(u.Tally.Unknown), name)
-	out.put(unitRestarts, float64(u.Restarts), name)
+	c.counts(out, name, u)
 	out.is(unitAtLeast, u.AtLeast, name)
-	if out.only == unitByResult {
-		causes := map[string]uint64{}
-		for _, cause := range u.CrashCauses {
-			causes[cause.Result] += cause.Crashes
-		}
-		out.each(unitByResult, causes, name)
-	}
 	c.times(out, name, u)
 	if !c.watching() || !u.Life.Known() {
 		return
@@ -173,6 +162,27 @@ func (c *collector) unit(out sink, name string, u *tell.Unit) {
 	}
 }
 
+// counts tells what is counted. While the monitor has counted more than this, nothing is told: what was told
+// before would go down. Prometheus would take that for a counter that began again at 0, and see thousands of
+// crashes in a moment.
+func (c *collector) counts(out sink, name string, u *tell.Unit) {
+	if c.Behind {
+		return
+	}
+	out.put(unitStarts, float64(u.Starts), name)
+	out.put(unitStops, float64(u.Stops), name)
+	out.put(unitCrashes, float64(u.Crashes), name)
+	out.put(unitUnknownEnds, float64(u.Tally.Unknown), name)
+	out.put(unitRestarts, float64(u.Restarts), name)
+	if out.only == unitByResult {
+		causes := map[string]uint64{}
+		for _, cause := range u.CrashCauses {
+			causes[cause.Result] += cause.Crashes
+		}
+		out.each(unitByResult, causes, name)
+	}
+}
+
 // late is how long ago the moment is up to which the seconds in each phase are told. The present phase may
 // have ended since without that anybody has said so. If it were told to last until now, the seconds could
 // go down by the next scrape. Prometheus would take that for a counter that began again at 0.
@@ -181,7 +191,7 @@ const late = 3 * time.Second
 // spent tells how long the unit was in each phase. While nobody watches, that is not known: the phase that
 // was seen last may be over. So the seconds of what was told before would go down as well.
 func (c *collector) spent(out sink, name string, u *tell.Unit) {
-	if u.Times.Phase == count.NoPhase {
+	if u.Times.Phase == count.NoPhase || c.Behind {
 		return
 	}
 	m := c.Moment()

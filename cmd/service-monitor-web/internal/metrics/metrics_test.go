@@ -208,6 +208,23 @@ func TestTold(t *testing.T) {
 }
 
 // A time is told only if the clock was right, or if the monotonic clock of this boot makes it right.
+// If the monitor was killed and has not caught up, it has counted more than is known. No counter of a unit is
+// told then, because it would go down.
+func TestBehind(t *testing.T) {
+	s := status(looping(), missing())
+	s.Behind = true
+	all := told(t, s, Options{SystemdExporter: true})
+	for series := range all {
+		name, _, _ := strings.Cut(series, "{")
+		if strings.HasSuffix(name, "_total") && strings.Contains(series, "name=") {
+			t.Errorf("%s", series)
+		}
+	}
+	if got := among(all, "unit_health"); len(got) == 0 || len(among(all, "unit_at_least")) == 0 {
+		t.Errorf("%v tell too little", all)
+	}
+}
+
 func TestUntrustedTimes(t *testing.T) {
 	u := looping()
 	u.ChangedUntrusted, u.LastCrash.Untrusted = true, true

@@ -30,7 +30,9 @@ func (c *collector) systemd(out sink, name string, u *tell.Unit) {
 	if u.State == decode.NotLoaded || !u.Life.Known() {
 		return
 	}
-	out.put(systemdRestarts, float64(u.Restarts), name)
+	if !c.Behind {
+		out.put(systemdRestarts, float64(u.Restarts), name)
+	}
 	if !c.watching() {
 		return
 	}

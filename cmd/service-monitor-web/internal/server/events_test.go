@@ -186,6 +186,29 @@ func TestMonitorAway(t *testing.T) {
 	}
 }
 
+// No counter of a unit is told while the monitor catches up after it was killed: it told a higher one before.
+func TestCatchingUp(t *testing.T) {
+	g := newGateway(t, "a.service")
+	const series = `service_monitor_unit_crashes_total{name="a.service"} `
+	g.catchingUp = true
+	g.start()
+	g.serve()
+	for !g.status().Monitor.Connected {
+	}
+	if all := g.get(http.StatusOK, "/metrics"); strings.Contains(all, series) || !strings.Contains(all, "service_monitor_unit_at_least{") {
+		t.Errorf("it has not caught up: %s", all)
+	}
+	g.crash(true, "a.service")
+	g.feed.CaughtUp()
+	var all string
+	for !strings.Contains(all, series) {
+		all = g.get(http.StatusOK, "/metrics")
+	}
+	if !strings.Contains(all, series+"1\n") {
+		t.Errorf("it has caught up: %s", all)
+	}
+}
+
 // A monitor with another state file is not the one that was asked for.
 func TestOtherMonitor(t *testing.T) {
 	g := newGateway(t, "a.service")

@@ -38,6 +38,7 @@ type gateway struct {
 	stored      chan store.Record
 	events      chan count.Event
 	feed        *feed.Stage
+	catchingUp  bool // so it is from its start on
 	stopMonitor func()
 	url         string
 	stopServer  func()
@@ -76,7 +77,7 @@ func (g *gateway) start() {
 	ready := pipelinetest.NewNotifier(0)
 	p := pipeline.New(ready)
 	records := pipeline.Beside(pipeline.Cut(pipeline.Source(p, "records", pipelinetest.Feed(g.stored)), feed.Backlog, func(int) {}))
-	g.feed = feed.New(log, g.config.Feed.Socket, feed.Monitor{Version: "1", State: g.config.State.File, Since: time.Now()}, g.units, records, tell.WriteJSON)
+	g.feed = feed.New(log, g.config.Feed.Socket, feed.Monitor{Version: "1", State: g.config.State.File, Since: time.Now(), CatchingUp: g.catchingUp}, g.units, records, tell.WriteJSON)
 	pipeline.Sink(p, "feed", pipeline.Source(p, "events", pipelinetest.Feed(g.events)), g.feed)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

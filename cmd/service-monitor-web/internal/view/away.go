@@ -41,7 +41,7 @@ func (s *Stage) saved(f *saved) {
 	if s.away == nil {
 		return // it is back
 	}
-	s.model.base.AsOf, s.model.base.Stopped = f.status.AsOf, f.status.Stopped
+	s.model.base.AsOf, s.model.base.Stopped, s.model.base.Behind = f.status.AsOf, f.status.Stopped, f.status.Behind
 	s.model.troubles = append(s.model.troubles, f.status.Troubles...)
 	var other errOther
 	switch {

@@ -136,8 +136,9 @@ func (m *model) status(wants func(unit string) bool) *tell.Status {
 	s.Clock = s.Clock.Clone()
 	s.Troubles = slices.Concat(m.about.Troubles, m.troubles)
 	if m.connected {
-		s.AsOf, s.Stopped, s.Monitor = s.Now, time.Time{}, m.about
+		s.AsOf, s.Stopped, s.Monitor, s.Behind = s.Now, time.Time{}, m.about, false
 	}
+	s.Behind = s.Behind || m.about.CatchingUp // it tells its units one by one, before it is connected
 	if s.Troubles == nil && m.connected {
 		s.Troubles = []string{}
 	}
