@@ -236,9 +236,9 @@ Exit codes:
    0  ended as asked, or because nobody asked any more
    1  failed otherwise than below
   64  bad command line
-  66  there is no state file, or it cannot be read
+  66  with metrics: there is no state file, or it cannot be read
   69  the address cannot be used
-  73  the file of --output cannot be written
-  77  who runs this may not read the files of the monitor
+  73  with metrics: the file of --output cannot be written
+  77  with metrics: who runs this may not read the files of the monitor
   78  bad configuration
 `
