@@ -7,8 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,35 +79,13 @@ func boot(t *testing.T, p pace) *bed {
 			"fails.service":           fails, "flaps.service": stays, "gives.service": gives, "loops.service": fmt.Sprintf(loops, p.runs), "steady.service": stays,
 		},
 		Files: map[string]string{"/etc/service-monitor/config.json": string(config), "/etc/dbus-1/system.d/service-monitor.conf": string(policy)},
-		Binds: map[string]string{daemonPath: built(t, "service-monitor"), webPath: built(t, "service-monitor-web")},
+		Binds: map[string]string{daemonPath: gatewaytest.Build(t, "service-monitor"), webPath: gatewaytest.Build(t, "service-monitor-web")},
 		Users: []string{"service-monitor"},
 	}
 	b := &bed{Machine: gatewaytest.Boot(t, o), t: t, p: p}
 	b.sh("systemctl start service-monitor; systemctl start " + strings.Join(names, " "))
 	b.next = time.Now()
 	return b
-}
-
-// built builds a program for the machine.
-func built(t *testing.T, program string) string {
-	t.Helper()
-	arch, err := gateway.Architecture(os.Getenv(gatewaytest.System))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	for above := dir; above != os.TempDir(); above = filepath.Dir(above) {
-		if err := os.Chmod(above, 0o755); err != nil { // the user of the monitor runs it
-			t.Fatal(err)
-		}
-	}
-	file := filepath.Join(dir, program)
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, "service-monitor/cmd/"+program)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return file
 }
 
 func (b *bed) sh(lines string) string {

@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -89,17 +87,6 @@ func (d *door) cut(shut bool) {
 	clear(d.open)
 }
 
-func build(t *testing.T, name string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), name)
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", file, "service-monitor/cmd/"+name)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return file
-}
-
 // boot boots a gateway with the monitor, and with what serves the page.
 func boot(t *testing.T, services ...string) *gateway.Machine {
 	t.Helper()
@@ -122,7 +109,7 @@ func boot(t *testing.T, services ...string) *gateway.Machine {
 			"/etc/systemd/system/multi-user.target.d/web.conf":            "[Unit]\nWants=service-monitor.service web.service\n",
 			"/etc/systemd/system/service-monitor.service.d/preserve.conf": "[Service]\nRuntimeDirectoryPreserve=yes\n",
 		},
-		Binds: map[string]string{daemonPath: build(t, "service-monitor"), webPath: build(t, "service-monitor-web")},
+		Binds: map[string]string{daemonPath: gatewaytest.Build(t, "service-monitor"), webPath: gatewaytest.Build(t, "service-monitor-web")},
 		Users: []string{"service-monitor"},
 	})
 }

@@ -4,6 +4,8 @@ package gatewaytest
 import (
 	"cmp"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"service-monitor/test/gateway"
@@ -29,4 +31,27 @@ func Boot(t testing.TB, o gateway.Options) *gateway.Machine {
 		}
 	})
 	return m
+}
+
+// Build builds a program of this project for the machines that the tests boot, and returns its file.
+// Each user of a machine can run it.
+func Build(t testing.TB, name string) string {
+	t.Helper()
+	arch, err := gateway.Architecture(os.Getenv(System))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for above := dir; above != filepath.Clean(os.TempDir()); above = filepath.Dir(above) {
+		if err := os.Chmod(above, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(dir, name)
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w", "-o", file, "service-monitor/cmd/"+name)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("cannot build %s: %v\n%s", name, err, out)
+	}
+	return file
 }
