@@ -93,11 +93,6 @@ type Unit struct {
 	PhaseSince time.Time `json:"phase_since,omitzero"`
 }
 
-// SecondsAt returns the seconds in each phase at a moment, if the present phase lasts until then.
-func (u *Unit) SecondsAt(m count.Moment) count.Seconds {
-	return u.Tally().Times.SpentAt(m).Seconds()
-}
-
 // A LastCrash is the last crash of a unit.
 type LastCrash struct {
 	Time       time.Time `json:"time"`

@@ -31,7 +31,7 @@ func TestRoundTrip(t *testing.T) {
 	if diff := cmp.Diff(want, u.Tally()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	got := u.SecondsAt(count.Moment{Clock: 12345678 + 2e6, Boot: "b"})
+	got := u.Tally().Times.SpentAt(count.Moment{Clock: 12345678 + 2e6, Boot: "b"}).Seconds()
 	if want := (count.Seconds{Up: 400*24*60*60 + 1e-6, Down: 3.234567, Stopped: 60, Unobserved: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
