@@ -21,7 +21,7 @@ const (
 	idleExit     = "idle-exit"
 	outputFlag   = "output"
 	noUnitStates = "no-unit-states"
-	oldNames     = "systemd-exporter-names"
+	exporterName = "systemd-exporter-names"
 	configFile   = "config"
 	stateFile    = "persistence-file"
 	feedSocket   = "feed"
@@ -37,7 +37,7 @@ type options struct {
 	listen, output      string
 	hosts               []string
 	idleExit            time.Duration
-	noStates, oldNames  bool
+	noStates, exporter  bool
 	config, state, feed string
 	help, version       bool
 	loaded              config.Loaded
@@ -81,7 +81,7 @@ func (o *options) flags() *pflag.FlagSet {
 		set.DurationVar(&o.idleExit, idleExit, idleAfter, "")
 	}
 	set.BoolVar(&o.noStates, noUnitStates, false, "")
-	set.BoolVar(&o.oldNames, oldNames, false, "")
+	set.BoolVar(&o.exporter, exporterName, false, "")
 	set.StringVar(&o.config, configFile, config.DefaultFile, "")
 	set.StringVarP(&o.state, stateFile, "p", "", "")
 	set.StringVar(&o.feed, feedSocket, "", "")
@@ -166,7 +166,7 @@ func (o *options) load() (err error) {
 }
 
 func (o *options) metrics() metrics.Options {
-	return metrics.Options{Version: version, NoUnitStates: o.noStates, SystemdExporter: o.oldNames}
+	return metrics.Options{Version: version, NoUnitStates: o.noStates, SystemdExporter: o.exporter}
 }
 
 // run does what the command line says.

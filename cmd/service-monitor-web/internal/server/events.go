@@ -134,7 +134,7 @@ func (f *follower) reset(ctx context.Context) error {
 // replay tells what the client has missed. lost is true if the history does not have that.
 func (f *follower) replay(ctx context.Context) (lost bool, gone []string, err error) {
 	for {
-		m, err := f.page()
+		m, err := f.nextPart()
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return f.place.record() > 0, nil, nil
@@ -160,8 +160,8 @@ func (f *follower) replay(ctx context.Context) (lost bool, gone []string, err er
 	}
 }
 
-// page reads a part of what the client has missed, while nobody else reads.
-func (f *follower) page() (missed, error) {
+// nextPart reads a part of what the client has missed, while nobody else reads.
+func (f *follower) nextPart() (missed, error) {
 	f.reads <- struct{}{}
 	defer func() { <-f.reads }()
 	return readMissed(f.dir(), f.place, f.from)

@@ -64,10 +64,10 @@ func (p place) has(e *view.Event) bool {
 	return e.Seq <= p.seq || e.Seq == p.seq+1 && e.Part > 0 && e.Part <= p.parts
 }
 
-// pageBytes is how much is read of the history at once for a client that comes back.
-const pageBytes = 64 << 10
+// missedBytes is how much is read of the history at once for a client that comes back.
+const missedBytes = 64 << 10
 
-// A page of the history is what a client has missed, or a part of that.
+// missed is what a client has missed of the history, or a part of that.
 type missed struct {
 	events []view.Event
 	gone   []string // units that were forgotten
@@ -94,7 +94,7 @@ func readMissed(dir string, p place, upTo uint64) (m missed, err error) {
 		if r.Seq > upTo {
 			return false
 		}
-		if bytes >= pageBytes {
+		if bytes >= missedBytes {
 			m.more = true
 			return false
 		}
