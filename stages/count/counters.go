@@ -14,7 +14,7 @@ type counters struct {
 	floor     atomic.Int64 // clock.floor, in ns since 1970
 }
 
-// show lets others see what these events are, and how the clock is.
+// show notes how many of these events were read in the journal later, and how the clock is.
 func (c *counters) show(now *clock, events []Event) {
 	c.floor.Store(now.floor.UnixNano())
 	n := uint64(0)
@@ -37,11 +37,10 @@ func isCount(k classify.Kind) bool {
 	return false
 }
 
-// Recovered returns how many events were read in the journal later. Any goroutine may call it, and
-// ClockTrusted.
+// Recovered returns how many events were read in the journal later. Any goroutine may call it.
 func (s *Stage) Recovered() uint64 { return s.counters.recovered.Load() }
 
-// ClockTrusted reports whether nothing proves that the wall clock is wrong now.
+// ClockTrusted reports whether nothing proves that the wall clock is wrong now. Any goroutine may call it.
 func (s *Stage) ClockTrusted() bool {
 	c := clock{floor: time.Unix(0, s.counters.floor.Load())}
 	return c.trusts(time.Now())

@@ -21,8 +21,8 @@ func (t Times) SpentAt(m Moment) Spent {
 func (t *Times) since() Moment { return Moment{t.At, t.Clock, t.Boot} }
 
 // between returns how long a moment is after an earlier one; 0 if that is not known. In one boot that
-// is measured by CLOCK_MONOTONIC, and otherwise by the wall clock. If that is not known, it is at least
-// as long as the later boot.
+// is measured by CLOCK_MONOTONIC, and otherwise by the wall clock. If the wall clock is not known, it
+// is how long the later boot has lasted, because it cannot be less.
 func between(from, to Moment) time.Duration {
 	if from.Boot == to.Boot && from.Clock > 0 && to.Clock > 0 {
 		return max(0, to.since(from))

@@ -51,8 +51,8 @@ type Stage struct {
 	clients  map[*client]bool
 	left     chan *client
 	changed  map[string]bool // the units that have changed, but were not told yet
-	news     bool            // so have the troubles of the monitor
-	events   bytes.Buffer    // that were not told yet, as JSON
+	news     bool            // the troubles of the monitor have changed, but were not told yet
+	events   bytes.Buffer    // what has happened, but was not told yet, as JSON
 	waiting  bool            // the timer runs
 	timer    *time.Timer
 	buf      bytes.Buffer

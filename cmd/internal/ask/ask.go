@@ -44,9 +44,9 @@ func Status(c config.Config, wants func(unit string) bool) (*tell.Status, error)
 	return s, failed
 }
 
-// Silent is called if nobody answers, but err. If the history does not say that the monitor has stopped,
-// and something holds the history, the monitor is alive and does not answer. Otherwise, if nobody
-// listens on its socket, it was killed.
+// Silent notes in a status that the monitor does not answer. err is what came instead of an answer. If the
+// history does not say that the monitor has stopped, and something holds the history, the monitor is
+// alive. Otherwise, if nobody listens on its socket, it was killed.
 func Silent(s *tell.Status, c config.Config, err error) {
 	if !s.Stopped.IsZero() {
 		return

@@ -183,13 +183,13 @@ func (c *collector) counts(out sink, name string, u *tell.Unit) {
 	}
 }
 
-// late is how long ago the moment is up to which the seconds in each phase are told. The present phase may
-// have ended since without that anybody has said so. If it were told to last until now, the seconds could
-// go down by the next scrape. Prometheus would take that for a counter that began again at 0.
+// late is how long ago the seconds in each phase end. The present phase may be over, and nobody has said so
+// yet. If it were told to last until now, the seconds could go down by the next scrape. Prometheus would take
+// that for a counter that began again at 0.
 const late = 3 * time.Second
 
 // spent tells how long the unit was in each phase. While nobody watches, that is not known: the phase that
-// was seen last may be over. So the seconds of what was told before would go down as well.
+// was seen last may be over. If it were told to go on, its seconds would go down later.
 func (c *collector) spent(out sink, name string, u *tell.Unit) {
 	if u.Times.Phase == count.NoPhase || c.Behind {
 		return
@@ -202,7 +202,7 @@ func (c *collector) spent(out sink, name string, u *tell.Unit) {
 	}
 }
 
-// times tells when something was.
+// times tells when the unit changed, and when it crashed.
 func (c *collector) times(out sink, name string, u *tell.Unit) {
 	out.at(unitLastChange, changed(u), name)
 	if crash := u.LastCrash; crash != nil {

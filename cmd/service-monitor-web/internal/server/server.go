@@ -23,7 +23,7 @@ type Options struct {
 	Listeners []net.Listener
 	Hosts     []string        // further names of this machine
 	IdleExit  time.Duration   // after how long without a request to end; 0 for never
-	Calm      func()          // called when nobody has asked for a second; may be nil
+	Calm      func()          // called when nobody has asked for a moment: see calmAfter; may be nil
 	Quit      <-chan struct{} // closed when the program is to end
 	Stop      func()          // stops the graph
 }

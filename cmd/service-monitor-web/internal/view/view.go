@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
 	"service-monitor/cmd/internal/ask"
 	"service-monitor/cmd/internal/config"
 	"service-monitor/cmd/internal/tell"
