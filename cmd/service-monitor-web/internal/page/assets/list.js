@@ -98,8 +98,8 @@ function fill(item) {
   row.hidden = !matches(item);
 }
 
-// since returns how old something is by now that was so old when it was told. Nobody knows what happens
-// while the connection is lost, so nothing gets older then.
+// since returns the present age of something. seconds is its age when it was told. Nobody knows what
+// happens while the connection is lost, so nothing gets older then.
 const since = (item, seconds) => seconds + Math.max(0, (live.lost || Date.now()) - item.at) / 1000;
 
 function ages(item) {

@@ -72,7 +72,6 @@ async function probe() {
 
 function banner() {
   put($("lost"), live.lost ? `connection lost since ${gateway.clock(gateway.now(live.lost))}; trying again` : "");
-  document.body.classList.toggle("lost", !!live.lost);
   header();
   showVisible();
   drawReport();
@@ -213,8 +212,8 @@ async function askLine(unit, hours) {
   } catch { /* the next change asks again */ }
 }
 
-// Timelines of services that changed are asked for once in a while: their spans, for crash marks are
-// there at once.
+// Timelines of services that changed are asked for after a pause. Only their spans wait for it: a crash
+// mark is drawn at once.
 const late = new Set();
 let lateTimer = 0;
 function dirtyLines(units) {
