@@ -47,7 +47,7 @@ func TestSameWords(t *testing.T) {
 					from += at + len(line)
 				}
 			}
-			for _, note := range []string{"+ at least", "The history goes back to", "Why the monitor stopped: systemctl", "THE MONITOR: ", "THE MONITOR IS NOT RUNNING since 2"} {
+			for _, note := range []string{"+ at least", "The history goes back to", "Why the monitor stopped: systemctl", "More about the monitor: journalctl", "Name services in monitored_services", "THE MONITOR: ", "THE MONITOR IS NOT RUNNING since 2"} {
 				if page := strings.Contains(b.text("document.body.innerText"), note); page != strings.Contains(s.do(t, "text"), note) {
 					t.Errorf("the page says %q: %v, unlike the command", note, page)
 				}

@@ -112,12 +112,15 @@ func (s *Status) commands(w io.Writer, units []*Unit, screen Screen) {
 	if len(units) > 0 && s.health(units[0]).Attention() {
 		fmt.Fprintln(w, "Next: service-monitor why "+screen.printable(word(short(units[0].Unit))))
 	}
+	if s.Stopped.IsZero() && len(s.Troubles) > 0 {
+		fmt.Fprintln(w, "More about the monitor: journalctl -x -u service-monitor")
+	}
 	switch {
 	case !s.Stopped.IsZero():
 		fmt.Fprintln(w, "Why the monitor stopped: systemctl status service-monitor")
 		fmt.Fprintln(w, "To go on counting: systemctl start service-monitor")
 	case len(units) == 0:
-		screen.wrap(w, "", "Name services in monitored_services of the configuration. service-monitor check-config looks at it.")
+		screen.wrap(w, "", "Name services in monitored_services of the configuration. service-monitor check-config says which file that is, and what is wrong with it. systemctl reload service-monitor has it read.")
 	default:
 		screen.wrap(w, "", "More: service-monitor history SERVICE, and journalctl -u SERVICE")
 	}

@@ -192,5 +192,5 @@ function nothing(found) {
   document.querySelector(".bar").hidden = !order.length;
   if (found) return $("none").replaceChildren();
   put($("none"), order.length ? "No service is called that, and none is in such a state." :
-    "Name services in monitored_services of the configuration. service-monitor check-config looks at it.");
+    "Name services in monitored_services of the configuration. service-monitor check-config says which file that is, and what is wrong with it. systemctl reload service-monitor has it read.");
 }

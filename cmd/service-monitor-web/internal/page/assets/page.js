@@ -23,11 +23,8 @@ function header() {
   if (page.failed) list.push(page.failed);
   else if (!monitor.running) list.push(notRunning());
   for (const trouble of monitor.troubles ?? []) list.push("THE MONITOR: " + plain(trouble));
-  const place = $("troubles");
-  if (place.dataset.has !== list.join("\n")) {
-    place.dataset.has = list.join("\n");
-    place.replaceChildren(...list.map((text) => make("p", "trouble", text)));
-  }
+  fresh($("troubles"), list, (text) => make("p", "trouble", text));
+  remedies();
   notes();
   title();
 }
@@ -45,17 +42,29 @@ function asOf() {
   put($("asof"), page.failed ? "" : text);
 }
 
-// notes says what there is to know about the numbers, and what to type next.
+// fresh puts a list into a place, unless it is there already. So a text that somebody has marked stays so.
+function fresh(place, list, toNode) {
+  const has = JSON.stringify(list);
+  if (place.dataset.has === has) return;
+  place.dataset.has = has;
+  place.replaceChildren(...list.map(toNode));
+}
+
+// remedies says what to type if something is wrong with the monitor itself.
+function remedies() {
+  const { monitor } = page, list = [];
+  if (!page.failed && !monitor.running) list.push(["Why the monitor stopped: ", "systemctl status service-monitor"], ["To go on counting: ", "systemctl start service-monitor"]);
+  else if (!page.failed && monitor.troubles?.length) list.push(["More about the monitor: ", "journalctl -x -u service-monitor"]);
+  fresh($("next"), list, ([text, command]) => make("p", "", text, make("code", "", command)));
+}
+
+// notes says what there is to know about the numbers.
 function notes() {
-  const { monitor } = page, list = [], next = [];
+  const { monitor } = page, list = [];
   if (order.some((item) => item.data.at_least)) list.push("+ at least: something happened that nobody saw and that no record tells.");
   const began = Date.parse(monitor.history_since);
   if (began <= gateway.now()) list.push(`The history goes back to ${gateway.wall(began).slice(0, 16)} (${span((gateway.now() - began) / 1000)}).`);
-  if (!monitor.running && !page.failed) next.push(["Why the monitor stopped: ", "systemctl status service-monitor"], ["To go on counting: ", "systemctl start service-monitor"]);
-  const place = $("notes"), has = JSON.stringify([list, next]);
-  if (place.dataset.has === has) return;
-  place.dataset.has = has;
-  place.replaceChildren(...list.map((text) => make("p", "", text)), ...next.map(([text, command]) => make("p", "", text, make("code", "", command))));
+  fresh($("notes"), list, (text) => make("p", "", text));
 }
 
 const trouble = (text) => { page.failed = plain(text); header(); };
