@@ -80,6 +80,10 @@ func (s *Stage) changed(name string) {
 }
 
 func (s *Stage) show(name string) {
+	if s.again { // it is shown when all is known again
+		s.touched[name] = true
+		return
+	}
 	u := s.model.units[name]
 	st := s.model.status(func(string) bool { return false })
 	told := s.model.unit(name)

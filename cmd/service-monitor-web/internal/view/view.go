@@ -31,6 +31,7 @@ type Stage struct {
 	told      uint64 // the last record that was sent on
 	reading   <-chan batch
 	anew      bool // the history has to be read from its beginning
+	again     bool // it is being read from its beginning once more, so only a part of it is known
 	more      bool // there is more to read when reading has ended
 	saving    <-chan saved
 	planned   <-chan *tell.Status
@@ -60,7 +61,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	s.read(ctx)
 	for {
 		asks := s.asks
-		if !s.loaded {
+		if !s.loaded || s.again {
 			asks = nil
 		}
 		select {
@@ -115,7 +116,7 @@ func (s *Stage) read(ctx context.Context) {
 		return
 	}
 	if s.more = false; s.anew {
-		s.anew = false
+		s.anew, s.again = false, s.loaded
 		s.model.forget()
 	}
 	s.reading = read(ctx, history(s.config), s.model.seq)
@@ -217,6 +218,7 @@ func (s *Stage) took(ctx context.Context, b *batch) {
 		s.read(ctx)
 		return
 	}
+	s.again = false
 	for name := range s.touched {
 		if s.model.units[name] != nil {
 			s.changed(name)
