@@ -147,6 +147,23 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+// No request passes the guard, not even the one that net/http would answer itself.
+func TestGuardOfServer(t *testing.T) {
+	c := nowhere(t)
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(fixedView("a.service"), c, 0)
+		conn, _ := b.dial()
+		go fmt.Fprintf(conn, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("X-Content-Type-Options") == "" {
+			t.Errorf("%v, %v", r, err)
+		}
+		conn.Close()
+		b.quit()
+		<-b.ended
+	})
+}
+
 // A bad query is told which key is wrong, and what it may be.
 func TestQueries(t *testing.T) {
 	h := handlerOf(t, fixedView("a.service", "mosquitto.service"))

@@ -101,9 +101,11 @@ func (s *Stage) drain(serving *sync.WaitGroup) {
 }
 
 // newServer returns a server with all its limits.
+//
+// net/http would answer OPTIONS * itself, and so let it pass the guard.
 func newServer(handler http.Handler, state func(net.Conn, http.ConnState)) *http.Server {
 	return &http.Server{
-		Handler: handler, ConnState: state, MaxHeaderBytes: headerBytes, ReadHeaderTimeout: headersIn, ReadTimeout: readIn, WriteTimeout: writeIn, IdleTimeout: idleFor,
+		Handler: handler, DisableGeneralOptionsHandler: true, ConnState: state, MaxHeaderBytes: headerBytes, ReadHeaderTimeout: headersIn, ReadTimeout: readIn, WriteTimeout: writeIn, IdleTimeout: idleFor,
 		ErrorLog: log.New(io.Discard, "", 0), // it tells of bad clients, and anybody can be one
 	}
 }
