@@ -27,13 +27,15 @@ const (
 func (a *api) dir() string { return chronicle.Beside(a.config.State.File) }
 
 // unitOf returns a function that reports whether the query of a request wants a unit.
-func unitOf(r *http.Request) (name string, wants func(unit string) bool) {
+func unitOf(r *http.Request) (name string, wants func(unit string) bool, err error) {
 	q := r.URL.Query()
 	if !q.Has("unit") {
-		return "", view.All
+		return "", view.All, nil
 	}
-	name = config.Full(q.Get("unit"))
-	return name, func(unit string) bool { return unit == name }
+	if name = config.Full(q.Get("unit")); name == "" { // the events of the monitor itself have no unit
+		return "", nil, badQuery("unit is empty; leave it out for all services")
+	}
+	return name, func(unit string) bool { return unit == name }, nil
 }
 
 // timeline tells how the units were by time.
@@ -44,7 +46,10 @@ func (a *api) timeline(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		name, wants := unitOf(r)
+		name, wants, err := unitOf(r)
+		if err != nil {
+			return err
+		}
 		now, err := a.now(r.Context(), name, wants)
 		if err != nil {
 			return err
@@ -91,7 +96,10 @@ func (a *api) history(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		name, wants := unitOf(r)
+		name, wants, err := unitOf(r)
+		if err != nil {
+			return err
+		}
 		last := make([]store.Record, 0, n) // a ring
 		next, found := 0, false
 		if err := a.each(0, func(r *store.Record) {

@@ -177,6 +177,8 @@ func TestQueries(t *testing.T) {
 		"/api/why?unit=a&crash=-1":           "400 crash must be a number from 1",
 		"/api/timeline?unit=mosquito":        "404 none of the monitored services is called mosquito.service; did you mean mosquitto?",
 		"/api/history?unit=%3Cscript%3E":     "404 none of the monitored services is called",
+		"/api/timeline?unit=":                "400 unit is empty; leave it out",
+		"/api/history?unit=":                 "400 unit is empty; leave it out",
 		"/events?after=x":                    "400 after must be the number of an event",
 		"/events?after=-1":                   "400 after must be the number of an event",
 		"/events?after=1.0":                  "400 after must be the number of an event",
