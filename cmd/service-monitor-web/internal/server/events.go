@@ -48,7 +48,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 		later(w, ctx.Err())
 		return
 	}
-	s := a.hub.join()
+	s := a.hub.join(listenerOf(r))
 	if s == nil {
 		w.Header().Set("Retry-After", "30")
 		refuse(w, http.StatusServiceUnavailable, "so many follow already that there is no room for more; ask again")

@@ -20,13 +20,16 @@ type hub struct {
 	mu      sync.Mutex
 	seq     uint64 // the last record that was told
 	streams map[*stream]bool
-	ready   chan struct{} // closed when seq is known
+	most    int            // streams of one listener
+	of      map[string]int // streams by listener
+	ready   chan struct{}  // closed when seq is known
 	closed  bool
 }
 
 // A stream is one client that follows.
 type stream struct {
 	from    uint64 // the last record that was told before
+	at      string // its listener
 	mu      sync.Mutex
 	waiting []frame
 	owed    int
@@ -40,16 +43,21 @@ type frame struct {
 	text []byte
 }
 
-func newHub() *hub { return &hub{streams: map[*stream]bool{}, ready: make(chan struct{})} }
+// newHub returns a hub for so many listeners. Each has its own part of the streams, so that clients of one
+// cannot keep away those of another.
+func newHub(listeners int) *hub {
+	return &hub{streams: map[*stream]bool{}, most: max(1, mostStreams/max(1, listeners)), of: map[string]int{}, ready: make(chan struct{})}
+}
 
-// join adds a stream; nil if there are too many, or all is over.
-func (h *hub) join() *stream {
+// join adds a stream of a listener; nil if there are too many, or all is over.
+func (h *hub) join(at string) *stream {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || len(h.streams) >= mostStreams {
+	if h.closed || h.of[at] >= h.most {
 		return nil
 	}
-	s := &stream{from: h.seq, news: make(chan struct{}, 1)}
+	h.of[at]++
+	s := &stream{from: h.seq, at: at, news: make(chan struct{}, 1)}
 	h.streams[s] = true
 	return s
 }
@@ -59,6 +67,7 @@ func (h *hub) leave(s *stream) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.streams, s)
+	h.of[s.at]--
 }
 
 // tell hands events to all streams.

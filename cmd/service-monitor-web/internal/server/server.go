@@ -30,7 +30,7 @@ type Options struct {
 
 // New returns the stage that serves.
 func New(o Options) *Stage {
-	s := &Stage{hub: newHub(), busy: &busy{conns: map[net.Conn]bool{}}, idle: newIdle(o.IdleExit, o.Calm), quit: o.Quit, stop: o.Stop}
+	s := &Stage{hub: newHub(len(o.Listeners)), busy: &busy{conns: map[net.Conn]bool{}}, idle: newIdle(o.IdleExit, o.Calm), quit: o.Quit, stop: o.Stop}
 	a := &api{view: o.View, config: o.Config, reads: make(chan struct{}, 1), hub: s.hub}
 	s.server = newServer(s.idle.watch(newGuard(a.routes(o.Metrics), o.Hosts)), s.busy.note)
 	for _, l := range o.Listeners {

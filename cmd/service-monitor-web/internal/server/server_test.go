@@ -409,11 +409,32 @@ func TestStreams(t *testing.T) {
 	})
 }
 
+// Each listener has its own part of the streams, however many of another there are.
+func TestStreamsOfListeners(t *testing.T) {
+	h := newHub(2)
+	var some *stream
+	for range mostStreams / 2 {
+		if some = h.join("tcp"); some == nil {
+			t.Fatal("there is room")
+		}
+	}
+	if h.join("tcp") != nil {
+		t.Error("there is no room")
+	}
+	if h.join("unix") == nil {
+		t.Error("the other listener has room")
+	}
+	h.leave(some)
+	if h.join("tcp") == nil {
+		t.Error("there is room again")
+	}
+}
+
 // What waits for slow clients is bounded.
 func TestBehind(t *testing.T) {
-	h := newHub()
+	h := newHub(1)
 	h.tell([]view.Event{{Kind: view.Ready, Seq: 1}})
-	s := h.join()
+	s := h.join("")
 	data := []byte(strings.Repeat("x", 1000))
 	for seq := uint64(2); seq < 5000; seq++ {
 		h.tell([]view.Event{{Kind: view.Told, Seq: seq, Data: data}})

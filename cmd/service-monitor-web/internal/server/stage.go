@@ -100,12 +100,24 @@ func (s *Stage) drain(serving *sync.WaitGroup) {
 	s.server.Close() // whoever is slower is cut off
 }
 
+// atListener returns a context that knows the listener of a request.
+func atListener(l net.Listener) context.Context {
+	return context.WithValue(context.Background(), listenerKey{}, l.Addr().Network()+" "+l.Addr().String())
+}
+
+type listenerKey struct{}
+
+func listenerOf(r *http.Request) string {
+	at, _ := r.Context().Value(listenerKey{}).(string)
+	return at
+}
+
 // newServer returns a server with all its limits.
 //
 // net/http would answer OPTIONS * itself, and so let it pass the guard.
 func newServer(handler http.Handler, state func(net.Conn, http.ConnState)) *http.Server {
 	return &http.Server{
-		Handler: handler, DisableGeneralOptionsHandler: true, ConnState: state, MaxHeaderBytes: headerBytes, ReadHeaderTimeout: headersIn, ReadTimeout: readIn, WriteTimeout: writeIn, IdleTimeout: idleFor,
+		Handler: handler, DisableGeneralOptionsHandler: true, ConnState: state, BaseContext: atListener, MaxHeaderBytes: headerBytes, ReadHeaderTimeout: headersIn, ReadTimeout: readIn, WriteTimeout: writeIn, IdleTimeout: idleFor,
 		ErrorLog: log.New(io.Discard, "", 0), // it tells of bad clients, and anybody can be one
 	}
 }
