@@ -66,6 +66,7 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	about := feed.Monitor{Version: version, State: c.State.File, Since: time.Now(), CatchingUp: true}
 	teller := feed.New(m.log, c.Feed.Socket, about, known, news, tell.WriteJSON)
 	pipeline.Sink(g, "feed", pipeline.Latest(g, events, unitOf), teller)
+	teller.Outlast(saver.Ended())
 	g.TellTroubles(teller.Troubles)
 	g.TellReady(teller.CaughtUp)
 

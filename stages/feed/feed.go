@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
+	"net"
 	"slices"
 	"time"
 
@@ -43,6 +44,7 @@ type Stage struct {
 	socket   string
 	monitor  Monitor
 	counters func() *Counters        // may be nil
+	saved    <-chan struct{}         // nil if nobody saves
 	units    map[string]*count.Tally // shared with the events
 	records  *pipeline.Second[store.Record]
 	encode   func(io.Writer, *store.Record) error
@@ -76,6 +78,9 @@ func New(log logrus.FieldLogger, socket string, monitor Monitor, known map[strin
 // Count has counters called for each new listener, in the feed's own goroutine. It must not block. It
 // is set before Run.
 func (s *Stage) Count(counters func() *Counters) { s.counters = counters }
+
+// Outlast lets the feed last until saved is closed. It is set before Run.
+func (s *Stage) Outlast(saved <-chan struct{}) { s.saved = saved }
 
 // Troubles tells the listeners what is wrong with the monitor. It does not block, and it must not be
 // called from two goroutines at a time.
@@ -143,6 +148,26 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		}
 	}
 	s.tell()
+	return s.outlast(ctx, p, conns)
+}
+
+// outlast ends when all is saved. A listener whose stream has ended reads what was saved, and it does so only
+// once.
+func (s *Stage) outlast(ctx context.Context, p *port, conns <-chan net.Conn) error {
+	for s.saved != nil {
+		select {
+		case <-s.saved:
+			return nil
+		case conn := <-conns:
+			s.join(conn)
+		case c := <-s.left:
+			s.leave(c)
+		case q := <-p.Probes:
+			q.Answer(pipeline.Answer{})
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	return nil
 }
 

@@ -206,6 +206,37 @@ func TestCaughtUp(t *testing.T) {
 	}
 }
 
+// The feed lasts until all is saved, although there are no more events. Whoever listens reads what was saved when
+// the stream ends.
+func TestOutlast(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "feed")
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	s := New(log, socket, Monitor{Version: "1"}, map[string]*count.Tally{"a.service": tally("a.service", 1)}, &pipeline.Second[store.Record]{}, encode)
+	saved, ended := make(chan struct{}), make(chan error, 1)
+	s.Outlast(saved)
+	runs, end := context.WithCancel(t.Context())
+	go func() { defer end(); ended <- s.Run(t.Context(), &port{}) }()
+	told := false
+	away := func(err error) error {
+		select {
+		case <-saved:
+			return err
+		default:
+			return nil // it does not listen yet
+		}
+	}
+	_ = Follow(runs, socket, func(m Message) bool {
+		if told = told || m.Complete; m.Complete {
+			close(saved)
+		}
+		return true
+	}, away)
+	if err := <-ended; err != nil || !told {
+		t.Errorf("%v; told: %v", err, told)
+	}
+}
+
 // A listener that does not read is disconnected. It costs the others nothing.
 func TestSlow(t *testing.T) {
 	b := start(t, filepath.Join(t.TempDir(), "feed"))

@@ -58,13 +58,14 @@ type Stage struct {
 	looking bool                    // the write under way looks whether the file is still there, and saves only if not
 	next    time.Time               // when to look next
 	fresh   time.Time               // when the time of starting is over
+	ended   chan struct{}           // closed at the end
 }
 
 // New returns a stage that begins with units that are saved already. It saves a change
 // when no other change has come for quiet, and at the latest after deadline. It saves a
 // crash sooner.
 func New(log logrus.FieldLogger, store Store, units map[string]*count.Tally, quiet, deadline time.Duration) *Stage {
-	s := &Stage{log: log, store: store, units: make(map[string]*count.Tally), removed: make(map[string]*count.Tally), pace: pace{quiet: quiet, deadline: deadline}}
+	s := &Stage{log: log, store: store, units: make(map[string]*count.Tally), removed: make(map[string]*count.Tally), ended: make(chan struct{}), pace: pace{quiet: quiet, deadline: deadline}}
 	maps.Copy(s.units, units)
 	s.disk = pipeline.Outlet{
 		Retry: firstRetry, RetryMax: lastRetry, Slow: slow, TooLong: errors.New("the disk does not answer"),
@@ -76,10 +77,14 @@ func New(log logrus.FieldLogger, store Store, units map[string]*count.Tally, qui
 // Failures returns how many saves have failed. Any goroutine may call it.
 func (s *Stage) Failures() uint64 { return s.disk.Failures() }
 
+// Ended returns a channel that is closed when all is saved, and nothing will be saved any more.
+func (s *Stage) Ended() <-chan struct{} { return s.ended }
+
 type port = pipeline.Port[count.Event, pipeline.None]
 
 // Run saves until the events end or ctx is cancelled. Then it saves once more what is left.
 func (s *Stage) Run(ctx context.Context, p *port) error {
+	defer close(s.ended)
 	s.disk.Nudge = p.Nudge
 	s.fresh = time.Now().Add(starting)
 	s.next = time.Now().Add(lookEvery)
