@@ -3,16 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
 
 	"service-monitor/cmd/internal/config"
+	"service-monitor/stages/files"
 	"service-monitor/stages/row"
 )
 
@@ -21,7 +19,7 @@ func (o *options) sockets() (listeners []net.Listener, activated bool, err error
 	if o.set.Changed(listenFlag) {
 		l, err := listen(o.listen)
 		if err != nil {
-			return nil, false, fmt.Errorf("cannot listen on %s: %w; %w", config.Show(o.listen), err, errListen)
+			return nil, false, fmt.Errorf("cannot listen: %w; %w", err, errListen)
 		}
 		return []net.Listener{l}, false, nil
 	}
@@ -58,29 +56,5 @@ func listen(address string) (net.Listener, error) {
 	if !strings.Contains(address, "/") {
 		return net.Listen("tcp", address)
 	}
-	info, err := os.Lstat(address)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, err
-	case info.Mode().Type() != fs.ModeSocket:
-		return nil, errors.New("it is there, and is no socket")
-	default:
-		if conn, err := net.DialTimeout("unix", address, time.Second); err == nil {
-			conn.Close()
-			return nil, errors.New("another program listens there")
-		}
-		if err := os.Remove(address); err != nil {
-			return nil, err
-		}
-	}
-	l, err := net.Listen("unix", address)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(address, 0o660); err != nil {
-		l.Close()
-		return nil, err
-	}
-	return l, nil
+	return files.Listen(address)
 }
