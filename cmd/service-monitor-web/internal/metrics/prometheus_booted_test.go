@@ -106,8 +106,9 @@ func earlier(x, y time.Time) time.Time {
 
 // A server is a Prometheus that has the past of some gateways, and scrapes them.
 type server struct {
-	t    *testing.T
-	base string
+	t     *testing.T
+	base  string
+	asked map[string]chan struct{} // gets a token each time a gateway is scraped
 }
 
 // scraper starts a Prometheus. It ends with the test.
@@ -123,12 +124,19 @@ func scraper(t *testing.T, gateways map[string]story) *server {
 	}
 	families := map[string][]string{}
 	var targets strings.Builder
+	s := &server{t: t, asked: map[string]chan struct{}{}}
 	for name, y := range gateways {
+		asked := make(chan struct{}, 2)
+		s.asked[name] = asked
 		for family, lines := range y.backfill(t, name, time.Now().Add(-time.Minute)) {
 			families[family] = append(families[family], lines...)
 		}
 		metrics := Handler(func(context.Context) (*tell.Status, error) { return y.at(time.Now()), nil }, Options{Version: "9"})
 		gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
 			if metrics.ServeHTTP(w, r); w.Header().Get("Content-Type") != string(openMetrics("1.0.0"))+"; escaping=underscores" {
 				t.Errorf("a scraper that says %q gets %q", r.Header.Get("Accept"), w.Header().Get("Content-Type"))
 			}
@@ -146,7 +154,6 @@ func scraper(t *testing.T, gateways map[string]story) *server {
 		t.Fatalf("%v\n%.2000s", err, out)
 	}
 	config := "global: {scrape_interval: 1s}\nscrape_configs:\n- job_name: service-monitor\n  static_configs:\n" + targets.String()
-	s := &server{t: t}
 	s.start(data, file("prometheus.yml", config))
 	return s
 }
@@ -209,14 +216,11 @@ func (s *server) ask(path string, values url.Values) []result {
 	return told.Data.Result
 }
 
-// await waits until a query has this many series.
-func (s *server) await(query string, n int) {
-	s.t.Helper()
-	for end := time.Now().Add(time.Minute); len(s.ask("/api/v1/query", url.Values{"query": {query}})) != n; {
-		if time.Now().After(end) {
-			s.t.Fatalf("%s has not come to %d series", query, n)
-		}
-		time.Sleep(100 * time.Millisecond)
+// scraped waits until the answer of each gateway is stored: then Prometheus asks that gateway once more.
+func (s *server) scraped() {
+	for _, asked := range s.asked {
+		<-asked
+		<-asked
 	}
 }
 
@@ -225,7 +229,10 @@ func (s *server) await(query string, n int) {
 func TestDashboardQueries(t *testing.T) {
 	began := time.Now().Add(-40 * 24 * time.Hour)
 	s := scraper(t, map[string]story{"gateway-1": {began: began}, "gateway-2": {began: began, blind: true}})
-	s.await("up == 1", 2)
+	s.scraped()
+	if up := s.ask("/api/v1/query", url.Values{"query": {"up == 1"}}); len(up) != 2 {
+		t.Fatalf("the gateways are not scraped: %v", up)
+	}
 	for instances, fleet := range map[string]bool{"gateway-1|gateway-2": true, "gateway-1": false} {
 		fill := strings.NewReplacer("$instance", instances, "$name", ".*", "$__range", "1h", "$__rate_interval", "4m", "$__interval", "1m")
 		for _, p := range panels(t) {

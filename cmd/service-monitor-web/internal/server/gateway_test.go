@@ -220,7 +220,7 @@ func (g *gateway) follow(after string) *client {
 		defer close(c.events)
 		for ctx.Err() == nil {
 			c.once(ctx)
-			time.Sleep(time.Millisecond) // a browser waits, too
+			time.Sleep(time.Millisecond) // so that it does not spin while nobody serves; a browser waits, too
 		}
 	}()
 	return c
