@@ -76,7 +76,7 @@ run: build ## monitor this machine's services; without systemd, those of a throw
 # are those of the page. An emulated machine takes long, so the life of the daemon's
 # package is enough there. It uses one core, and the other tests mostly wait.
 test: export SHORT := yes
-test: deps check booted lint lifecycle arm emulated ## run all tests, on booted machines too (45 minutes)
+test: deps check booted lint lifecycle arm emulated ## run all tests, on booted machines too (50 minutes)
 	$(MAKE) --no-print-directory -j2 -Oline $(filter-out %-$(HOST),booted-bookworm booted-trixie) lifecycle-armhf
 
 quick: format ## in less than a minute: format, vet and the tests that need no root

@@ -134,7 +134,7 @@ func (f *follower) reset(ctx context.Context) error {
 // replay tells what the client has missed. lost is true if the history does not have that.
 func (f *follower) replay(ctx context.Context) (lost bool, gone []string, err error) {
 	for {
-		m, err := f.nextPart()
+		m, err := f.nextPart(ctx)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return f.place.record() > 0, nil, nil
@@ -161,8 +161,12 @@ func (f *follower) replay(ctx context.Context) (lost bool, gone []string, err er
 }
 
 // nextPart reads a part of what the client has missed, while nobody else reads.
-func (f *follower) nextPart() (missed, error) {
-	f.reads <- struct{}{}
+func (f *follower) nextPart(ctx context.Context) (missed, error) {
+	select {
+	case f.reads <- struct{}{}:
+	case <-ctx.Done():
+		return missed{}, ctx.Err()
+	}
 	defer func() { <-f.reads }()
 	return readMissed(f.dir(), f.place, f.from)
 }

@@ -25,8 +25,8 @@ type model struct {
 	itself    store.Record // the last record of the monitor itself
 	seq       uint64       // of the last record
 	connected bool
-	troubles  []string // with the connection, or with the files
-	told      map[string]bool
+	troubles  []string        // with the connection, or with the files
+	listed    map[string]bool // the units that the feed has told since it began
 }
 
 // A unit is what is known of a unit.
@@ -38,7 +38,7 @@ type unit struct {
 }
 
 func newModel(host string) *model {
-	return &model{units: map[string]*unit{}, pasts: map[string]*tell.Past{}, told: map[string]bool{}, base: tell.Status{Host: host}}
+	return &model{units: map[string]*unit{}, pasts: map[string]*tell.Past{}, listed: map[string]bool{}, base: tell.Status{Host: host}}
 }
 
 // A moment is a time by all clocks.

@@ -131,7 +131,7 @@ func (s *Stage) take(ctx context.Context, n *News) {
 		s.monitor(ctx, n.Monitor)
 	case s.away != nil: // it is another monitor
 	case n.Unit != nil:
-		s.model.told[n.Unit.Name] = true
+		s.model.listed[n.Unit.Name] = true
 		s.put(n.Unit.Tally())
 	case n.Gone != "":
 		s.gone(n.Gone)
@@ -159,7 +159,7 @@ func (s *Stage) monitor(ctx context.Context, m *feed.Monitor) {
 	}
 	s.away = nil
 	s.model.about = *m
-	clear(s.model.told)
+	clear(s.model.listed)
 	if s.heard {
 		s.news()
 	}
@@ -171,11 +171,11 @@ type errOther struct{ error }
 // complete is called when the feed has told all units.
 func (s *Stage) complete(ctx context.Context) {
 	for name := range s.model.units {
-		if !s.model.told[name] {
+		if !s.model.listed[name] {
 			s.gone(name)
 		}
 	}
-	clear(s.model.told)
+	clear(s.model.listed)
 	s.heard, s.model.connected = true, true
 	s.anew = s.loaded // it may be another history
 	s.read(ctx)
