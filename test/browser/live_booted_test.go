@@ -106,7 +106,7 @@ func TestMonitor(t *testing.T) {
 	s.do(t, "monitor", "runs", "true")
 	b.until("$('troubles').textContent === '' && $('summary').textContent === 'all 10 services are well'")
 	s.do(t, "trouble", "text", "bus lost since 11:59:01")
-	b.until("$('troubles').textContent === 'THE MONITOR: bus lost since 11:59:01'")
+	b.until("$('troubles').textContent === 'THE MONITOR: bus lost since 11:59:01' && $('summary').textContent === 'all 10 services were well'")
 	s.do(t, "trouble")
 	b.until("$('troubles').textContent === ''")
 }

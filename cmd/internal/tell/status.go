@@ -243,6 +243,13 @@ type Status struct {
 	Wide    bool // more columns, and no end of the line
 }
 
+// Blind reports whether the monitor runs without a connection to systemd, and says so. Then nobody sees what
+// happens. It counts that later.
+func (s *Status) Blind() bool {
+	n := s.Monitor.Counters
+	return n != nil && !n.Connected && len(s.Troubles) > 0
+}
+
 // Moment returns the moment of AsOf, by both clocks.
 func (s *Status) Moment() count.Moment {
 	clock := int64(s.Clock.Since) - max(0, s.Now.Sub(s.AsOf)).Microseconds()

@@ -14,6 +14,7 @@ import (
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/feed"
 )
 
 var noon = time.Date(2025, 7, 7, 12, 0, 0, 0, zone)
@@ -189,6 +190,9 @@ func TestStatusTitle(t *testing.T) {
 		{"no unit", nil, 80, func(*Status) {}, []string{"gw-0042: no service is monitored  ", "\nName services in monitored_services"}},
 		{"the monitor is down", []*Unit{ran, ran}, 80, func(s *Status) { s.Stopped = s.AsOf }, []string{"gw-0042: all 2 services were well  ", "\nWhy the monitor stopped: systemctl status service-monitor\nTo go on"}},
 		{"the bus is lost", []*Unit{ran}, 80, func(s *Status) { s.Troubles = []string{"bus lost since 12:00:07"} }, []string{"THE MONITOR: bus lost since 12:00:07\n", "\nMore about the monitor: journalctl -x -u service-monitor\nMore: "}},
+		{"nobody sees what happens", []*Unit{ran, ran}, 80, func(s *Status) {
+			s.Troubles, s.Monitor.Counters = []string{"bus lost since 12:00:07"}, &feed.Counters{}
+		}, []string{"gw-0042: all 2 services were well  "}},
 		{"no unit was seen", []*Unit{ran, {Tally: &count.Tally{Unit: "b.service"}}}, 80, func(*Status) {}, []string{"gw-0042: 1 of 2 services not seen yet  "}},
 		{"as of another day", []*Unit{ran}, 40, func(s *Status) { s.AsOf = noon.Add(-day) }, []string{"gw-0042: the service is well\nas of 2025-07-06 12:00:00 +02\n"}},
 		{"a name that a shell would change", []*Unit{escaped}, 80, func(*Status) {}, []string{`Next: service-monitor why 'fsck@dev-disk-by\x2duuid'` + "\n"}},

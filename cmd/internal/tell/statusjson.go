@@ -16,6 +16,7 @@ type statusMonitor struct {
 	AsOf    time.Time `json:"as_of"`
 	Stopped time.Time `json:"stopped,omitzero"`
 	Since   time.Time `json:"history_since,omitzero"`
+	Blind   bool      `json:"blind,omitempty"`
 	// Troubles are missing if the monitor does not run.
 	Troubles []string `json:"troubles,omitzero"`
 }
@@ -85,7 +86,7 @@ func (s *Status) WriteJSON(w io.Writer) error {
 }
 
 func (s *Status) monitorJSON() statusMonitor {
-	return statusMonitor{s.Stopped.IsZero(), s.Host, s.Now, s.AsOf, s.Stopped, s.Since, s.Troubles}
+	return statusMonitor{s.Stopped.IsZero(), s.Host, s.Now, s.AsOf, s.Stopped, s.Since, s.Blind(), s.Troubles}
 }
 
 func (s *Status) unitJSON(u *Unit, a Availability) statusUnit {

@@ -71,7 +71,7 @@ func (s *Status) summary(units []*Unit) string {
 		}
 	}
 	is, are := "is", "are"
-	if !s.Stopped.IsZero() {
+	if !s.Stopped.IsZero() || s.Blind() {
 		is, are = "was", "were"
 	}
 	all := plural(int64(len(units)), "service")

@@ -4,7 +4,7 @@ const page = { monitor: { running: false }, failed: "" };
 
 function summary() {
   const n = order.filter((item) => item.data.needs_attention).length, unseen = order.filter((item) => item.data.health === "unknown").length;
-  const [is, are] = page.monitor.running ? ["is", "are"] : ["was", "were"], all = plural(order.length, "service");
+  const [is, are] = page.monitor.running && !page.monitor.blind ? ["is", "are"] : ["was", "were"], all = plural(order.length, "service");
   if (!order.length) return `no service ${is} monitored`;
   if (n) return `${n} of ${all} need${n === 1 ? "s" : ""} attention`;
   if (unseen) return `${unseen} of ${all} not seen yet`;

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"service-monitor/cmd/internal/tell"
@@ -16,6 +17,7 @@ import (
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/feed"
 	"service-monitor/stages/journald/records"
 )
 
@@ -167,6 +169,8 @@ func (w *world) status(now time.Time) *tell.Status {
 	if !w.stopped.IsZero() {
 		s.AsOf = w.stopped
 	}
+	blind := slices.ContainsFunc(w.troubles, func(text string) bool { return strings.HasPrefix(text, "bus lost ") })
+	s.Monitor.Counters = &feed.Counters{Connected: !blind}
 	units := map[string]*tell.Unit{}
 	for _, t := range w.units {
 		units[t.Unit] = &tell.Unit{Tally: t, Plan: w.plan(t)}
