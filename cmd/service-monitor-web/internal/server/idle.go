@@ -21,9 +21,14 @@ type idle struct {
 // calmAfter is how long nobody has to ask until there is time to tidy up.
 const calmAfter = 100 * time.Millisecond
 
+// firstAfter is how long it waits for the first request at least. systemd has started the program because
+// somebody is connected. If it ended before it has taken that connection, systemd would start it again, and so
+// on.
+const firstAfter = 10 * time.Second
+
 func newIdle(after time.Duration, calm func()) *idle {
 	i := &idle{over: make(chan struct{}, 1), after: after, calm: calm}
-	i.end()
+	i.wait(max(after, firstAfter))
 	return i
 }
 
@@ -41,11 +46,15 @@ func (i *idle) begin() {
 func (i *idle) end() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.active = max(0, i.active-1); i.active > 0 {
-		return
+	if i.active--; i.active == 0 {
+		i.wait(i.after)
 	}
+}
+
+// wait waits for the next request.
+func (i *idle) wait(long time.Duration) {
 	if i.after > 0 {
-		i.timer = time.AfterFunc(i.after, i.expire)
+		i.timer = time.AfterFunc(long, i.expire)
 	}
 	if i.calm != nil {
 		i.soon = time.AfterFunc(calmAfter, i.calm)
