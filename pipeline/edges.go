@@ -9,7 +9,7 @@ func Latest[T any, K comparable](g *Graph, in *Stream[T], key func(T) K) *Stream
 	place := make(map[K]int) // where the message of a key is in kept
 	l := &latest[T]{c: make(chan []T, 1)}
 	l.renew = func(kept, messages []T) []T {
-		if kept == nil {
+		if len(kept) == 0 {
 			clear(place)
 		}
 		for _, v := range messages {
@@ -33,7 +33,14 @@ type latest[T any] struct {
 	mu    sync.Mutex // so that keeps does not look while put has taken the messages out of c
 	c     chan []T
 	renew func(kept, messages []T) []T
+	// These are the batches that were put into c last, the newest first. The receiver uses only the one
+	// that it received last. But to see that c is empty does not prove that it has finished with the one
+	// before (The Go Memory Model): that last was put into c proves it for free.
+	last, previous, free []T
 }
+
+// roomy is for how many messages room is kept at most.
+const roomy = 4 * BatchSize
 
 func (l *latest[T]) put(messages []T) {
 	l.mu.Lock()
@@ -41,12 +48,23 @@ func (l *latest[T]) put(messages []T) {
 	var kept []T
 	select {
 	case kept = <-l.c:
-	default:
+	default: // the receiver has received last
+		kept, l.free, l.previous = l.free[:0], l.previous, l.last
 	}
-	l.c <- l.renew(kept, messages) // only put sends, so there is room
+	l.last = l.renew(kept, messages)
+	l.c <- l.last // only put sends, so there is room
+	if cap(l.last) > roomy {
+		l.last = nil
+	}
 }
 
 func (l *latest[T]) close() { close(l.c) }
+
+func (l *latest[T]) rest() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last, l.previous, l.free = nil, nil, nil
+}
 
 func (l *latest[T]) keeps() bool {
 	l.mu.Lock()
@@ -98,6 +116,8 @@ func (c *cut[T]) put(messages []T) {
 	}
 	c.c <- append(kept, messages...) // only put sends, so there is room
 }
+
+func (c *cut[T]) rest() {} // it keeps no room
 
 func (c *cut[T]) close() {
 	c.mu.Lock()

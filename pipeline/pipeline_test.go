@@ -280,6 +280,42 @@ func TestLatestKeepsTheNewestPerKey(t *testing.T) {
 	})
 }
 
+// A receiver of a Latest edge has its batch for itself until it receives the next one, however much is sent
+// meanwhile. The room of a batch is used again after that.
+func TestLatestUsesRoomAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rounds = 200
+		g := New(nil)
+		sent := Source(g, "numbers", stageFunc[None, int](func(ctx context.Context, p *Port[None, int]) error {
+			for i := range rounds {
+				if err := p.Send(ctx, i, i+rounds); err != nil {
+					return err
+				}
+				time.Sleep(time.Second)
+			}
+			return nil
+		}))
+		rooms, last := map[*int]bool{}, 0
+		Sink(g, "numbers", Latest(g, sent, func(n int) int { return n }), stageFunc[int, None](func(_ context.Context, p *Port[int, None]) error {
+			for batch := range p.In {
+				rooms[&batch[0]], last = true, batch[len(batch)-1]
+				before := slices.Clone(batch)
+				time.Sleep(time.Duration(len(rooms)%3) * 700 * time.Millisecond) // the next one comes before, or after
+				if !slices.Equal(before, batch) {
+					t.Errorf("%v became %v", before, batch)
+				}
+			}
+			return nil
+		}))
+		if err := g.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if last != 2*rounds-1 || len(rooms) > 8 {
+			t.Errorf("received up to %d in %d rooms", last, len(rooms))
+		}
+	})
+}
+
 // TestReadyWaitsForWhatLatestKeeps wants READY=1 to wait for messages that a Latest edge keeps.
 func TestReadyWaitsForWhatLatestKeeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -29,6 +29,7 @@ type edge[T any] struct {
 // A keeper takes messages at once and keeps them for the receiver.
 type keeper[T any] interface {
 	put(messages []T)
+	rest() // frees the room for messages
 	close()
 }
 
@@ -58,7 +59,14 @@ func (s *Stream[T]) load(messages []T) {
 // rest frees the batches. It is called at each probe that the stage answers from its select.
 // Mostly no message follows soon, and a message may hold much memory: a change of a few
 // hundred bytes may refer to a buffer of thousands.
-func (s *Stream[T]) rest() { s.batch, s.previous = nil, nil }
+func (s *Stream[T]) rest() {
+	s.batch, s.previous = nil, nil
+	for _, e := range s.edges {
+		if e.keep != nil {
+			e.keep.rest()
+		}
+	}
+}
 
 func (s *Stream[T]) close() {
 	for _, e := range s.edges {
