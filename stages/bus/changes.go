@@ -43,7 +43,7 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 }
 
 func (s *Stage) changed(it link.Item) Signal {
-	return Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Order: it.Order, Time: it.Time, Account: Account{Ending: s.ending}}
+	return Signal{Kind: Changed, Unit: it.Unit, Body: it.Body, Buffer: it.Buffer, Order: it.Order, Time: it.Time, Account: Account{Ending: s.ending}}
 }
 
 // appear notes that a unit announces the first change that ever happens to it.

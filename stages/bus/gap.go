@@ -53,6 +53,8 @@ func (g *gap) dropKept() { g.kept, g.late = make(map[string]*recent), false }
 func (g *gap) hold(signal Signal) bool {
 	if signal.Kind == Changed { // there are no more snapshots than units
 		signal.Body = bytes.Clone(signal.Body) // it lies in a large buffer, which would stay with it
+		signal.Buffer.Release()
+		signal.Buffer = nil
 		g.bytes += len(signal.Body)
 	}
 	g.held = append(g.held, signal)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"service-monitor/stages/bus/link"
 	"service-monitor/stages/journald/records"
 )
 
@@ -32,10 +33,12 @@ func (k Kind) String() string { return kindNames[k] }
 // A Signal is what became known of one unit or glob: from PID 1, from the journal, or from a
 // changed list of services. Kind says which.
 type Signal struct {
-	Kind  Kind
-	Unit  string
-	Body  []byte
-	Order binary.ByteOrder
+	Kind Kind
+	Unit string
+	Body []byte
+	// Buffer is where the body of a change lies. Release it when the body was read.
+	Buffer *link.Buffer
+	Order  binary.ByteOrder
 	// Time is when it was read from the socket.
 	Time time.Time
 	Account

@@ -79,6 +79,7 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[bus.Signal, Update]) e
 				if update, ok := s.step(signal); ok {
 					updates = append(updates, update)
 				}
+				signal.Buffer.Release()
 			}
 			if err := p.Send(ctx, updates...); err != nil {
 				return err

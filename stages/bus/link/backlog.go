@@ -27,11 +27,14 @@ const (
 
 // An Item is what the link took off the stream.
 type Item struct {
-	Kind  Kind
-	Unit  string // of a Signal
-	Body  []byte // of a Signal, sa{sv}as, or a Reply
-	Order binary.ByteOrder
-	Time  time.Time // when it was read from the socket
+	Kind Kind
+	Unit string // of a Signal
+	Body []byte // of a Signal, sa{sv}as, or a Reply
+	// Buffer is where the body lies; nil if the body has memory of its own. Release it when the body was
+	// read.
+	Buffer *Buffer
+	Order  binary.ByteOrder
+	Time   time.Time // when it was read from the socket
 	// Serial is the serial of the call to which this is the reply. Nobody is true if the name
 	// that was called has no owner, or if the owner left before it replied.
 	Serial uint32

@@ -3,6 +3,7 @@ package link
 import (
 	"io"
 	"net"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -14,8 +15,7 @@ import (
 // there is more than one message to read.
 const readBuffer = 64 << 10
 
-// An inlet reads the socket into buffers. A buffer is not used again, so bodies need not be
-// copied: they lie where they were read.
+// An inlet reads the socket into buffers. Bodies need not be copied: they lie where they were read.
 type inlet struct {
 	socket syscall.RawConn
 	// handOver is called before each read, and again before waiting for the socket. It reports
@@ -24,10 +24,12 @@ type inlet struct {
 	poll     func(file int, limit time.Duration) bool // poll, or what a test puts here
 	pace     pace
 
-	buf  []byte
-	r, w int       // buf[r:w] was read and not taken yet
-	lent bool      // a part of buf was handed out for good
-	at   time.Time // of the last read
+	pool   sync.Pool // of buffers
+	buffer *Buffer   // nil before the first read
+	buf    []byte    // its bytes
+	r, w   int       // buf[r:w] was read and not taken yet
+	lent   bool      // a part of buf was taken
+	at     time.Time // of the last read
 }
 
 func newInlet(socket *net.UnixConn, handOver func(all bool) bool) (*inlet, error) {
@@ -45,15 +47,17 @@ func (in *inlet) peek(n int) ([]byte, error) {
 	return in.buf[in.r : in.r+n], nil
 }
 
-// take returns the next n bytes and removes them. Nobody may write to them.
-func (in *inlet) take(n int) ([]byte, error) {
+// take returns the next n bytes and removes them. Nobody may write to them. They are valid until their
+// buffer is released.
+func (in *inlet) take(n int) ([]byte, *Buffer, error) {
 	b, err := in.peek(n)
-	if err != nil {
-		return nil, err
+	if err != nil || n == 0 {
+		return nil, nil, err
 	}
 	in.r += n
 	in.lent = true
-	return b[:n:n], nil
+	in.buffer.users.Add(1)
+	return b[:n:n], in.buffer, nil
 }
 
 // skip removes n bytes that nobody wants, however many there are.
@@ -86,9 +90,10 @@ func (in *inlet) fill(n int) error {
 		in.r, in.w = 0, 0
 	}
 	if len(in.buf)-in.r < n || len(in.buf)-in.w < readBuffer/4 {
-		buf := make([]byte, max(readBuffer, n))
-		in.r, in.w = 0, copy(buf, in.buf[in.r:in.w])
-		in.buf, in.lent = buf, false
+		next := newBuffer(&in.pool, n)
+		in.r, in.w = 0, copy(next.bytes, in.buf[in.r:in.w])
+		in.buffer.Release()
+		in.buffer, in.buf, in.lent = next, next.bytes, false
 	}
 	kept := in.handOver(false)
 	var got int

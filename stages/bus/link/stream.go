@@ -104,9 +104,10 @@ func (l *Link) takeSignal(p wire.Prefix, h wire.Header) error {
 		if string(h.Member) != "NameOwnerChanged" || p.Body > maxBody {
 			return l.skip(size)
 		}
-		body, err := l.body(p)
+		body, buffer, err := l.body(p)
 		if err == nil {
 			l.ownerChanged(body, p.Order)
+			buffer.Release()
 		}
 		return err
 	case l.owner == nil:
@@ -115,11 +116,12 @@ func (l *Link) takeSignal(p wire.Prefix, h wire.Header) error {
 		// Match rules do not keep out what somebody sends straight to us.
 		return l.refuse(size)
 	case string(h.Interface) == ManagerInterface && string(h.Member) == "Reloading" && string(h.Signature) == "b":
-		body, err := l.body(p)
+		body, buffer, err := l.body(p)
 		r := wire.NewReader(body, p.Order)
 		if err == nil && r.Uint32() == 0 && r.Done() {
 			l.add(Item{Kind: Reloaded})
 		}
+		buffer.Release()
 		return err
 	case string(h.Interface) != Properties || string(h.Member) != "PropertiesChanged":
 		return l.skip(size)
@@ -131,10 +133,10 @@ func (l *Link) takeSignal(p wire.Prefix, h wire.Header) error {
 	case string(h.Signature) != "sa{sv}as" || p.Body > maxBody:
 		return l.refuse(size)
 	}
-	body, err := l.body(p)
+	body, buffer, err := l.body(p)
 	if err == nil {
 		l.in.pace.now++
-		l.add(Item{Kind: Signal, Unit: unit, Body: body, Order: p.Order, Time: l.in.at})
+		l.add(Item{Kind: Signal, Unit: unit, Body: body, Buffer: buffer, Order: p.Order, Time: l.in.at})
 	}
 	return err
 }
@@ -150,11 +152,13 @@ func (l *Link) takeReply(p wire.Prefix, h wire.Header) error {
 	// The header is valid until the body is read.
 	failed, named := p.Type == wire.Error, string(h.Signature) == "s"
 	nobody, already := nobody(h.ErrorName), string(h.ErrorName) == Systemd+".AlreadySubscribed"
-	take := l.body
+	var body []byte
+	var err error
 	if string(h.Signature) == "a{sv}" {
-		take = l.properties
+		body, err = l.properties(p)
+	} else {
+		body, it.Buffer, err = l.body(p)
 	}
-	body, err := take(p)
 	if err != nil {
 		return err
 	}
@@ -199,10 +203,11 @@ func nobody(name []byte) bool {
 	return false
 }
 
-// body returns the body of the message whose header was peeked at, and removes the message.
-func (l *Link) body(p wire.Prefix) ([]byte, error) {
+// body returns the body of the message whose header was peeked at, and the buffer that it lies in, and
+// removes the message.
+func (l *Link) body(p wire.Prefix) ([]byte, *Buffer, error) {
 	if err := l.in.skip(p.Header); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return l.in.take(p.Body)
 }
