@@ -486,6 +486,30 @@ func TestIdleExit(t *testing.T) {
 	})
 }
 
+// However short that time is, the server waits for the client that it was started for. If none comes, it ends
+// all the same.
+func TestFirstRequest(t *testing.T) {
+	c := nowhere(t)
+	for _, asks := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			begun := time.Now()
+			b := newBed(fixedView("a.service"), c, time.Millisecond)
+			want := firstAfter
+			if asks {
+				want = firstAfter / 2
+				time.Sleep(want)
+				conn, _ := b.dial()
+				if code, _, err := request(conn, "/-/healthy"); code != http.StatusOK || err != nil {
+					t.Errorf("%d, %v", code, err)
+				}
+			}
+			if err := <-b.ended; err != nil || time.Since(begun) < want || time.Since(begun) > want+time.Second {
+				t.Errorf("asks %t: ended after %v, %v; want %v", asks, time.Since(begun), err, want)
+			}
+		})
+	}
+}
+
 // Whoever has connected when the server ends is answered.
 func TestDrain(t *testing.T) {
 	c := nowhere(t)
