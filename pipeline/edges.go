@@ -33,9 +33,9 @@ type latest[T any] struct {
 	mu    sync.Mutex // so that keeps does not look while put has taken the messages out of c
 	c     chan []T
 	renew func(kept, messages []T) []T
-	// These are the batches that were put into c last, the newest first. The receiver uses only the one
-	// that it received last. But to see that c is empty does not prove that it has finished with the one
-	// before (The Go Memory Model): that last was put into c proves it for free.
+	// These are the batches that were put into c last, the newest first. Only free is used again. When c is
+	// empty, the receiver has received last, and so it has finished with previous. But under the Go memory
+	// model, an empty c proves nothing. The send of last proves that the receiver has finished with free.
 	last, previous, free []T
 }
 
