@@ -15,8 +15,8 @@ import (
 
 	"service-monitor/cmd/internal/config"
 	"service-monitor/cmd/internal/notify"
+	"service-monitor/cmd/internal/view"
 	"service-monitor/cmd/service-monitor-web/internal/server"
-	"service-monitor/cmd/service-monitor-web/internal/view"
 	"service-monitor/pipeline"
 )
 

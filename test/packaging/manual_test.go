@@ -155,7 +155,7 @@ func TestJSONKeys(t *testing.T) {
 // TestWebKeys wants each key that only the page has in its manual.
 func TestWebKeys(t *testing.T) {
 	text := plain(chapter(t, read(t, web.manual), "JSON"))
-	keys := find(read(t, top+"/cmd/service-monitor-web/internal/view/timeline.go"), "`json:\"([a-z0-9_]+)")
+	keys := find(read(t, top+"/cmd/internal/view/timeline.go"), "`json:\"([a-z0-9_]+)")
 	if len(keys) == 0 {
 		t.Error("the timeline has no key")
 	}

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"service-monitor/cmd/service-monitor-web/internal/view"
+	"service-monitor/cmd/internal/view"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"service-monitor/cmd/service-monitor-web/internal/view"
+	"service-monitor/cmd/internal/view"
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/chronicle/store"
 )

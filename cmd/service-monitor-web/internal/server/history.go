@@ -12,7 +12,7 @@ import (
 
 	"service-monitor/cmd/internal/ask"
 	"service-monitor/cmd/internal/config"
-	"service-monitor/cmd/service-monitor-web/internal/view"
+	"service-monitor/cmd/internal/view"
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/chronicle/store"
 )

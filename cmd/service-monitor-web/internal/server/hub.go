@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"sync"
 
-	"service-monitor/cmd/service-monitor-web/internal/view"
+	"service-monitor/cmd/internal/view"
 )
 
 const (

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"service-monitor/cmd/service-monitor-web/internal/view"
+	"service-monitor/cmd/internal/view"
 	"service-monitor/stages/chronicle/store"
 )
 

@@ -20,7 +20,7 @@ import (
 
 	"service-monitor/cmd/internal/config"
 	"service-monitor/cmd/internal/tell"
-	"service-monitor/cmd/service-monitor-web/internal/view"
+	"service-monitor/cmd/internal/view"
 	"service-monitor/pipeline"
 	"service-monitor/pipeline/pipelinetest"
 )

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"service-monitor/cmd/service-monitor-web/internal/view"
+	"service-monitor/cmd/internal/view"
 	"service-monitor/pipeline"
 )
 
