@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -25,7 +26,7 @@ const mark = "\xef\xbb\xbf"
 
 // read returns base with the values of a file in place of its own. After an error the result
 // has all values that could be read.
-func read(file string, base Config) (c Config, s source, err error) {
+func read(file string, base Config, own *Companion) (c Config, s source, err error) {
 	data, err := load(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return base, source{}, nil
@@ -34,7 +35,7 @@ func read(file string, base Config) (c Config, s source, err error) {
 		return base, source{found: true}, problem{ErrConfig, fmt.Sprintf("cannot read the configuration file %s: %v; "+
 			"correct that, or name another file with --config", show(file), err)}
 	}
-	c, values, err := decode(data, base)
+	c, values, err := decode(data, base, own)
 	if err != nil {
 		err = problem{ErrConfig, show(file) + ":" + err.Error()}
 	}
@@ -77,10 +78,10 @@ func (f fault) Error() string {
 // decode returns base with the values of a document in place of its own, and the values as they
 // are written. It goes on after an error, because the help shows all that could be read. It
 // returns the first error.
-func decode(data []byte, base Config) (Config, map[string]value, error) {
+func decode(data []byte, base Config, own *Companion) (Config, map[string]value, error) {
 	c := base
-	values, err := decodeRows(data, c.rows())
-	if together := cmp.Or(c.State.Check(), c.History.Check()); err == nil && together != nil {
+	values, err := decodeRows(data, slices.Concat(c.rows(), own.rows()))
+	if together := cmp.Or(c.State.Check(), c.History.Check(), own.check()); err == nil && together != nil {
 		err = fault{text: together.Error()}
 	}
 	return c, values, err
@@ -92,7 +93,7 @@ func decodeRows(data []byte, rows []row.Row) (map[string]value, error) {
 	first := checkDocument(data)
 	values := make(map[string]value)
 	for _, v := range members(data) {
-		if isComment(v.key) {
+		if isComment(v.key) || isCompanions(v.key, rows) {
 			continue
 		}
 		err := v.once(values)

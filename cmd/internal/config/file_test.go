@@ -57,7 +57,7 @@ func document(members map[string]string) string {
 }
 
 func TestDecode(t *testing.T) {
-	got, _, err := decode([]byte(document(valid())), Default())
+	got, _, err := decode([]byte(document(valid())), Default(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestDecode(t *testing.T) {
 }
 
 func TestDecodeNothing(t *testing.T) {
-	got, _, err := decode([]byte(" {}\n"), Default())
+	got, _, err := decode([]byte(" {}\n"), Default(), nil)
 	if diff := cmp.Diff(Default(), got); err != nil || diff != "" {
 		t.Errorf("%v, config (-want +got):\n%s", err, diff)
 	}
@@ -150,7 +150,7 @@ func TestDecodeOneKeyChanged(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			members := valid()
 			members[tt.key] = tt.raw
-			if _, _, err := decode([]byte(document(members)), Default()); message(err) != tt.want {
+			if _, _, err := decode([]byte(document(members)), Default(), nil); message(err) != tt.want {
 				t.Errorf("message (-want +got):\n-%s\n+%s", tt.want, message(err))
 			}
 		})
@@ -196,7 +196,7 @@ func TestDecodeText(t *testing.T) {
 		{"more after the object", "{}\n{}", "2: invalid character '{' after top-level value; remove what follows the object"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, _, err := decode([]byte(tt.text), Default()); message(err) != tt.want {
+			if _, _, err := decode([]byte(tt.text), Default(), nil); message(err) != tt.want {
 				t.Errorf("message (-want +got):\n-%s\n+%s", tt.want, message(err))
 			}
 		})
@@ -213,7 +213,7 @@ func TestDecodeKeepsWhatIsGood(t *testing.T) {
 		{"before what follows", `{"monitored_services": ["a.service"]} x`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c, _, err := decode([]byte(tt.text), Default())
+			c, _, err := decode([]byte(tt.text), Default(), nil)
 			want := Default()
 			want.Services = []string{"a.service"}
 			if diff := cmp.Diff(want, c); err == nil || diff != "" {
@@ -236,8 +236,8 @@ func TestReadRelativeFile(t *testing.T) {
 		{"/a.log", "/a.log", "/a.log"},
 		{`\/a.log`, "/a.log", "/a.log"},
 	} {
-		log, _, err := decode([]byte(`{"log_file": "`+tt.written+`"}`), Default())
-		state, _, stateErr := decode([]byte(`{"persistence_file": "`+tt.written+`"}`), Default())
+		log, _, err := decode([]byte(`{"log_file": "`+tt.written+`"}`), Default(), nil)
+		state, _, stateErr := decode([]byte(`{"persistence_file": "`+tt.written+`"}`), Default(), nil)
 		if err != nil || stateErr != nil || log.Log.File != tt.log || state.State.File != tt.state {
 			t.Errorf("%s: %q (%v), %q (%v), want %q and %q", tt.written, log.Log.File, err, state.State.File, stateErr, tt.log, tt.state)
 		}
@@ -264,7 +264,7 @@ func TestReadErrors(t *testing.T) {
 		{"odd name", odd, `"` + dir + `/odd\n name.json":1: the file is empty; write {} for the defaults, or remove it`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, source, err := read(tt.file, Default())
+			_, source, err := read(tt.file, Default(), nil)
 			if !source.found || !errors.Is(err, ErrConfig) || errors.Is(err, ErrUsage) || message(err) != tt.want {
 				t.Errorf("found %v, message (-want +got):\n-%s\n+%s", source.found, tt.want, message(err))
 			}
@@ -278,7 +278,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("\xef\xbb\xbf{}"))
 	f.Add([]byte(`{"_": 1, "_": 2, "prometheus_port": null, "log_file": "a"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, _, err := decode(data, Default())
+		c, _, err := decode(data, Default(), nil)
 		if err == nil && !json.Valid(bytes.TrimPrefix(data, []byte(mark))) {
 			t.Error("accepted, and not JSON")
 		}

@@ -15,6 +15,8 @@ type Source struct {
 	Reload bool
 	// Overrides are values that win over those of the file.
 	Overrides []Override
+	// Companion is who else has keys in the file, and reads them now; nil for the monitor.
+	Companion *Companion
 }
 
 // An Override is a value of the command line.
@@ -73,7 +75,7 @@ func (l Loaded) Reload() (Loaded, error) {
 }
 
 func from(s Source) (Loaded, error) {
-	c, src, err := read(s.File, Default())
+	c, src, err := read(s.File, Default(), s.Companion)
 	for _, o := range s.Overrides {
 		o.Put(&c)
 	}

@@ -55,7 +55,7 @@ func TestFlagsWinOverFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, _, _ := decode([]byte(document(valid())), Default())
+	want, _, _ := decode([]byte(document(valid())), Default(), nil)
 	want.Services, want.Log.File, want.Debug = []string{"x.service"}, "/x/l", true
 	if diff := cmp.Diff(want, l.Config); diff != "" || !l.Found {
 		t.Errorf("found %v, config (-want +got):\n%s", l.Found, diff)

@@ -73,7 +73,7 @@ func TestNeedRestart(t *testing.T) {
 		if r.Key == "monitored_services" {
 			raw = `["a.service"]`
 		}
-		read, _, err := decode([]byte(`{"`+r.Key+`": `+raw+`}`), Default())
+		read, _, err := decode([]byte(`{"`+r.Key+`": `+raw+`}`), Default(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
