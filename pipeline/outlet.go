@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 )
@@ -38,6 +39,9 @@ type Outlet struct {
 	// failure, up to RetryMax. A write that has written a part before it failed counts as a
 	// first failure.
 	Retry, RetryMax time.Duration
+	// Jitter is which part of each wait is left to chance, from 0 to 1. Many gateways that have lost the
+	// same broker must not come back at the same moment.
+	Jitter float64
 	// Slow is how long a write may take before that is trouble; 0 means that it never is.
 	Slow time.Duration
 	// TooLong is the error that is reported for a slow write.
@@ -180,7 +184,7 @@ func (o *Outlet) Ended(w Written) error {
 	}
 	o.retry = min(max(2*o.retry, o.Retry), o.RetryMax)
 	if o.closed == o.last { // if Close was called meanwhile, the last attempt follows at once
-		o.again = now.Add(o.retry)
+		o.again = now.Add(o.retry - time.Duration(o.Jitter*rand.Float64()*float64(o.retry)))
 	}
 	o.trouble(w.Err, o.retry, now, now)
 	return nil

@@ -42,7 +42,7 @@ type Event struct {
 // WriteJSON writes a record as JSON, one object a line.
 func WriteJSON(w io.Writer, r *store.Record) error {
 	out := json.NewEncoder(w)
-	for _, e := range eventsOf(r) {
+	for _, e := range Events(r) {
 		if err := out.Encode(e); err != nil {
 			return err
 		}
@@ -50,9 +50,9 @@ func WriteJSON(w io.Writer, r *store.Record) error {
 	return nil
 }
 
-// eventsOf returns a record as JSON. A record that stands for events of several kinds is an object for
+// Events returns a record as objects for JSON. A record that stands for events of several kinds is an object for
 // each kind.
-func eventsOf(r *store.Record) (list []Event) {
+func Events(r *store.Record) (list []Event) {
 	e := eventOf(r)
 	if r.Delta == store.Single(r.Kind, 0) {
 		return []Event{e}

@@ -83,7 +83,7 @@ func (y *Why) WriteJSON(w io.Writer) error {
 		out.Stop = &whyStop{eventOf(s), y.Status.since(s.Time), Explain(s.Result, s.Code, s.Status)}
 	}
 	for i := range y.near {
-		out.Near = append(out.Near, eventsOf(&y.near[i])...)
+		out.Near = append(out.Near, Events(&y.near[i])...)
 	}
 	return json.NewEncoder(w).Encode(out)
 }
