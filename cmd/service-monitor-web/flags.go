@@ -1,14 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
-
+	"service-monitor/cmd/internal/companion"
 	"service-monitor/cmd/internal/config"
 	"service-monitor/cmd/service-monitor-web/internal/metrics"
 	"service-monitor/stages/row"
@@ -22,147 +20,68 @@ const (
 	outputFlag   = "output"
 	noUnitStates = "no-unit-states"
 	exporterName = "systemd-exporter-names"
-	configFile   = "config"
-	stateFile    = "persistence-file"
-	feedSocket   = "feed"
 )
 
 // idleAfter is how long the program waits for another request if systemd has started it for one.
 const idleAfter = 2 * time.Minute
 
+// metricsCommand is the command that prints the metrics. Without a command the program serves.
+const metricsCommand = "metrics"
+
 // options is what the command line says.
 type options struct {
-	set                 *pflag.FlagSet
-	command             string // empty to serve
-	listen, output      string
-	hosts               []string
-	idleExit            time.Duration
-	noStates, exporter  bool
-	config, state, feed string
-	help, version       bool
-	loaded              config.Loaded
+	*companion.Line
+	listen, output     string
+	hosts              []string
+	idleExit           time.Duration
+	noStates, exporter bool
 }
 
 // parse reads the command line and the configuration. Its errors are errUsage or errConfig.
 func parse(args []string) (*options, error) {
-	o := &options{}
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		o.command, args = args[0], args[1:]
+	line, args, err := companion.New("service-monitor-web", args, metricsCommand)
+	if err != nil {
+		return nil, err
 	}
-	switch o.command {
-	case "", "metrics", "help", "version":
-	default:
-		return nil, config.Misuse("unknown command %s; service-monitor-web help lists the commands", row.Quote(o.command))
+	o := &options{Line: line}
+	line.Forms = map[string]string{idleExit: "a duration such as 2m, or 0 for never"}
+	o.flags()
+	if err := o.Parse(args); err != nil || o.Help || o.Version {
+		return o, err
 	}
-	o.set = o.flags()
-	if err := o.set.Parse(args); err != nil {
-		return nil, o.misuse(err)
+	if err := o.check(); err != nil {
+		return o, err
 	}
-	o.help, o.version = o.help || o.command == "help", o.version || o.command == "version"
-	if o.help || o.version {
-		return o, nil
-	}
-	if rest := o.set.Args(); len(rest) > 0 {
-		return nil, config.Misuse("unexpected argument %s; service-monitor-web help shows what there is", row.Quote(rest[0]))
-	}
-	return o, o.load()
+	return o, o.Load(nil)
 }
 
-// flags returns the flags of the command.
-func (o *options) flags() *pflag.FlagSet {
-	set := pflag.NewFlagSet("service-monitor-web", pflag.ContinueOnError)
-	set.SortFlags = false
-	set.SetOutput(io.Discard)
-	if o.command == "metrics" {
-		set.StringVarP(&o.output, outputFlag, "o", "", "")
+// flags adds the flags of the command.
+func (o *options) flags() {
+	if o.Command == metricsCommand {
+		o.File(&o.output, outputFlag, "o")
 	} else {
-		set.StringVar(&o.listen, listenFlag, "", "")
-		set.StringSliceVar(&o.hosts, allowHost, nil, "")
-		set.DurationVar(&o.idleExit, idleExit, idleAfter, "")
+		o.Set.StringVar(&o.listen, listenFlag, "", "")
+		o.Set.StringSliceVar(&o.hosts, allowHost, nil, "")
+		o.Set.DurationVar(&o.idleExit, idleExit, idleAfter, "")
 	}
-	set.BoolVar(&o.noStates, noUnitStates, false, "")
-	set.BoolVar(&o.exporter, exporterName, false, "")
-	set.StringVar(&o.config, configFile, config.DefaultFile, "")
-	set.StringVarP(&o.state, stateFile, "p", "", "")
-	set.StringVar(&o.feed, feedSocket, "", "")
-	set.BoolVarP(&o.help, "help", "h", false, "")
-	set.BoolVarP(&o.version, "version", "v", false, "")
-	return set
+	o.Set.BoolVar(&o.noStates, noUnitStates, false, "")
+	o.Set.BoolVar(&o.exporter, exporterName, false, "")
 }
 
-// misuse puts an error of pflag into the words of this program.
-func (o *options) misuse(err error) error {
-	var unknown *pflag.NotExistError
-	var bare *pflag.ValueRequiredError
-	var invalid *pflag.InvalidValueError
-	switch {
-	case errors.As(err, &unknown):
-		return o.unknown(unknown.GetSpecifiedName())
-	case errors.As(err, &bare):
-		return config.Misuse("--%s needs a value; service-monitor-web help shows which", bare.GetFlag().Name)
-	case errors.As(err, &invalid) && invalid.GetFlag().Name == idleExit:
-		return config.Misuse("--%s must be followed by a duration such as 2m, or 0 for never, found %s", idleExit, row.Quote(invalid.GetValue()))
-	}
-	return config.Misuse("%v", err)
-}
-
-// unknown returns the error for a flag that there is not.
-func (o *options) unknown(name string) error {
-	var names []string
-	o.set.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	dashes := "--"
-	if len(name) == 1 {
-		dashes = "-"
-	} else if better := config.Nearest(name, names); len(better) > 0 && len(better) < 2*len(name)+3 { // else it only has the same part of a word
-		return config.Misuse("unknown flag %s; did you mean --%s?", row.Quote(dashes+name), better)
-	}
-	return config.Misuse("unknown flag %s; service-monitor-web help lists the flags", row.Quote(dashes+name))
-}
-
-// load checks the flags, and reads the configuration of the monitor.
-func (o *options) load() (err error) {
+// check checks the values of the flags.
+func (o *options) check() error {
 	if o.idleExit < 0 {
-		return config.Misuse("--%s must be followed by a duration such as 2m, or 0 for never, found %v", idleExit, o.idleExit)
+		return o.Wrong(idleExit, o.idleExit.String())
 	}
 	for _, host := range o.hosts {
 		if host == "" || strings.ContainsAny(host, "/:*@ ") {
 			return config.Misuse("--%s must be followed by names of this machine without port, found %s", allowHost, row.Quote(host))
 		}
 	}
-	if o.set.Changed(listenFlag) {
-		if err := checkAddress(o.listen); err != nil {
-			return err
-		}
+	if o.Set.Changed(listenFlag) {
+		return checkAddress(o.listen)
 	}
-	s := config.Source{File: config.DefaultFile, Named: o.set.Changed(configFile)}
-	for _, f := range []struct {
-		flag string
-		path *string
-		put  func(*config.Config)
-	}{
-		{configFile, &o.config, nil},
-		{outputFlag, &o.output, nil},
-		{stateFile, &o.state, func(c *config.Config) { c.State.File = o.state }},
-		{feedSocket, &o.feed, func(c *config.Config) { c.Feed.Socket = o.feed }},
-	} {
-		if !o.set.Changed(f.flag) {
-			continue
-		}
-		if strings.HasPrefix(*f.path, "-") {
-			return config.Misuse("--%s must be followed by a file name, found %s; write ./%[2]s if that is its name", f.flag, row.Quote(*f.path))
-		}
-		if *f.path, err = row.Absolute(*f.path, ""); err != nil {
-			return config.Misuse("--%s %v", f.flag, err)
-		}
-		if f.put != nil {
-			s.Overrides = append(s.Overrides, config.Override{Flag: f.flag, Put: f.put})
-		}
-	}
-	if s.Named {
-		s.File = o.config
-	}
-	o.loaded, err = config.Load(s)
-	return err
+	return nil
 }
 
 func (o *options) metrics() metrics.Options {
@@ -172,13 +91,13 @@ func (o *options) metrics() metrics.Options {
 // run does what the command line says.
 func (o *options) run(stdout io.Writer) error {
 	switch {
-	case o.help:
+	case o.Help:
 		_, err := io.WriteString(stdout, usage)
 		return err
-	case o.version:
+	case o.Version:
 		_, err := fmt.Fprintln(stdout, "service-monitor-web", version)
 		return err
-	case o.command == "metrics":
+	case o.Command == metricsCommand:
 		return o.printMetrics(stdout)
 	}
 	return o.serve()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"service-monitor/cmd/internal/companion"
 	"service-monitor/cmd/internal/config"
 	"service-monitor/cmd/internal/notify"
 	"service-monitor/cmd/internal/view"
@@ -48,18 +49,18 @@ func (o *options) serve() error {
 	if err != nil {
 		return err
 	}
-	if err := becomeOwner(o.loaded.Config); err != nil {
+	if err := companion.BecomeOwner(o.Config); err != nil {
 		return err
 	}
 	idle := o.idleExit
-	if !o.set.Changed(idleExit) && !activated {
+	if !o.Set.Changed(idleExit) && !activated {
 		idle = 0
 	}
 	quit, end := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer end()
 	graph, stop := context.WithCancel(context.Background())
 	defer stop()
-	c := o.loaded.Config
+	c := o.Config
 	v := view.New(log, c)
 	g := pipeline.New(notify.New(log))
 	events := pipeline.Add(g, "view", pipeline.Source(g, "listen", view.Listen(c.Feed.Socket)), v)

@@ -7,9 +7,9 @@ import (
 	"io/fs"
 
 	"service-monitor/cmd/internal/ask"
+	"service-monitor/cmd/internal/companion"
 	"service-monitor/cmd/internal/config"
 	"service-monitor/cmd/service-monitor-web/internal/metrics"
-	"service-monitor/stages/files"
 )
 
 // These errors choose the exit code, and say what to do.
@@ -19,19 +19,11 @@ var (
 	errOutput  = errors.New("check that the directory is there and that this user may write to it, or name another file with --output")
 )
 
-// becomeOwner gives up the rights of root, for those of the user to whom the files of the monitor belong.
-func becomeOwner(c config.Config) error {
-	if _, err := files.Become(c.State.File); errors.Is(err, files.ErrOwner) { // who reads the files has a better text for any other error
-		return fmt.Errorf("cannot use the files: %w", err)
-	}
-	return nil
-}
-
 // printMetrics prints the metrics once, or writes them into a file.
 func (o *options) printMetrics(stdout io.Writer) error {
-	c := o.loaded.Config
+	c := o.Config
 	if o.output == "" { // whoever may write the file of --output need not be who may read the others
-		if err := becomeOwner(c); err != nil {
+		if err := companion.BecomeOwner(c); err != nil {
 			return err
 		}
 	}

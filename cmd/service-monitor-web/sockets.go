@@ -16,7 +16,7 @@ import (
 
 // sockets returns the listeners: that of --listen, or else those that systemd has passed.
 func (o *options) sockets() (listeners []net.Listener, activated bool, err error) {
-	if o.set.Changed(listenFlag) {
+	if o.Set.Changed(listenFlag) {
 		l, err := listen(o.listen)
 		if err != nil {
 			return nil, false, fmt.Errorf("cannot listen: %w; %w", err, errListen)
