@@ -88,17 +88,28 @@ func (s *Stage) plan() <-chan struct{} {
 func (s *Stage) Since(ctx context.Context, seq uint64) (events []Event, err error) {
 	err = s.ask(ctx, func() {
 		s.follow()
-		before := s.out
-		s.out = nil
-		s.showMonitor()
-		for _, name := range slices.Sorted(maps.Keys(s.model.units)) {
-			if s.model.units[name].since >= seq {
-				s.show(name)
-			}
-		}
-		events, s.out = s.out, before
+		events = s.since(seq)
 	})
 	return events, err
+}
+
+// Everything returns the state of the monitor and of all units. Nobody asks systemd because of it.
+func (s *Stage) Everything(ctx context.Context) (events []Event, err error) {
+	err = s.ask(ctx, func() { events = s.since(0) })
+	return events, err
+}
+
+func (s *Stage) since(seq uint64) (events []Event) {
+	before := s.out
+	s.out = nil
+	s.showMonitor()
+	for _, name := range slices.Sorted(maps.Keys(s.model.units)) {
+		if s.model.units[name].since >= seq {
+			s.show(name)
+		}
+	}
+	events, s.out = s.out, before
+	return events
 }
 
 // Has reports whether there is such a unit.
@@ -108,16 +119,19 @@ func (s *Stage) Has(ctx context.Context, name string) (has bool, err error) {
 }
 
 // Refresh sends on what has changed only because time has passed: a loop of crashes is over after a while.
-// It also asks systemd again, because somebody follows.
-func (s *Stage) Refresh(ctx context.Context) error {
-	return s.ask(ctx, func() {
-		for _, name := range slices.Sorted(maps.Keys(s.model.units)) {
-			if s.model.unit(name).Health(s.model.base.Now) != s.model.units[name].shown && s.model.connected {
-				s.changed(name)
-			}
+func (s *Stage) Refresh(ctx context.Context) error { return s.ask(ctx, s.refresh) }
+
+// Follow does the same for somebody who follows. So systemd is asked again, too.
+func (s *Stage) Follow(ctx context.Context) error {
+	return s.ask(ctx, func() { s.refresh(); s.follow() })
+}
+
+func (s *Stage) refresh() {
+	for _, name := range slices.Sorted(maps.Keys(s.model.units)) {
+		if s.model.unit(name).Health(s.model.base.Now) != s.model.units[name].shown && s.model.connected {
+			s.changed(name)
 		}
-		s.follow()
-	})
+	}
 }
 
 const (

@@ -23,7 +23,7 @@ type View interface {
 	Now(ctx context.Context, wants func(unit string) bool) (view.Snapshot, error)
 	WithPlans(ctx context.Context) (view.Snapshot, error)
 	Since(ctx context.Context, seq uint64) ([]view.Event, error)
-	Refresh(ctx context.Context) error
+	Follow(ctx context.Context) error
 }
 
 // patience is how long a request may wait for its answer.

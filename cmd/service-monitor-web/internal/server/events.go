@@ -189,7 +189,7 @@ func (f *follower) follow(ctx context.Context) {
 				return
 			}
 		case <-ping.C:
-			if f.write([]byte(":\n\n")) != nil || f.view.Refresh(ctx) != nil {
+			if f.write([]byte(":\n\n")) != nil || f.view.Follow(ctx) != nil {
 				return
 			}
 		case <-ctx.Done():

@@ -49,7 +49,7 @@ func (f fixed) WithPlans(ctx context.Context) (view.Snapshot, error) { return f.
 
 func (f fixed) Since(context.Context, uint64) ([]view.Event, error) { return nil, f.err }
 
-func (f fixed) Refresh(context.Context) error { return f.err }
+func (f fixed) Follow(context.Context) error { return f.err }
 
 func fixedView(units ...string) fixed {
 	s := &tell.Status{Now: time.Unix(1_750_000_000, 0), AsOf: time.Unix(1_750_000_000, 0), Host: "gw", Troubles: []string{}}
