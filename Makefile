@@ -26,8 +26,8 @@ SUITE_armhf := --arch=armhf bookworm
 # list, so that another list makes other roots.
 PACKAGES := dbus,strace,systemd-sysv
 ROOTS    ?= $(or $(XDG_CACHE_HOME),/var/cache)/service-monitor/$(PACKAGES)
-# Servers of Debian that the tests start: nginx and Prometheus.
-SERVERS  ?= $(or $(XDG_CACHE_HOME),/var/cache)/service-monitor/nginx,prometheus
+# Servers of Debian that the tests start: nginx, Prometheus, and mosquitto with its clients.
+SERVERS  ?= $(or $(XDG_CACHE_HOME),/var/cache)/service-monitor/nginx,prometheus,mosquitto
 export PATH := $(PATH):$(SERVERS)/usr/bin:$(SERVERS)/usr/sbin
 # The release of this machine, if it is a Debian.
 HOST     := $(shell . /etc/os-release && echo $$VERSION_CODENAME)
@@ -105,10 +105,19 @@ deps: $(SERVERS)
 		systemd-container dbus gcc libc6-dev strace debootstrap debian-archive-keyring e2fsprogs xfsprogs mount man-db mandoc zsh openssl chromium bash-completion libsystemd-dev)
 
 # These servers are unpacked and not installed, because Debian starts what it installs.
+# mosquitto needs libraries that this machine may lack. Their names differ from release to
+# release, so apt finds them. A script runs mosquitto with them, and is itself gone then: a
+# signal to it is a signal to mosquitto.
 $(SERVERS):
 	$(SUDO) mkdir -p $(dir $@)
-	$(SUDO) flock $(dir $@) sh -ec '[ ! -d $@ ] || exit 0; rm -rf $@.new; mkdir $@.new; cd $@.new; chown _apt . || :; \
-		apt-get update -q; apt-get download -q nginx prometheus; for d in *.deb; do dpkg-deb -x $$d .; rm $$d; done; mv $@.new $@'
+	$(SUDO) flock $(dir $@) sh -ec '[ ! -d $@ ] || exit 0; rm -rf $@.new; mkdir -p $@.new/usr/libexec; cd $@.new; chown _apt . || :; \
+		apt-get update -q; apt-get download -q nginx prometheus; \
+		apt-get install -qy --reinstall --download-only --no-install-recommends -o Dir::Cache::archives=$$PWD mosquitto mosquitto-clients; \
+		for d in *.deb; do dpkg-deb -x $$d .; rm $$d; done; rm -rf lock partial; \
+		libs=$$(ls -d lib/*-linux-gnu* usr/lib/*-linux-gnu* 2>/dev/null | sed "s|^|$@/|" | paste -sd:); \
+		for p in usr/sbin/mosquitto usr/bin/mosquitto_pub usr/bin/mosquitto_sub; do mv $$p usr/libexec/; \
+			printf "#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s \"\$$@\"\n" $$libs $@/usr/libexec/$${p##*/} >$$p; chmod 755 $$p; done; \
+		mv $@.new $@'
 
 booted: ## run the tests that boot machines, on this machine's systemd
 	$(SUDO) $(BOOTED) ./test/... ./cmd/service-monitor-web/...
