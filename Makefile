@@ -120,7 +120,7 @@ $(SERVERS):
 		mv $@.new $@'
 
 booted: ## run the tests that boot machines, on this machine's systemd
-	$(SUDO) $(BOOTED) ./test/... ./cmd/service-monitor-web/...
+	$(SUDO) $(BOOTED) ./test/... ./cmd/service-monitor-web/... ./cmd/service-monitor-mqtt/...
 
 versions: $(RELEASES:%=booted-%) ## run them on systemd 247, 252 and 257 (Debian 11, 12 and 13)
 
