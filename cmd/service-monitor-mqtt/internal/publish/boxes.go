@@ -1,0 +1,106 @@
+package publish
+
+import (
+	"encoding/hex"
+	"time"
+
+	"service-monitor/stages/blackbox"
+	"service-monitor/stages/chronicle/store"
+)
+
+const (
+	// soon is when to look for the box of a crash, and later when to look once more: the monitor waits for
+	// the lines to arrive in the journal, for half a minute at most.
+	soon  = 3 * time.Second
+	later = 40 * time.Second
+	// crashes is how many crashes may wait for their boxes. In a loop few crashes have one.
+	crashes = 64
+)
+
+// boxes are the crashes of which the box is to be published.
+type boxes struct {
+	dir     string // empty if no boxes are published
+	waiting []crash
+	found   []blackbox.Box
+	now     func() time.Time
+}
+
+// A crash waits for its box.
+type crash struct {
+	unit, invocation string
+	due              time.Time
+	again            bool
+}
+
+// crashed notes that a crash was published.
+func (b *boxes) crashed(r *store.Record) {
+	if b.dir == "" || r.Delta.Crashes == 0 || r.Invocation == [16]byte{} {
+		return
+	}
+	if len(b.waiting) == crashes {
+		b.waiting = b.waiting[1:]
+	}
+	b.waiting = append(b.waiting, crash{r.Unit, hex.EncodeToString(r.Invocation[:]), b.now().Add(soon), false})
+}
+
+// due returns when to look for the next box; zero if none is awaited.
+func (b *boxes) due() (at time.Time) {
+	for _, c := range b.waiting {
+		if at.IsZero() || c.due.Before(at) {
+			at = c.due
+		}
+	}
+	return at
+}
+
+// take returns the crashes whose boxes are due now. Each is looked for twice.
+func (b *boxes) take(now time.Time) (list []crash) {
+	var rest []crash
+	for _, c := range b.waiting {
+		if now.Before(c.due) {
+			rest = append(rest, c)
+			continue
+		}
+		list = append(list, c)
+	}
+	b.waiting = rest
+	return list
+}
+
+// look reads the boxes of crashes. It returns the crashes that have none.
+func look(dir string, list []crash) (found []blackbox.Box, missing []crash) {
+	for _, c := range list {
+		all, err := blackbox.Read(dir, c.unit)
+		has := false
+		for i := range all {
+			if err == nil && all[i].Invocation == c.invocation {
+				found, has = append(found, all[i]), true
+			}
+		}
+		if !has {
+			missing = append(missing, c)
+		}
+	}
+	return found, missing
+}
+
+// took takes what was found.
+func (b *boxes) took(found []blackbox.Box, missing []crash) {
+	b.found = append(b.found, found...)
+	for _, c := range missing {
+		if !c.again {
+			c.again, c.due = true, b.now().Add(later)
+			b.waiting = append(b.waiting, c)
+		}
+	}
+}
+
+// messages returns the messages of the boxes that were found.
+func (p *plan) crashes() (jobs []job) {
+	b := &p.boxes
+	if len(b.found) == 0 {
+		return nil
+	}
+	box := b.found[0]
+	return p.add(nil, func() { b.found = b.found[1:] }, p.scheme.Crash(&box)...)
+}

@@ -1,0 +1,375 @@
+// Package publish publishes what the monitor knows: how each unit is, retained by the broker, and what
+// happens, once each and in order. The chronicle is its queue. The cursor moves when the broker has
+// acknowledged, so whatever is killed or cut in between, nothing is lost.
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"service-monitor/cmd/internal/view"
+	"service-monitor/cmd/service-monitor-mqtt/internal/broker"
+	"service-monitor/cmd/service-monitor-mqtt/internal/cursor"
+	"service-monitor/cmd/service-monitor-mqtt/internal/topics"
+	"service-monitor/pipeline"
+	"service-monitor/stages/blackbox"
+	"service-monitor/stages/zone"
+)
+
+const (
+	firstRetry = time.Second
+	lastRetry  = 5 * time.Minute
+	slow       = 10 * time.Second
+	// rereads is how long to wait before the chronicle is read again after an error.
+	rereads = 10 * time.Second
+	// calm is how long nothing has happened before memory is given back.
+	calm = 10 * time.Second
+	// farewell is how long a stop may take at the broker.
+	farewell = 3 * time.Second
+)
+
+// A Conn is a connection to the broker. broker.Conn is one.
+type Conn interface {
+	Publish(ctx context.Context, messages []topics.Message) (acked int, err error)
+	Done() <-chan struct{}
+	Err() error
+	Close(ctx context.Context)
+}
+
+// A View knows how all is. view.Stage is one.
+type View interface {
+	Everything(ctx context.Context) ([]view.Event, error)
+	Refresh(ctx context.Context) error
+}
+
+// A Cursor keeps the position. cursor.File is one.
+type Cursor interface {
+	Moved(cursor.Position) error
+	Due() time.Time
+	Save() error
+	Close() error
+}
+
+// Options are what a stage needs.
+type Options struct {
+	Log logrus.FieldLogger
+	// Connect connects to the broker, with this last will. heard is called with what others announce.
+	Connect func(ctx context.Context, will topics.Message, heard func(topics.Message)) (Conn, error)
+	// Explain says in a line why the broker cannot be used.
+	Explain func(error) string
+	Scheme  topics.Scheme
+	Under   string // where the retained messages of this configuration are, see Under
+	Cursor  Cursor
+	At      cursor.Position
+	History string // the directory of the chronicle
+	Crashes bool   // publish black boxes
+	LeftOut func(unit string) bool
+	Rate    int // events a second
+	// Calm is called when all is published, and a while after that nothing has happened.
+	Calm func()
+	// View is asked for how all is, and told to look again.
+	View View
+}
+
+// Stage publishes.
+type Stage struct {
+	o          Options
+	plan       *plan
+	out        pipeline.Outlet
+	rate       rate
+	conn       Conn
+	dialed     Conn // the result of the write under way, if that connects
+	since      time.Time
+	short      int       // how many connections in a row were lost soon
+	notBefore  time.Time // do not connect before
+	jobs       []job     // of the write under way
+	turn       bool      // it is the turn of events, and not of states
+	heard      chan topics.Message
+	reading    <-chan reading
+	reread     time.Time
+	unread     error // why the chronicle cannot be read
+	looking    <-chan func()
+	asking     <-chan []view.Event // how all is
+	saving     <-chan error
+	saveAgain  time.Time
+	refreshing <-chan error
+	refreshAt  time.Time
+	alarm      pipeline.Alarm
+	said       string    // the last trouble that was logged
+	calmAt     time.Time // when to call Calm; zero if that was done
+	ended      bool      // the input has ended
+	cancel     context.CancelFunc
+}
+
+// New returns a stage.
+func New(o Options) *Stage {
+	s := &Stage{o: o, plan: newPlan(o.Scheme, o.At, o.Under, o.LeftOut), rate: newRate(o.Rate), heard: make(chan topics.Message, 1)}
+	s.plan.boxes.now = time.Now
+	if o.Crashes {
+		s.plan.boxes.dir = blackbox.Beside(o.History)
+	}
+	s.out = pipeline.Outlet{
+		Retry: firstRetry, RetryMax: lastRetry, Jitter: 0.5, Slow: slow, TooLong: errors.New("the broker does not answer"),
+		OnTrouble: s.trouble,
+		OnRecovered: func(after time.Duration) {
+			s.said = ""
+			s.o.Log.WithField("after", after.Round(time.Second)).Info("the broker can be used again")
+		},
+		TroubleStatus: func(since time.Time) string { return "cannot use the broker " + zone.Since(since) },
+	}
+	return s
+}
+
+// trouble logs why the broker cannot be used, unless that is what was logged before. A link may be down for
+// days.
+func (s *Stage) trouble(err error, _ time.Duration) {
+	if text := s.o.Explain(err); text != s.said {
+		s.said = text
+		s.o.Log.Error(text + "; trying again, and nothing is lost meanwhile")
+	}
+}
+
+type port = pipeline.Port[view.Event, pipeline.None]
+
+// Run publishes until the view ends.
+func (s *Stage) Run(ctx context.Context, p *port) error {
+	writes, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.cancel, s.out.Nudge = cancel, p.Nudge
+	events := p.In
+	for {
+		select {
+		case batch, ok := <-events:
+			for i := range batch {
+				s.plan.take(&batch[i])
+			}
+			if !ok {
+				events, s.ended = nil, true
+				defer time.AfterFunc(farewell, cancel).Stop()
+			}
+		case w := <-s.out.Done():
+			s.done(w)
+		case <-s.out.Timer():
+			s.out.Turn()
+		case <-s.lost():
+			s.dropped(time.Now())
+		case m := <-s.heard:
+			if string(m.Payload) == "online" {
+				s.plan.again()
+			}
+		case r := <-s.reading:
+			s.took(r)
+		case f := <-s.looking:
+			s.looking = nil
+			f()
+		case all := <-s.asking:
+			s.asking = nil
+			s.plan.everything(all)
+		case err := <-s.saving:
+			s.saved(err)
+		case <-s.refreshing:
+			s.refreshing = nil
+		case <-s.alarm.C():
+			s.alarm.Off()
+		case q := <-p.Probes:
+			q.Answer(s.answer())
+			continue
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), s.o.Cursor.Close())
+		}
+		now := time.Now()
+		if s.ended && !s.out.Busy() {
+			return s.end(writes, now)
+		}
+		s.begin(writes, now)
+		s.alarm.Set(s.next(now))
+	}
+}
+
+// begin begins all that can be done now, beside the loop.
+func (s *Stage) begin(ctx context.Context, now time.Time) {
+	p := s.plan
+	if s.out.Ready() && !s.ended {
+		s.write(ctx, now)
+	}
+	if s.reading == nil && p.backlog.hungry() && !now.Before(s.reread) {
+		dir, seq, mark, known, old := s.o.History, p.at.Seq, p.at.Mark, len(p.at.Units) > 0, p.backlog.old
+		p.backlog.more = false
+		s.reading = pipeline.Aside(func() reading {
+			r := read(dir, seq, mark, known)
+			r.old = old
+			return r
+		})
+	}
+	if s.asking == nil && p.unknown && !s.ended {
+		p.unknown = false
+		s.asking = pipeline.Aside(func() []view.Event {
+			all, _ := s.o.View.Everything(ctx) // it fails only at the end
+			return all
+		})
+	}
+	if due := p.boxes.due(); s.looking == nil && !due.IsZero() && !now.Before(due) {
+		dir, list := p.boxes.dir, p.boxes.take(now)
+		s.looking = pipeline.Aside(func() func() {
+			found, missing := look(dir, list)
+			return func() { p.boxes.took(found, missing) }
+		})
+	}
+	if due := s.o.Cursor.Due(); s.saving == nil && !due.IsZero() && !now.Before(due) && !now.Before(s.saveAgain) {
+		s.saving = pipeline.Aside(s.o.Cursor.Save)
+	}
+	s.refresh(ctx, now)
+	if !s.calmAt.IsZero() && !now.Before(s.calmAt) {
+		s.calmAt = time.Time{}
+		s.o.Calm()
+	}
+}
+
+// write begins to connect, or to publish what is next.
+func (s *Stage) write(ctx context.Context, now time.Time) {
+	if s.conn == nil {
+		if !now.Before(s.notBefore) {
+			s.connect(ctx, now)
+		}
+		return
+	}
+	jobs := s.choose(now)
+	if len(jobs) == 0 {
+		return
+	}
+	s.jobs = jobs
+	messages := make([]topics.Message, len(jobs))
+	for i := range jobs {
+		messages[i] = jobs[i].Message
+	}
+	conn := s.conn
+	s.out.Write(func() (int, error) { return conn.Publish(ctx, messages) })
+}
+
+// choose returns what to publish now. After a connect, how all is comes before what has happened. Later the
+// two take turns, so that a unit that changes all the time holds up nothing.
+func (s *Stage) choose(now time.Time) []job {
+	p := s.plan
+	if !p.loaded {
+		return nil
+	}
+	if p.greets || !s.turn {
+		if jobs := p.states(now); len(jobs) > 0 {
+			s.turn = true
+			return jobs
+		}
+	}
+	p.greets, s.turn = false, false
+	if jobs := p.crashes(); len(jobs) > 0 {
+		return jobs
+	}
+	if room := s.rate.room(now); room > 0 && p.backlog.waits() {
+		jobs := p.events(room, now)
+		if s.rate.take(now, len(jobs)); len(jobs) > 0 {
+			return jobs
+		}
+		p.backlog.settle() // nothing of these records is published
+		s.moved()
+	}
+	return p.states(now)
+}
+
+// done takes the outcome of a write.
+func (s *Stage) done(w pipeline.Written) {
+	for _, j := range s.jobs[:min(w.N, len(s.jobs))] {
+		if j.acked != nil {
+			j.acked()
+		}
+	}
+	connected := s.jobs == nil
+	s.jobs, s.calmAt = nil, time.Now().Add(calm)
+	s.plan.backlog.settle()
+	s.moved()
+	_ = s.out.Ended(w) // it is never the last attempt: the cursor remembers what is left
+	switch {
+	case connected && w.Err == nil:
+		s.connected(time.Now())
+	case w.Err != nil && !errors.Is(w.Err, broker.ErrRefused):
+		s.drop()
+	}
+}
+
+// moved keeps the position.
+func (s *Stage) moved() {
+	if err := s.o.Cursor.Moved(s.plan.at); err != nil {
+		s.o.Log.Warn(err)
+	}
+}
+
+func (s *Stage) took(r reading) {
+	s.reading = nil
+	s.plan.backlog.took(r)
+	if r.err == nil {
+		s.unread = nil
+		return
+	}
+	s.reread = time.Now().Add(rereads)
+	if s.unread == nil {
+		s.o.Log.WithError(r.err).Error("cannot read the history, so what happens is not published until it can be read")
+	}
+	s.unread = r.err
+}
+
+func (s *Stage) saved(err error) {
+	if s.saving = nil; err != nil {
+		s.o.Log.WithError(err).Warn("after a power cut more events will be published again")
+		s.saveAgain = time.Now().Add(lastRetry)
+	}
+}
+
+// next returns when something is due that no channel tells.
+func (s *Stage) next(now time.Time) (at time.Time) {
+	soonest := func(when time.Time) {
+		if at.IsZero() || when.Before(at) {
+			at = when
+		}
+	}
+	b := &s.plan.backlog
+	switch {
+	case s.out.Busy() || !s.out.Ready():
+	case s.conn == nil:
+		soonest(s.notBefore)
+	case b.waits():
+		soonest(s.rate.when(len(b.records)))
+	}
+	if b.hungry() && s.reading == nil {
+		soonest(s.reread)
+	}
+	if due := s.plan.boxes.due(); s.looking == nil && !due.IsZero() {
+		soonest(due)
+	}
+	if due := s.o.Cursor.Due(); s.saving == nil && !due.IsZero() {
+		if due.Before(s.saveAgain) {
+			due = s.saveAgain
+		}
+		soonest(due)
+	}
+	if !s.refreshAt.IsZero() && s.refreshing == nil {
+		soonest(s.refreshAt)
+	}
+	if !s.calmAt.IsZero() {
+		soonest(s.calmAt)
+	}
+	return at
+}
+
+// answer says how it goes, for STATUS=.
+func (s *Stage) answer() pipeline.Answer {
+	a := pipeline.Answer{Trouble: s.out.Trouble()}
+	if s.unread != nil {
+		a.Trouble = fmt.Sprintf("cannot read the history: %v", s.unread)
+	}
+	if a.Trouble == "" && s.conn != nil {
+		a.Status = "connected to the broker"
+	}
+	return a
+}
