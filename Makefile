@@ -5,18 +5,20 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo "sudo env PATH=$$PATH:/usr/sbin:/
 # Browsers speak HTTP/2 only with TLS, which a server before the page does. Without it
 # the page takes 350 kB less.
 BUILD   := CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags nethttpomithttp2 -ldflags "-s -w -X main.version=$(VERSION)"
-# A package of Debian for each: the monitor, and its page and metrics.
-PROGRAMS := service-monitor service-monitor-web
+# A package of Debian for each: the monitor, its page and metrics, and its publisher.
+PROGRAMS := service-monitor service-monitor-web service-monitor-mqtt
 # GOARCH, and GOARM where it matters. Debian's armhf is arm.7 and its armel arm.5;
 # arm.6 is armhf for the first Raspberry Pi.
 TARGETS := amd64 arm64 arm.7 arm.6 arm.5
 DEBS    := build/deb
 REPO    := build/repo
 # The largest programs that a gateway's flash has room for, in bytes.
-MAXSIZE_service-monitor     := 8388608
-MAXSIZE_service-monitor-web := 12582912
-NFPM_service-monitor        := nfpm.yaml
-NFPM_service-monitor-web    := debian/web/nfpm.yaml
+MAXSIZE_service-monitor      := 8388608
+MAXSIZE_service-monitor-web  := 12582912
+MAXSIZE_service-monitor-mqtt := 9437184
+NFPM_service-monitor         := nfpm.yaml
+NFPM_service-monitor-web     := debian/web/nfpm.yaml
+NFPM_service-monitor-mqtt    := debian/mqtt/nfpm.yaml
 # Debian 11, 12 and 13, whose systemd is 247, 252 and 257. The tests boot a root of
 # each. It is made once, and again after it was deleted.
 RELEASES := bullseye bookworm trixie
@@ -43,7 +45,7 @@ BOOTED   := go test -buildvcs=false -tags booted -count=1 -p 1 -timeout 30m
 SHORT      ?=
 BEDS        = $(if $(SHORT),$(patsubst %,./test/%,cases e2e gateway held packaging),./test/...)
 SELECT      = $(if $(SHORT),-skip '^Test(Disk|Idle|StalledJournal|Storm|Bench|FallBehind|Hang|Kill|Damage|PowerCuts)$$')
-LIFE_armhf  = $(if $(SHORT),-skip '^TestWebLife$$')
+LIFE_armhf  = $(if $(SHORT),-skip '^Test(Web|MQTT)Life$$')
 
 # need installs the packages $(2) if one of the commands or files $(1) is missing.
 need = set -e; PATH=$$PATH:/usr/sbin:/sbin; for c in $(1); do [ -e $$c ] || command -v $$c >/dev/null || missing=1; done; [ -z "$$missing" ] || { \
@@ -153,14 +155,10 @@ emulation: | deps
 arm: emulation cross
 	GOARCH=arm GOARM=7 go test -buildvcs=false $(CODE)
 	GOARCH=arm GOARM=7 go test -buildvcs=false $(WHOLE)
-	QEMU_CPU=arm926 build/service-monitor-linux-arm.5 --check --config debian/config.json
-	QEMU_CPU=arm1176 build/service-monitor-linux-arm.6 --check --config debian/config.json
-	QEMU_CPU=cortex-a7 build/service-monitor-linux-arm.7 --check --config debian/config.json
-	QEMU_CPU=cortex-a53 build/service-monitor-linux-arm64 --check --config debian/config.json
-	QEMU_CPU=arm926 build/service-monitor-web-linux-arm.5 --version
-	QEMU_CPU=arm1176 build/service-monitor-web-linux-arm.6 --version
-	QEMU_CPU=cortex-a7 build/service-monitor-web-linux-arm.7 --version
-	QEMU_CPU=cortex-a53 build/service-monitor-web-linux-arm64 --version
+	set -e; for t in arm.5/arm926 arm.6/arm1176 arm.7/cortex-a7 arm64/cortex-a53; do \
+		export QEMU_CPU=$${t#*/}; \
+		build/service-monitor-linux-$${t%/*} --check --config debian/config.json; \
+		for p in $(PROGRAMS); do build/$$p-linux-$${t%/*} --version; done; done
 
 # Test the emulated machine that the lifecycle on ARM runs in. On other machines
 # TestEmulation has nothing to test.
@@ -173,7 +171,7 @@ $(RELEASES:%=lifecycle-%) lifecycle-armhf: lifecycle-%: $(ROOTS)/% | deps
 	@$(call need,gpg apt-ftparchive,gnupg apt-utils)
 	$(SUDO) go test -buildvcs=false -tags lifecycle -count=1 -timeout 40m $(LIFE_$*) ./test/lifecycle -args -system=$(ROOTS)/$*
 
-# Build both programs for each architecture, static, and check the sizes.
+# Build the programs for each architecture, static, and check the sizes.
 cross: $(foreach p,$(PROGRAMS),$(TARGETS:%=cross/$p/%))
 
 cross/%:
@@ -186,7 +184,7 @@ cross/%:
 deb: export SOURCE_DATE_EPOCH = $(shell date -d "$$(sed -n '/^ -- /{s/.*>  //p;q}' debian/changelog)" +%s)
 deb: cross ## build the Debian packages: build/deb/*.deb
 	@mkdir -p build/package $(DEBS)/armv6
-	@for f in changelog service-monitor.5 service-monitor.8 web/service-monitor-web.8; do gzip -9nc debian/$$f >build/package/$${f##*/}.gz; done
+	@for f in changelog service-monitor.5 service-monitor.8 web/service-monitor-web.8 mqtt/service-monitor-mqtt.8; do gzip -9nc debian/$$f >build/package/$${f##*/}.gz; done
 	@set -e; for t in $(TARGETS); do \
 		out=$(DEBS); [ $$t != arm.6 ] || out=$(DEBS)/armv6; \
 		export VERSION=$(VERSION) ARCH=$$(echo $$t | tr -d .); \
@@ -196,14 +194,14 @@ repo: deb ## build a signed apt repository of them: build/repo (KEY= your key)
 	@$(call need,gpg apt-ftparchive,gnupg apt-utils)
 	debian/repository $(DEBS) $(REPO)
 
-# piuparts installs both packages for this machine's architecture in a Debian. What the
-# second one depends on comes from the repository. lintian
+# piuparts installs the packages for this machine's architecture in a Debian. What they
+# depend on comes from the repository. lintian
 # is not to look for misspelt words in the programs: Go keeps its strings without gaps,
 # and the end of one and the beginning of the next may look like a word.
 lint: repo $(ROOTS)/bookworm ## check the packages with lintian, piuparts and shellcheck
 	@$(call need,lintian piuparts shellcheck,lintian piuparts shellcheck)
-	shellcheck debian/postinst debian/prerm debian/postrm debian/repository debian/web/postinst debian/web/prerm debian/web/postrm
-	shellcheck --shell=bash debian/completion.bash debian/web/completion.bash
+	shellcheck debian/postinst debian/prerm debian/postrm debian/repository $(foreach d,web mqtt,debian/$d/postinst debian/$d/prerm debian/$d/postrm)
+	shellcheck --shell=bash debian/completion.bash debian/web/completion.bash debian/mqtt/completion.bash
 	lintian --allow-root --display-info --pedantic --suppress-tags spelling-error-in-binary --fail-on error,warning,info,pedantic $(DEBS)/*.deb $(DEBS)/armv6/*.deb
 	$(SUDO) piuparts --existing-chroot=$(ROOTS)/bookworm --distribution=bookworm --mirror='$(MIRROR) main' \
 		--bindmount=$(abspath $(REPO)) --extra-repo='deb [trusted=yes] file:$(abspath $(REPO)) stable main' \
