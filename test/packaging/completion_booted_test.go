@@ -94,6 +94,10 @@ func TestCompletion(t *testing.T) {
 				{"service-monitor-web metrics --output " + files + "/on" + tab, "service-monitor-web metrics --output " + files + `/one\ file.json`},
 				{"service-monitor-web --config=" + files + "/on" + tab, "service-monitor-web --config=" + files + `/one\ file.json`},
 				{"service-monitor-web metrics --li" + tab, "service-monitor-web metrics --li"}, // the command has no such flag
+				{"service-monitor-mqtt cle" + tab, "service-monitor-mqtt clear"},
+				{"service-monitor-mqtt --cur" + tab, "service-monitor-mqtt --cursor"},
+				{"service-monitor-mqtt check --config " + files + "/on" + tab, "service-monitor-mqtt check --config " + files + `/one\ file.json`},
+				{"service-monitor-mqtt clear --che" + tab, "service-monitor-mqtt clear --che"}, // the command has no such flag
 			} {
 				got := strings.TrimRight(strings.ReplaceAll(s.press(tt.keys), `b\:2`, "b:2"), " =")
 				if got != tt.want {

@@ -73,11 +73,12 @@ func testFlags(t *testing.T, p *program) {
 }
 
 // TestNoOtherFlags wants the manuals to name no flag that does not exist. Flags of other programs are in
-// the lines of those programs. The manual of the page may name flags of the monitor.
+// the lines of those programs. The manuals of the other programs may name flags of the monitor.
 func TestNoOtherFlags(t *testing.T) {
 	ours := monitor.allFlags(t)
 	for file, flags := range map[string][]string{
 		monitor.manual: ours, fileManual: ours, web.manual: append(web.allFlags(t), ours...),
+		mqtt.manual: append(mqtt.allFlags(t), ours...),
 	} {
 		others := regexp.MustCompile(`^(\.B )?"?(journalctl|apt-get|systemctl) `)
 		for line := range strings.Lines(plain(read(t, file))) {

@@ -36,10 +36,7 @@ func TestModules(t *testing.T) {
 		dirs = append(dirs, strings.TrimSpace(run(t, "go", "list", "-m", "-f", "{{.Dir}}", module)))
 	}
 	for _, dir := range dirs {
-		file := filepath.Join(dir, "LICENSE")
-		if _, err := os.Stat(file); err != nil {
-			file += ".txt"
-		}
+		file := licenceOf(dir)
 		licence := oneLine(read(t, file))
 		begins := regexp.MustCompile(`Permission is hereby|Redistribution and use`).FindStringIndex(licence)
 		switch {
@@ -59,6 +56,21 @@ func TestModules(t *testing.T) {
 	}
 }
 
+// licenceOf returns the file with the licence of a module. Of the two of Eclipse's modules we take the second.
+func licenceOf(dir string) string {
+	for _, name := range []string{"edl-v10", "LICENSE", "LICENSE.txt"} {
+		if file := filepath.Join(dir, name); exists(file) {
+			return file
+		}
+	}
+	return filepath.Join(dir, "LICENSE")
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
 // TestHolders wants all copyright holders of the files that are linked on any architecture.
 func TestHolders(t *testing.T) {
 	notice := regexp.MustCompile(`(?im)^(?://|#| \*)?\s*(?:revisions )?copyright (?:\(c\) |© )?([0-9][0-9, -]*)(?:by )?(.*)$`)
@@ -69,7 +81,10 @@ func TestHolders(t *testing.T) {
 	for _, target := range []string{"amd64", "arm64", "arm"} {
 		list := exec.Command("go", "list", "-deps", "-f", `{{$d := .Dir}}{{range .GoFiles}}{{$d}}/{{.}}
 {{end}}{{range .SFiles}}{{$d}}/{{.}}
-{{end}}`, "service-monitor/cmd/service-monitor", "service-monitor/cmd/service-monitor-web")
+{{end}}`)
+		for _, p := range programs {
+			list.Args = append(list.Args, "service-monitor/cmd/"+p.name)
+		}
 		list.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+target)
 		files, err := list.Output()
 		if err != nil {

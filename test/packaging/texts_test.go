@@ -37,12 +37,15 @@ type program struct {
 var (
 	monitor  = newProgram("service-monitor", "../../debian")
 	web      = newProgram("service-monitor-web", "../../debian/web")
-	programs = []*program{monitor, web}
+	mqtt     = newProgram("service-monitor-mqtt", "../../debian/mqtt")
+	programs = []*program{monitor, web, mqtt}
 )
 
 func init() {
 	const both = "Flags of both:"
 	web.lists = map[string][]string{"": {"Flags to serve:", both}, "metrics": {"Flags of metrics:", both}}
+	const all = "Flags of all:"
+	mqtt.lists = map[string][]string{"": {"Flags to publish:", all}, "check": {all}, "clear": {all}}
 }
 
 func newProgram(name, dir string) *program {
