@@ -15,15 +15,17 @@ func TestPolicy(t *testing.T) {
 	if err := m.WriteFile("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	m.apt("install service-monitor service-monitor-web")
+	m.apt("install service-monitor service-monitor-web service-monitor-mqtt")
 	m.want("systemctl is-enabled "+unit, "enabled")
 	m.want("systemctl is-active "+unit, "inactive")
 	m.wantWeb("enabled", "inactive")
+	m.wantMQTT("enabled", "inactive")
 	m.sh("systemctl start " + unit)
 	m.publish()
-	m.apt("install service-monitor service-monitor-web")
+	m.apt("install service-monitor service-monitor-web service-monitor-mqtt")
 	m.wantVersion(older)
 	m.wantWeb("enabled", "inactive")
+	m.wantMQTT("enabled", "inactive")
 	m.sh("rm /usr/sbin/policy-rc.d; systemctl restart " + unit)
 	m.wantRunning(newer)
 }
@@ -37,11 +39,11 @@ func TestNoSystemd(t *testing.T) {
 		t.Helper()
 		m.sh("unshare --mount sh -ec 'mount -t tmpfs none /run; export DEBIAN_FRONTEND=noninteractive; " + lines + "'")
 	}
-	chroot("apt-get install -qy service-monitor service-monitor-web")
-	m.want("systemctl show -P ActiveState "+unit+" "+webSock, "inactive\n\ninactive")
+	chroot("apt-get install -qy service-monitor service-monitor-web service-monitor-mqtt")
+	m.want("systemctl show -P ActiveState "+unit+" "+webSock+" "+mqttUnit, "inactive\n\ninactive\n\ninactive")
 	m.publish()
-	chroot("apt-get install -qy service-monitor service-monitor-web")
-	m.want("systemctl show -P ActiveState "+unit+" "+webSock, "inactive\n\ninactive")
+	chroot("apt-get install -qy service-monitor service-monitor-web service-monitor-mqtt")
+	m.want("systemctl show -P ActiveState "+unit+" "+webSock+" "+mqttUnit, "inactive\n\ninactive\n\ninactive")
 	if err := m.PowerOff(); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +53,8 @@ func TestNoSystemd(t *testing.T) {
 	m.wantRunning(newer)
 	m.wantWeb("enabled", "active")
 	m.wantPage(webSocket)
-	chroot("apt-get purge -qy service-monitor service-monitor-web")
+	m.wantMQTT("enabled", "active")
+	chroot("apt-get purge -qy service-monitor service-monitor-web service-monitor-mqtt")
 	m.want("find /etc /usr/bin /usr/sbin /usr/lib/systemd /var/lib/service_monitor /var/log/service-monitor -name '*service-monitor*' 2>/dev/null", "")
 }
 
@@ -64,15 +67,16 @@ func TestRoot(t *testing.T) {
 	const dpkg = "dpkg --root=/srv/target --force-script-chrootless --force-depends "
 	const wants = "/srv/target/etc/systemd/system/"
 	for _, version := range []string{older, newer} {
-		debs := "/srv/then/pool/main/s/service-monitor/service-monitor{,-web}_" + version + "_$(dpkg --print-architecture).deb"
+		debs := "/srv/then/pool/main/s/service-monitor/service-monitor{,-web,-mqtt}_" + version + "_$(dpkg --print-architecture).deb"
 		m.sh("touch /srv/mark; " + dpkg + "-i $(bash -c 'echo " + debs + "')")
 		m.want(state, "")
 		m.want("readlink "+wants+"multi-user.target.wants/service-monitor.service", "/usr/lib/systemd/system/service-monitor.service")
 		m.want("readlink "+wants+"sockets.target.wants/service-monitor-web.socket", "/usr/lib/systemd/system/service-monitor-web.socket")
+		m.want("readlink "+wants+"multi-user.target.wants/service-monitor-mqtt.service", "/usr/lib/systemd/system/service-monitor-mqtt.service")
 		m.want("find "+wants+" -name '*tcp*' -o -name '*textfile*'", "")
-		m.want("grep -c ^service-monitor /srv/target/etc/passwd; grep ^service-monitor: /srv/target/etc/group | sed 's/.*://'", "2\nservice-monitor-web")
+		m.want("grep -c ^service-monitor /srv/target/etc/passwd; grep ^service-monitor: /srv/target/etc/group | sed 's/.*://'", "3\nservice-monitor-web,service-monitor-mqtt")
 	}
-	m.sh("touch /srv/mark; " + dpkg + "--purge service-monitor-web service-monitor")
+	m.sh("touch /srv/mark; " + dpkg + "--purge service-monitor-web service-monitor-mqtt service-monitor")
 	m.want(state, "")
 	m.want("find /srv/target -name '*service-monitor*'; find /srv/target -name 'service_monitor'", "")
 }

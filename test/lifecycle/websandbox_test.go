@@ -18,48 +18,71 @@ var mostExposed = map[string]float64{webUnit: 0.2, webFile: 0.6}
 // knowsLater is the first systemd that knows the later settings. 247 ignores them.
 const knowsLater = 248
 
-var later = regexp.MustCompile(`(?m)^.*Unknown key name '(PrivateIPC|NoExecPaths|ExecPaths)' in section 'Service', ignoring\.$`)
+var laterSettings = regexp.MustCompile(`(?m)^.*Unknown key name '(PrivateIPC|NoExecPaths|ExecPaths)' in section 'Service', ignoring\.$`)
 
-// sandboxWeb wants the units to be closed. It asks systemd and the kernel, because systemd may leave out what
-// it cannot set up.
+// sandboxWeb wants the units to be closed.
 func (m *machine) sandboxWeb() {
+	later := m.wantVerified("service-monitor-web*")
+	for unit, most := range mostExposed {
+		m.wantExposed(unit, most)
+	}
+	m.wantPage(webSocket)
+	m.wantConfined(webUnit, []string{"mnt", "net", "user", "uts"}, later)
+}
+
+// wantVerified wants systemd to find no fault in units. It returns whether this systemd knows the later
+// settings.
+func (m *machine) wantVerified(units string) (later bool) {
+	m.t.Helper()
 	version, err := m.Version(m.t.Context())
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	said := m.sh("SYSTEMD_LOG_COLOR=0 systemd-analyze verify --man=no /usr/lib/systemd/system/service-monitor-web* 2>&1")
+	said := m.sh("SYSTEMD_LOG_COLOR=0 systemd-analyze verify --man=no /usr/lib/systemd/system/" + units + " 2>&1")
 	if version < knowsLater {
-		said = later.ReplaceAllString(said, "")
+		said = laterSettings.ReplaceAllString(said, "")
 	}
 	if said = strings.TrimSpace(said); said != "" {
 		m.t.Errorf("systemd-analyze verify says: %s", said)
 	}
+	return version >= knowsLater
+}
+
+// emulated reports whether the machine is emulated. Most of a sandbox is not.
+func (m *machine) emulated() bool {
+	m.t.Helper()
 	architecture, err := gateway.Architecture(*system)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if architecture != runtime.GOARCH {
-		return // most of a sandbox is not emulated
-	}
-	for unit, most := range mostExposed {
-		said := m.sh("systemd-analyze security --no-pager " + unit)
-		overall := regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+) `).FindStringSubmatch(said)
-		if overall == nil {
-			m.t.Fatalf("no overall exposure level in\n%s", said)
-		}
-		if exposed, err := strconv.ParseFloat(overall[1], 64); err != nil || exposed > most {
-			m.t.Errorf("the exposure of %s is %s, want at most %v (%v):\n%s", unit, overall[1], most, err, said)
-		}
-	}
-	m.wantPage(webSocket)
-	m.wantConfined(version >= knowsLater)
+	return architecture != runtime.GOARCH
 }
 
-// wantConfined wants the running program to be without rights. The later settings also keep it from running
-// anything but itself.
-func (m *machine) wantConfined(later bool) {
+// wantExposed wants the exposure of a unit, of 10, to be this at most.
+func (m *machine) wantExposed(unit string, most float64) {
 	m.t.Helper()
-	pid := m.sh("systemctl show -P MainPID " + webUnit)
+	if m.emulated() {
+		return
+	}
+	said := m.sh("systemd-analyze security --no-pager " + unit)
+	overall := regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+) `).FindStringSubmatch(said)
+	if overall == nil {
+		m.t.Fatalf("no overall exposure level in\n%s", said)
+	}
+	if exposed, err := strconv.ParseFloat(overall[1], 64); err != nil || exposed > most {
+		m.t.Errorf("the exposure of %s is %s, want at most %v (%v):\n%s", unit, overall[1], most, err, said)
+	}
+}
+
+// wantConfined wants a running program to be without rights, and to have these namespaces for itself. It asks the
+// kernel, because systemd may leave out what it cannot set up. The later settings also keep the program from
+// running anything but itself.
+func (m *machine) wantConfined(unit string, namespaces []string, later bool) {
+	m.t.Helper()
+	if m.emulated() {
+		return
+	}
+	pid := m.sh("systemctl show -P MainPID " + unit)
 	status := m.sh("cat /proc/" + pid + "/status")
 	for _, line := range []string{
 		"CapInh:\t0000000000000000", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000",
@@ -69,7 +92,7 @@ func (m *machine) wantConfined(later bool) {
 			m.t.Errorf("the kernel does not say %q:\n%s", line, status)
 		}
 	}
-	for _, ns := range []string{"mnt", "net", "user", "uts"} {
+	for _, ns := range namespaces {
 		m.sh("[ $(readlink /proc/" + pid + "/ns/" + ns + ") != $(readlink /proc/1/ns/" + ns + ") ]")
 	}
 	// What the mounts of its namespace keep from root is kept from it, too.
