@@ -228,6 +228,7 @@ fuzz:
 	go test -run '^$$' -fuzz FuzzHeader -fuzztime 1m -fuzzminimizetime 100x ./stages/bus/wire
 	go test -run '^$$' -fuzz FuzzQuery -fuzztime 1m -fuzzminimizetime 100x ./cmd/service-monitor-web/internal/server
 	go test -run '^$$' -fuzz FuzzTimeline -fuzztime 1m -fuzzminimizetime 100x ./cmd/internal/view
+	go test -run '^$$' -fuzz FuzzFrames -fuzztime 1m -fuzzminimizetime 100x ./cmd/service-monitor-mqtt/internal/broker
 
 # Record the signals of cases that have no recording yet.
 record: $(RELEASES:%=record-%)

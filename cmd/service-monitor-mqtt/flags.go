@@ -71,32 +71,35 @@ func help() string {
 }
 
 const usage = `Usage: service-monitor-mqtt [flags]
-       service-monitor-mqtt check | clear [flags]
+       service-monitor-mqtt check|clear [flags]
 
-Publishes to an MQTT broker how the services are that service-monitor watches, and
-what happens to them: each event at least once and in order, also what happened
-while the broker was away. It only reads, and cannot change anything here.
+Publishes to an MQTT broker how the services are that service-monitor watches,
+and what happens to them: each event at least once and in order, also what
+happened while the broker was away. It changes nothing on this machine.
 
 Commands:
   check      connect to the broker once, and say what is wrong
-  clear      remove what the broker has retained of this gateway; stop the service
-             before
+  clear      remove what the broker has retained of this gateway; stop the
+             service before
   help       show this
   version    show the version
 
-Flags:
+Flags to publish:
       --check                  the same as the command check
-      --cursor DIR             where it keeps how far the broker has acknowledged;
+
+Flags of all:
+      --cursor DIR             where it keeps how far the broker has confirmed;
                                default: /var/lib/service-monitor-mqtt
       --config FILE            the configuration of the monitor; default:
                                /etc/service-monitor/config.json
   -p, --persistence-file FILE  counters and last states; default: as configured
-      --feed FILE              the socket of the monitor; default: as configured
+      --feed FILE              socket of the monitor; default: as configured
   -h, --help                   show this
   -v, --version                show the version
 
-Keys of this program in the configuration of the monitor:
-%sThey take effect when this program is restarted. User, password and private key
+Keys of the configuration file, which is that of the monitor:
+%s
+They take effect when this program is restarted. User, password and private key
 are credentials of systemd: mqtt-user, mqtt-password and mqtt-key.
 
 Signals:

@@ -26,15 +26,15 @@ type settings struct {
 func (s *settings) rows() []row.Row {
 	return append(s.Rows(),
 		row.Row{Key: "mqtt_scheme", Value: row.Choice{Target: &s.scheme, Of: []string{"plain", "thin-edge", "homeassistant"}}},
-		row.Row{Key: "mqtt_gateway", Help: "name of this gateway in topics; the host name if it is none",
+		row.Row{Key: "mqtt_gateway", Help: "name in topics; none: the host name",
 			Value: row.Text{Target: &s.gateway, Example: "gateway-7", Check: topics.CheckGateway}},
-		row.Row{Key: "mqtt_discovery_prefix", Help: "first part of Home Assistant's topics",
+		row.Row{Key: "mqtt_discovery_prefix", Help: "of Home Assistant's topics",
 			Value: row.Text{Target: &s.prefix, Default: "homeassistant", Example: "homeassistant", Check: topics.CheckPrefix}},
 		row.Row{Key: "mqtt_rate", Help: "events a second while many wait",
 			Value: row.Int{Target: &s.rate, Default: 50, Least: 1, Most: 10_000}},
-		row.Row{Key: "mqtt_crash_lines", Help: "publish the last lines of a crash, too", Value: row.Bool{Target: &s.crashLines}},
+		row.Row{Key: "mqtt_crash_lines", Help: "publish last lines of crashes", Value: row.Bool{Target: &s.crashLines}},
 		row.Row{Key: "mqtt_compact", Help: "short topics and keys", Value: row.Bool{Target: &s.compact}},
-		row.Row{Key: "mqtt_leave_out", Help: "names and globs of units that are not published",
+		row.Row{Key: "mqtt_leave_out", Help: "units that are not published",
 			Value: row.Texts{Target: &s.leaveOut, Example: "debug-*.service", Check: checkGlob}},
 	)
 }

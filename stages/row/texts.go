@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Text is a string. Check says what is wrong with it; the text of its error continues after the name of the
-// key. Check may be nil.
+// Text is a string. Check says what is wrong with a value other than the default; the text of its error
+// continues after the name of the key.
 type Text struct {
 	Target           *string
 	Default, Example string
@@ -26,7 +26,7 @@ func (t Text) Set(raw []byte) error {
 	if raw[0] != '"' || json.Unmarshal(raw, &text) != nil {
 		return Wrong(fmt.Sprintf("a string such as %q", t.Example), raw)
 	}
-	if t.Check != nil {
+	if text != t.Default {
 		if err := t.Check(text); err != nil {
 			return err
 		}

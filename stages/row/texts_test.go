@@ -27,7 +27,8 @@ func TestTexts(t *testing.T) {
 	}{
 		{"text", Text{&text, "a", "b", short}, `"xyz"`, "xyz", ""},
 		{"text too long", Text{&text, "a", "b", short}, `"wxyz"`, "a", "is too long"},
-		{"text is a number", Text{&text, "a", "b", nil}, `7`, "a", `must be a string such as "b", found the number 7`},
+		{"text is the default", Text{&text, "long default", "b", short}, `"long default"`, "long default", ""},
+		{"text is a number", Text{&text, "a", "b", short}, `7`, "a", `must be a string such as "b", found the number 7`},
 		{"choice", Choice{&choice, []string{"one", "two"}}, `"two"`, "two", ""},
 		{"another choice", Choice{&choice, []string{"one", "two"}}, `"three"`, "one", `must be one of one, two, found the string "three"`},
 		{"list", Texts{&list, "a*", short}, `["a","b"]`, []string{"a", "b"}, ""},

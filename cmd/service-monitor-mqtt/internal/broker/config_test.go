@@ -64,7 +64,7 @@ func TestURL(t *testing.T) {
 func TestValues(t *testing.T) {
 	for _, tt := range []struct{ key, raw, want string }{
 		{"mqtt_broker", `"mqtts://h"`, ""},
-		{"mqtt_broker", `1883`, `must be a URL such as "mqtt://localhost:1883", found the number 1883`},
+		{"mqtt_broker", `1883`, `must be a string such as "mqtt://localhost:1883", found the number 1883`},
 		{"mqtt_broker", `"x"`, `must begin with mqtt://, mqtts:// or unix://, found "x"`},
 		{"mqtt_ca_file", `"/etc/ca.pem"`, ""},
 		{"mqtt_ca_file", `""`, ""},
@@ -74,7 +74,7 @@ func TestValues(t *testing.T) {
 		{"mqtt_server_name", `"broker.example"`, ""},
 		{"mqtt_server_name", `"https://h"`, `must be the name of a host without a port, found "https://h"`},
 		{"mqtt_alpn", `"x-amzn-mqtt-ca"`, ""},
-		{"mqtt_alpn", `["mqtt"]`, `must be a protocol such as "mqtt", found a list`},
+		{"mqtt_alpn", `["mqtt"]`, `must be a string such as "mqtt", found a list`},
 		{"mqtt_keepalive", `10`, ""},
 		{"mqtt_keepalive", `9`, "must be from 10 to 65535 seconds, found the number 9"},
 		{"mqtt_keepalive", `65536`, "must be from 10 to 65535 seconds, found the number 65536"},

@@ -130,9 +130,8 @@ func TestConnectTimes(t *testing.T) {
 }
 
 func TestConnectCancelled(t *testing.T) {
-	s := listen(t, func(f fake) { f.read(); f.read() })
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(20*time.Millisecond, cancel)
+	s := listen(t, func(f fake) { f.read(); cancel(); f.read() })
 	if _, err := Connect(ctx, Options{Settings: s}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}

@@ -192,10 +192,10 @@ func TestPublishCancelled(t *testing.T) {
 	c := connect(t, func(f fake) {
 		f.accept(packets.Properties{})
 		f.ack(f.take(3)[0], 0)
+		cancel()
 		p := f.read()
 		left <- p != nil && p.Type == packets.DISCONNECT
 	})
-	time.AfterFunc(20*time.Millisecond, cancel)
 	if acked, err := c.Publish(ctx, numbered(3)); acked > 1 || !errors.Is(err, context.Canceled) {
 		t.Errorf("%d, %v", acked, err)
 	}

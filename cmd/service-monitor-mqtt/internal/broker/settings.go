@@ -26,16 +26,16 @@ type Settings struct {
 // Rows returns the rows of the keys. They put their values into s.
 func (s *Settings) Rows() []row.Row {
 	return []row.Row{
-		{Key: "mqtt_broker", Help: "broker: mqtt://HOST, mqtts://HOST or unix:///SOCKET",
-			Value: text{&s.URL, DefaultURL, "a URL such as " + row.Quote(DefaultURL), checkURL}},
-		{Key: "mqtt_ca_file", Help: "PEM file: who may sign the broker's certificate", Value: pemFile(&s.CAFile)},
-		{Key: "mqtt_certificate_file", Help: "PEM file: our own certificate", Value: pemFile(&s.CertificateFile)},
-		{Key: "mqtt_key_file", Help: "PEM file: the key of our own certificate", Value: pemFile(&s.KeyFile)},
-		{Key: "mqtt_server_name", Help: "name that the broker's certificate must have",
-			Value: text{&s.ServerName, "", `a host name such as "broker.example"`, checkServerName}},
+		{Key: "mqtt_broker", Help: "broker",
+			Value: row.Text{Target: &s.URL, Default: DefaultURL, Example: DefaultURL, Check: checkURL}},
+		{Key: "mqtt_ca_file", Help: "who may sign the broker's certificate", Value: pemFile(&s.CAFile)},
+		{Key: "mqtt_certificate_file", Help: "our own certificate", Value: pemFile(&s.CertificateFile)},
+		{Key: "mqtt_key_file", Help: "key of our own certificate", Value: pemFile(&s.KeyFile)},
+		{Key: "mqtt_server_name", Help: "name in the broker's certificate",
+			Value: row.Text{Target: &s.ServerName, Example: "broker.example", Check: checkServerName}},
 		{Key: "mqtt_alpn", Help: "protocol that is asked for in TLS",
-			Value: text{&s.ALPN, "", `a protocol such as "mqtt"`, checkALPN}},
-		{Key: "mqtt_keepalive", Help: "without a message before the broker is pinged", Value: row.Duration{
+			Value: row.Text{Target: &s.ALPN, Example: "mqtt", Check: checkALPN}},
+		{Key: "mqtt_keepalive", Help: "of silence before a ping", Value: row.Duration{
 			Target: &s.KeepAlive, Step: time.Second, Default: time.Minute, Least: 10 * time.Second, Most: 65535 * time.Second}},
 	}
 }

@@ -74,7 +74,9 @@ func tlsConfig(host string, o Options) (*tls.Config, error) {
 		return config, nil
 	}
 	own, err := ownCertificate(o)
-	config.Certificates = []tls.Certificate{own}
+	// Go would keep the certificate back if the broker names other CAs, or one above an intermediate CA that is
+	// not in the file. The broker may decide, and says why.
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
 	return config, err
 }
 

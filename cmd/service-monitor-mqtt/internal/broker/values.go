@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -10,42 +9,8 @@ import (
 	"service-monitor/stages/row"
 )
 
-// text is a string that has a check of its own. It implements row.Value.
-type text struct {
-	target   *string
-	standard string
-	want     string // what a value of another kind should have been
-	check    func(string) error
-}
-
-func (t text) Kind() string       { return "a string" }
-func (t text) MeasuredIn() string { return "" }
-func (t text) Reset()             { *t.target = t.standard }
-func (t text) Get() any           { return *t.target }
-
-func (t text) DefaultText() string {
-	if t.standard == "" {
-		return "none"
-	}
-	return t.standard
-}
-
-func (t text) Set(raw []byte) error {
-	var s string
-	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
-		return row.Wrong(t.want, raw)
-	}
-	if s != t.standard {
-		if err := t.check(s); err != nil {
-			return err
-		}
-	}
-	*t.target = s
-	return nil
-}
-
-func pemFile(target *string) text {
-	return text{target, "", `a file name such as "/etc/service-monitor/mqtt.pem"`, checkFile}
+func pemFile(target *string) row.Text {
+	return row.Text{Target: target, Example: "/etc/service-monitor/mqtt.pem", Check: checkFile}
 }
 
 // checkFile wants full names. A relative name would need a directory that it starts in, and there is none
