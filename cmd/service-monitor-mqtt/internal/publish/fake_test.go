@@ -35,7 +35,6 @@ type world struct {
 	events   chan view.Event
 	cursor   *memory
 	log      strings.Builder
-	options  Options
 	stop     context.CancelFunc
 	ended    chan error
 	mu       sync.Mutex
