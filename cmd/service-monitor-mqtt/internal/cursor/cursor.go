@@ -102,7 +102,7 @@ func (f *File) load() error {
 func (f *File) resume(saved *content, now time.Time) {
 	line, err := encode(saved)
 	if f.saved = saved.Saved; err == nil {
-		f.pace.resume(now, time.Unix(saved.Saved, 0), blocks(len(line)), f.durable.slot)
+		f.pace.resume(now, time.Unix(saved.Saved, 0), blocks(len(line))+perSave, f.durable.slot)
 	}
 }
 

@@ -28,23 +28,25 @@ type durable struct {
 }
 
 // save writes a line. When it returns without an error, the line is on the disk. Otherwise the line
-// before is. It returns how many bytes it has written in any case.
-func (d *durable) save(line []byte) (written int, err error) {
+// before is. It returns how many bytes reach the device in any case.
+func (d *durable) save(line []byte) (cost int, err error) {
 	if d.file == nil || len(line) > d.slot || !files.IsAt(d.file, d.path) {
 		return d.renew(line)
 	}
 	other := 1 - d.newest
-	written, err = d.file.WriteAt(padded(line), int64(other*d.slot))
-	d.written.Add(written)
-	if err != nil {
-		return written, err
+	n, err := d.file.WriteAt(padded(line), int64(other*d.slot))
+	if n > 0 {
+		cost = n + perSave
+	}
+	if d.written.Add(n); err != nil {
+		return cost, err
 	}
 	// If this fails, the next attempt is in the same slot. The other one stays.
 	if err := d.sync(int(d.file.Fd())); err != nil {
-		return written, &fs.PathError{Op: "sync", Path: d.path, Err: err}
+		return cost, &fs.PathError{Op: "sync", Path: d.path, Err: err}
 	}
 	d.newest = other
-	return written, nil
+	return cost, nil
 }
 
 // padded returns a line with zeros up to the end of its last block.
@@ -57,7 +59,7 @@ func blocks(n int) int { return (n + block - 1) / block * block }
 
 // renew makes the file anew, and writes a line to its first slot. The counts of the units get more
 // digits, and there will be more units, so a slot has room for a quarter more.
-func (d *durable) renew(line []byte) (written int, err error) {
+func (d *durable) renew(line []byte) (cost int, err error) {
 	temp := d.path + ".tmp"
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return 0, err
@@ -67,23 +69,25 @@ func (d *durable) renew(line []byte) (written int, err error) {
 		return 0, err
 	}
 	slot := blocks(len(line) + len(line)/4)
-	written, err = f.Write(append(line, make([]byte, 2*slot-len(line))...))
-	d.written.Add(written)
-	if err == nil {
+	n, err := f.Write(append(line, make([]byte, 2*slot-len(line))...))
+	if n > 0 {
+		cost = n + perFile
+	}
+	if d.written.Add(n); err == nil {
 		err = d.sync(int(f.Fd()))
 	}
 	if err == nil {
 		err = os.Rename(temp, d.path)
 	}
 	if err != nil {
-		return written, errors.Join(err, f.Close(), os.Remove(temp))
+		return cost, errors.Join(err, f.Close(), os.Remove(temp))
 	}
 	d.close()
 	if err := d.syncDir(); err != nil { // the name may be lost, so the next save makes it again
-		return written, errors.Join(err, f.Close())
+		return cost, errors.Join(err, f.Close())
 	}
 	d.file, d.slot, d.newest = f, slot, 0
-	return written, nil
+	return cost, nil
 }
 
 func (d *durable) syncDir() error {

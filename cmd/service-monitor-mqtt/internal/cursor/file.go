@@ -52,16 +52,16 @@ func (f *File) Save() error {
 	if err == nil && changed.IsZero() {
 		return nil
 	}
-	written := 0
+	cost := 0
 	if err == nil {
 		err = f.lock.Stay()
 	}
 	if err == nil {
-		written, err = f.durable.save(line)
+		cost, err = f.durable.save(line)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.pace.spent(time.Now(), written, f.durable.slot)
+	f.pace.spent(time.Now(), cost, f.durable.slot)
 	if err != nil {
 		f.pace.changed(changed)
 		return fmt.Errorf("cannot save cursor: %w", err)

@@ -41,15 +41,20 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const sumSize = len("01234567 ")
 
-// encode returns a line: the CRC-32C of the JSON in hexadecimal, a space, the JSON, and a newline.
+// encode returns the line of a content.
 func encode(c *content) ([]byte, error) {
 	text, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
 	}
+	return seal(text), nil
+}
+
+// seal returns a line: the CRC-32C of a text in hexadecimal, a space, the text, and a newline.
+func seal(text []byte) []byte {
 	line := make([]byte, 0, sumSize+len(text)+1)
 	line = fmt.Appendf(line, "%08x ", crc32.Checksum(text, castagnoli))
-	return append(append(line, text...), '\n'), nil
+	return append(append(line, text...), '\n')
 }
 
 // decode reads the line at the beginning of b, and returns what follows it.

@@ -7,10 +7,10 @@ import "time"
 const (
 	day    = 24 * time.Hour
 	budget = 1_000_000 // bytes a day
-	// perSave is what a save costs besides the blocks of its slot. The new time of the file (mtime) is
-	// in its inode, which the kernel writes to its journal a few seconds later.
+	// perSave is what a save costs besides the blocks of its slot. It was 16,384 bytes: the new time of
+	// the file (mtime) is in its inode, which the kernel writes to its journal a few seconds later.
 	perSave = 20_000
-	// perFile is what it costs to make the file, besides its slots.
+	// perFile is what it costs to make the file, besides its slots. It was 65,536 bytes.
 	perFile = 80_000
 	// settle is how long a first change waits for others. A service that has crashed is up again by then.
 	settle = 30 * time.Second
@@ -42,28 +42,26 @@ func (p *pace) changed(now time.Time) {
 	}
 }
 
-// spent notes that bytes were written to a file whose slots have this size, also if that was in vain.
+// spent notes that bytes have reached the device, also if that was in vain. slot is the size of a slot.
 func (p *pace) spent(now time.Time, bytes, slot int) {
-	if bytes == 0 {
-		return
-	}
 	if p.next.Before(now) {
 		p.next = now
 	}
 	p.next = p.next.Add(wait(bytes, slot))
 }
 
-// resume notes when the last save was, by the wall clock. The clock may have been set back.
+// resume notes when these bytes were saved, by the wall clock. The clock may have been set back since.
 func (p *pace) resume(now, saved time.Time, bytes, slot int) {
-	p.next = saved.Add(wait(bytes, slot))
-	if latest := now.Add(wait(bytes, slot)); p.next.After(latest) {
-		p.next = latest
+	if saved.After(now) {
+		saved = now
 	}
+	p.next = saved.Add(wait(bytes, slot))
 }
 
-// wait returns how long no bytes may be written after these. If the slots are so large that there
-// would be no room for anything but making the file, then it is made on more than one day's account.
+// wait returns how long to wait when bytes have reached the device. What the rate leaves of the budget is
+// for the largest save, which makes the file anew. With more than about 7,000 units that leaves too
+// little, and a day on which the file is made has more.
 func wait(bytes, slot int) time.Duration {
 	rate := max(budget-2*slot-perFile, budget/4)
-	return time.Duration(float64(day) * float64(bytes+perSave) / float64(rate))
+	return time.Duration(float64(day) * float64(bytes) / float64(rate))
 }
