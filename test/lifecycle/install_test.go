@@ -74,7 +74,7 @@ func TestRoot(t *testing.T) {
 		m.want("readlink "+wants+"sockets.target.wants/service-monitor-web.socket", "/usr/lib/systemd/system/service-monitor-web.socket")
 		m.want("readlink "+wants+"multi-user.target.wants/service-monitor-mqtt.service", "/usr/lib/systemd/system/service-monitor-mqtt.service")
 		m.want("find "+wants+" -name '*tcp*' -o -name '*textfile*'", "")
-		m.want("grep -c ^service-monitor /srv/target/etc/passwd; grep ^service-monitor: /srv/target/etc/group | sed 's/.*://'", "3\nservice-monitor-web,service-monitor-mqtt")
+		m.want("grep -c ^service-monitor /srv/target/etc/passwd; grep ^service-monitor: /srv/target/etc/group | sed 's/.*://' | tr , '\n' | sort", "3\nservice-monitor-mqtt\nservice-monitor-web")
 	}
 	m.sh("touch /srv/mark; " + dpkg + "--purge service-monitor-web service-monitor-mqtt service-monitor")
 	m.want(state, "")

@@ -52,13 +52,14 @@ func (m *machine) wantMQTT(enabled, active string) {
 
 // credentialsMQTT wants a secret to reach the program, and nobody else. Without it, there is an empty one.
 func (m *machine) credentialsMQTT() {
-	const passed = "/run/credentials/" + mqttUnit + "/"
-	read := "nsenter -t $(systemctl show -P MainPID " + mqttUnit + ") -m cat " + passed
-	m.want("cd /; "+read+"mqtt-user "+passed+"mqtt-password "+passed+"mqtt-key", "")
+	passed := func(name string) string {
+		return "$(systemctl show -P MainPID " + mqttUnit + ")/root/run/credentials/" + mqttUnit + "/" + name
+	}
+	m.want("cd /proc; wc -l <"+passed("mqtt-user")+"; cat "+passed("mqtt-user")+" "+passed("mqtt-password")+" "+passed("mqtt-key"), "1")
 	m.sh("install -m 600 /dev/null " + mqttSecret + "; echo secret >" + mqttSecret + "; systemctl restart " + mqttUnit)
-	m.want(read+"mqtt-password", "secret")
-	m.want(read+"mqtt-user", "")
-	m.want("setpriv --reuid nobody --clear-groups cat "+mqttSecret+" "+passed+"mqtt-password 2>/dev/null", "")
+	m.want("cd /proc; cat "+passed("mqtt-password"), "secret")
+	m.want("cd /proc; wc -c <"+passed("mqtt-user"), "1")
+	m.want("cd /proc; setpriv --reuid nobody --clear-groups cat "+mqttSecret+" "+passed("mqtt-password")+" 2>/dev/null", "")
 }
 
 // upgradeMQTT upgrades both packages together. The cursor stays, also the one in the memory.
