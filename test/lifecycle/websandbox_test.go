@@ -95,15 +95,15 @@ func (m *machine) wantConfined(unit string, namespaces []string, later bool) {
 	for _, ns := range namespaces {
 		m.sh("[ $(readlink /proc/" + pid + "/ns/" + ns + ") != $(readlink /proc/1/ns/" + ns + ") ]")
 	}
-	// What the mounts of its namespace keep from root is kept from it, too.
-	within := "nsenter -t " + pid + " -m "
+	// What the mounts of its namespace keep from root is kept from it, too. A shell could not run there.
+	root := "/proc/" + pid + "/root"
 	for _, path := range []string{
 		"/x", "/etc/service-monitor/config.json", "/etc/x", "/home/x", "/root/x", "/run/x", "/run/service-monitor/x", "/tmp/x", "/var/tmp/x",
 		"/dev/x", "/dev/shm/x", "/usr/bin/x", stateFile, "/var/lib/service_monitor/x", logFile, "/var/log/x",
 	} {
-		m.want(within+"sh -c 'exec 2>/dev/null; echo x >>"+path+"' 2>/dev/null && echo it writes "+path, "")
+		m.want("sh -c 'exec 2>/dev/null; echo x >>"+root+path+"' && echo it writes "+path, "")
 	}
 	if later {
-		m.want(within+"/usr/bin/true 2>/dev/null && echo it runs", "")
+		m.want("nsenter -t "+pid+" -m /usr/bin/true 2>/dev/null && echo it runs", "")
 	}
 }
