@@ -25,7 +25,7 @@ type settings struct {
 // rows returns the rows of all keys. They put their values into s.
 func (s *settings) rows() []row.Row {
 	return append(s.Rows(),
-		row.Row{Key: "mqtt_scheme", Value: row.Choice{Target: &s.scheme, Of: []string{"plain", "thin-edge", "homeassistant"}}},
+		row.Row{Key: "mqtt_scheme", Help: "plain, thin-edge or homeassistant", Value: row.Choice{Target: &s.scheme, Of: []string{"plain", "thin-edge", "homeassistant"}}},
 		row.Row{Key: "mqtt_gateway", Help: "name in topics; none: the host name",
 			Value: row.Text{Target: &s.gateway, Example: "gateway-7", Check: topics.CheckGateway}},
 		row.Row{Key: "mqtt_discovery_prefix", Help: "of Home Assistant's topics",

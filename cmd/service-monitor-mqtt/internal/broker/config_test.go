@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -124,7 +125,7 @@ func TestCredentials(t *testing.T) {
 	if _, err := ReadCredentials(""); err != nil {
 		t.Error(err)
 	}
-	for name, text := range map[string]string{"mqtt-user": "u\n", "mqtt-password": " p \n\n"} {
+	for name, text := range map[string]string{"mqtt-user": "u\n", "mqtt-password": " p \n\n", "mqtt-key": "\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o400); err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +135,8 @@ func TestCredentials(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)
 	}
-	if err := os.Mkdir(filepath.Join(dir, "mqtt-key"), 0o700); err != nil {
+	key := filepath.Join(dir, "mqtt-key")
+	if err := errors.Join(os.Remove(key), os.Mkdir(key, 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ReadCredentials(dir); err == nil || !strings.Contains(err.Error(), "cannot read the credential mqtt-key: ") {

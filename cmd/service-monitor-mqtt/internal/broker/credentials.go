@@ -17,7 +17,8 @@ type Credentials struct {
 }
 
 // ReadCredentials reads the credentials in a directory, which is $CREDENTIALS_DIRECTORY. A file that is
-// not there is no error, nor is an empty name of the directory.
+// not there is no error, nor is an empty name of the directory. The unit has an empty line in place of a
+// file that is not there.
 func ReadCredentials(directory string) (Credentials, error) {
 	var c Credentials
 	if directory == "" {
@@ -34,7 +35,9 @@ func ReadCredentials(directory string) (Credentials, error) {
 		case err != nil:
 			return Credentials{}, fmt.Errorf("cannot read the credential %s: %w", f.name, err)
 		}
-		*f.target = bytes.TrimSuffix(data, []byte("\n")) // an editor and echo write it
+		if data = bytes.TrimSuffix(data, []byte("\n")); len(data) > 0 { // an editor and echo write it
+			*f.target = data
+		}
 	}
 	return c, nil
 }
