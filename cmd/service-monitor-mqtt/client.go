@@ -1,10 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"service-monitor/cmd/internal/config"
@@ -12,7 +16,11 @@ import (
 	"service-monitor/cmd/service-monitor-mqtt/internal/cursor"
 	"service-monitor/cmd/service-monitor-mqtt/internal/publish"
 	"service-monitor/cmd/service-monitor-mqtt/internal/topics"
+	"service-monitor/stages/files"
 )
+
+// runtimeDirectory is what systemd makes for RuntimeDirectory= of the unit. It stays over a stop.
+const runtimeDirectory = "/run/service-monitor-mqtt"
 
 // A client knows how to connect to the broker, and in which words to speak to it.
 type client struct {
@@ -72,16 +80,30 @@ func (o *options) tryBroker(stdout io.Writer) error {
 	return err
 }
 
-// clear removes what the broker has retained of this gateway.
+// clear removes what the broker has retained of this gateway. Only the cursor knows of which units there
+// are messages. So it works for the service's own cursor, if root calls it.
 func (o *options) clear(stdout io.Writer) error {
 	c, err := o.client()
 	if err != nil {
 		return err
 	}
-	file, at, err := cursor.Open(o.cursor, os.Getenv("RUNTIME_DIRECTORY"))
-	if err != nil {
-		return fmt.Errorf("%w; stop the service before (systemctl stop service-monitor-mqtt)", err)
+	if _, err := files.Become(filepath.Join(o.cursor, "cursor")); err != nil {
+		return fmt.Errorf("cannot use %s: %w", o.cursor, err)
 	}
+	file, at, err := cursor.Open(o.cursor, cmp.Or(os.Getenv("RUNTIME_DIRECTORY"), runtimeDirectory))
+	switch {
+	case errors.Is(err, cursor.ErrHeld):
+		return fmt.Errorf("%w; stop the service before (systemctl stop service-monitor-mqtt)", err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w; name the directory of the service's cursor with --cursor", err)
+	case err != nil:
+		return err
+	}
+	return errors.Join(c.clear(stdout, file, at), file.Close())
+}
+
+// clear clears what is retained as of a cursor.
+func (c *client) clear(stdout io.Writer, file *cursor.File, at cursor.Position) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	c.options.Heard = func(topics.Message) {}
@@ -98,7 +120,7 @@ func (o *options) clear(stdout io.Writer) error {
 	if err := file.Moved(at); err != nil {
 		return err
 	}
-	if err := file.Close(); err != nil {
+	if err := file.Save(); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "the broker has nothing retained of %d units and of this gateway any more\n", units)

@@ -8,9 +8,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -328,5 +331,71 @@ func TestStoreAndForward(t *testing.T) {
 	b.crash("two")
 	b.awaitAll(r)
 	b.wantRetained()
+	b.sh("systemctl stop service-monitor-mqtt")
+	if status := b.retained("service-monitor/gw/status")["service-monitor/gw/status"]; !strings.Contains(status, `"status":"offline","time":"`) {
+		t.Errorf("after a stop the status is %s", status)
+	}
 	t.Logf("%d messages, %d events", len(r.all), len(once(t, r.all)))
+	b.sh("/opt/service-monitor-mqtt clear")
+	if left := b.retained("service-monitor/#"); len(left) > 0 {
+		t.Errorf("after clear the broker has retained %v", left)
+	}
+}
+
+// TestIdle wants the publisher to wake up for nothing but the keep-alive, and to stay small.
+func TestIdle(t *testing.T) {
+	const (
+		idleFor     = 10 * time.Second
+		mostWakeups = 10    // a timer that was stopped may still wake it once
+		mostMemory  = 10240 // kB resident, those of the program's file among them
+	)
+	units := map[string]string{}
+	for i := range 12 {
+		units[fmt.Sprintf("idle-%d.service", i)] = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"
+	}
+	b := boot(t, units, `, "mqtt_gateway": "gw", "mqtt_broker": "unix://`+socket+`", "mqtt_keepalive": 65535`)
+	b.sh("mkdir /run/systemd/system/service-monitor-mqtt.service.d; printf '[Service]\\nWatchdogSec=0\\n' >/run/systemd/system/service-monitor-mqtt.service.d/idle.conf; systemctl daemon-reload")
+	b.sh("systemctl start mosquitto service-monitor service-monitor-mqtt " + strings.Join(slices.Sorted(maps.Keys(units)), " "))
+	b.wantRetained()
+	b.sh("until [ -s /var/lib/service-monitor-mqtt/cursor ]; do sleep 0.1; done") // the last work of the start
+	before := b.wakeups()
+	<-time.After(idleFor) // the measurement
+	wakeups, memory := b.wakeups()-before, b.resident()
+	t.Logf("idle for %v: %d wake-ups; %d kB resident", idleFor, wakeups, memory)
+	if wakeups > mostWakeups {
+		t.Errorf("%d wake-ups in %v, want at most %d", wakeups, idleFor, mostWakeups)
+	}
+	if memory > mostMemory {
+		t.Errorf("%d kB resident, want at most %d", memory, mostMemory)
+	}
+}
+
+// wakeups returns how often the threads of the publisher have gone to sleep, but for the second one: see
+// TestIdle of the monitor.
+func (b *bed) wakeups() (n int) {
+	for i, thread := range b.status("task/*/", "voluntary_ctxt_switches") {
+		if i != 1 {
+			n += thread
+		}
+	}
+	return n
+}
+
+// resident returns how many kB of the publisher are in memory.
+func (b *bed) resident() int { return b.status("", "VmRSS")[0] }
+
+// status returns the numbers in a line of the publisher's proc_pid_status(5), or of each of its threads.
+func (b *bed) status(of, key string) (all []int) {
+	b.t.Helper()
+	for value := range strings.FieldsSeq(b.sh("cd /proc/$(systemctl show -P MainPID service-monitor-mqtt); for f in $(ls -v " + of + "status); do sed -n 's/^" + key + ":[^0-9]*\\([0-9]*\\).*/\\1/p' $f; done")) {
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		all = append(all, n)
+	}
+	if len(all) == 0 {
+		b.t.Fatalf("no %s of the publisher", key)
+	}
+	return all
 }
