@@ -313,7 +313,7 @@ func TestLargest(t *testing.T) {
 	dir := t.TempDir()
 	for n, size := range []int{512, 512, 512, largest} {
 		b := Box{Unit: "a", Invocation: fmt.Sprint(n)}
-		for i := range 100 {
+		for i := range min(100, 3*largest/size) {
 			b.Lines = append(b.Lines, records.Line{Text: fmt.Sprint("line ", i, strings.Repeat("\x01", size))})
 		}
 		b.Lines = append(b.Lines, records.Line{Text: "the last words"})

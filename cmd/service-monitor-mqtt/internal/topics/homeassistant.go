@@ -29,15 +29,16 @@ const itsMonitor = "__monitor"
 func (h homeAssistant) Online(m Monitor, now time.Time) []Message {
 	problem := component{
 		Platform: "binary_sensor", Name: "service-monitor", Class: "problem",
-		Value: choice("value_json."+h.key("monitor")+" is defined and ("+h.troubled()+")", "ON", "OFF"),
+		Value: choice("value_json."+h.key("status")+" == '"+online+"' and ("+h.troubled()+")", "ON", "OFF"),
 	}
 	d := h.discovery(itsMonitor, h.of("", h.names.status), map[string]component{"problem": problem})
 	return append(h.plain.Online(m, now), kept(h.config(itsMonitor), payload(d)))
 }
 
-// troubled is a condition: the monitor does not see everything.
+// troubled is a condition: the monitor does not see everything. If the monitor does not run and nothing else is
+// to be told of it, short payloads have no key for it at all. Without a default that would be an error.
 func (h homeAssistant) troubled() string {
-	m := "value_json." + h.key("monitor") + "."
+	m := "(" + h.value("monitor", "{}") + ")."
 	return "not " + orElse(m+h.key("running"), "false") + " or " + orElse(m+h.key("blind"), "false") + " or " + orElse(m+h.key("troubles"), "[]")
 }
 
