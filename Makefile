@@ -39,7 +39,7 @@ MIRROR   ?= $(shell apt-get indextargets --format '$$(REPO_URI) $$(LABEL)' | sed
 # -count=1 it would show their last result again, even if the daemon has changed.
 CODE     := ./cmd/... ./pipeline/... ./stages/...
 WHOLE    := -count=1 ./test/...
-BOOTED   := go test -buildvcs=false -tags booted -count=1 -p 1 -timeout 30m
+BOOTED   := go test -buildvcs=false -tags booted -count=1 -p 1 -timeout 45m
 
 # What make test leaves out, see there.
 SHORT      ?=
@@ -47,10 +47,11 @@ BEDS        = $(if $(SHORT),$(patsubst %,./test/%,cases e2e gateway held packagi
 SELECT      = $(if $(SHORT),-skip '^Test(Disk|Idle|StalledJournal|Storm|Bench|FallBehind|Hang|Kill|Damage|PowerCuts)$$')
 LIFE_armhf  = $(if $(SHORT),-skip '^Test(Web|MQTT)Life$$')
 
-# need installs the packages $(2) if one of the commands or files $(1) is missing.
+# need installs the packages $(2) if one of the commands or files $(1) is missing. Two
+# jobs may need some at the same time.
 need = set -e; PATH=$$PATH:/usr/sbin:/sbin; for c in $(1); do [ -e $$c ] || command -v $$c >/dev/null || missing=1; done; [ -z "$$missing" ] || { \
-	$(SUDO) apt-get update -q; \
-	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); }
+	$(SUDO) flock /var/lib/apt apt-get update -q; \
+	$(SUDO) flock /var/lib/apt env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); }
 
 .PHONY: help build run test quick check format deps booted versions emulation emulated arm cross deb repo lifecycle lint powercuts bench microbench fuzz record hooks clean
 .PHONY: $(foreach r,$(RELEASES) armhf,booted-$r record-$r lifecycle-$r)
@@ -73,13 +74,13 @@ run: build ## monitor this machine's services; without systemd, those of a throw
 		exec build/service-monitor -l build/run/service-monitor.log -p build/run/service_states.json --services '*.service'; \
 	else $(MAKE) --no-print-directory deps && $(SUDO) go run -buildvcs=false ./test/demo build/service-monitor; fi
 
-# On other systemds than this machine's, it is enough to test what depends on
+# The tests that boot machines mostly wait, and so two jobs run at a time. The longest ones
+# begin. On other systemds than this machine's, it is enough to test what depends on
 # systemd. The tests of the daemon's own files, memory and threads are skipped, and so
 # are those of the page. An emulated machine takes long, so the life of the daemon's
-# package is enough there. It uses one core, and the other tests mostly wait.
-test: export SHORT := yes
-test: deps check booted lint lifecycle arm emulated ## run all tests, on booted machines too (50 minutes)
-	$(MAKE) --no-print-directory -j2 -Oline $(filter-out %-$(HOST),booted-bookworm booted-trixie) lifecycle-armhf
+# package is enough there.
+test: deps check ## run all tests, on booted machines too (45 minutes)
+	SHORT=yes $(MAKE) --no-print-directory -j2 -Oline booted lifecycle-armhf lint lifecycle arm emulated $(filter-out %-$(HOST),booted-bookworm booted-trixie)
 
 quick: format ## in less than a minute: format, vet and the tests that need no root
 	go vet ./...
@@ -150,11 +151,11 @@ emulation: | deps
 	@for a in arm aarch64; do grep -qs '^flags:.*F' /proc/sys/fs/binfmt_misc/qemu-$$a || \
 		$(SUDO) /usr/lib/systemd/systemd-binfmt qemu-$$a.conf; done
 
-# Run the tests that need no machine as ARM programs, and each program on the oldest
-# CPU that it is built for.
+# Run the tests that need no machine as ARM programs, the recordings of systemd among
+# them, and each program on the oldest CPU that it is built for.
 arm: emulation cross
 	GOARCH=arm GOARM=7 go test -buildvcs=false $(CODE)
-	GOARCH=arm GOARM=7 go test -buildvcs=false $(WHOLE)
+	GOARCH=arm GOARM=7 go test -buildvcs=false -count=1 ./test/e2e
 	set -e; for t in arm.5/arm926 arm.6/arm1176 arm.7/cortex-a7 arm64/cortex-a53; do \
 		export QEMU_CPU=$${t#*/}; \
 		build/service-monitor-linux-$${t%/*} --check --config debian/config.json; \

@@ -70,14 +70,17 @@ func prepare(dir string) error {
 	repositories.first, repositories.then = filepath.Join(dir, "first"), then
 	repositories.alone = filepath.Join(dir, "alone")
 	monitor := filepath.Join(dir, "monitor")
+	// It builds in a copy of the checkout, because the tests of other Debians may run at the same time.
+	source := filepath.Join(dir, "source")
 	return errors.Join(
-		command("make", "-C", "../..", "deb", "TARGETS="+target, "DEBS="+build, "VERSION="+older),
+		command("sh", "-euc", `mkdir "$0"; cd ../..; cp -R cmd pipeline stages debian systemd go.mod go.sum Makefile nfpm.yaml LICENSE "$0"`, source),
+		command("make", "-C", source, "deb", "TARGETS="+target, "DEBS="+build, "VERSION="+older),
 		command("sh", "-euc", intoSbin, "sh", build),
 		command("../../debian/repository", build, then),
 		command("cp", "-a", then, repositories.first),
 		command("sh", "-euc", `mkdir "$2"; cp "$1"/service-monitor_*.deb "$2"; cp -a "$3.key" "$4.key"`, "sh", build, monitor, then, repositories.alone),
 		command("../../debian/repository", monitor, repositories.alone),
-		command("make", "-C", "../..", "repo", "TARGETS="+target, "DEBS="+build, "REPO="+then, "VERSION="+newer),
+		command("make", "-C", source, "repo", "TARGETS="+target, "DEBS="+build, "REPO="+then, "VERSION="+newer),
 	)
 }
 
