@@ -28,8 +28,9 @@ SUITE_armhf := --arch=armhf bookworm
 # list, so that another list makes other roots.
 PACKAGES := dbus,strace,systemd-sysv
 ROOTS    ?= $(or $(XDG_CACHE_HOME),/var/cache)/service-monitor/$(PACKAGES)
-# Servers of Debian that the tests start: nginx, Prometheus, and mosquitto with its clients.
-SERVERS  ?= $(or $(XDG_CACHE_HOME),/var/cache)/service-monitor/nginx,prometheus,mosquitto
+# Servers of Debian that the tests start: nginx, Prometheus with an exporter, and mosquitto
+# with its clients.
+SERVERS  ?= $(or $(XDG_CACHE_HOME),/var/cache)/service-monitor/nginx,prometheus,prometheus-mqtt-exporter,mosquitto
 export PATH := $(PATH):$(SERVERS)/usr/bin:$(SERVERS)/usr/sbin
 # The release of this machine, if it is a Debian.
 HOST     := $(shell . /etc/os-release && echo $$VERSION_CODENAME)
@@ -114,7 +115,7 @@ deps: $(SERVERS)
 $(SERVERS):
 	$(SUDO) mkdir -p $(dir $@)
 	$(SUDO) flock $(dir $@) sh -ec '[ ! -d $@ ] || exit 0; rm -rf $@.new; mkdir -p $@.new/usr/libexec; cd $@.new; chown _apt . || :; \
-		apt-get update -q; apt-get download -q nginx prometheus; \
+		apt-get update -q; apt-get download -q nginx prometheus prometheus-mqtt-exporter; \
 		apt-get install -qy --reinstall --download-only --no-install-recommends -o Dir::Cache::archives=$$PWD mosquitto mosquitto-clients; \
 		for d in *.deb; do dpkg-deb -x $$d .; rm $$d; done; rm -rf lock partial; \
 		libs=$$(ls -d lib/*-linux-gnu* usr/lib/*-linux-gnu* 2>/dev/null | sed "s|^|$@/|" | paste -sd:); \

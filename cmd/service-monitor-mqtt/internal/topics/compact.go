@@ -70,6 +70,7 @@ var compactKeys = []compactKey{
 	{"untold", "ut", nil},
 	{"untrusted", "nt", nil},
 	{"version", "v", nil},
+	{"watching", "w", nil},
 }
 
 // CompactKeys returns the keys of payloads, each with its short name.

@@ -20,7 +20,7 @@ func TestCompact(t *testing.T) {
 		got  []Message
 		want string
 	}{
-		{"online", s.Online(Monitor{Running: true, Troubles: []string{}}, noon), "sm/gw-17/s (retained)\n" + `{"m":{"up":true},"st":"online","t":1795777200,"v":"1.2"}`},
+		{"online", s.Online(Monitor{Running: true, Troubles: []string{}}, noon), "sm/gw-17/s (retained)\n" + `{"m":{"up":true},"st":"online","t":1795777200,"v":"1.2","w":true}`},
 		{"the monitor does not run", s.Online(Monitor{}, noon), "sm/gw-17/s (retained)\n" + `{"st":"online","t":1795777200,"v":"1.2"}`},
 		{"last will", []Message{s.Offline(later)}, "sm/gw-17/s (retained)\n" + `{"on":1795777201.5,"st":"offline"}`},
 		{"state", s.State(looping()), "sm/gw-17/mosquitto.service/s (retained)\n" +
@@ -59,7 +59,7 @@ func TestCompactKeys(t *testing.T) {
 	u.LastCrash.Code = &last32
 	values := []any{
 		u, fill, event, box{b, 1}, lostOf(Lost{From: noon, To: noon, AtLeast: true}, noon),
-		status{Status: online, Time: noon, Since: noon, Version: "1", Monitor: &Monitor{Stopped: noon, Blind: true, Troubles: []string{"a"}}},
+		status{Status: online, Time: noon, Since: noon, Version: "1", Watching: new(true), Monitor: &Monitor{Stopped: noon, Blind: true, Troubles: []string{"a"}}},
 	}
 	for _, v := range values {
 		see(decode(encode(v)), func(key string) {

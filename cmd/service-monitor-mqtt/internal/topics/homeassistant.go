@@ -35,11 +35,11 @@ func (h homeAssistant) Online(m Monitor, now time.Time) []Message {
 	return append(h.plain.Online(m, now), kept(h.config(itsMonitor), payload(d)))
 }
 
-// troubled is a condition: the monitor does not see everything. If the monitor does not run and nothing else is
-// to be told of it, short payloads have no key for it at all. Without a default that would be an error.
+// troubled is a condition: the monitor does not see everything. If it does not run, short payloads may have no key
+// for it at all. Without a default that would be an error.
 func (h homeAssistant) troubled() string {
-	m := "(" + h.value("monitor", "{}") + ")."
-	return "not " + orElse(m+h.key("running"), "false") + " or " + orElse(m+h.key("blind"), "false") + " or " + orElse(m+h.key("troubles"), "[]")
+	troubles := "(" + h.value("monitor", "{}") + ")." + h.key("troubles")
+	return "not " + h.value("watching", "false") + " or " + orElse(troubles, "[]")
 }
 
 func (h homeAssistant) Clear() []Message {

@@ -245,7 +245,7 @@ func TestHomeAssistant(t *testing.T) {
 	expect(t, "online", s.Online(Monitor{Running: true}, noon), text(must(t, Plain, false).Online(Monitor{Running: true}, noon)[0]),
 		"homeassistant/device/gw-17/__monitor/config (retained)\n"+device+`"stat_t":"service-monitor/gw-17/status",`+available+
 			`"problem":{"p":"binary_sensor","name":"service-monitor","uniq_id":"service-monitor_gw-17____monitor__problem","dev_cla":"problem",`+
-			`"val_tpl":"{{ 'ON' if value_json.status == 'online' and (not (value_json.monitor | default({})).running | default(false) or (value_json.monitor | default({})).blind | default(false) or (value_json.monitor | default({})).troubles | default([])) else 'OFF' }}"}}}`)
+			`"val_tpl":"{{ 'ON' if value_json.status == 'online' and (not value_json.watching | default(false) or (value_json.monitor | default({})).troubles | default([])) else 'OFF' }}"}}}`)
 	expect(t, "gone", s.Gone(`a\x2db.service`), `homeassistant/device/gw-17/a_5cx2db/config (retained)`+"\n", `service-monitor/gw-17/a\x2db.service/state (retained)`+"\n")
 	expect(t, "clear", s.Clear(), "homeassistant/device/gw-17/__monitor/config (retained)\n", "service-monitor/gw-17/status (retained)\n")
 	expect(t, "state", s.State(looping()), text(must(t, Plain, false).State(looping())[0]))

@@ -38,7 +38,9 @@ type status struct {
 	Time    time.Time `json:"time,omitzero"`
 	Since   time.Time `json:"online_since,omitzero"` // when the connection began that the broker has lost
 	Version string    `json:"version,omitempty"`
-	Monitor *Monitor  `json:"monitor,omitempty"`
+	// Watching is whether the monitor runs and has a connection to systemd. Nobody knows if it is offline.
+	Watching *bool    `json:"watching,omitempty"`
+	Monitor  *Monitor `json:"monitor,omitempty"`
 }
 
 const (
@@ -59,7 +61,7 @@ func (p plain) payload(v any) []byte { return payload(p.names.as(v)) }
 func (p plain) status(s status) Message { return kept(p.of("", p.names.status), p.payload(s)) }
 
 func (p plain) Online(m Monitor, now time.Time) []Message {
-	return []Message{p.status(status{Status: online, Time: now, Version: p.Version, Monitor: &m})}
+	return []Message{p.status(status{Status: online, Time: now, Version: p.Version, Watching: new(m.Running && !m.Blind), Monitor: &m})}
 }
 
 func (p plain) Offline(since time.Time) Message {

@@ -108,9 +108,9 @@ func TestPlain(t *testing.T) {
 		want []string
 	}{
 		{"online", s.Online(Monitor{Running: true, Troubles: []string{}}, noon), []string{
-			"service-monitor/gw-17/status (retained)\n" + `{"status":"online","time":"2026-11-27T12:00:00+01:00","version":"1.2","monitor":{"running":true,"troubles":[]}}`}},
+			"service-monitor/gw-17/status (retained)\n" + `{"status":"online","time":"2026-11-27T12:00:00+01:00","version":"1.2","watching":true,"monitor":{"running":true,"troubles":[]}}`}},
 		{"the monitor has stopped", s.Online(Monitor{Stopped: noon}, later), []string{
-			"service-monitor/gw-17/status (retained)\n" + `{"status":"online","time":"2026-11-27T12:00:01.5+01:00","version":"1.2","monitor":{"running":false,"stopped":"2026-11-27T12:00:00+01:00"}}`}},
+			"service-monitor/gw-17/status (retained)\n" + `{"status":"online","time":"2026-11-27T12:00:01.5+01:00","version":"1.2","watching":false,"monitor":{"running":false,"stopped":"2026-11-27T12:00:00+01:00"}}`}},
 		{"last will", []Message{s.Offline(noon)}, []string{"service-monitor/gw-17/status (retained)\n" + `{"status":"offline","online_since":"2026-11-27T12:00:00+01:00"}`}},
 		{"stopped", []Message{s.Stopped(noon)}, []string{"service-monitor/gw-17/status (retained)\n" + `{"status":"offline","time":"2026-11-27T12:00:00+01:00"}`}},
 		{"clear", s.Clear(), []string{"service-monitor/gw-17/status (retained)\n"}},

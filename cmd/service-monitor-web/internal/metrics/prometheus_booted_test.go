@@ -3,12 +3,9 @@
 package metrics
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -23,6 +20,7 @@ import (
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
+	"service-monitor/test/prometheus"
 )
 
 // A story is what happened on a gateway over 40 days: a service crashes every hour, one gave up, one is in
@@ -106,8 +104,8 @@ func earlier(x, y time.Time) time.Time {
 
 // A server is a Prometheus that has the past of some gateways, and scrapes them.
 type server struct {
+	*prometheus.Server
 	t     *testing.T
-	base  string
 	asked map[string]chan struct{} // gets a token each time a gateway is scraped
 }
 
@@ -154,66 +152,8 @@ func scraper(t *testing.T, gateways map[string]story) *server {
 		t.Fatalf("%v\n%.2000s", err, out)
 	}
 	config := "global: {scrape_interval: 1s}\nscrape_configs:\n- job_name: service-monitor\n  static_configs:\n" + targets.String()
-	s.start(data, file("prometheus.yml", config))
+	s.Server = prometheus.Start(t, config, data)
 	return s
-}
-
-// start starts the program, and returns when it is ready.
-func (s *server) start(data, config string) {
-	s.t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	address := free.Addr().String()
-	free.Close()
-	s.base = "http://" + address
-	cmd := exec.Command("prometheus", "--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=90d", "--web.listen-address="+address)
-	log, err := cmd.StderrPipe()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	var said []string
-	for lines := bufio.NewScanner(log); lines.Scan(); {
-		said = append(said, lines.Text())
-		if strings.Contains(lines.Text(), "Server is ready") {
-			go func() {
-				for lines.Scan() { // a full pipe would stop it
-				}
-			}()
-			return
-		}
-	}
-	s.t.Fatalf("prometheus has ended:\n%s", strings.Join(said, "\n"))
-}
-
-// A result is one series of an answer.
-type result struct {
-	Metric map[string]string
-	Value  [2]any
-	Values [][2]any
-}
-
-// ask asks the API.
-func (s *server) ask(path string, values url.Values) []result {
-	s.t.Helper()
-	answer, err := http.Get(s.base + path + "?" + values.Encode())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	var told struct {
-		Status, Error string
-		Data          struct{ Result []result }
-	}
-	if err := json.NewDecoder(answer.Body).Decode(&told); err != nil || told.Status != "success" {
-		s.t.Errorf("%v: %v %s", values, err, told.Error)
-	}
-	return told.Data.Result
 }
 
 // scraped waits until the answer of each gateway is stored: then Prometheus asks that gateway once more.
@@ -230,7 +170,7 @@ func TestDashboardQueries(t *testing.T) {
 	began := time.Now().Add(-40 * 24 * time.Hour)
 	s := scraper(t, map[string]story{"gateway-1": {began: began}, "gateway-2": {began: began, blind: true}})
 	s.scraped()
-	if up := s.ask("/api/v1/query", url.Values{"query": {"up == 1"}}); len(up) != 2 {
+	if up := s.Query("up == 1"); len(up) != 2 {
 		t.Fatalf("the gateways are not scraped: %v", up)
 	}
 	for instances, fleet := range map[string]bool{"gateway-1|gateway-2": true, "gateway-1": false} {
@@ -241,11 +181,11 @@ func TestDashboardQueries(t *testing.T) {
 				if strings.Contains(expr, "$") {
 					t.Errorf("%s: %s", p.Title, expr)
 				}
-				var got []result
+				var got []prometheus.Result
 				if now := seconds(time.Now()); q.Instant {
-					got = s.ask("/api/v1/query", url.Values{"query": {expr}, "time": {fmt.Sprintf("%.3f", now)}})
+					got = s.Ask("/api/v1/query", url.Values{"query": {expr}, "time": {fmt.Sprintf("%.3f", now)}})
 				} else {
-					got = s.ask("/api/v1/query_range", url.Values{"query": {expr}, "end": {fmt.Sprintf("%.3f", now)}, "start": {fmt.Sprintf("%.3f", now-3600)}, "step": {"60"}})
+					got = s.Ask("/api/v1/query_range", url.Values{"query": {expr}, "end": {fmt.Sprintf("%.3f", now)}, "start": {fmt.Sprintf("%.3f", now-3600)}, "step": {"60"}})
 				}
 				if len(got) == 0 {
 					t.Errorf("%s has nothing for %s", p.Title, expr)
@@ -277,7 +217,7 @@ func (s *server) figures() {
 				if fmt.Sprint(p.Title, " ", i) != title {
 					continue
 				}
-				for _, r := range s.ask("/api/v1/query", url.Values{"query": {fill.Replace(q.Expr)}}) {
+				for _, r := range s.Query(fill.Replace(q.Expr)) {
 					value := fmt.Sprint(r.Value[1])
 					if len(value) > 5 {
 						var f float64

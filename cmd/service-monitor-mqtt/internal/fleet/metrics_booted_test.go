@@ -1,0 +1,137 @@
+//go:build booted
+
+package fleet
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"service-monitor/test/prometheus"
+)
+
+const (
+	top      = "../../../../"
+	examples = top + "debian/mqtt/examples/"
+)
+
+// A watcher is a Prometheus that knows the fleet from an exporter. Both have the configuration that ships.
+type watcher struct {
+	*prometheus.Server
+	f *fleet
+}
+
+// shipped returns a file that ships, with some of its text replaced.
+func shipped(t *testing.T, file string, replace ...string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(replace); i += 2 {
+		if !strings.Contains(string(text), replace[i]) {
+			t.Fatalf("%s has no %q", file, replace[i])
+		}
+	}
+	return strings.NewReplacer(replace...).Replace(string(text))
+}
+
+func (f *fleet) watch() *watcher {
+	f.t.Helper()
+	config := filepath.Join(f.t.TempDir(), "mqtt-exporter.yaml")
+	text := shipped(f.t, examples+"mqtt-exporter.yaml", "127.0.0.1:1883", f.broker.address)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+	address := prometheus.FreePort(f.t)
+	_, port, _ := strings.Cut(address, ":")
+	cmd := exec.Command("prometheus-mqtt-exporter", "-config", config, "-listen-address", "127.0.0.1", "-listen-port", port, "-log-level", "error")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		f.t.Fatalf("%v; make deps unpacks it", err)
+	}
+	f.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	rules, err := filepath.Abs(top + "debian/share/rules.yml")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	scrape := shipped(f.t, examples+"prometheus.yml", "127.0.0.1:9641", address, "15s", "5s", "/usr/share/service-monitor/rules.yml", rules)
+	w := &watcher{prometheus.Start(f.t, "global: {evaluation_interval: 5s}\n"+scrape, filepath.Join(f.t.TempDir(), "data")), f}
+	w.await("count(service_monitor_unit_crashes_total)", float64(len(f.gateways)*services))
+	return w
+}
+
+// await waits until an answer is a number.
+func (w *watcher) await(query string, want float64) {
+	w.f.t.Helper()
+	got := -1.0
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) { // nothing tells when an answer changes
+		for _, r := range w.Query(query) {
+			got = number(w.f.t, r)
+		}
+		if got == want {
+			return
+		}
+	}
+	w.f.t.Fatalf("%s is %v, want %v", query, got, want)
+}
+
+func number(t *testing.T, r prometheus.Result) float64 {
+	t.Helper()
+	n, err := strconv.ParseFloat(fmt.Sprint(r.Value[1]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// wantCounts wants Prometheus to have the counts of all services.
+func (w *watcher) wantCounts() {
+	w.f.t.Helper()
+	crashed := 0
+	for _, g := range w.f.gateways {
+		for _, c := range g.counts {
+			crashed += int(c.Crashes)
+		}
+	}
+	w.await("sum(service_monitor_unit_crashes_total)", float64(crashed))
+	starts, crashes := w.counts("service_monitor_unit_starts_total"), w.counts("service_monitor_unit_crashes_total")
+	for _, g := range w.f.gateways {
+		for i, c := range g.counts {
+			name := g.name + " " + unitName(i)
+			if s, n := starts[name], crashes[name]; s != float64(c.Starts) || n != float64(c.Crashes) {
+				w.f.t.Errorf("%s: %v starts and %v crashes, want %d and %d", name, s, n, c.Starts, c.Crashes)
+			}
+		}
+	}
+}
+
+// counts returns the values of a metric, by gateway and service.
+func (w *watcher) counts(metric string) map[string]float64 {
+	w.f.t.Helper()
+	all := map[string]float64{}
+	for _, r := range w.Query(metric) {
+		if len(r.Metric) != 4 { // the name of the metric and of the job are the others
+			w.f.t.Errorf("other labels: %v", r.Metric)
+		}
+		all[r.Metric["instance"]+" "+r.Metric["name"]] = number(w.f.t, r)
+	}
+	return all
+}
+
+// wantAlerts wants an alert for each service of the storm, by gateway, and no other.
+func (w *watcher) wantAlerts(storm []*gateway) {
+	w.f.t.Helper()
+	w.await(`count(ALERTS{alertstate="firing"})`, float64(len(storm)*services))
+	for _, g := range storm {
+		w.await(fmt.Sprintf(`count(ALERTS{alertname="ServiceCrashLoop",instance=%q})`, g.name), services)
+	}
+	quiet := w.f.gateways[len(w.f.gateways)-1]
+	quiet.stop()
+	w.await(fmt.Sprintf(`count(ALERTS{alertname="MonitorSilent",instance=%q})`, quiet.name), 1)
+}
