@@ -15,10 +15,13 @@ import (
 // commands that the explanation proposes.
 func TestCatalogExplains(t *testing.T) {
 	const unit = `it\x2dcrashes@1.service` // a shell would remove the backslash
+	// journald finds out from which run a line is by looking at the process. If it is busy, a process that
+	// writes its last words may be gone by then. So this one waits until journald has read them.
+	const crashes = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo these are my last words; journalctl --sync; exit 9'\n"
 	m := gatewaytest.Boot(t, gateway.Options{
 		Units: map[string]string{
 			"service-monitor.service":  read(t, "../../systemd/service-monitor.service"),
-			`it\x2dcrashes@.service`:   "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo these are my last words; exit 9'\n",
+			`it\x2dcrashes@.service`:   crashes,
 			"not-of-interest@.service": "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo nothing; exit 9'\n",
 		},
 		Files: map[string]string{

@@ -3,6 +3,7 @@
 package fleet
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -50,12 +51,7 @@ func (f *fleet) watch() *watcher {
 	}
 	address := prometheus.FreePort(f.t)
 	_, port, _ := strings.Cut(address, ":")
-	cmd := exec.Command("prometheus-mqtt-exporter", "-config", config, "-listen-address", "127.0.0.1", "-listen-port", port, "-log-level", "error")
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		f.t.Fatalf("%v; make deps unpacks it", err)
-	}
-	f.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	f.exporter("-config", config, "-listen-address", "127.0.0.1", "-listen-port", port, "-log-level", "error")
 	rules, err := filepath.Abs(top + "debian/share/rules.yml")
 	if err != nil {
 		f.t.Fatal(err)
@@ -64,6 +60,25 @@ func (f *fleet) watch() *watcher {
 	w := &watcher{prometheus.Start(f.t, "global: {evaluation_interval: 5s}\n"+scrape, filepath.Join(f.t.TempDir(), "data")), f}
 	w.await("count(service_monitor_unit_crashes_total)", float64(len(f.gateways)*services))
 	return w
+}
+
+// exporter runs the exporter until the test ends. Version 0.1.7 sometimes dies of a null pointer when the broker is
+// restarted, so it is started again, as its unit in Debian does (Restart=always). All it has is retained by the broker.
+func (f *fleet) exporter(args ...string) {
+	f.t.Helper()
+	path, err := exec.LookPath("prometheus-mqtt-exporter")
+	if err != nil {
+		f.t.Fatalf("%v; make deps unpacks it", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			_ = exec.CommandContext(ctx, path, args...).Run()
+		}
+	}()
+	f.t.Cleanup(func() { stop(); <-ended })
 }
 
 // await waits until an answer is a number.
