@@ -399,3 +399,48 @@ func (b *bed) status(of, key string) (all []int) {
 	}
 	return all
 }
+
+// TestBytes measures what goes over the wire: for each keep-alive, and for each crash of a service that is started
+// again. IP and TCP are in it, and a link layer is not.
+func TestBytes(t *testing.T) {
+	const service = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=exec\nExecStart=/bin/sleep infinity\nRestart=always\nRestartSec=20ms\n"
+	for _, tt := range []struct {
+		keys               string
+		mostIdle, mostBusy int // bytes; the manual has what it usually is
+	}{
+		{`, "mqtt_compact": false`, 4 * 200, 3500},
+		{`, "mqtt_compact": true`, 4 * 200, 2600},
+	} {
+		t.Run(tt.keys, func(t *testing.T) {
+			t.Parallel() // it mostly waits
+			b := boot(t, map[string]string{"mosquitto-bridge.service": service}, `, "mqtt_gateway": "gw", "mqtt_broker": "mqtt://127.0.0.1:1883", "mqtt_keepalive": 10`+tt.keys)
+			b.sh("systemctl start mosquitto service-monitor service-monitor-mqtt mosquitto-bridge")
+			for len(b.retained("+/gw/mosquitto-bridge.service/+")) == 0 {
+			}
+			before := b.wire()
+			<-time.After(30 * time.Second) // three keep-alives, or four
+			idle := b.wire() - before
+			const crashes = 5
+			before = b.wire()
+			for range crashes {
+				b.crash("mosquitto-bridge")
+				<-time.After(time.Second) // one after the other
+			}
+			busy := (b.wire() - before) / crashes
+			t.Logf("%d bytes in three or four keep-alives, %d for a crash and the start after it", idle, busy)
+			if idle > tt.mostIdle || busy > tt.mostBusy {
+				t.Errorf("%d and %d bytes, want at most %d and %d", idle, busy, tt.mostIdle, tt.mostBusy)
+			}
+		})
+	}
+}
+
+// wire returns how many bytes have gone over the loopback interface, in both directions.
+func (b *bed) wire() int {
+	b.t.Helper()
+	n, err := strconv.Atoi(b.sh("sed -n 's/^ *lo: *\\([0-9]*\\) .*/\\1/p' /proc/net/dev"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return n
+}
