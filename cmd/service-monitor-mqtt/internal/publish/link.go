@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"service-monitor/cmd/service-monitor-mqtt/internal/topics"
@@ -44,14 +45,16 @@ func (s *Stage) lost() <-chan struct{} {
 	return s.conn.Done()
 }
 
-// dropped notes that the connection was lost while nothing was written.
+// dropped notes that the connection was lost while nothing was written. If the broker was restarted, so has each
+// gateway of a fleet. They do not come back at the same moment.
 func (s *Stage) dropped(now time.Time) {
 	s.trouble(s.conn.Err(), 0)
 	s.drop()
 	if s.short++; now.Sub(s.since) >= lasting {
 		s.short = 0
 	}
-	s.notBefore = now.Add(min(firstRetry<<min(s.short, 10), lastRetry))
+	wait := min(firstRetry<<min(s.short, 10), lastRetry)
+	s.notBefore = now.Add(wait/2 + rand.N(wait))
 }
 
 // drop closes the connection.

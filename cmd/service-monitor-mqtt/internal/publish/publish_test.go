@@ -219,6 +219,29 @@ func TestUnder(t *testing.T) {
 	})
 }
 
+// TestComesBack loses a connection that has lasted. The next one follows soon, but not always after the same time.
+func TestComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, size)
+		w.run()
+		waits := map[time.Duration]bool{}
+		for range 10 {
+			time.Sleep(2 * time.Minute)
+			w.lose()
+			lost := time.Now()
+			time.Sleep(10 * time.Second)
+			wait := w.dials[w.connects()-1].Sub(lost)
+			if waits[wait] = true; wait < firstRetry/2 || wait > 2*firstRetry {
+				t.Errorf("it comes back after %v", wait)
+			}
+		}
+		if len(waits) < 5 {
+			t.Errorf("it always comes back after the same time: %v", waits)
+		}
+		w.end()
+	})
+}
+
 // TestBackOff connects less and less often while the broker is away, and logs the same reason once.
 func TestBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
