@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -178,23 +179,22 @@ func TestNoneIsLost(t *testing.T) {
 		}
 	}()
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan int)
+	ended := make(chan struct{})
+	var starts atomic.Int32
 	go func() {
-		starts := 0
-		for ; ctx.Err() == nil; starts++ {
+		defer close(ended)
+		for ctx.Err() == nil {
+			starts.Add(1)
 			cmd, _ := m.start(ctx)
 			_ = cmd.Wait() // it may be killed at the end of the test
 		}
-		ended <- starts
 	}()
 	c := m.client()
-	for i := range 30 {
+	for i := 0; i < 30 || starts.Load() < 3; i++ { // requests that come fast enough keep it running
 		if text, err := get(c, "http://x/-/healthy"); err != nil || text != "200 ok\n" {
 			t.Fatalf("request %d: %s, %v", i, text, err)
 		}
 	}
 	stop()
-	if starts := <-ended; starts < 2 {
-		t.Errorf("the program was started %d times", starts)
-	}
+	<-ended
 }
