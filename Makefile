@@ -80,7 +80,7 @@ run: build ## monitor this machine's services; without systemd, those of a throw
 # systemd. The tests of the daemon's own files, memory and threads are skipped, and so
 # are those of the page. An emulated machine takes long, so the life of the daemon's
 # package is enough there.
-test: deps check ## run all tests, on booted machines too (45 minutes)
+test: deps check ## run all tests, on booted machines too (50 minutes)
 	SHORT=yes $(MAKE) --no-print-directory -j2 -Oline booted lifecycle-armhf lint lifecycle arm emulated $(filter-out %-$(HOST),booted-bookworm booted-trixie)
 
 quick: format ## in less than a minute: format, vet and the tests that need no root
