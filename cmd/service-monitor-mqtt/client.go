@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"service-monitor/cmd/internal/config"
@@ -16,7 +15,6 @@ import (
 	"service-monitor/cmd/service-monitor-mqtt/internal/cursor"
 	"service-monitor/cmd/service-monitor-mqtt/internal/publish"
 	"service-monitor/cmd/service-monitor-mqtt/internal/topics"
-	"service-monitor/stages/files"
 )
 
 // runtimeDirectory is what systemd makes for RuntimeDirectory= of the unit. It stays over a stop.
@@ -87,8 +85,8 @@ func (o *options) clear(stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := files.Become(filepath.Join(o.cursor, "cursor")); err != nil {
-		return fmt.Errorf("cannot use %s: %w", o.cursor, err)
+	if err := cursor.Become(o.cursor); err != nil {
+		return err
 	}
 	file, at, err := cursor.Open(o.cursor, cmp.Or(os.Getenv("RUNTIME_DIRECTORY"), runtimeDirectory))
 	switch {
@@ -117,9 +115,7 @@ func (c *client) clear(stdout io.Writer, file *cursor.File, at cursor.Position) 
 	}
 	units := len(at.Units)
 	at.Units, at.Under = nil, ""
-	if err := file.Moved(at); err != nil {
-		return err
-	}
+	_ = file.Moved(at) // it is saved at once, so it need not be in memory
 	if err := file.Save(); err != nil {
 		return err
 	}

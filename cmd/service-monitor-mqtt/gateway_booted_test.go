@@ -37,21 +37,6 @@ type bed struct {
 	t *testing.T
 }
 
-// programs are built once.
-func build(t *testing.T) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	for _, name := range []string{"service-monitor", "service-monitor-mqtt"} {
-		cmd := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "./cmd/"+name)
-		cmd.Dir = top
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("go build: %v\n%s", err, out)
-		}
-	}
-	return dir
-}
-
 func text(t *testing.T, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(top + path)
@@ -69,7 +54,6 @@ func boot(t *testing.T, units map[string]string, keys string) *bed {
 		t.Fatalf("%v; make deps unpacks it", err)
 	}
 	servers := filepath.Dir(filepath.Dir(filepath.Dir(mosquitto)))
-	dir := build(t)
 	names := []string{}
 	o := gateway.Options{
 		Units: map[string]string{
@@ -91,7 +75,7 @@ func boot(t *testing.T, units map[string]string, keys string) *bed {
 	}
 	for _, name := range []string{"service-monitor", "service-monitor-mqtt"} {
 		path := "/opt/" + name
-		o.Binds[path] = filepath.Join(dir, name)
+		o.Binds[path] = gatewaytest.Build(t, name)
 		o.Units[name+".service"] = strings.NewReplacer("/usr/bin/"+name+" ", path+" ", "/usr/bin/"+name+"\n", path+"\n").Replace(text(t, "systemd/"+name+".service"))
 	}
 	list, err := json.Marshal(names)
@@ -404,26 +388,26 @@ func (b *bed) status(of, key string) (all []int) {
 // again. IP and TCP are in it, and a link layer is not.
 func TestBytes(t *testing.T) {
 	const service = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=exec\nExecStart=/bin/sleep infinity\nRestart=always\nRestartSec=20ms\n"
-	for _, tt := range []struct {
-		keys               string
+	for name, tt := range map[string]struct {
+		keys, crashes      string
 		mostIdle, mostBusy int // bytes; the manual has what it usually is
 	}{
-		{`, "mqtt_compact": false`, 4 * 200, 3500},
-		{`, "mqtt_compact": true`, 4 * 200, 2600},
+		"long names":  {`, "mqtt_compact": false`, `"crashes":%d,`, 4 * 200, 3500},
+		"short names": {`, "mqtt_compact": true`, `"c":%d,`, 4 * 200, 2600},
 	} {
-		t.Run(tt.keys, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel() // it mostly waits
 			b := boot(t, map[string]string{"mosquitto-bridge.service": service}, `, "mqtt_gateway": "gw", "mqtt_broker": "mqtt://127.0.0.1:1883", "mqtt_keepalive": 10`+tt.keys)
 			b.sh("systemctl start mosquitto service-monitor service-monitor-mqtt mosquitto-bridge")
 			b.sh("until [ -s /var/lib/service-monitor-mqtt/cursor ]; do sleep 0.1; done") // all was told half a minute before
 			before := b.wire()
-			<-time.After(30 * time.Second) // three keep-alives, or four
+			<-time.After(30 * time.Second) // the measurement: three keep-alives, or four
 			idle := b.wire() - before
 			const crashes = 5
 			before = b.wire()
-			for range crashes {
+			for i := range crashes {
 				b.crash("mosquitto-bridge")
-				<-time.After(time.Second) // one after the other
+				b.awaitRetained("+/gw/mosquitto-bridge.service/+", fmt.Sprintf(tt.crashes, i+1)) // one after the other
 			}
 			busy := (b.wire() - before) / crashes
 			t.Logf("%d bytes in three or four keep-alives, %d for a crash and the start after it", idle, busy)
@@ -432,6 +416,21 @@ func TestBytes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// awaitRetained waits until what is retained on a topic has a text.
+func (b *bed) awaitRetained(filter, text string) {
+	b.t.Helper()
+	var all map[string]string
+	for late := time.Now().Add(patience); time.Now().Before(late); {
+		all = b.retained(filter) // it takes a second
+		for _, payload := range all {
+			if strings.Contains(payload, text) {
+				return
+			}
+		}
+	}
+	b.t.Fatalf("%q is not retained, but %v", text, all)
 }
 
 // wire returns how many bytes have gone over the loopback interface, in both directions.

@@ -190,11 +190,14 @@ func TestNoneIsLost(t *testing.T) {
 		}
 	}()
 	c := m.client()
-	for i := 0; i < 30 || starts.Load() < 3; i++ { // requests that come fast enough keep it running
+	for i := 0; i < 30 || starts.Load() < 3 && i < 100_000; i++ { // requests that come fast enough keep it running
 		if text, err := get(c, "http://x/-/healthy"); err != nil || text != "200 ok\n" {
 			t.Fatalf("request %d: %s, %v", i, text, err)
 		}
 	}
 	stop()
 	<-ended
+	if n := starts.Load(); n < 3 {
+		t.Errorf("the program was started %d times", n)
+	}
 }

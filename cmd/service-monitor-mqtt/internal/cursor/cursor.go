@@ -39,6 +39,14 @@ type File struct {
 	failing    bool // the volatile place cannot be written, and that was said
 }
 
+// Become gives up root's rights for those of the user to whom a directory with a cursor belongs, see files.Become.
+func Become(dir string) error {
+	if _, err := files.Become(filepath.Join(dir, name)); err != nil {
+		return fmt.Errorf("cannot open cursor: %w", err)
+	}
+	return nil
+}
+
 // Open opens the cursor in a directory, and returns its position. If there is no cursor yet, it is the
 // zero Position, and the first save makes the file. volatile is a directory on a tmpfs; it may be empty
 // for none, and it need not exist. Notes tells what was wrong with the files.

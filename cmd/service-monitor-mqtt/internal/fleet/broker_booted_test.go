@@ -20,7 +20,7 @@ import (
 	"service-monitor/test/prometheus"
 )
 
-// settings are what a broker of a fleet needs besides its listeners. debian/mqtt says why.
+// settings are what a broker of a fleet needs besides its listener. service-monitor-mqtt(8), A FLEET, says why.
 const settings = `allow_anonymous true
 user root
 persistence true
