@@ -3,12 +3,9 @@
 package broker
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,84 +15,25 @@ import (
 	"time"
 
 	"service-monitor/cmd/service-monitor-mqtt/internal/topics"
+	"service-monitor/test/servers"
 )
 
 // A mosquitto is Debian's broker.
 type mosquitto struct {
-	t       *testing.T
-	dir     string
-	socket  string
-	port    string
-	process *exec.Cmd
-	ended   chan struct{}
+	*servers.Mosquitto
+	t      *testing.T
+	socket string
+	port   string
 }
 
 // newMosquitto starts a broker with a socket and a port on the loopback interface. config is added to its
-// configuration, and belongs to the port; PORT and DIR in it are replaced.
+// configuration, and belongs to the port.
 func newMosquitto(t *testing.T, config string) *mosquitto {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
-	m := &mosquitto{t: t, dir: t.TempDir(), port: port}
-	m.socket = filepath.Join(m.dir, "s")
-	text := fmt.Sprintf("per_listener_settings true\nuser %s\nlistener 0 %s\nallow_anonymous true\nlistener %s 127.0.0.1\n%s\n",
-		"root", m.socket, port, config)
-	if err := os.WriteFile(m.file("conf"), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.stop(syscall.SIGKILL) })
-	m.start()
+	m := &mosquitto{t: t, port: servers.FreePort(t), socket: filepath.Join(t.TempDir(), "s")}
+	m.Mosquitto = servers.StartMosquitto(t, fmt.Sprintf("per_listener_settings true\nlistener 0 %s\nallow_anonymous true\nlistener %s 127.0.0.1\n%s\n",
+		m.socket, m.port, config))
 	return m
-}
-
-func (m *mosquitto) file(name string) string { return filepath.Join(m.dir, name) }
-
-// start starts the broker and waits until it runs, which it says.
-func (m *mosquitto) start() {
-	m.t.Helper()
-	m.process = exec.Command("mosquitto", "-v", "-c", m.file("conf"))
-	out, err := m.process.StderrPipe()
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	if err := m.process.Start(); err != nil {
-		m.t.Fatalf("%v; make deps gets Debian's mosquitto", err)
-	}
-	running, ended := make(chan struct{}), make(chan struct{})
-	m.ended = ended
-	var log bytes.Buffer // until it runs
-	go func() {
-		defer close(ended)
-		var ran bool
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if !ran {
-				fmt.Fprintln(&log, lines.Text())
-			}
-			if !ran && strings.HasSuffix(lines.Text(), " running") {
-				ran = true
-				close(running)
-			}
-		}
-		_ = m.process.Wait()
-	}()
-	select {
-	case <-running:
-	case <-ended:
-		m.t.Fatalf("mosquitto has ended:\n%s", log.String())
-	}
-}
-
-func (m *mosquitto) stop(signal os.Signal) {
-	if m.ended == nil { // it was never started
-		return
-	}
-	_ = m.process.Process.Signal(signal)
-	_ = m.process.Process.Signal(syscall.SIGCONT)
-	<-m.ended
 }
 
 func (m *mosquitto) local() Settings {
@@ -243,7 +181,7 @@ func TestMosquittoRestart(t *testing.T) {
 	o := Options{Settings: m.remote("mqtt"), ClientID: "gateway"}
 	c := connectTo(t, o)
 	publish(t, c, numbered(1)...)
-	m.stop(syscall.SIGTERM)
+	m.Stop(syscall.SIGTERM)
 	<-c.Done()
 	if err := c.Err(); !errors.Is(err, errClosed) { // mosquitto 2.0 does not say why
 		t.Error(err)
@@ -251,7 +189,7 @@ func TestMosquittoRestart(t *testing.T) {
 	if _, err := Connect(t.Context(), o); !errors.Is(err, syscall.ECONNREFUSED) || !strings.HasPrefix(Explain(err, o.Settings), "nobody listens at localhost:") {
 		t.Errorf("%v: %s", err, Explain(err, o.Settings))
 	}
-	m.start()
+	m.Start()
 	publish(t, connectTo(t, o), numbered(1)...)
 }
 
@@ -286,7 +224,7 @@ func TestMosquittoOrder(t *testing.T) {
 func TestMosquittoHangs(t *testing.T) {
 	m := newMosquitto(t, "allow_anonymous true")
 	c := connectTo(t, Options{Settings: m.remote("mqtt"), ClientID: "gateway"})
-	if err := m.process.Process.Signal(syscall.SIGSTOP); err != nil {
+	if err := m.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()

@@ -6,80 +6,35 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
-	"service-monitor/test/prometheus"
+	"service-monitor/test/servers"
 )
 
-// settings are what a broker of a fleet needs besides its listener. service-monitor-mqtt(8), A FLEET, says why.
-const settings = `allow_anonymous true
-user root
-persistence true
-max_queued_messages 0
-log_type error
-log_type warning
-`
-
-// A mosquitto is Debian's broker.
-type mosquitto struct {
-	t       *testing.T
-	address string
-	config  string
-	cmd     *exec.Cmd
+// A fleetBroker is the broker of a fleet.
+type fleetBroker struct {
+	*servers.Mosquitto
+	t    *testing.T
+	port string
 }
 
-func startBroker(t *testing.T) *mosquitto {
+// startBroker starts a broker with the settings that service-monitor-mqtt(8) has for a fleet.
+func startBroker(t *testing.T) *fleetBroker {
 	t.Helper()
-	dir := t.TempDir()
-	m := &mosquitto{t: t, address: prometheus.FreePort(t), config: filepath.Join(dir, "mosquitto.conf")}
-	_, port, _ := strings.Cut(m.address, ":")
-	text := fmt.Sprintf("listener %s 127.0.0.1\npersistence_location %s/\n%s", port, dir, settings)
-	if err := os.WriteFile(m.config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m.start()
-	t.Cleanup(func() { m.stop(syscall.SIGKILL) })
-	return m
-}
-
-// start starts the broker, and returns when it listens. It may have more connections than a process usually may.
-func (m *mosquitto) start() {
-	m.t.Helper()
-	m.cmd = exec.Command("sh", "-c", `ulimit -n $(ulimit -Hn); exec mosquitto -c "$0"`, m.config)
-	m.cmd.Stdout, m.cmd.Stderr = os.Stderr, os.Stderr
-	if err := m.cmd.Start(); err != nil {
-		m.t.Fatal(err)
-	}
-	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", m.address)
-		if err == nil {
-			conn.Close()
-			return
-		}
-		if time.Now().After(end) {
-			m.t.Fatalf("mosquitto does not listen: %v", err)
-		}
-	}
-}
-
-func (m *mosquitto) stop(signal os.Signal) {
-	_ = m.cmd.Process.Signal(signal)
-	_ = m.cmd.Wait()
+	port := servers.FreePort(t)
+	return &fleetBroker{servers.StartMosquitto(t, fmt.Sprintf(
+		"listener %s 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\npersistence true\npersistence_location %s/\n", port, t.TempDir())), t, port}
 }
 
 // peak returns how many MB of memory the broker has had at most.
-func (m *mosquitto) peak() float64 {
+func (m *fleetBroker) peak() float64 {
 	m.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.PID()))
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -103,10 +58,9 @@ type recorder struct {
 }
 
 // record starts a recorder. Nothing may be published before it has subscribed.
-func (m *mosquitto) record() *recorder {
+func (m *fleetBroker) record() *recorder {
 	m.t.Helper()
-	_, port, _ := strings.Cut(m.address, ":")
-	cmd := exec.Command("mosquitto_sub", "-h", "127.0.0.1", "-p", port, "-V", "5", "-c", "-x", "4294967295", "-i", "recorder", "-q", "1",
+	cmd := exec.Command("mosquitto_sub", "-h", "127.0.0.1", "-p", m.port, "-V", "5", "-c", "-x", "4294967295", "-i", "recorder", "-q", "1",
 		"-F", "%t %p", "-t", "service-monitor/+/+/event", "-t", "service-monitor/+/event", "-t", "recorder")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -134,7 +88,7 @@ func (m *mosquitto) record() *recorder {
 		}
 	}()
 	for { // until it hears itself
-		_ = exec.Command("mosquitto_pub", "-h", "127.0.0.1", "-p", port, "-t", "recorder", "-m", "ready").Run()
+		_ = exec.Command("mosquitto_pub", "-h", "127.0.0.1", "-p", m.port, "-t", "recorder", "-m", "ready").Run()
 		select {
 		case <-ready:
 			return r

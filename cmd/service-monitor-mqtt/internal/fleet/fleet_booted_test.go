@@ -30,7 +30,7 @@ const patience = 5 * time.Minute
 // A fleet is many gateways with one broker, and a consumer of all their events.
 type fleet struct {
 	t        *testing.T
-	broker   *mosquitto
+	broker   *fleetBroker
 	recorder *recorder
 	gateways []*gateway
 	sent     traffic
@@ -56,8 +56,8 @@ func TestFleet(t *testing.T) {
 		}
 	}()
 	f.await(*gateways*services + (expected-*gateways*services)/3)
-	f.broker.stop(syscall.SIGTERM)
-	f.broker.start()
+	f.broker.Stop(syscall.SIGTERM)
+	f.broker.Start()
 	<-crashed
 	f.await(expected)
 	f.say("a storm on %d of them, and a restart of the broker", began, len(storm))
@@ -83,7 +83,7 @@ func newFleet(t *testing.T) *fleet {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		g := newGateway(t, i, "mqtt://"+f.broker.address, dir, memory, &f.sent)
+		g := newGateway(t, i, "mqtt://127.0.0.1:"+f.broker.port, dir, memory, &f.sent)
 		f.gateways = append(f.gateways, g)
 		var runs context.Context
 		runs, g.stop = context.WithCancel(ctx)

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"service-monitor/test/prometheus"
+	"service-monitor/test/servers"
 )
 
 const (
@@ -23,7 +23,7 @@ const (
 
 // A watcher is a Prometheus that knows the fleet from an exporter. Both have the configuration that ships.
 type watcher struct {
-	*prometheus.Server
+	*servers.Prometheus
 	f *fleet
 }
 
@@ -45,19 +45,18 @@ func shipped(t *testing.T, file string, replace ...string) string {
 func (f *fleet) watch() *watcher {
 	f.t.Helper()
 	config := filepath.Join(f.t.TempDir(), "mqtt-exporter.yaml")
-	text := shipped(f.t, examples+"mqtt-exporter.yaml", "127.0.0.1:1883", f.broker.address)
+	text := shipped(f.t, examples+"mqtt-exporter.yaml", "127.0.0.1:1883", "127.0.0.1:"+f.broker.port)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
-	address := prometheus.FreePort(f.t)
-	_, port, _ := strings.Cut(address, ":")
+	port := servers.FreePort(f.t)
 	f.exporter("-config", config, "-listen-address", "127.0.0.1", "-listen-port", port, "-log-level", "error")
 	rules, err := filepath.Abs(top + "debian/share/rules.yml")
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	scrape := shipped(f.t, examples+"prometheus.yml", "127.0.0.1:9641", address, "15s", "5s", "/usr/share/service-monitor/rules.yml", rules)
-	w := &watcher{prometheus.Start(f.t, "global: {evaluation_interval: 5s}\n"+scrape, filepath.Join(f.t.TempDir(), "data")), f}
+	scrape := shipped(f.t, examples+"prometheus.yml", "127.0.0.1:9641", "127.0.0.1:"+port, "15s", "5s", "/usr/share/service-monitor/rules.yml", rules)
+	w := &watcher{servers.StartPrometheus(f.t, "global: {evaluation_interval: 5s}\n"+scrape, filepath.Join(f.t.TempDir(), "data")), f}
 	w.await("count(service_monitor_unit_crashes_total)", float64(len(f.gateways)*services))
 	return w
 }
@@ -96,7 +95,7 @@ func (w *watcher) await(query string, want float64) {
 	w.f.t.Fatalf("%s is %v, want %v", query, got, want)
 }
 
-func number(t *testing.T, r prometheus.Result) float64 {
+func number(t *testing.T, r servers.Result) float64 {
 	t.Helper()
 	n, err := strconv.ParseFloat(fmt.Sprint(r.Value[1]), 64)
 	if err != nil {

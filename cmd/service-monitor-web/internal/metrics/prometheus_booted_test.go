@@ -20,7 +20,7 @@ import (
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
-	"service-monitor/test/prometheus"
+	"service-monitor/test/servers"
 )
 
 // A story is what happened on a gateway over 40 days: a service crashes every hour, one gave up, one is in
@@ -104,7 +104,7 @@ func earlier(x, y time.Time) time.Time {
 
 // A server is a Prometheus that has the past of some gateways, and scrapes them.
 type server struct {
-	*prometheus.Server
+	*servers.Prometheus
 	t     *testing.T
 	asked map[string]chan struct{} // gets a token each time a gateway is scraped
 }
@@ -152,7 +152,7 @@ func scraper(t *testing.T, gateways map[string]story) *server {
 		t.Fatalf("%v\n%.2000s", err, out)
 	}
 	config := "global: {scrape_interval: 1s}\nscrape_configs:\n- job_name: service-monitor\n  static_configs:\n" + targets.String()
-	s.Server = prometheus.Start(t, config, data)
+	s.Prometheus = servers.StartPrometheus(t, config, data)
 	return s
 }
 
@@ -181,7 +181,7 @@ func TestDashboardQueries(t *testing.T) {
 				if strings.Contains(expr, "$") {
 					t.Errorf("%s: %s", p.Title, expr)
 				}
-				var got []prometheus.Result
+				var got []servers.Result
 				if now := seconds(time.Now()); q.Instant {
 					got = s.Ask("/api/v1/query", url.Values{"query": {expr}, "time": {fmt.Sprintf("%.3f", now)}})
 				} else {
