@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"service-monitor/test/gateway/gatewaytest"
 )
 
 const (
@@ -45,34 +46,14 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// wakeups returns how often the daemon's threads have gone to sleep. helper is the second thread, which
-// is the Go runtime's sysmon: whenever another thread was awake, sysmon sleeps about ten times for
-// a short time before it rests.
+// wakeups returns how often the daemon's threads have gone to sleep, see gatewaytest.Wakeups.
 func (b *bed) wakeups() (threads, helper int) {
-	for i, n := range b.status("task/*/", "voluntary_ctxt_switches") {
-		if i == 1 {
-			helper = n
-		} else {
-			threads += n
-		}
-	}
-	return threads, helper
+	b.t.Helper()
+	return gatewaytest.Wakeups(b.t, b.Machine, monitorUnit)
 }
 
-// status returns the numbers in a line of the daemon's proc_pid_status(5), or of each of its threads
-// in their order.
+// status returns the numbers in a line of the daemon's proc_pid_status(5), see gatewaytest.Status.
 func (b *bed) status(of, key string) []int {
 	b.t.Helper()
-	var all []int
-	for value := range strings.FieldsSeq(b.sh("cd /proc/" + b.show("MainPID") + "; for f in $(ls -v " + of + "status); do sed -n 's/^" + key + ":[^0-9]*\\([0-9]*\\).*/\\1/p' $f; done")) {
-		n, err := strconv.Atoi(value)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		all = append(all, n)
-	}
-	if len(all) == 0 {
-		b.t.Fatalf("no %s of the daemon", key)
-	}
-	return all
+	return gatewaytest.Status(b.t, b.Machine, monitorUnit, of, key)
 }
