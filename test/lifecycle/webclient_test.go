@@ -9,7 +9,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -82,6 +85,38 @@ func (m *machine) wantNobody(address string) {
 		conn.Close()
 		m.t.Errorf("somebody listens at %s", address)
 	}
+}
+
+// hold returns a copy of the socket with which PID 1 listens at a port.
+func (m *machine) hold(address string) *os.File {
+	m.t.Helper()
+	proc := fmt.Sprintf("/proc/%d/", m.Leader())
+	table, err := os.ReadFile(proc + "net/tcp")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(address, ":")
+	number, _ := strconv.Atoi(port)
+	listens := regexp.MustCompile(fmt.Sprintf(`:%04X 00000000:0000 0A \S+ \S+ \S+ +\d+ +\d+ (\d+) `, number)).FindSubmatch(table)
+	pid, err := unix.PidfdOpen(m.Leader(), 0)
+	if err != nil || listens == nil {
+		m.t.Fatalf("%v; PID 1 does not listen at %s:\n%s", err, address, table)
+	}
+	defer unix.Close(pid)
+	all, _ := filepath.Glob(proc + "fd/*")
+	for _, path := range all {
+		if target, _ := os.Readlink(path); target != fmt.Sprintf("socket:[%s]", listens[1]) {
+			continue
+		}
+		number, _ := strconv.Atoi(filepath.Base(path))
+		fd, err := unix.PidfdGetfd(pid, number, 0)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		return os.NewFile(uintptr(fd), address)
+	}
+	m.t.Fatalf("PID 1 has no socket for %s", address)
+	return nil
 }
 
 // dial connects to a socket or a port of the machine. A socket is reached through its root directory,
