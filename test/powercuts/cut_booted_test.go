@@ -29,6 +29,7 @@ const (
 	making  = "cuts that began while a segment was made"
 	torn    = "cuts that tore the log"
 	history = "records in the histories"
+	cursors = "cuts after the publisher had saved its cursor"
 	boxes   = "black boxes"
 	lost    = "black boxes without content"
 )
@@ -42,6 +43,9 @@ type cut struct {
 	told  uint64                  // the last record that the feed had told before
 	state map[string]store.Counts // what the state file has
 	boxed map[string]bool         // the units with a black box
+	// published are the events that a broker has. Nobody knows whether those in doubt were published before
+	// the cut or a moment later.
+	published, inDoubt []string
 }
 
 // A chapter is what matters of a record of the chronicle.
@@ -75,14 +79,20 @@ func (c *cut) check(t *testing.T, s *systemd, before *cut, met map[string]int) {
 	if c.told > 0 {
 		met[told]++
 	}
+	if _, err := os.Stat(fixed + cursorDir + "/cursor"); err == nil {
+		met[cursors]++
+	}
 	c.boxed = c.wantBoxes(t, before, met)
 	was := c.wantPromised(t, before)
 	met[history] += len(was)
 	s.goOn(c.world)
 	s.restart()
-	m := startMonitor(t, s, fixed, time.Second)
+	b := startBroker(t, c.published)
+	m := startMonitor(t, s, b, fixed, time.Second)
 	m.ready()
+	c.wantPublished(t, m, b)
 	m.stop()
+	b.stop()
 	c.wantExact(t, s, was)
 	c.wantBoxes(t, c, map[string]int{})
 	c.wantLines(t)

@@ -27,13 +27,13 @@ const (
 	logFile   = "/log/monitor.log"
 )
 
-// build builds the monitor.
+// build builds the monitor and the publisher.
 func build(t *testing.T) {
 	t.Helper()
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", program, "service-monitor/cmd/service-monitor")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Dir(program), "service-monitor/cmd/service-monitor", "service-monitor/cmd/service-monitor-mqtt")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the monitor: %v\n%s", err, out)
+		t.Fatalf("cannot build the programs: %v\n%s", err, out)
 	}
 }
 
@@ -44,16 +44,20 @@ type monitor struct {
 	out  bytes.Buffer
 	told *net.UnixConn // receives its notifications for the service manager
 	feed string
+	// These are for the publisher.
+	config, boot string
 }
 
-// startMonitor starts the monitor. The state is saved when it is older than age.
-func startMonitor(t *testing.T, s *systemd, disk string, age time.Duration) *monitor {
+// startMonitor starts the monitor. The state is saved when it is older than age. A publisher with its configuration
+// publishes to the broker.
+func startMonitor(t *testing.T, s *systemd, b *broker, disk string, age time.Duration) *monitor {
 	t.Helper()
 	dir := t.TempDir()
-	m := &monitor{t: t, feed: filepath.Join(dir, "feed")}
+	m := &monitor{t: t, feed: filepath.Join(dir, "feed"), config: filepath.Join(dir, "config.json"), boot: s.boot}
 	config, err := json.Marshal(map[string]any{
 		"monitored_services": s.names, "persistence_file": disk + stateFile, "log_file": disk + logFile, "feed": m.feed,
 		"history_size": store.Smallest, "save_quiet": age.Milliseconds(), "save_deadline": age.Milliseconds(), "fold_after": 0,
+		"mqtt_broker": "unix://" + b.socket, "mqtt_gateway": "gw", "mqtt_rate": 10_000,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +67,7 @@ func startMonitor(t *testing.T, s *systemd, disk string, age time.Duration) *mon
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), config, 0o644); err != nil {
+	if err := os.WriteFile(m.config, config, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	notify := &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"}
@@ -71,8 +75,8 @@ func startMonitor(t *testing.T, s *systemd, disk string, age time.Duration) *mon
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.told.Close() })
-	m.cmd = exec.Command(program, "--config", filepath.Join(dir, "config.json"))
-	m.cmd.Env = append(os.Environ(), "DBUS_SYSTEM_BUS_ADDRESS="+s.bus.Address, "NOTIFY_SOCKET="+notify.Name, "MONITOR_BOOT_ID="+s.boot)
+	m.cmd = exec.Command(program, "--config", m.config)
+	m.cmd.Env = append(os.Environ(), "DBUS_SYSTEM_BUS_ADDRESS="+s.bus.Address, "NOTIFY_SOCKET="+notify.Name, "MONITOR_BOOT_ID="+m.boot)
 	m.cmd.Stdout, m.cmd.Stderr = &m.out, &m.out
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := m.cmd.Start(); err != nil {

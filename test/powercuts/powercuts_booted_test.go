@@ -3,7 +3,8 @@
 // Package powercuts cuts the power of a monitor whose units crash in loops. After each cut its files
 // have to be undamaged, and the next start has to bring them together with what has happened. The
 // monitor is the program that ships, between a fake bus and a fake journal. Its disk is an image of an
-// ext4, of which a copy is taken at once. The tests need root, to mount it.
+// ext4, of which a copy is taken at once. The tests need root, to mount it. A publisher has its cursor on
+// the same disk, and a broker has to get all events, before the cuts or after.
 package powercuts
 
 import (
@@ -17,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,6 +50,8 @@ const (
 	longest = 800 * time.Millisecond
 	// briefly is how long most saves take.
 	briefly = 3 * time.Millisecond
+	// goodbye is how long a publisher takes to end.
+	goodbye = 20 * time.Millisecond
 )
 
 func TestMain(m *testing.M) {
@@ -80,7 +84,7 @@ func TestPowerCuts(t *testing.T) {
 	for _, what := range slices.Sorted(maps.Keys(met)) {
 		t.Logf("%5d %s", met[what], what)
 	}
-	for _, what := range []string{told, history, boxes} {
+	for _, what := range []string{told, cursors, history, boxes} {
 		if done >= usual && !t.Failed() && met[what] == 0 {
 			t.Errorf("there were no %s, so nothing was tested there", what)
 		}
@@ -100,12 +104,12 @@ func live(t *testing.T, from *cut, n int, rng *rand.Rand, met map[string]int) *c
 	before := from
 	for _, c := range all {
 		if c == chosen && next.raw {
-			next.world = c.world
+			next.world, next.published = c.world, c.published
 			duplicate(t, c.image, next.image)
 		}
 		c.check(t, s, before, met)
 		if c == chosen && !next.raw {
-			next.world = s.now()
+			next.world, next.published = s.now(), c.published
 			duplicate(t, c.image, next.image)
 		}
 		if err := os.Remove(c.image); err != nil {
@@ -113,6 +117,7 @@ func live(t *testing.T, from *cut, n int, rng *rand.Rand, met map[string]int) *c
 		}
 		before = c
 	}
+	next.inDoubt = chosen.inDoubt
 	next.state, next.told, next.boxed = chosen.state, chosen.told, chosen.boxed
 	return next
 }
@@ -124,7 +129,8 @@ func cutAll(t *testing.T, s *systemd, from *cut, n int, rng *rand.Rand, met map[
 		t.Fatal(err)
 	}
 	mount(t, image, power)
-	m := startMonitor(t, s, power, time.Duration(80+rng.IntN(170))*time.Millisecond)
+	b := startBroker(t, from.published)
+	m := startMonitor(t, s, b, power, time.Duration(80+rng.IntN(170))*time.Millisecond)
 	var last atomic.Uint64 // that the feed has told
 	last.Store(from.told)
 	begin := func() bool { return m.ready() && m.listen(&last) }
@@ -132,6 +138,8 @@ func cutAll(t *testing.T, s *systemd, from *cut, n int, rng *rand.Rand, met map[
 	if isNew && !begin() { // before that, nobody knows what has happened on this machine
 		t.FailNow()
 	}
+	memory := t.TempDir()
+	p := startPublisher(m, power, memory)
 	over, rests := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(rests)
@@ -147,13 +155,26 @@ func cutAll(t *testing.T, s *systemd, from *cut, n int, rng *rand.Rand, met map[
 				met[what]++
 			}
 		}
+		end := []syscall.Signal{0, syscall.SIGTERM, syscall.SIGKILL}[rng.IntN(3)]
+		certain, _ := b.published()
+		if p.signal(end); end == syscall.SIGTERM {
+			<-time.After(time.Duration(rng.Int64N(int64(goodbye))))
+		}
 		duplicate(t, image, c.image)
 		c.world = s.now() // a moment later, so no less has happened in it
-		all = append(all, c)
+		c.published = b.acknowledged()
+		c.inDoubt = slices.Concat(from.inDoubt, c.published[len(certain):])
+		if all = append(all, c); end != 0 {
+			p.wait()
+			p = startPublisher(m, power, memory)
+		}
 	}
 	close(over)
 	<-rests
 	m.kill()
+	p.signal(syscall.SIGKILL)
+	p.wait()
+	b.stop()
 	unmount(t, power, unix.MNT_DETACH) // a child that the monitor has just begun may not be journalctl yet
 	if err := os.Remove(image); err != nil {
 		t.Error(err)

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"service-monitor/stages/files"
 )
 
@@ -75,6 +77,24 @@ func ReadAfter(dir string, seq uint64, tell func(*Record) bool) ([]Damage, error
 		}
 	}
 	return damages, nil
+}
+
+// Sync returns when a power cut leaves all that was read before. The writer syncs each page a moment after it
+// has written it, and a reader may be in between.
+func Sync(dir string) error {
+	names, err := segments(dir)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	f, err := files.Open(filepath.Join(dir, names[len(names)-1]), os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Fdatasync(int(f.Fd())); err != nil {
+		return &fs.PathError{Op: "sync", Path: f.Name(), Err: err}
+	}
+	return nil
 }
 
 // find returns from which segment on to read for a record. It is the last segment that begins with

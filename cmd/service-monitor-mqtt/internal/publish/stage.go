@@ -199,7 +199,7 @@ func (s *Stage) begin(ctx context.Context, now time.Time) {
 		dir, seq, mark, known, old := s.o.History, p.at.Seq, p.at.Mark, len(p.at.Units) > 0, p.backlog.old
 		p.backlog.more = false
 		s.reading = pipeline.Aside(func() reading {
-			r := read(dir, seq, mark, known)
+			r := readSynced(dir, seq, mark, known)
 			r.old = old
 			return r
 		})
