@@ -16,8 +16,11 @@ const lasting = time.Minute
 func (s *Stage) connect(ctx context.Context, now time.Time) {
 	will := s.o.Scheme.Offline(now)
 	heard := func(m topics.Message) {
+		if string(m.Payload) != "online" {
+			return
+		}
 		select {
-		case s.heard <- m:
+		case s.births <- struct{}{}:
 		default: // one is as good as many
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -27,6 +28,9 @@ const (
 	rereads = 10 * time.Second
 	// calm is how long nothing has happened before memory is given back.
 	calm = 10 * time.Second
+	// spread is in how long the gateways of a fleet answer a consumer that has come. All at once would be too
+	// much for it.
+	spread = 5 * time.Second
 	// farewell is how long a stop may take at the broker.
 	farewell = 3 * time.Second
 )
@@ -83,11 +87,12 @@ type Stage struct {
 	conn       Conn
 	dialed     Conn // the result of the write under way, if that connects
 	since      time.Time
-	short      int       // how many connections in a row were lost soon
-	notBefore  time.Time // do not connect before
-	jobs       []job     // of the write under way
-	turn       bool      // it is the turn of events, and not of states
-	heard      chan topics.Message
+	short      int           // how many connections in a row were lost soon
+	notBefore  time.Time     // do not connect before
+	jobs       []job         // of the write under way
+	turn       bool          // it is the turn of events, and not of states
+	births     chan struct{} // gets a token when a consumer has come
+	againAt    time.Time     // when to publish all once more for it; zero if it has all
 	reading    <-chan reading
 	reread     time.Time
 	unread     error // why the chronicle cannot be read
@@ -106,7 +111,7 @@ type Stage struct {
 
 // New returns a stage.
 func New(o Options) *Stage {
-	s := &Stage{o: o, plan: newPlan(o.Scheme, o.At, o.Under, o.LeftOut), rate: newRate(o.Rate), heard: make(chan topics.Message, 1)}
+	s := &Stage{o: o, plan: newPlan(o.Scheme, o.At, o.Under, o.LeftOut), rate: newRate(o.Rate), births: make(chan struct{}, 1)}
 	s.plan.boxes.now = time.Now
 	if o.Crashes {
 		s.plan.boxes.dir = blackbox.Beside(o.History)
@@ -156,9 +161,9 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			s.out.Turn()
 		case <-s.lost():
 			s.dropped(time.Now())
-		case m := <-s.heard:
-			if string(m.Payload) == "online" {
-				s.plan.again()
+		case <-s.births:
+			if s.againAt.IsZero() {
+				s.againAt = time.Now().Add(rand.N(spread))
 			}
 		case r := <-s.reading:
 			s.took(r)
@@ -192,6 +197,10 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 // begin begins all that can be done now, beside the loop.
 func (s *Stage) begin(ctx context.Context, now time.Time) {
 	p := s.plan
+	if !s.againAt.IsZero() && !now.Before(s.againAt) {
+		s.againAt = time.Time{}
+		p.again()
+	}
 	if s.out.Ready() && !s.ended {
 		s.write(ctx, now)
 	}
@@ -275,6 +284,9 @@ func (s *Stage) next(now time.Time) (at time.Time) {
 			due = s.saveAgain
 		}
 		soonest(due)
+	}
+	if !s.againAt.IsZero() {
+		soonest(s.againAt)
 	}
 	if !s.refreshAt.IsZero() && s.refreshing == nil {
 		soonest(s.refreshAt)
