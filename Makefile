@@ -75,13 +75,13 @@ run: build ## monitor this machine's services; without systemd, those of a throw
 		exec build/service-monitor -l build/run/service-monitor.log -p build/run/service_states.json --services '*.service'; \
 	else $(MAKE) --no-print-directory deps && $(SUDO) go run -buildvcs=false ./test/demo build/service-monitor; fi
 
-# The tests that boot machines mostly wait, and so two jobs run at a time. The longest ones
-# begin. On other systemds than this machine's, it is enough to test what depends on
-# systemd. The tests of the daemon's own files, memory and threads are skipped, and so
-# are those of the page. An emulated machine takes long, so the life of the daemon's
-# package is enough there.
-test: deps check ## run all tests, on booted machines too (50 minutes)
-	SHORT=yes $(MAKE) --no-print-directory -j2 -Oline booted lifecycle-armhf lint lifecycle arm emulated $(filter-out %-$(HOST),booted-bookworm booted-trixie)
+# The tests that boot machines mostly wait, and so two jobs run at a time: the longest one
+# that waits, and the longest one that computes. On other systemds than this machine's, it
+# is enough to test what depends on systemd. The tests of the daemon's own files, memory and
+# threads are skipped, and so are those of the page. An emulated machine takes long, so the
+# life of the daemon's package is enough there.
+test: deps format ## run all tests, on booted machines too (50 minutes)
+	SHORT=yes $(MAKE) --no-print-directory -j2 -Oline booted check lifecycle-armhf lint lifecycle arm emulated $(filter-out %-$(HOST),booted-bookworm booted-trixie)
 
 quick: format ## in less than a minute: format, vet and the tests that need no root
 	go vet ./...
