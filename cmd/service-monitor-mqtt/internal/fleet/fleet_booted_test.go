@@ -63,6 +63,7 @@ func TestFleet(t *testing.T) {
 	f.say("a storm on %d of them, and a restart of the broker", began, len(storm))
 	f.compare()
 	p.wantCounts()
+	p.wantDashboard(len(storm))
 	p.wantAlerts(storm)
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -113,6 +114,9 @@ func (w *watcher) wantCounts() {
 			crashed += int(c.Crashes)
 		}
 	}
+	// An exporter that was restarted does not have all at once.
+	w.await("count(service_monitor_unit_starts_total)", float64(len(w.f.gateways)*services))
+	w.await("count(service_monitor_online == 1)", float64(len(w.f.gateways)))
 	w.await("sum(service_monitor_unit_crashes_total)", float64(crashed))
 	starts, crashes := w.counts("service_monitor_unit_starts_total"), w.counts("service_monitor_unit_crashes_total")
 	for _, g := range w.f.gateways {
@@ -136,6 +140,51 @@ func (w *watcher) counts(metric string) map[string]float64 {
 		all[r.Metric["instance"]+" "+r.Metric["name"]] = number(w.f.t, r)
 	}
 	return all
+}
+
+// wantDashboard wants the dashboard that ships to show the fleet, by gateway. In the storm, every service was left
+// in a crash loop.
+func (w *watcher) wantDashboard(storm int) {
+	w.f.t.Helper()
+	all, crashed, in24h := len(w.f.gateways), storm*services, storm*services**crashes
+	w.await("count(service_monitor_unit_health)", float64(all*services)) // rules.yml makes it of another metric
+	w.await(`count(service_monitor_unit_health{health="crash-loop"})`, float64(crashed))
+	for title, want := range map[string][]answer{
+		"Gateways":                {{1, all}},
+		"Nobody watches":          {{1, 0}},
+		"Services":                {{1, all * services}},
+		"Need attention":          {{1, crashed}},
+		"Needs attention":         {{crashed, crashed}},
+		"Crashes in 24 h":         {{1, in24h}},
+		"Health":                  {{all * services, (all-storm)*services + 5*crashed}}, // 1 is running, and 5 a crash loop
+		"Crashes per hour":        {{crashed, in24h}},
+		"Counts are lower bounds": {{}, {}},
+		"Each gateway":            {{all, all * services}, {all, in24h}, {storm, crashed}, {all, all}, {}}, // no versions
+		"Somebody watches":        {{all, all}},
+	} {
+		var got []answer
+		for _, p := range servers.ReadDashboard(w.f.t, top+"debian/share/dashboard.json") {
+			for _, q := range p.Targets {
+				if p.Title == title {
+					got = append(got, w.sum(q.Of(w.f.t, ".*")))
+				}
+			}
+		}
+		if !slices.Equal(got, want) {
+			w.f.t.Errorf("%s shows %v, want %v (how many series, and their sum)", title, got, want)
+		}
+	}
+}
+
+// An answer is how many series there are, and what their values add up to.
+type answer struct{ series, sum int }
+
+func (w *watcher) sum(query string) (a answer) {
+	for _, r := range w.Query(query) {
+		a.series++
+		a.sum += int(number(w.f.t, r))
+	}
+	return a
 }
 
 // wantAlerts wants an alert for each service of the storm, by gateway, and no other.

@@ -174,13 +174,9 @@ func TestDashboardQueries(t *testing.T) {
 		t.Fatalf("the gateways are not scraped: %v", up)
 	}
 	for instances, fleet := range map[string]bool{"gateway-1|gateway-2": true, "gateway-1": false} {
-		fill := strings.NewReplacer("$instance", instances, "$name", ".*", "$__range", "1h", "$__rate_interval", "4m", "$__interval", "1m")
-		for _, p := range panels(t) {
+		for _, p := range servers.ReadDashboard(t, dashboardFile) {
 			for _, q := range p.Targets {
-				expr := fill.Replace(q.Expr)
-				if strings.Contains(expr, "$") {
-					t.Errorf("%s: %s", p.Title, expr)
-				}
+				expr := q.Of(t, instances)
 				var got []servers.Result
 				if now := seconds(time.Now()); q.Instant {
 					got = s.Ask("/api/v1/query", url.Values{"query": {expr}, "time": {fmt.Sprintf("%.3f", now)}})
@@ -206,18 +202,17 @@ func TestDashboardQueries(t *testing.T) {
 // figures wants some panels to show what has happened.
 func (s *server) figures() {
 	s.t.Helper()
-	fill := strings.NewReplacer("$instance", "gateway-1", "$name", ".*", "$__range", "1h")
 	for title, want := range map[string]string{
 		"Gateways 0": "map[]=1", "Nobody watches 0": "map[]=0", "Services 0": "map[]=4", "Gave up 0": "map[]=1", "Need attention 0": "map[]=3",
 		"Causes 0": "map[result:signal]=3", "Availability 0": "map[instance:gateway-1 name:often.service]=0.9", "Availability 1": "map[instance:gateway-1 name:often.service]=0.9",
 	} {
 		var got []string
-		for _, p := range panels(s.t) {
+		for _, p := range servers.ReadDashboard(s.t, dashboardFile) {
 			for i, q := range p.Targets {
 				if fmt.Sprint(p.Title, " ", i) != title {
 					continue
 				}
-				for _, r := range s.Query(fill.Replace(q.Expr)) {
+				for _, r := range s.Query(q.Of(s.t, "gateway-1")) {
 					value := fmt.Sprint(r.Value[1])
 					if len(value) > 5 {
 						var f float64

@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"bytes"
-	"encoding/json"
 	"os"
 	"regexp"
 	"strings"
@@ -10,6 +9,8 @@ import (
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+
+	"service-monitor/test/servers"
 )
 
 // These files ship with the program.
@@ -61,7 +62,7 @@ func schema(text []byte) string {
 // Panels do not lie upon each other, and each of them and each query has a name of its own.
 func TestDashboardLayout(t *testing.T) {
 	ids, cells := map[int]bool{}, map[[2]int]string{}
-	for _, p := range panels(t) {
+	for _, p := range servers.ReadDashboard(t, dashboardFile) {
 		if ids[p.ID] {
 			t.Errorf("two panels are number %d", p.ID)
 		}
@@ -85,27 +86,6 @@ func TestDashboardLayout(t *testing.T) {
 			refs[q.Ref] = true
 		}
 	}
-}
-
-// A panel is what the tests need of one.
-type panel struct {
-	ID                       int
-	Type, Title, Description string
-	At                       struct{ X, Y, W, H int } `json:"gridPos"`
-	Targets                  []struct {
-		Ref     string `json:"refId"`
-		Expr    string
-		Instant bool
-	}
-}
-
-func panels(t *testing.T) []panel {
-	t.Helper()
-	var d struct{ Panels []panel }
-	if err := json.Unmarshal(read(t, dashboardFile), &d); err != nil {
-		t.Fatal(err)
-	}
-	return d.Panels
 }
 
 // Rules and dashboard name only metrics that there are.
