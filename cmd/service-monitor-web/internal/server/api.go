@@ -60,7 +60,7 @@ func (a *api) page() ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	err = now.WriteLive(&b, now.Connected, now.Seq)
+	err = now.WritePage(&b, now.Connected, now.Seq)
 	return b.Bytes(), err
 }
 

@@ -62,7 +62,9 @@ func (s *site) routes() http.Handler {
 func (s *site) statusText() ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return json.Marshal(s.world.statusText(time.Now()))
+	var b bytes.Buffer
+	err := s.world.status(time.Now()).WritePage(&b, true, s.world.seq())
+	return b.Bytes(), err
 }
 
 // answer serves what f returns as JSON.

@@ -229,8 +229,14 @@ func (w *world) statusText(now time.Time) (out statusText) {
 	if err := json.Unmarshal(b.Bytes(), &out); err != nil {
 		panic(err)
 	}
-	if n := len(w.records); n > 0 {
-		out.Seq = w.records[n-1].Seq
-	}
+	out.Seq = w.seq()
 	return out
+}
+
+// seq returns the number of the last record.
+func (w *world) seq() uint64 {
+	if n := len(w.records); n > 0 {
+		return w.records[n-1].Seq
+	}
+	return 0
 }
