@@ -181,7 +181,14 @@ func (c *cut) wantPublished(t *testing.T, m *monitor, b *broker) {
 		return // the power was cut before anything had happened
 	}
 	p := startPublisher(m, fixed, t.TempDir())
-	c.published = b.await(history[len(history)-1])
+	for {
+		c.published = b.await(history[len(history)-1])
+		// When the monitor is ready, the disk may not have all yet.
+		last := history
+		if history = c.readEvents(t, m); len(history) == len(last) || t.Failed() {
+			break
+		}
+	}
 	p.signal(syscall.SIGKILL)
 	p.wait()
 	got := c.published[max(0, slices.Index(c.published, history[0])):] // those before have made room for others

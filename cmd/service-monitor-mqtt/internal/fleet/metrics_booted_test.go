@@ -105,6 +105,21 @@ func number(t *testing.T, r servers.Result) float64 {
 	return n
 }
 
+// wantSoon wants nothing to be wrong any more. On a busy machine a scrape may take too long, or the exporter may
+// have been restarted, and then Prometheus has nothing for a moment.
+func (w *watcher) wantSoon(wrong func() []string) {
+	w.f.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(time.Second) { // nothing tells when an answer changes
+		list := wrong()
+		if len(list) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			w.f.t.Fatal(strings.Join(list, "\n"))
+		}
+	}
+}
+
 // wantCounts wants Prometheus to have the counts of all services.
 func (w *watcher) wantCounts() {
 	w.f.t.Helper()
@@ -118,15 +133,18 @@ func (w *watcher) wantCounts() {
 	w.await("count(service_monitor_unit_starts_total)", float64(len(w.f.gateways)*services))
 	w.await("count(service_monitor_online == 1)", float64(len(w.f.gateways)))
 	w.await("sum(service_monitor_unit_crashes_total)", float64(crashed))
-	starts, crashes := w.counts("service_monitor_unit_starts_total"), w.counts("service_monitor_unit_crashes_total")
-	for _, g := range w.f.gateways {
-		for i, c := range g.counts {
-			name := g.name + " " + unitName(i)
-			if s, n := starts[name], crashes[name]; s != float64(c.Starts) || n != float64(c.Crashes) {
-				w.f.t.Errorf("%s: %v starts and %v crashes, want %d and %d", name, s, n, c.Starts, c.Crashes)
+	w.wantSoon(func() (wrong []string) {
+		starts, crashes := w.counts("service_monitor_unit_starts_total"), w.counts("service_monitor_unit_crashes_total")
+		for _, g := range w.f.gateways {
+			for i, c := range g.counts {
+				name := g.name + " " + unitName(i)
+				if s, n := starts[name], crashes[name]; s != float64(c.Starts) || n != float64(c.Crashes) {
+					wrong = append(wrong, fmt.Sprintf("%s: %v starts and %v crashes, want %d and %d", name, s, n, c.Starts, c.Crashes))
+				}
 			}
 		}
-	}
+		return wrong
+	})
 }
 
 // counts returns the values of a metric, by gateway and service.
@@ -149,7 +167,8 @@ func (w *watcher) wantDashboard(storm int) {
 	all, crashed, in24h := len(w.f.gateways), storm*services, storm*services**crashes
 	w.await("count(service_monitor_unit_health)", float64(all*services)) // rules.yml makes it of another metric
 	w.await(`count(service_monitor_unit_health{health="crash-loop"})`, float64(crashed))
-	for title, want := range map[string][]answer{
+	panels := servers.ReadDashboard(w.f.t, top+"debian/share/dashboard.json")
+	want := map[string][]answer{
 		"Gateways":                {{1, all}},
 		"Nobody watches":          {{1, 0}},
 		"Services":                {{1, all * services}},
@@ -161,19 +180,23 @@ func (w *watcher) wantDashboard(storm int) {
 		"Counts are lower bounds": {{}, {}},
 		"Each gateway":            {{all, all * services}, {all, in24h}, {storm, crashed}, {all, all}, {}}, // no versions
 		"Somebody watches":        {{all, all}},
-	} {
-		var got []answer
-		for _, p := range servers.ReadDashboard(w.f.t, top+"debian/share/dashboard.json") {
+	}
+	w.wantSoon(func() (wrong []string) {
+		got := map[string][]answer{}
+		for _, p := range panels {
 			for _, q := range p.Targets {
-				if p.Title == title {
-					got = append(got, w.sum(q.Of(w.f.t, ".*")))
+				if _, wanted := want[p.Title]; wanted {
+					got[p.Title] = append(got[p.Title], w.sum(q.Of(w.f.t, ".*")))
 				}
 			}
 		}
-		if !slices.Equal(got, want) {
-			w.f.t.Errorf("%s shows %v, want %v (how many series, and their sum)", title, got, want)
+		for title, shown := range want {
+			if !slices.Equal(got[title], shown) {
+				wrong = append(wrong, fmt.Sprintf("%s shows %v, want %v (how many series, and their sum)", title, got[title], shown))
+			}
 		}
-	}
+		return wrong
+	})
 }
 
 // An answer is how many series there are, and what their values add up to.
