@@ -63,6 +63,9 @@ func boot(t *testing.T, files map[string]string) *machine {
 		keyring: string(key),
 		// The machine has all that the package depends on, so apt needs no other sources.
 		"/etc/apt/sources.list": source("/srv/first"),
+		// An emulated program on a busy machine may need longer than the 15 seconds after which
+		// systemd stops waiting for the monitor.
+		"/etc/systemd/system/service.d/patient.conf": "[Unit]\nJobRunningTimeoutSec=infinity\n",
 	}
 	for path, text := range files {
 		all[path] = text

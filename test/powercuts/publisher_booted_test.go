@@ -184,10 +184,11 @@ func (c *cut) wantPublished(t *testing.T, m *monitor, b *broker) {
 	for {
 		c.published = b.await(history[len(history)-1])
 		// When the monitor is ready, the disk may not have all yet.
-		last := history
-		if history = c.readEvents(t, m); len(history) == len(last) || t.Failed() {
+		now := c.readEvents(t, m)
+		if slices.Equal(now, history) || t.Failed() {
 			break
 		}
+		history = now
 	}
 	p.signal(syscall.SIGKILL)
 	p.wait()

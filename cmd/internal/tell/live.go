@@ -13,18 +13,11 @@ type liveMonitor struct {
 
 // WriteLive writes the status as WriteJSON does, with the number of the last record that it includes.
 func (s *Status) WriteLive(w io.Writer, connected bool, seq uint64) error {
-	out := struct {
-		Monitor liveMonitor  `json:"monitor"`
-		Units   []statusUnit `json:"units"`
-		Seq     uint64       `json:"seq"`
-	}{liveMonitor{s.monitorJSON(), connected}, []statusUnit{}, seq}
-	for _, u := range s.Units {
-		out.Units = append(out.Units, s.unitJSON(u, s.Availability(u)))
-	}
-	return json.NewEncoder(w).Encode(out)
+	return writeLive(w, s, connected, seq, func(u statusUnit) statusUnit { return u })
 }
 
-// A pageUnit is what a list of units needs of a statusUnit. A key that is missing is false.
+// A pageUnit is the part of a statusUnit that a list of units shows. needs_attention and at_least are missing
+// if they are false.
 type pageUnit struct {
 	Unit      string     `json:"unit"`
 	Health    Health     `json:"health"`
@@ -44,21 +37,26 @@ type pageCrash struct {
 	Ago *int64 `json:"ago_seconds,omitempty"`
 }
 
-// WritePage writes of WriteLive what a page with a list of units begins with. That is half as much, and a
-// browser reads all of it before it shows anything.
+// WritePage writes the part of WriteLive that a list of units shows. It is half as long. A browser reads all of it
+// before the page can be used.
 func (s *Status) WritePage(w io.Writer, connected bool, seq uint64) error {
+	return writeLive(w, s, connected, seq, func(u statusUnit) pageUnit {
+		p := pageUnit{u.Unit, u.Health, u.Attention, u.Mark, u.Words, u.Summary, u.For, u.Crashes, u.AtLeast, u.Day, u.Available, nil}
+		if u.LastCrash != nil {
+			p.LastCrash = &pageCrash{u.LastCrash.Ago}
+		}
+		return p
+	})
+}
+
+func writeLive[T any](w io.Writer, s *Status, connected bool, seq uint64, part func(statusUnit) T) error {
 	out := struct {
 		Monitor liveMonitor `json:"monitor"`
-		Units   []pageUnit  `json:"units"`
+		Units   []T         `json:"units"`
 		Seq     uint64      `json:"seq"`
-	}{liveMonitor{s.monitorJSON(), connected}, []pageUnit{}, seq}
+	}{liveMonitor{s.monitorJSON(), connected}, []T{}, seq}
 	for _, u := range s.Units {
-		j := s.unitJSON(u, s.Availability(u))
-		p := pageUnit{j.Unit, j.Health, j.Attention, j.Mark, j.Words, j.Summary, j.For, j.Crashes, j.AtLeast, j.Day, j.Available, nil}
-		if j.LastCrash != nil {
-			p.LastCrash = &pageCrash{j.LastCrash.Ago}
-		}
-		out.Units = append(out.Units, p)
+		out.Units = append(out.Units, part(s.unitJSON(u, s.Availability(u))))
 	}
 	return json.NewEncoder(w).Encode(out)
 }
