@@ -26,7 +26,7 @@ import (
 
 const (
 	top      = "../../"
-	patience = 60 * time.Second
+	patience = 5 * time.Minute
 	// socket is where the broker of the machine listens. mosquitto makes it for everybody.
 	socket = "/run/mosquitto.sock"
 )

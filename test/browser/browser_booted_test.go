@@ -30,7 +30,7 @@ import (
 )
 
 // patience is how long anything may take. The machine may be slow, and nothing is measured by it.
-const patience = 90 * time.Second
+const patience = 5 * time.Minute
 
 var (
 	demo   string          // the program that serves the page

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	limit    = 20 * time.Second // far more than any case takes
-	together = 12               // how many cases run at the same time
+	limit    = 5 * time.Minute // only a case that hangs takes so long
+	together = 12              // how many cases run at the same time
 )
 
 // A Case is one life of one or more units.

@@ -165,7 +165,7 @@ func (b *bed) wantCheck(as string, code int, says string) {
 	b.t.Helper()
 	const all = `find /srv /var/lib/service_monitor /var/log/service-monitor -printf '%p %y %u %m %s %T@ %C@\n' 2>/dev/null || :; `
 	before := b.sh(all)
-	out := b.sh("cd /root; timeout 10 " + as + daemonPath + " --check 2>&1 && code=0 || code=$?; echo exit code $code")
+	out := b.sh("cd /root; timeout 300 " + as + daemonPath + " --check 2>&1 && code=0 || code=$?; echo exit code $code")
 	if want := "exit code " + map[int]string{0: "0", 73: "73", 78: "78"}[code]; !strings.HasSuffix(out, want) || !strings.Contains(out, says) {
 		b.t.Errorf("--check says %q, want %q and %q", out, says, want)
 	}

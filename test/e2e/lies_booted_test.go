@@ -11,14 +11,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"service-monitor/test/gateway"
 )
 
 const (
-	liesMemory  = 16384           // kB
-	liesPrompt  = 5 * time.Second // how long it may take until an event is in the log, on a busy machine
+	liesMemory  = 16384 // kB
 	liesRefused = "refused signals"
 )
 
@@ -79,10 +77,8 @@ func TestLies(t *testing.T) {
 
 			b.sh("systemctl start --no-block storm; systemctl start up")
 			b.awaitLog(before, up, fmt.Sprintf("Incrementing start counter -> %d", then[up].Starts+1))
-			begun := time.Now()
 			b.crash(up)
 			b.awaitLog(before, up, fmt.Sprintf("Incrementing crash counter -> %d", then[up].Crashes+1))
-			took := time.Since(begun)
 			b.awaitLog(before, storm, fmt.Sprintf("Incrementing stop counter -> %d", then[storm].Stops+1))
 			if tt.refused {
 				b.awaitLog(before, liesRefused)
@@ -97,10 +93,7 @@ func TestLies(t *testing.T) {
 			for _, f := range forgers {
 				f.stop()
 			}
-			t.Logf("a crash was logged after %v; at most %d kB resident", took, memory)
-			if took > liesPrompt {
-				t.Errorf("a crash was logged after %v, want at most %v", took, liesPrompt)
-			}
+			t.Logf("at most %d kB resident", memory)
 			if memory > liesMemory {
 				t.Errorf("%d kB resident, want at most %d", memory, liesMemory)
 			}

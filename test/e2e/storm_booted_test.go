@@ -28,7 +28,7 @@ const (
 	swarm      = 200 // units
 	swarmRuns  = 21  // runs of each unit: the first, and 20 restarts
 	loopFor    = 20 * time.Second
-	stormLimit = 5 * time.Minute // far more than any storm takes
+	stormLimit = 15 * time.Minute // far more than any storm takes
 )
 
 // stormScript is the program of the units of a storm. They count their own runs, one byte for each, and

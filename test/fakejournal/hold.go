@@ -7,7 +7,7 @@ import (
 )
 
 // limit is far more than a journalctl takes to come.
-const limit = 30 * time.Second
+const limit = 5 * time.Minute
 
 // A Hold makes each journalctl wait before it reads, and after each mark, until the test lets it
 // go on.

@@ -30,10 +30,10 @@ import (
 // A healthy machine takes far less than these limits: on the machine of the authors a boot took
 // 0.4 s and a clean stop 0.15 s.
 const (
-	bootLimit = 30 * time.Second
-	stopLimit = 10 * time.Second
+	bootLimit = 3 * time.Minute
+	stopLimit = time.Minute
 	askLimit  = time.Second // after this time systemd-nspawn is asked a second time
-	killLimit = 5 * time.Second
+	killLimit = 30 * time.Second
 )
 
 // Options say what is in a machine. The zero value means systemd, journald, the system bus and

@@ -25,7 +25,7 @@ import (
 )
 
 // limit is far more than anything that a test waits for takes.
-const limit = 30 * time.Second
+const limit = 5 * time.Minute
 
 // ledger is a last stage that keeps the tallies.
 type ledger struct {

@@ -24,7 +24,7 @@ const (
 )
 
 // limit is how long a test waits for something. Nothing takes that long, even on emulated machines.
-const limit = 2 * time.Minute
+const limit = 10 * time.Minute
 
 // These are the services of a gateway: ten of the twelve that are monitored by default. Missing
 // are wps_button_monitor.service and Node-Configuration.service.

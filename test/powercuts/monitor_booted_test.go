@@ -20,7 +20,7 @@ import (
 
 const (
 	// limit is far more time than a monitor needs for anything, even on a busy machine.
-	limit   = time.Minute
+	limit   = 5 * time.Minute
 	program = "/run/service-monitor"
 	// These are names in a disk.
 	stateFile = "/state/states.json"

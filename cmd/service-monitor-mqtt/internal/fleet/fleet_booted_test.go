@@ -25,7 +25,7 @@ var (
 )
 
 // patience is how long all may take, on a slow machine.
-const patience = 5 * time.Minute
+const patience = 15 * time.Minute
 
 // A fleet is many gateways with one broker, and a consumer of all their events.
 type fleet struct {
