@@ -40,12 +40,14 @@ MIRROR   ?= $(shell apt-get indextargets --format '$$(REPO_URI) $$(LABEL)' | sed
 # -count=1 it would show their last result again, even if the daemon has changed.
 CODE     := ./cmd/... ./pipeline/... ./stages/...
 WHOLE    := -count=1 ./test/...
-BOOTED   := go test -buildvcs=false -tags booted -count=1 -p 1 -timeout 45m
+BOOTED    = go test -buildvcs=false -tags booted -count=1 -p 1 -timeout 45m $(if $(SHORT),-short)
 
-# What make test leaves out, see there.
+# What make test leaves out, see there. OWN are the tests of the daemon's own files, configuration,
+# memory and threads, and of what it answers.
 SHORT      ?=
+OWN        := Disk|Idle|StalledJournal|Storm|Bench|FallBehind|Hang|Kill|Damage|PowerCuts|Planted.*|ByHand|Crowds|ManyServices|Check.*|Reload.*|Zone|Ask|LastWords|Folded|Lies.*|StateGone.*|DirectoriesGone|FileIsAway
 BEDS        = $(if $(SHORT),$(patsubst %,./test/%,cases e2e gateway held packaging),./test/...)
-SELECT      = $(if $(SHORT),-skip '^Test(Disk|Idle|StalledJournal|Storm|Bench|FallBehind|Hang|Kill|Damage|PowerCuts)$$')
+SELECT      = $(if $(SHORT),-skip '^Test($(OWN))$$')
 LIFE_armhf  = $(if $(SHORT),-skip '^Test(Web|MQTT)Life$$')
 
 # need installs the packages $(2) if one of the commands or files $(1) is missing. Two
@@ -77,9 +79,9 @@ run: build ## monitor this machine's services; without systemd, those of a throw
 
 # The tests that boot machines mostly wait, and so two jobs run at a time: the longest one
 # that waits, and the longest one that computes. On other systemds than this machine's, it
-# is enough to test what depends on systemd. The tests of the daemon's own files, memory and
-# threads are skipped, and so are those of the page. An emulated machine takes long, so the
-# life of the daemon's package is enough there.
+# is enough to test what depends on systemd, so the tests in OWN are skipped, and those of
+# the page. An emulated machine takes long, so the life of the daemon's package is enough
+# there. Where a test tries the same thing with many random lives, -short tries fewer.
 test: deps format ## run all tests, on booted machines too (50 minutes)
 	SHORT=yes $(MAKE) --no-print-directory -j2 -Oline booted check lifecycle-armhf lint lifecycle arm emulated $(filter-out %-$(HOST),booted-bookworm booted-trixie)
 
@@ -92,7 +94,8 @@ check: format ## before a commit: quick, and staticcheck, tidy, race detector an
 	go mod tidy -diff
 	go vet -tags booted,lifecycle ./...
 	go tool staticcheck -tags booted,lifecycle ./...
-	go test -race $(CODE)
+	go test $(CODE)
+	go test -short -race $(CODE)
 	go test -race $(WHOLE)
 	@mkdir -p build
 	CGO_ENABLED=0 GOARCH=386 go build -buildvcs=false -o build/service-monitor-linux-386 ./cmd/service-monitor
@@ -155,8 +158,8 @@ emulation: | deps
 # Run the tests that need no machine as ARM programs, the recordings of systemd among
 # them, and each program on the oldest CPU that it is built for.
 arm: emulation cross
-	GOARCH=arm GOARM=7 go test -buildvcs=false $(CODE)
-	GOARCH=arm GOARM=7 go test -buildvcs=false -count=1 ./test/e2e
+	GOARCH=arm GOARM=7 go test -buildvcs=false -short $(CODE)
+	GOARCH=arm GOARM=7 go test -buildvcs=false -short -count=1 ./test/e2e
 	set -e; for t in arm.5/arm926 arm.6/arm1176 arm.7/cortex-a7 arm64/cortex-a53; do \
 		export QEMU_CPU=$${t#*/}; \
 		build/service-monitor-linux-$${t%/*} --check --config debian/config.json; \

@@ -597,7 +597,7 @@ func TestDropped(t *testing.T) {
 // Monitors live at random: they save, are killed, and read in the journal the same again or
 // something else. In the end the history adds up to the counts.
 func TestRandomLives(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range pipelinetest.Seeds(150) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 0))
 			d, saved := &disk{}, map[string]count.Tally{}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/decode"
 	"service-monitor/stages/journald/records"
 )
@@ -259,7 +260,7 @@ func place(mark int) records.Place { return records.Place(fmt.Sprint("mark ", ma
 // Over random lives, what is counted in gaps and between them is what happened, and nothing is a
 // guess.
 func TestGaps(t *testing.T) {
-	for seed := range uint64(4000) {
+	for seed := range pipelinetest.Seeds(4000) {
 		d := &diarist{&model{r: rand.New(rand.NewPCG(seed, 2)), version: []int{252, 257}[seed%2], u: at("inactive/dead", 0), inner: map[int]bool{}}, nil}
 		d.announce()
 		for range 1 + d.r.IntN(5) {

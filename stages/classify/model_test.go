@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/decode"
 )
 
@@ -252,7 +253,7 @@ func (m *model) done() bool {
 // Over random lives, what is counted is what happened, whatever is announced twice, and wherever a
 // snapshot lies in between.
 func TestModel(t *testing.T) {
-	for seed := range uint64(2000) {
+	for seed := range pipelinetest.Seeds(2000) {
 		m := &model{r: rand.New(rand.NewPCG(seed, 1)), version: []int{252, 257}[seed%2], u: at("inactive/dead", 0, snapshot), inner: map[int]bool{}}
 		m.announce()
 		m.u.Kind = decode.Changed

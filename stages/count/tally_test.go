@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/classify"
 )
 
@@ -187,7 +188,7 @@ func (l *lived) live(facts int) {
 // What starts and what ends balance after every fact, whatever the counters of
 // an imported file; no counter goes down; and every crash has a cause.
 func TestConservation(t *testing.T) {
-	for seed := range uint64(1000) {
+	for seed := range pipelinetest.Seeds(1000) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		imported := Tally{Unit: "a.service", Starts: r.Uint64N(9), Stops: r.Uint64N(9), Crashes: r.Uint64N(9)}
 		if seed%2 == 0 {

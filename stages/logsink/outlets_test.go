@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/zone"
 )
 
@@ -86,7 +87,7 @@ func TestLinesTorn(t *testing.T) {
 // TestLinesRandom lets a disk take random parts. Each line is in the file once, complete and
 // in order. A torn line is a beginning of the line after it.
 func TestLinesRandom(t *testing.T) {
-	for seed := range uint64(500) {
+	for seed := range pipelinetest.Seeds(500) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		d := &disk{}
 		lines := newLines(d)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"service-monitor/pipeline/pipelinetest"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -126,7 +128,7 @@ func randomChanges(r *rand.Rand) []change {
 // waits only as long as its urgency says.
 func TestPaceBounds(t *testing.T) {
 	may := []time.Duration{crash: restless, soon: gather, atOnce: 0}
-	for seed := range uint64(2000) {
+	for seed := range pipelinetest.Seeds(2000) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		quiet := time.Duration(1+r.IntN(5000)) * time.Millisecond
 		p := &pace{quiet: quiet, deadline: quiet + time.Duration(r.IntN(90_000))*time.Millisecond}

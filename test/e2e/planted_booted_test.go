@@ -15,9 +15,6 @@ import (
 const (
 	victims = "/srv/victims"
 	byHand  = "systemd-run -q -G --unit=by-hand -p Type=notify /opt/service-monitor && systemctl stop by-hand"
-	// attempts is how often the owner of the directories swaps a file and a link,
-	// while root runs each command again and again.
-	attempts = 300
 )
 
 // rootRuns are the commands that root runs, by hand or for the unit and the package. If a command stops
@@ -147,7 +144,11 @@ func content(seen string) string {
 // TestPlantedRace keeps swapping a file and a link while root's commands run.
 // There must be no time between a check of a file and its use.
 func TestPlantedRace(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()    // it mostly waits
+	attempts := 300 // to win the race, of each command for each file
+	if testing.Short() {
+		attempts = 30
+	}
 	b := bootPlanted(t)
 	for _, name := range []string{logPath, stateFile, stateFile + ".lock", stateFile + ".previous"} {
 		for _, run := range rootRuns[:len(rootRuns)-2] { // all but those of the package, take-over and rm

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"service-monitor/pipeline/pipelinetest"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -149,7 +151,7 @@ func (w *world) want(problem string, ok bool) {
 // more happens, it is handed over.
 func TestModel(t *testing.T) {
 	handed, open := 0, 0
-	for seed := range uint64(2000) {
+	for seed := range pipelinetest.Seeds(2000) {
 		w := &world{r: rand.New(rand.NewPCG(seed, 7))}
 		w.step(Missed)
 		for range 60 {

@@ -10,13 +10,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"service-monitor/pipeline/pipelinetest"
+
 	"github.com/google/go-cmp/cmp"
 )
 
 // TestRandomLives moves, saves, kills and cuts the power at random. After a kill the last position is there. After
 // a power cut it is that of the last save, or a later one if a save had failed since.
 func TestRandomLives(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range pipelinetest.Seeds(60) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		dir, run := t.TempDir(), memory(t)
 		f, at := mustOpen(t, dir, run)
