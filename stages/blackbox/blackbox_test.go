@@ -41,7 +41,7 @@ type journal struct {
 	began time.Time
 }
 
-func (j *journal) words(ctx context.Context, unit string, run records.Invocation, since time.Time, lines int) (records.Words, error) {
+func (j *journal) words(ctx context.Context, unit string, run records.Invocation, crashed time.Time, lines int) (records.Words, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.asked = append(j.asked, fmt.Sprintf("%v %s", time.Since(j.began).Round(time.Second), unit))
@@ -53,7 +53,7 @@ func (j *journal) words(ctx context.Context, unit string, run records.Invocation
 		return records.Words{}, j.err
 	}
 	w := records.Words{Lines: []records.Line{{Text: fmt.Sprintf("%s %d", unit, run[0])}}, CPU: time.Second}
-	w.Over = time.Since(since.Add(time.Minute)) >= j.late
+	w.Over = time.Since(crashed) >= j.late
 	return w, nil
 }
 

@@ -49,7 +49,7 @@ const (
 )
 
 // Words returns what the journal has of a run, as records.LastWords does.
-type Words func(ctx context.Context, unit string, run records.Invocation, since time.Time, lines int) (records.Words, error)
+type Words func(ctx context.Context, unit string, run records.Invocation, crashed time.Time, lines int) (records.Words, error)
 
 // Stage makes the boxes.
 type Stage struct {
@@ -235,7 +235,7 @@ func (s *Stage) begin(ctx context.Context, now time.Time) {
 func (s *Stage) make(ctx context.Context, w *want) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, answer)
 	defer cancel()
-	said, err := s.words(ctx, w.own, w.run, w.box.Time.Add(-time.Minute), s.lines)
+	said, err := s.words(ctx, w.own, w.run, w.box.Time, s.lines)
 	over := err == nil && said.Over && (w.box.Result != "core-dump" || said.Core != 0 || w.asked >= attempts/2)
 	if !over && w.asked+1 < attempts && time.Since(w.box.Time) < time.Minute {
 		return 0, nil

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +23,11 @@ const (
 	// longest is how many bytes of a message are kept.
 	longest = 512
 	// wordFields are the fields from which Words are made.
-	wordFields = "MESSAGE,MESSAGE_ID,_PID,SYSLOG_IDENTIFIER,_COMM,CPU_USAGE_NSEC,MEMORY_PEAK,COREDUMP_PID"
+	wordFields = "MESSAGE,MESSAGE_ID,_PID,SYSLOG_IDENTIFIER,_COMM,CPU_USAGE_NSEC,MEMORY_PEAK,COREDUMP_PID,INVOCATION_ID,_SYSTEMD_INVOCATION_ID"
+	// around is how long before and after a crash its core dump, and its last words, may come.
+	around = time.Minute
+	// mostRead is how many entries are read at most. A loop may have had many runs since.
+	mostRead = 20_000
 
 	// Messages about a run that is over (sd-messages.h): what it used, and that it has dumped core.
 	consumed = "ae8f7b866b0347b9af31fe1c80b127c0"
@@ -55,11 +60,22 @@ type Line struct {
 }
 
 // LastWords returns the last lines of a run, and what PID 1 has written about it. unit is the
-// unit's own name. A core dump counts only if it was made after since.
-func LastWords(ctx context.Context, unit string, run Invocation, since time.Time, lines int) (Words, error) {
+// unit's own name, and crashed is when the run has ended.
+//
+// When journald reads the first line of a run, it looks up which run that is. If the run is over by
+// then, its lines are of the unit, but of no run (measured on 247, 252 and 257). So they are lines of
+// this run if they come after what PID 1 writes about it, and before what PID 1 writes about the next.
+// The journal is read backwards, because only the end of a run is wanted.
+func LastWords(ctx context.Context, unit string, run Invocation, crashed time.Time, lines int) (Words, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	id := hex.EncodeToString(run[:])
-	cmd := exec.CommandContext(ctx, "journalctl", "--quiet", "--output=json", "--output-fields="+wordFields, "--lines="+strconv.Itoa(lines+2*pid1Lines),
-		"_SYSTEMD_INVOCATION_ID="+id, "+", "_PID=1", "UNIT="+unit, "INVOCATION_ID="+id, "+", "MESSAGE_ID="+coreDump, "COREDUMP_UNIT="+unit)
+	args := []string{"--quiet", "--reverse", "--output=json", "--output-fields=" + wordFields}
+	if late := crashed.Add(around); late.Before(time.Now()) {
+		args = append(args, "--until=@"+strconv.FormatInt(late.Unix(), 10))
+	}
+	cmd := exec.CommandContext(ctx, "journalctl", append(args, "_SYSTEMD_INVOCATION_ID="+id, "+", "_SYSTEMD_UNIT="+unit, "+",
+		"_PID=1", "UNIT="+unit, "+", "MESSAGE_ID="+coreDump, "COREDUMP_UNIT="+unit)...)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	out, err := cmd.StdoutPipe()
@@ -69,47 +85,121 @@ func LastWords(ctx context.Context, unit string, run Invocation, since time.Time
 	if err != nil {
 		return Words{}, err
 	}
-	w, err := readWords(out, since, lines)
-	_, _ = io.Copy(io.Discard, out)
+	w, enough, err := readWords(out, id, crashed.Add(-around), lines)
+	if enough {
+		cancel()
+		_ = cmd.Wait() // we ended it
+		return w, nil
+	}
 	if ended := cmd.Wait(); ended != nil {
 		return w, fmt.Errorf("%w: %s", ended, strings.TrimSpace(complaint.String()))
 	}
 	return w, err
 }
 
-// readWords reads the JSON that journalctl(1) prints.
-func readWords(in io.Reader, since time.Time, lines int) (w Words, err error) {
-	var mine []bool // which lines PID 1 has written
-	for in := bufio.NewReader(in); ; {
-		text, err := in.ReadBytes('\n')
-		if len(text) > 1 {
-			var e wordEntry
-			if json.Unmarshal(text, &e) == nil { // the next line may be good again
-				if line, ok := w.take(&e, since); ok {
-					w.Lines, mine = append(w.Lines, line), append(mine, e.PID == "1")
-				}
-			}
+// readWords reads the JSON that journalctl(1) prints, the newest entry first, until it has enough.
+func readWords(in io.Reader, run string, since time.Time, lines int) (w Words, enough bool, err error) {
+	r := wordReader{run: run, since: since, most: lines}
+	buffered := bufio.NewReader(in)
+	for n := 0; !enough && !errors.Is(err, io.EOF); n++ {
+		var text []byte
+		if text, err = buffered.ReadBytes('\n'); err != nil && !errors.Is(err, io.EOF) {
+			return r.end(), false, err
 		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return w, err
+		var e wordEntry
+		if len(text) > 1 && json.Unmarshal(text, &e) == nil { // the next line may be good again
+			enough = !r.take(&e) || n == mostRead
 		}
 	}
-	kept, own, pid1 := len(w.Lines), 0, 0
-	for i := len(w.Lines) - 1; i >= 0; i-- {
-		most, n := lines, &own
-		if mine[i] {
-			most, n = pid1Lines, &pid1
+	return r.end(), enough, nil
+}
+
+// A wordReader finds the lines of a run among those of its unit, the newest first.
+type wordReader struct {
+	run    string
+	since  time.Time // of a core dump
+	most   int       // lines of the run itself
+	words  Words     // without lines
+	found  []foundLine
+	number [3]int // of found, by author
+}
+
+type foundLine struct {
+	Line
+	by author
+}
+
+type author int
+
+const (
+	theRun author = iota
+	aRun          // one of the unit, and PID 1 has written nothing between it and what was read before
+	pid1          // about the run
+)
+
+// take takes the next entry. It returns false if no more are needed.
+func (r *wordReader) take(e *wordEntry) (more bool) {
+	switch line := e.line(); {
+	case e.ID == coreDump:
+		if pid, err := strconv.Atoi(string(e.CorePID)); err == nil && !line.Time.Before(r.since) && r.words.Core == 0 {
+			r.words.Core = pid
 		}
-		if *n++; *n <= most {
-			kept--
-			w.Lines[kept] = w.Lines[i]
+	case e.PID != "1" && string(e.Run) == r.run:
+		r.add(line, theRun, r.most)
+	case e.PID != "1" && e.Run == "":
+		r.add(line, aRun, r.most)
+	case e.PID != "1" || e.About == "": // of another run, or of none
+	case string(e.About) == r.run:
+		r.sort(theRun)
+		r.words.note(e)
+		r.add(line, pid1, pid1Lines)
+	case r.number[pid1] > 0:
+		return false // it is about the run before
+	default:
+		r.sort(-1) // it is about a later run
+	}
+	return r.number[theRun] < r.most
+}
+
+func (r *wordReader) add(line Line, by author, most int) {
+	if r.number[by] < most {
+		r.found = append(r.found, foundLine{line, by})
+		r.number[by]++
+	}
+}
+
+// sort makes the lines of any run those of by, or removes them if by is negative.
+func (r *wordReader) sort(by author) {
+	for i := range r.found {
+		if r.found[i].by == aRun {
+			r.found[i].by = by
 		}
 	}
-	w.Lines = w.Lines[kept:]
-	return w, nil
+	r.found = slices.DeleteFunc(r.found, func(f foundLine) bool { return f.by < 0 })
+	if by >= 0 {
+		r.number[by] += r.number[aRun]
+	}
+	r.number[aRun] = 0
+}
+
+// end returns what was found, the oldest line first. The lines of any run that are left came before
+// PID 1 wrote that the run has begun. If journald was late, they are those of this run, or if it has
+// others, those of the run before.
+func (r *wordReader) end() Words {
+	if r.number[pid1] > 0 && r.number[theRun] == 0 {
+		r.sort(theRun)
+	}
+	own := 0
+	for _, f := range r.found {
+		if f.by == theRun {
+			own++
+		}
+		if f.by == pid1 || f.by == theRun && own <= r.most {
+			r.words.Lines = append(r.words.Lines, f.Line)
+		}
+	}
+	slices.Reverse(r.words.Lines)
+	return r.words
 }
 
 // A wordEntry is an entry of the journal as JSON.
@@ -123,6 +213,8 @@ type wordEntry struct {
 	CPU        jsonText `json:"CPU_USAGE_NSEC"`
 	Memory     jsonText `json:"MEMORY_PEAK"`
 	CorePID    jsonText `json:"COREDUMP_PID"`
+	Run        jsonText `json:"_SYSTEMD_INVOCATION_ID"` // in which it was written
+	About      jsonText `json:"INVOCATION_ID"`          // PID 1 writes about this run
 }
 
 // jsonText is a field as journalctl(1) writes it. Mostly that is a text. If the text is not
@@ -151,34 +243,27 @@ func (t *jsonText) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// take notes what an entry says of the run. ok is false if the entry is no line.
-func (w *Words) take(e *wordEntry, since time.Time) (line Line, ok bool) {
-	line.Time = micros(e.Time)
-	if e.ID == coreDump {
-		if pid, err := strconv.Atoi(string(e.CorePID)); err == nil && !line.Time.Before(since) {
-			w.Core = pid
-		}
-		return line, false
+// note notes what PID 1 says of the run.
+func (w *Words) note(e *wordEntry) {
+	switch e.ID {
+	case failed:
+		w.Over = true
+	case consumed:
+		cpu, _ := strconv.ParseInt(string(e.CPU), 10, 64)
+		w.CPU = time.Duration(cpu)
+		w.Memory, _ = strconv.ParseUint(string(e.Memory), 10, 64)
 	}
-	if e.PID == "1" {
-		switch e.ID {
-		case failed:
-			w.Over = true
-		case consumed:
-			cpu, _ := strconv.ParseInt(string(e.CPU), 10, 64)
-			w.CPU = time.Duration(cpu)
-			w.Memory, _ = strconv.ParseUint(string(e.Memory), 10, 64)
-		}
-	}
-	line.From = string(e.Identifier)
-	if line.From == "" {
-		line.From = string(e.Command)
+}
+
+func (e *wordEntry) line() Line {
+	from := string(e.Identifier)
+	if from == "" {
+		from = string(e.Command)
 	}
 	if e.PID != "" {
-		line.From += "[" + string(e.PID) + "]"
+		from += "[" + string(e.PID) + "]"
 	}
-	line.From, line.Text = short(line.From, 64), short(string(e.Message), longest)
-	return line, true
+	return Line{Time: micros(e.Time), From: short(from, 64), Text: short(string(e.Message), longest)}
 }
 
 // short returns a text as valid UTF-8, and cuts it to so many bytes.

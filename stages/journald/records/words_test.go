@@ -2,6 +2,7 @@ package records
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,13 @@ import (
 func TestReadWords(t *testing.T) {
 	since := time.UnixMicro(1000)
 	said := func(n int, rest string) string {
-		return fmt.Sprintf(`{"__CURSOR":"s=1","__REALTIME_TIMESTAMP":"%d","_BOOT_ID":"b",%s}`+"\n", 2000+n, rest)
+		return fmt.Sprintf(`{"__CURSOR":"s=1","__REALTIME_TIMESTAMP":"%d","_BOOT_ID":"b","INVOCATION_ID":"r","_SYSTEMD_INVOCATION_ID":"r",%s}`+"\n", 2000+n, rest)
+	}
+	about := func(n int, run, text string) string {
+		return fmt.Sprintf(`{"__REALTIME_TIMESTAMP":"%d","_PID":"1","_SYSTEMD_INVOCATION_ID":"of PID 1","INVOCATION_ID":"%s","MESSAGE":"%s"}`+"\n", 2000+n, run, text)
+	}
+	ofNone := func(n int, text string) string {
+		return fmt.Sprintf(`{"__REALTIME_TIMESTAMP":"%d","_PID":"7","MESSAGE":"%s"}`+"\n", 2000+n, text)
 	}
 	var many strings.Builder
 	for n := range 30 {
@@ -57,9 +64,31 @@ func TestReadWords(t *testing.T) {
 		},
 		{"lines that are no JSON", "{nonsense\n" + said(1, `"_COMM":"gw","MESSAGE":{"a":1}`) + said(2, `"_COMM":"gw","MESSAGE":[72,255,105,27]`) + said(3, `"_COMM":"gw","MESSAGE":["one","two"]`), Words{Lines: []Line{{at(2), "gw", "H\uFFFDi\x1b"}, {at(3), "gw", "one"}}}},
 		{"too long", said(1, `"_COMM":"gw","MESSAGE":null`) + said(2, `"_COMM":"gw","MESSAGE":"`+strings.Repeat("é", longest)+`"`), Words{Lines: []Line{{at(1), "gw", "(more than 4096 bytes)"}, {at(2), "gw", strings.Repeat("é", (longest-3)/2) + "…"}}}},
+		{
+			"of no run, while it ran",
+			about(1, "before", "a") + about(2, "r", "b") + ofNone(3, "ah") + about(4, "r", "c") + ofNone(5, "oh") + about(6, "later", "d") + ofNone(7, "no") + about(8, "later", "e"),
+			Words{Lines: []Line{{at(2), "[1]", "b"}, {at(3), "[7]", "ah"}, {at(4), "[1]", "c"}, {at(5), "[7]", "oh"}}},
+		},
+		{
+			"of no run, after one that was late",
+			ofNone(1, "ah") + about(2, "before", "a") + ofNone(3, "oh") + about(4, "r", "b") + about(5, "later", "c"),
+			Words{Lines: []Line{{at(3), "[7]", "oh"}, {at(4), "[1]", "b"}}},
+		},
+		{
+			"of the run before",
+			about(1, "before", "a") + ofNone(2, "oh") + about(3, "r", "b") + said(4, `"_PID":"8","MESSAGE":"ah"`),
+			Words{Lines: []Line{{at(3), "[1]", "b"}, {at(4), "[8]", "ah"}}},
+		},
+		{"PID 1 says nothing of the run", ofNone(1, "ah") + about(2, "later", "a") + ofNone(3, "oh"), Words{}},
+		{
+			"too many of no run", about(0, "r", "a") + ofNone(1, "1") + ofNone(2, "2") + ofNone(3, "3") + about(4, "r", "b") + ofNone(5, "5"),
+			Words{Lines: []Line{{at(0), "[1]", "a"}, {at(3), "[7]", "3"}, {at(4), "[1]", "b"}, {at(5), "[7]", "5"}}},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := readWords(strings.NewReader(tt.in), since, 2)
+			entries := slices.Collect(strings.Lines(tt.in))
+			slices.Reverse(entries) // journalctl is asked for the newest first
+			got, _, err := readWords(strings.NewReader(strings.Join(entries, "")), "r", since, 2)
 			if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
