@@ -38,7 +38,7 @@ function notRunning() {
 function asOf() {
   const { monitor } = page, then = monitor.running ? gateway.now(live.lost || undefined) : Date.parse(monitor.as_of);
   let text = `as of ${gateway.wall(then)} ${gateway.zoneText()}`;
-  if (!monitor.running) text += ` (${ago((gateway.now() - then) / 1000)} ago), the monitor is not running`;
+  if (!monitor.running) text += ` (${ago((gateway.now() - then) / 1000)} ago)`;
   put($("asof"), page.failed ? "" : text);
 }
 
