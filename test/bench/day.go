@@ -111,19 +111,24 @@ func (b *bench) lastAllDay(ctx context.Context, s *site, loops []*looping) error
 		if err != nil {
 			return err
 		}
-		for i, r := range l.runs {
-			report := b.reporter(loadDay, fmt.Sprintf("RestartSec=%s, from its first %v and the %v after that", l.pause, b.plan.dayFirst, b.plan.dayRest), r.of)
-			if r.device != "" {
-				report(diskPerDay, b.perDay(l.device[0][i], l.device[1][i], l.device[2][i]))
-			}
-			report(filesPerDay, b.perDay(l.files[0][i], l.files[1][i], l.files[2][i]))
-			if r.of.counts { // so it writes to the journal
-				report(journalPerDay, share*b.perDay(ofJournal[0], ofJournal[1], ofJournal[2]))
-				report(crashesPerMinute, float64(truth[l.unit].Crashes)/span.Minutes())
-			}
-		}
+		b.reportDay(l, ofJournal, share, float64(truth[l.unit].Crashes)/span.Minutes())
 	}
 	return nil
+}
+
+// reportDay reports what was written for a loop. share is the loop's share of what journald wrote.
+func (b *bench) reportDay(l *looping, ofJournal []int, share, crashes float64) {
+	for i, r := range l.runs {
+		report := b.reporter(loadDay, fmt.Sprintf("RestartSec=%s, from its first %v and the %v after that", l.pause, b.plan.dayFirst, b.plan.dayRest), r.of)
+		if r.device != "" {
+			report(diskPerDay, b.perDay(l.device[0][i], l.device[1][i], l.device[2][i]))
+		}
+		report(filesPerDay, b.perDay(l.files[0][i], l.files[1][i], l.files[2][i]))
+		if r.of.counts { // so it writes to the journal
+			report(journalPerDay, share*b.perDay(ofJournal[0], ofJournal[1], ofJournal[2]))
+			report(crashesPerMinute, crashes)
+		}
+	}
 }
 
 func (l *looping) look() error {

@@ -26,7 +26,7 @@ const stays = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"
 func All() []Case {
 	var all []Case
 	for _, some := range [][]Case{
-		ends(), failures(), kinds(), restarts(), lastRuns(), directRestarts(), limits(), nonStarts(), requests(), cleans(), names(), files(), lostFiles(),
+		ends(), failures(), kinds(), restarts(), lastRuns(), directRestarts(), limits(), nonStarts(), requests(), cleans(), names(), files(), lostFiles(), others(),
 	} {
 		all = append(all, some...)
 	}
