@@ -56,7 +56,7 @@ need = set -e; PATH=$$PATH:/usr/sbin:/sbin; for c in $(1); do [ -e $$c ] || comm
 	$(SUDO) flock /var/lib/apt apt-get update -q; \
 	$(SUDO) flock /var/lib/apt env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); }
 
-.PHONY: help build run test quick check format deps booted versions emulation emulated arm cross deb repo lifecycle lint powercuts bench microbench fuzz record hooks clean
+.PHONY: help build run test chain-booted chain-check quick check format deps booted versions emulation emulated arm cross deb repo lifecycle lint powercuts bench microbench fuzz record hooks clean
 .PHONY: $(foreach r,$(RELEASES) armhf,booted-$r record-$r lifecycle-$r)
 
 help: ## show the targets
@@ -77,13 +77,18 @@ run: build ## monitor this machine's services; without systemd, those of a throw
 		exec build/service-monitor -l build/run/service-monitor.log -p build/run/service_states.json --services '*.service'; \
 	else $(MAKE) --no-print-directory deps && $(SUDO) go run -buildvcs=false ./test/demo build/service-monitor; fi
 
-# The tests that boot machines mostly wait, and so two jobs run at a time: the longest one
-# that waits, and the longest one that computes. On other systemds than this machine's, it
-# is enough to test what depends on systemd, so the tests in OWN are skipped, and those of
-# the page. An emulated machine takes long, so the life of the daemon's package is enough
-# there. Where a test tries the same thing with many random lives, -short tries fewer.
+# Two chains run at a time, because the tests of the first mostly wait, and those of the second
+# mostly compute. On other systemds than this machine's, it is enough to test what depends on
+# systemd, so the tests in OWN are skipped, and those of the page. An emulated machine takes
+# long, so the life of the daemon's package is enough there. Where a test tries the same thing
+# with many random lives, -short tries fewer.
 test: deps format ## run all tests, on booted machines too (50 minutes)
-	SHORT=yes $(MAKE) --no-print-directory -j2 -Oline booted check lifecycle-armhf lint lifecycle arm emulated $(filter-out %-$(HOST),booted-bookworm booted-trixie)
+	SHORT=yes $(MAKE) --no-print-directory -j2 -Oline chain-booted chain-check
+
+chain-booted: CHAIN := booted $(filter-out %-$(HOST),booted-bookworm booted-trixie)
+chain-check:  CHAIN := check lint lifecycle lifecycle-armhf arm emulated
+chain-booted chain-check:
+	$(MAKE) --no-print-directory -j1 $(CHAIN)
 
 quick: format ## in less than a minute: format, vet and the tests that need no root
 	go vet ./...
