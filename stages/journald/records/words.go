@@ -102,13 +102,16 @@ func readWords(in io.Reader, run string, since time.Time, lines int) (w Words, e
 	r := wordReader{run: run, since: since, most: lines}
 	buffered := bufio.NewReader(in)
 	for n := 0; !enough && !errors.Is(err, io.EOF); n++ {
+		if n == mostRead {
+			return r.end(), true, nil
+		}
 		var text []byte
 		if text, err = buffered.ReadBytes('\n'); err != nil && !errors.Is(err, io.EOF) {
 			return r.end(), false, err
 		}
 		var e wordEntry
 		if len(text) > 1 && json.Unmarshal(text, &e) == nil { // the next line may be good again
-			enough = !r.take(&e) || n == mostRead
+			enough = !r.take(&e)
 		}
 	}
 	return r.end(), enough, nil
@@ -132,9 +135,9 @@ type foundLine struct {
 type author int
 
 const (
-	theRun author = iota
-	aRun          // one of the unit, and PID 1 has written nothing between it and what was read before
-	pid1          // about the run
+	theRun  author = iota
+	someRun        // of the unit; it is not known yet which one
+	pid1           // about the run
 )
 
 // take takes the next entry. It returns false if no more are needed.
@@ -147,16 +150,16 @@ func (r *wordReader) take(e *wordEntry) (more bool) {
 	case e.PID != "1" && string(e.Run) == r.run:
 		r.add(line, theRun, r.most)
 	case e.PID != "1" && e.Run == "":
-		r.add(line, aRun, r.most)
+		r.add(line, someRun, r.most)
 	case e.PID != "1" || e.About == "": // of another run, or of none
 	case string(e.About) == r.run:
-		r.sort(theRun)
+		r.assign()
 		r.words.note(e)
 		r.add(line, pid1, pid1Lines)
 	case r.number[pid1] > 0:
 		return false // it is about the run before
 	default:
-		r.sort(-1) // it is about a later run
+		r.drop() // it is about a later run, and so are the lines of which that was not known yet
 	}
 	return r.number[theRun] < r.most
 }
@@ -168,33 +171,37 @@ func (r *wordReader) add(line Line, by author, most int) {
 	}
 }
 
-// sort makes the lines of any run those of by, or removes them if by is negative.
-func (r *wordReader) sort(by author) {
+// assign makes the lines of some run those of the run.
+func (r *wordReader) assign() {
 	for i := range r.found {
-		if r.found[i].by == aRun {
-			r.found[i].by = by
+		if r.found[i].by == someRun {
+			r.found[i].by = theRun
 		}
 	}
-	r.found = slices.DeleteFunc(r.found, func(f foundLine) bool { return f.by < 0 })
-	if by >= 0 {
-		r.number[by] += r.number[aRun]
-	}
-	r.number[aRun] = 0
+	r.number[theRun] += r.number[someRun]
+	r.number[someRun] = 0
 }
 
-// end returns what was found, the oldest line first. The lines of any run that are left came before
-// PID 1 wrote that the run has begun. If journald was late, they are those of this run, or if it has
-// others, those of the run before.
+// drop removes the lines of some run.
+func (r *wordReader) drop() {
+	r.found = slices.DeleteFunc(r.found, func(f foundLine) bool { return f.by == someRun })
+	r.number[someRun] = 0
+}
+
+// end returns what was found, the oldest line first. Lines of some run may be left, from before PID 1 wrote
+// that the run began. If the run has no lines of its own, they are probably its lines: journald was late.
+// Otherwise they are of the run before.
 func (r *wordReader) end() Words {
 	if r.number[pid1] > 0 && r.number[theRun] == 0 {
-		r.sort(theRun)
+		r.assign()
 	}
+	r.drop()
 	own := 0
 	for _, f := range r.found {
 		if f.by == theRun {
 			own++
 		}
-		if f.by == pid1 || f.by == theRun && own <= r.most {
+		if f.by == pid1 || own <= r.most {
 			r.words.Lines = append(r.words.Lines, f.Line)
 		}
 	}
@@ -231,9 +238,11 @@ func (t *jsonText) UnmarshalJSON(b []byte) error {
 		text = "(more than 4096 bytes)"
 	case json.Unmarshal(b, &text) == nil:
 	case json.Unmarshal(b, &numbers) == nil:
-		for _, n := range numbers {
-			text += string([]byte{byte(n)})
+		bytes := make([]byte, len(numbers))
+		for i, n := range numbers {
+			bytes[i] = byte(n)
 		}
+		text = string(bytes)
 	case json.Unmarshal(b, &several) != nil || len(several) == 0:
 		return errFormat
 	default:
@@ -243,7 +252,7 @@ func (t *jsonText) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// note notes what PID 1 says of the run.
+// note keeps what PID 1 says of the run. Nobody else may say that.
 func (w *Words) note(e *wordEntry) {
 	switch e.ID {
 	case failed:
