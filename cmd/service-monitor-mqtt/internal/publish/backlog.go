@@ -16,8 +16,7 @@ const ahead = 256
 // A backlog is the part of the chronicle that was read and is not acknowledged.
 type backlog struct {
 	records []store.Record
-	given   int  // how many of the records are being published
-	done    int  // how many of these are acknowledged
+	done    int  // how many of the records are acknowledged
 	more    bool // the chronicle may have others
 	old     int  // counts how often what is being read has become worthless
 	// lost is not nil if the chronicle does not have the record of the cursor any more. It has for each
@@ -27,14 +26,14 @@ type backlog struct {
 
 // forget lets go of what was read: the chronicle is another one.
 func (b *backlog) forget() {
-	b.records, b.given, b.done, b.more = nil, 0, 0, true
+	b.records, b.done, b.lost, b.more = nil, 0, nil, true
 	b.old++
 }
 
 // settle lets go of the records that are acknowledged.
 func (b *backlog) settle() {
 	b.records = b.records[min(b.done, len(b.records)):]
-	b.given, b.done = 0, 0
+	b.done = 0
 	if len(b.records) == 0 {
 		b.records = nil
 	}
@@ -46,7 +45,7 @@ func (b *backlog) hungry() bool { return b.more && len(b.records) == 0 }
 // waits reports whether there is something to publish.
 func (b *backlog) waits() bool { return len(b.records) > 0 || b.lost != nil }
 
-// took takes what was read.
+// took takes what was read, unless it is of another chronicle.
 func (b *backlog) took(r reading) {
 	if r.old != b.old {
 		return
@@ -66,8 +65,9 @@ type reading struct {
 	err     error
 }
 
-// readSynced is like read, but nobody is told of a record that a power cut could still take away. After it, the
-// same would happen again with another number.
+// readSynced reads, and then syncs the chronicle. Otherwise a power cut could take away a record that is
+// published already. The monitor would write the same event once more, with another number, and no consumer
+// could see that it is a repeat.
 func readSynced(dir string, seq uint64, mark string, known bool) reading {
 	r := read(dir, seq, mark, known)
 	if len(r.records) > 0 {
@@ -102,9 +102,10 @@ func read(dir string, seq uint64, mark string, known bool) (r reading) {
 	return r
 }
 
-// survey reads the whole chronicle. The records after a number are returned. If all have lower numbers,
-// the chronicle is another one, and its first records are returned. But after a power cut it may be the
-// same one that lacks its end, until the monitor writes its first record of this boot.
+// survey reads the whole chronicle. The records after a number are returned. The numbers follow the clock, so
+// if all are lower, the chronicle is another one, or the clock was wrong, and its first records are returned.
+// But after a power cut it may be the same one that lacks its end, until the monitor writes its first record
+// of this boot.
 func survey(dir string, after uint64) (r reading) {
 	last, boot := uint64(0), ""
 	r.lost = map[string]uint64{}

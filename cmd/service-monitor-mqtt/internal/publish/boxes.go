@@ -2,6 +2,9 @@ package publish
 
 import (
 	"encoding/hex"
+	"errors"
+	"io/fs"
+	"slices"
 	"time"
 
 	"service-monitor/stages/blackbox"
@@ -13,8 +16,8 @@ const (
 	// the lines to arrive in the journal, for half a minute at most.
 	soon  = 3 * time.Second
 	later = 40 * time.Second
-	// crashes is how many crashes may wait for their boxes. In a loop few crashes have one.
-	crashes = 64
+	// mostWaiting is how many crashes may wait for their boxes. In a loop few crashes have one.
+	mostWaiting = 64
 )
 
 // boxes are the crashes of which the box is to be published.
@@ -29,7 +32,7 @@ type boxes struct {
 type crash struct {
 	unit, invocation string
 	due              time.Time
-	again            bool
+	second           bool // it had none when its box was looked for the first time
 }
 
 // crashed notes that a crash was published.
@@ -37,7 +40,7 @@ func (b *boxes) crashed(r *store.Record) {
 	if b.dir == "" || r.Delta.Crashes == 0 || r.Invocation == [16]byte{} {
 		return
 	}
-	if len(b.waiting) == crashes {
+	if len(b.waiting) >= mostWaiting {
 		b.waiting = b.waiting[1:]
 	}
 	b.waiting = append(b.waiting, crash{r.Unit, hex.EncodeToString(r.Invocation[:]), b.now().Add(soon), false})
@@ -53,7 +56,7 @@ func (b *boxes) due() (at time.Time) {
 	return at
 }
 
-// take returns the crashes whose boxes are due now. Each is looked for twice.
+// take returns the crashes whose boxes are due now.
 func (b *boxes) take(now time.Time) (list []crash) {
 	var rest []crash
 	for _, c := range b.waiting {
@@ -67,40 +70,42 @@ func (b *boxes) take(now time.Time) (list []crash) {
 	return list
 }
 
-// look reads the boxes of crashes. It returns the crashes that have none.
-func look(dir string, list []crash) (found []blackbox.Box, missing []crash) {
+// look reads the boxes of crashes. It returns the crashes that have none. An error is that of a box that cannot
+// be read.
+func look(dir string, list []crash) (found []blackbox.Box, missing []crash, err error) {
 	for _, c := range list {
-		all, err := blackbox.Read(dir, c.unit)
-		has := false
-		for i := range all {
-			if err == nil && all[i].Invocation == c.invocation {
-				found, has = append(found, all[i]), true
-			}
+		all, unread := blackbox.Read(dir, c.unit)
+		if unread != nil && !errors.Is(unread, fs.ErrNotExist) {
+			err = unread
 		}
-		if !has {
+		i := slices.IndexFunc(all, func(b blackbox.Box) bool { return b.Invocation == c.invocation })
+		if i < 0 {
 			missing = append(missing, c)
+			continue
 		}
+		found = append(found, all[i])
 	}
-	return found, missing
+	return found, missing, err
 }
 
-// took takes what was found.
+// took takes what was found. A crash without a box comes back once.
 func (b *boxes) took(found []blackbox.Box, missing []crash) {
 	b.found = append(b.found, found...)
 	for _, c := range missing {
-		if !c.again {
-			c.again, c.due = true, b.now().Add(later)
+		if !c.second && len(b.waiting) < mostWaiting {
+			c.second, c.due = true, b.now().Add(later)
 			b.waiting = append(b.waiting, c)
 		}
 	}
 }
 
-// messages returns the messages of the boxes that were found.
-func (p *plan) crashes() (jobs []job) {
+// box returns the messages of the next box that was found.
+func (p *plan) box() (jobs []job) {
 	b := &p.boxes
 	if len(b.found) == 0 {
 		return nil
 	}
 	box := b.found[0]
-	return p.add(nil, func() { b.found = b.found[1:] }, p.scheme.Crash(&box)...)
+	done := func() { b.found = b.found[1:] }
+	return orElse(p.add(nil, done, p.scheme.Crash(&box)...), done)
 }

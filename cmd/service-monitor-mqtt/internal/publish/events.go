@@ -19,14 +19,11 @@ func (p *plan) events(most int, now time.Time) (jobs []job) {
 	if b.lost != nil {
 		jobs = p.lost(now)
 	}
-	b.given = 0
 	for i := range b.records {
 		if len(jobs) >= most {
 			break
 		}
-		r := &b.records[i]
-		b.given++
-		old := b.old
+		r, old := &b.records[i], b.old
 		jobs = p.add(jobs, func() {
 			if p.backlog.old == old {
 				p.acked(r)
@@ -53,14 +50,15 @@ func (p *plan) record(r *store.Record) (list []topics.Message) {
 func (p *plan) acked(r *store.Record) {
 	p.at.Seq, p.at.Mark = r.Seq, cursor.Mark(r)
 	switch {
-	case r.Unit == "" || p.leftOut(r.Unit):
+	case r.Unit == "":
+	case p.leftOut(r.Unit):
 	case r.Kind == store.Forgotten && p.units[r.Unit] == nil:
 		delete(p.at.Units, r.Unit)
 	default:
 		p.at.Units[r.Unit] = sum(r.After)
 		delete(p.fresh, r.Unit)
+		p.boxes.crashed(r)
 	}
-	p.boxes.crashed(r)
 	p.backlog.done++
 }
 
@@ -76,7 +74,11 @@ func (p *plan) lost(now time.Time) []job {
 			l.Units++
 		}
 	}
+	old := p.backlog.old
 	done := func() {
+		if p.backlog.old != old {
+			return // it was about another chronicle
+		}
 		for name, before := range p.before() {
 			p.at.Units[name] = before
 		}

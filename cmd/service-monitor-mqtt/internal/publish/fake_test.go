@@ -16,6 +16,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/cmd/internal/view"
+	"service-monitor/cmd/service-monitor-mqtt/internal/broker"
 	"service-monitor/cmd/service-monitor-mqtt/internal/cursor"
 	"service-monitor/cmd/service-monitor-mqtt/internal/topics"
 	"service-monitor/pipeline"
@@ -42,9 +43,12 @@ type world struct {
 	times    []time.Time      // of sent
 	dials    []time.Time
 	wills    []topics.Message
-	refuses  error // of a connect
-	fails    int   // acknowledge so many more messages, and then lose the connection; -1 for never
-	hangs    bool  // never acknowledge
+	refuses  error         // of a connect
+	fails    int           // acknowledge so many more messages, and then lose the connection; -1 for never
+	hangs    bool          // never acknowledge
+	forbids  string        // refuse topics that end so; empty for none
+	hold     chan struct{} // if it is not nil, a write waits for it
+	asked    time.Duration // how long Everything takes
 	conn     *connection
 	heard    func(topics.Message)
 	farewell int // how many connections were closed
@@ -129,6 +133,7 @@ func (w *world) unit(name string) view.Event {
 }
 
 func (w *world) Everything(context.Context) (all []view.Event, err error) {
+	time.Sleep(w.asked)
 	all = append(all, view.Event{Kind: view.Monitor, Data: []byte(`{"running":true}`)})
 	for name := range w.units {
 		all = append(all, w.unit(name))
@@ -197,8 +202,11 @@ type connection struct {
 func (c *connection) Publish(ctx context.Context, messages []topics.Message) (int, error) {
 	w := c.w
 	w.mu.Lock()
-	hangs := w.hangs
+	hangs, hold := w.hangs, w.hold
 	w.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
 	if hangs {
 		<-ctx.Done()
 		return 0, ctx.Err()
@@ -210,6 +218,9 @@ func (c *connection) Publish(ctx context.Context, messages []topics.Message) (in
 			w.fails = -1
 			c.lose()
 			return i, errAway
+		}
+		if w.forbids != "" && strings.HasSuffix(m.Topic, w.forbids) {
+			return i, fmt.Errorf("%w: %s", broker.ErrRefused, m.Topic)
 		}
 		w.fails = max(w.fails-1, -1)
 		w.sent, w.times = append(w.sent, m), append(w.times, time.Now())

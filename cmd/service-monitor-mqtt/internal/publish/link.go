@@ -2,14 +2,15 @@ package publish
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"service-monitor/cmd/service-monitor-mqtt/internal/topics"
 )
 
-// lasting is how long a connection must have lasted, so that the next one follows soon after it is lost.
+// lasting is how long a connection must have lasted to count as a stable one. After a stable one, the next
+// attempt comes soon.
 const lasting = time.Minute
 
 // connect connects, and publishes that the monitor is there.
@@ -48,26 +49,28 @@ func (s *Stage) lost() <-chan struct{} {
 	return s.conn.Done()
 }
 
-// dropped notes that the connection was lost while nothing was written. If the broker was restarted, so has each
-// gateway of a fleet. They do not come back at the same moment.
+// dropped notes that the connection was lost while nothing was written.
 func (s *Stage) dropped(now time.Time) {
 	s.trouble(s.conn.Err(), 0)
-	s.drop()
+	s.drop(now)
+	s.out.Nudge()
+}
+
+// drop closes the connection. If the broker was restarted, each gateway of a fleet has lost its connection. They
+// do not come back at the same moment.
+func (s *Stage) drop(now time.Time) {
+	if s.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // there is nobody to say goodbye to
+	s.conn.Close(ctx)
+	s.conn = nil
 	if s.short++; now.Sub(s.since) >= lasting {
 		s.short = 0
 	}
 	wait := min(firstRetry<<min(s.short, 10), lastRetry)
 	s.notBefore = now.Add(wait/2 + rand.N(wait))
-}
-
-// drop closes the connection.
-func (s *Stage) drop() {
-	if s.conn != nil {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel() // there is nobody to say goodbye to
-		s.conn.Close(ctx)
-		s.conn = nil
-	}
 }
 
 // end says goodbye. What is not published yet is published when the program runs again.
@@ -80,7 +83,7 @@ func (s *Stage) end(ctx context.Context, now time.Time) error {
 		s.saved(<-s.saving)
 	}
 	if err := s.o.Cursor.Close(); err != nil {
-		return errors.New("after a power cut more events will be published again: " + err.Error())
+		return fmt.Errorf("%s: %w", unsaved, err)
 	}
 	return nil
 }

@@ -15,13 +15,14 @@ import (
 // together is how many messages are published at once.
 const together = 32
 
-// A job is a message, and what its acknowledgement means. acked may be nil.
+// A job is a message, and what its acknowledgement means. acked may be nil. refused is called if the broker
+// refuses the message; if it is nil, the message is tried again.
 type job struct {
 	topics.Message
-	acked func()
+	acked, refused func()
 }
 
-// A plan knows what is to be published. It has no clock, and it does nothing but know.
+// A plan knows what to publish next. It does no I/O.
 type plan struct {
 	scheme  topics.Scheme
 	leftOut func(unit string) bool
@@ -29,7 +30,9 @@ type plan struct {
 	under   string // where this configuration has its retained messages
 	units   map[string]*unit
 	monitor topics.Monitor
+	told    uint64          // counts what the view told of the monitor
 	changes uint64          // counts the changes of units
+	rounds  uint64          // counts how often all has to be published
 	online  bool            // the present state of the monitor is published
 	greets  bool            // how all is has to be published before anything that has happened
 	loaded  bool            // all units are known
@@ -73,6 +76,7 @@ func (p *plan) take(e *view.Event) {
 	case view.Monitor:
 		if m, err := topics.ParseMonitor(e.Data); err == nil {
 			p.monitor, p.heard, p.online = m, true, false
+			p.told++
 		}
 	case view.Ready:
 		p.unknown, p.backlog.more = true, true
@@ -120,6 +124,7 @@ func (p *plan) put(state topics.Unit) {
 // forgotten it.
 func (p *plan) again() {
 	p.online, p.greets = false, true
+	p.rounds++ // what is on its way belongs to the round before
 	for _, u := range p.units {
 		u.sent, u.announced = 0, false
 	}
@@ -131,7 +136,9 @@ func (p *plan) states(now time.Time) (jobs []job) {
 		return nil
 	}
 	if !p.online {
-		jobs = p.add(jobs, func() { p.online = true }, p.scheme.Online(p.monitor, now)...)
+		told, round := p.told, p.rounds
+		done := func() { p.online = told == p.told && round == p.rounds }
+		jobs = orElse(p.add(jobs, done, p.scheme.Online(p.monitor, now)...), done)
 	}
 	if p.moving() {
 		if old := p.moved(); len(old) > 0 {
@@ -146,7 +153,8 @@ func (p *plan) states(now time.Time) (jobs []job) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.at.Units)) {
 		if p.units[name] == nil && len(jobs) < together {
-			jobs = p.add(jobs, func() { delete(p.at.Units, name) }, p.scheme.Gone(name)...)
+			done := func() { delete(p.at.Units, name) }
+			jobs = append(jobs, orElse(p.add(nil, done, p.scheme.Gone(name)...), done)...)
 		}
 	}
 	return jobs
@@ -164,16 +172,22 @@ func (p *plan) dirty() (list []*unit) {
 }
 
 func (p *plan) state(u *unit) (jobs []job) {
-	state, change := u.state, u.changed
+	state, change, round := u.state, u.changed, p.rounds
 	if !u.announced {
-		jobs = p.add(jobs, func() { u.announced = true }, p.scheme.Announce(state.Unit)...)
+		done := func() { u.announced = round == p.rounds }
+		jobs = orElse(p.add(nil, done, p.scheme.Announce(state.Unit)...), done)
 	}
-	return p.add(jobs, func() {
-		u.sent = change
+	sent := func() {
+		if round == p.rounds {
+			u.sent = change
+		}
+	}
+	return append(jobs, orElse(p.add(nil, func() {
+		sent()
 		if _, known := p.at.Units[state.Unit]; !known && p.units[state.Unit] == u {
 			p.at.Units[state.Unit], p.fresh[state.Unit] = total(&state), true
 		}
-	}, p.scheme.State(&state)...)
+	}, p.scheme.State(&state)...), sent)...)
 }
 
 // moved returns messages that clear what an earlier configuration has left at the broker.
@@ -187,7 +201,15 @@ func (p *plan) moved() (jobs []job) {
 	for _, name := range slices.Sorted(maps.Keys(p.at.Units)) {
 		jobs = p.add(jobs, nil, old.Gone(name)...)
 	}
-	return p.add(jobs, done, old.Clear()...)
+	return orElse(p.add(jobs, done, old.Clear()...), done)
+}
+
+// orElse says what to do if the broker refuses one of the jobs, so that the others do not wait for it.
+func orElse(jobs []job, refused func()) []job {
+	for i := range jobs {
+		jobs[i].refused = refused
+	}
+	return jobs
 }
 
 // add adds messages to the jobs. acked is called when the broker has acknowledged the last one.

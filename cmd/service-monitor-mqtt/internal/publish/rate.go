@@ -2,15 +2,15 @@ package publish
 
 import "time"
 
-// A rate bounds how many events are published in a second. After a pause, a few may go at once.
+// A rate bounds how many messages about events are published in a second. After a pause, a few may go at once.
 type rate struct {
 	every time.Duration // for one event
 	burst int
 	full  time.Time // when burst events may go at once
 }
 
-func newRate(second int) rate {
-	return rate{every: time.Second / time.Duration(second), burst: max(1, min(second/5, together))}
+func newRate(perSecond int) rate {
+	return rate{every: time.Second / time.Duration(perSecond), burst: max(1, min(perSecond/5, together))}
 }
 
 // room returns how many events may go now.

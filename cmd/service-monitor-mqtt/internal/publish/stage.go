@@ -1,6 +1,6 @@
 // Package publish publishes what the monitor knows: how each unit is, retained by the broker, and what
-// happens, once each and in order. The chronicle is its queue. The cursor moves when the broker has
-// acknowledged, so whatever is killed or cut in between, nothing is lost.
+// happens, in order and at least once each. The chronicle is its queue. The cursor moves only when the broker
+// has acknowledged. So a kill or a power cut loses nothing, but may repeat something.
 package publish
 
 import (
@@ -26,8 +26,12 @@ const (
 	slow       = 10 * time.Second
 	// rereads is how long to wait before the chronicle is read again after an error.
 	rereads = 10 * time.Second
-	// calm is how long nothing has happened before memory is given back.
+	// calm is how long nothing must have been written before memory is given back.
 	calm = 10 * time.Second
+	// forgives is after which time all is published again if the broker has refused a part of it.
+	forgives = time.Hour
+	// mostRefused is of how many topics it is logged that the broker refuses them.
+	mostRefused = 1000
 	// spread is in how long the gateways of a fleet answer a consumer that has come. All at once would be too
 	// much for it.
 	spread = 5 * time.Second
@@ -71,8 +75,8 @@ type Options struct {
 	History string // the directory of the chronicle
 	Crashes bool   // publish black boxes
 	LeftOut func(unit string) bool
-	Rate    int // events a second
-	// Calm is called when all is published, and a while after that nothing has happened.
+	Rate    int // messages about events, a second
+	// Calm is called when nothing was written for a while.
 	Calm func()
 	// View is asked for how all is, and told to look again.
 	View View
@@ -103,26 +107,28 @@ type Stage struct {
 	refreshing <-chan error
 	refreshAt  time.Time
 	alarm      pipeline.Alarm
-	said       string    // the last trouble that was logged
-	calmAt     time.Time // when to call Calm; zero if that was done
-	ended      bool      // the input has ended
-	cancel     context.CancelFunc
+	said       string          // the last trouble that was logged; empty if it is over
+	troubled   time.Time       // since when
+	blocked    bool            // the broker refuses events
+	refused    map[string]bool // topics of which it is logged that the broker refuses them
+	unboxed    bool            // it is logged that a box cannot be read
+	calmAt     time.Time       // when to call Calm; zero if that was done
+	ended      bool            // the input has ended
 }
+
+// unsaved is what it means if the cursor cannot be saved.
+const unsaved = "cannot save the cursor; if the power fails now, more events are published twice"
 
 // New returns a stage.
 func New(o Options) *Stage {
-	s := &Stage{o: o, plan: newPlan(o.Scheme, o.At, o.Under, o.LeftOut), rate: newRate(o.Rate), births: make(chan struct{}, 1)}
+	s := &Stage{o: o, plan: newPlan(o.Scheme, o.At, o.Under, o.LeftOut), rate: newRate(o.Rate), births: make(chan struct{}, 1), refused: map[string]bool{}}
 	s.plan.boxes.now = time.Now
 	if o.Crashes {
 		s.plan.boxes.dir = blackbox.Beside(o.History)
 	}
 	s.out = pipeline.Outlet{
 		Retry: firstRetry, RetryMax: lastRetry, Jitter: 0.5, Slow: slow, TooLong: errors.New("the broker does not answer"),
-		OnTrouble: s.trouble,
-		OnRecovered: func(after time.Duration) {
-			s.said = ""
-			s.o.Log.WithField("after", after.Round(time.Second)).Info("the broker can be used again")
-		},
+		OnTrouble:     s.trouble,
 		TroubleStatus: func(since time.Time) string { return "cannot use the broker " + zone.Since(since) },
 	}
 	return s
@@ -131,9 +137,28 @@ func New(o Options) *Stage {
 // trouble logs why the broker cannot be used, unless that is what was logged before. A link may be down for
 // days.
 func (s *Stage) trouble(err error, _ time.Duration) {
+	if s.said == "" {
+		s.troubled = time.Now()
+	}
 	if text := s.o.Explain(err); text != s.said {
 		s.said = text
 		s.o.Log.Error(text + "; trying again, and nothing is lost meanwhile")
+	}
+}
+
+// well logs that the trouble is over. A connection is not enough for that: a broker may end it at the first
+// message.
+func (s *Stage) well(now time.Time) {
+	if s.said != "" {
+		s.o.Log.WithField("after", now.Sub(s.troubled).Round(time.Second)).Info("the broker can be used again")
+		s.said = ""
+	}
+}
+
+// publishAgain has all published once more, at that time or before.
+func (s *Stage) publishAgain(at time.Time) {
+	if s.againAt.IsZero() || at.Before(s.againAt) {
+		s.againAt = at
 	}
 }
 
@@ -143,7 +168,7 @@ type port = pipeline.Port[view.Event, pipeline.None]
 func (s *Stage) Run(ctx context.Context, p *port) error {
 	writes, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.cancel, s.out.Nudge = cancel, p.Nudge
+	s.out.Nudge = p.Nudge
 	events := p.In
 	for {
 		select {
@@ -162,9 +187,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		case <-s.lost():
 			s.dropped(time.Now())
 		case <-s.births:
-			if s.againAt.IsZero() {
-				s.againAt = time.Now().Add(rand.N(spread))
-			}
+			s.publishAgain(time.Now().Add(rand.N(spread)))
 		case r := <-s.reading:
 			s.took(r)
 		case f := <-s.looking:
@@ -223,8 +246,8 @@ func (s *Stage) begin(ctx context.Context, now time.Time) {
 	if due := p.boxes.due(); s.looking == nil && !due.IsZero() && !now.Before(due) {
 		dir, list := p.boxes.dir, p.boxes.take(now)
 		s.looking = pipeline.Aside(func() func() {
-			found, missing := look(dir, list)
-			return func() { p.boxes.took(found, missing) }
+			found, missing, err := look(dir, list)
+			return func() { s.looked(found, missing, err) }
 		})
 	}
 	if due := s.o.Cursor.Due(); s.saving == nil && !due.IsZero() && !now.Before(due) && !now.Before(s.saveAgain) {
@@ -241,6 +264,9 @@ func (s *Stage) took(r reading) {
 	s.reading = nil
 	s.plan.backlog.took(r)
 	if r.err == nil {
+		if s.unread != nil {
+			s.o.Log.Info("the history can be read again")
+		}
 		s.unread = nil
 		return
 	}
@@ -251,9 +277,17 @@ func (s *Stage) took(r reading) {
 	s.unread = r.err
 }
 
+func (s *Stage) looked(found []blackbox.Box, missing []crash, err error) {
+	if err != nil && !s.unboxed {
+		s.o.Log.WithError(err).Error("cannot read the last words of a crash, so they are not published")
+	}
+	s.unboxed = err != nil
+	s.plan.boxes.took(found, missing)
+}
+
 func (s *Stage) saved(err error) {
 	if s.saving = nil; err != nil {
-		s.o.Log.WithError(err).Warn("after a power cut more events will be published again")
+		s.o.Log.WithError(err).Warn(unsaved)
 		s.saveAgain = time.Now().Add(lastRetry)
 	}
 }
@@ -270,7 +304,7 @@ func (s *Stage) next(now time.Time) (at time.Time) {
 	case s.out.Busy() || !s.out.Ready():
 	case s.conn == nil:
 		soonest(s.notBefore)
-	case b.waits():
+	case s.plan.loaded && b.waits():
 		soonest(s.rate.when(len(b.records)))
 	}
 	if b.hungry() && s.reading == nil {
@@ -303,8 +337,14 @@ func (s *Stage) answer() pipeline.Answer {
 	if s.unread != nil {
 		a.Trouble = fmt.Sprintf("cannot read the history: %v", s.unread)
 	}
-	if a.Trouble == "" && s.conn != nil {
+	switch {
+	case a.Trouble != "":
+	case s.blocked:
+		a.Trouble = s.said
+	case s.conn != nil:
 		a.Status = "connected to the broker"
+	case !s.out.Busy() && !s.notBefore.IsZero():
+		a.Status = "has lost the broker, and connects again at " + zone.Local(s.notBefore).Format(time.TimeOnly)
 	}
 	return a
 }

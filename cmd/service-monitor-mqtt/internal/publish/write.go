@@ -45,7 +45,7 @@ func (s *Stage) choose(now time.Time) []job {
 		}
 	}
 	p.greets, s.turn = false, false
-	if jobs := p.crashes(); len(jobs) > 0 {
+	if jobs := p.box(); len(jobs) > 0 {
 		return jobs
 	}
 	if room := s.rate.room(now); room > 0 && p.backlog.waits() {
@@ -61,21 +61,43 @@ func (s *Stage) choose(now time.Time) []job {
 
 // done takes the outcome of a write.
 func (s *Stage) done(w pipeline.Written) {
-	for _, j := range s.jobs[:min(w.N, len(s.jobs))] {
+	now, jobs := time.Now(), s.jobs
+	for _, j := range jobs[:min(w.N, len(jobs))] {
 		if j.acked != nil {
 			j.acked()
 		}
 	}
-	connected := s.jobs == nil
-	s.jobs, s.calmAt = nil, time.Now().Add(calm)
+	refused := errors.Is(w.Err, broker.ErrRefused)
+	if refused && w.N < len(jobs) && jobs[w.N].refused != nil {
+		s.without(jobs[w.N], w.Err, now)
+		w.Err, refused = nil, false
+	}
+	s.jobs, s.calmAt = nil, now.Add(calm)
 	s.plan.backlog.settle()
 	s.moved()
 	_ = s.out.Ended(w) // it is never the last attempt: the cursor remembers what is left
 	switch {
-	case connected && w.Err == nil:
-		s.connected(time.Now())
-	case w.Err != nil && !errors.Is(w.Err, broker.ErrRefused):
-		s.drop()
+	case w.Err != nil && !refused:
+		s.drop(now)
+	case w.Err != nil:
+		s.blocked = true
+	case jobs == nil:
+		s.connected(now)
+	case !s.blocked || jobs[0].refused == nil: // only events are not refused for good
+		s.blocked = false
+		s.well(now)
+	}
+}
+
+// without goes on without a message that the broker refuses, and logs that once for each topic. Events wait
+// until the broker takes them, but how all is and last words must not hold them up. After a while all is tried
+// once more: somebody may have changed what the broker allows.
+func (s *Stage) without(j job, err error, now time.Time) {
+	j.refused()
+	s.publishAgain(now.Add(forgives))
+	if !s.refused[j.Topic] && len(s.refused) < mostRefused {
+		s.refused[j.Topic] = true
+		s.o.Log.Error(s.o.Explain(err) + "; going on without that")
 	}
 }
 
