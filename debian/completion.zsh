@@ -23,7 +23,7 @@ _service_monitor_commands() {
     'report:write an archive for whoever is to find a fault'
     'check-config:check flags, configuration and rights to the files'
     'check-state:check that the counts in a state file balance'
-    'clear:remove log, backups and state file'
+    'clear:remove log, state file and history'
     'restore-counts:put back the counts of services that were removed'
     'help:show the help, or that of a command'
     'version:show the version'
@@ -72,7 +72,7 @@ fi
 _arguments \
   $help $log $store $config $services $feed $debug \
   '(-)'{-v,--version}'[show the version]' \
-  '(--check --check-state --restore-counts -c --clear)'{-c,--clear}'[remove log, backups and state file]' \
+  '(--check --check-state --restore-counts -c --clear)'{-c,--clear}'[remove log, state file and history]' \
   '(--check-state --restore-counts -c --clear)--check[check flags and configuration]' \
   '(--check --restore-counts -c --clear)--check-state=[check that the counts in a state file balance]:state file:_files' \
   '(--check --check-state -c --clear)--restore-counts[put back the counts of services that were removed]' \

@@ -64,8 +64,8 @@ func keeping() []cli.Command {
 			Help: "check flags, configuration and rights to the files",
 			About: `Checks the flags, the configuration file, and that the monitor may write the
 log and the state file. It ends with the exit code that a start would end with,
-and writes nothing. A monitor may be running. With --reload, it ends as a reload
-of one would.
+and writes nothing. A monitor may be running. With --reload, it ends with the
+exit code of a reload.
 `},
 		{Name: "check-state", Takes: cli.File, Old: "check-state", Flags: []string{cli.StateFile, cli.ConfigFile}, Run: checkStateFile,
 			Help: "check that the counts in a state file balance",
@@ -74,9 +74,9 @@ does not. Without FILE, it is the state file of the configuration. The file is
 only read. A monitor may be using it.
 `},
 		{Name: "clear", Old: "clear", Letter: "c", Flags: []string{cli.LogFile, cli.StateFile, cli.ConfigFile}, Run: clearAll,
-			Help: "remove log, backups and state file",
-			About: `Removes the log with its backups, and the state file with the generations
-before. It is refused while a monitor holds them.
+			Help: "remove log, state file and history",
+			About: `Removes the log with its backups, the state file with its older generations, the
+history, and the last words of crashes. It is refused while a monitor uses them.
 `},
 		{Name: "restore-counts", Takes: cli.Units, Old: "restore-counts", Flags: []string{cli.StateFile, cli.ConfigFile, cli.Services}, Run: restoreDropped,
 			Help: "put back the counts of services that were removed",
