@@ -51,7 +51,7 @@ var codes = []struct {
 	errs []error
 }{
 	{exitAttention, []error{errAttention}},
-	{exitNoUnit, []error{ask.ErrNoUnit}},
+	{exitNoUnit, []error{ask.ErrNotFound}},
 	{exitUsage, []error{config.ErrUsage}},
 	{exitConfig, []error{config.ErrConfig}},
 	{exitDataErr, []error{errDamaged, errUnbalanced, errHistory, errNewer}},

@@ -22,7 +22,7 @@ func TestExitCode(t *testing.T) {
 		{nil, 0},
 		{errors.New("bus: gone"), 1},
 		{errAttention, 3},
-		{fmt.Errorf("x: %w", ask.ErrNoUnit), 4},
+		{fmt.Errorf("x: %w", ask.ErrNotFound), 4},
 		{config.Misuse("unknown flag"), 64},
 		{fmt.Errorf("cannot check: %w; %w", statefile.ErrDamaged, errDamaged), 65},
 		{fmt.Errorf("cannot check: %w; %w", statefile.ErrNewer, errNewer), 65},

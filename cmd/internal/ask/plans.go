@@ -36,13 +36,13 @@ func stateOf(u *tell.Unit) unitState {
 
 // Add adds what systemd does next to the first units that need attention.
 func (p Planner) Add(s *tell.Status) {
-	s.Asking, s.Asked = 0, 0
+	s.ToAsk, s.Asked = 0, 0
 	var units []*tell.Unit
 	for _, u := range s.Ordered() {
 		if !u.Asks(s.AsOf) {
 			continue
 		}
-		if s.Asking++; len(units) < mostAsked {
+		if s.ToAsk++; len(units) < mostAsked {
 			units = append(units, u)
 		}
 	}

@@ -45,8 +45,8 @@ func TestPlanner(t *testing.T) {
 		t.Helper()
 		p.Add(s)
 		known := slices.DeleteFunc(slices.Clone(s.Units), func(u *tell.Unit) bool { return u.Plan == nil || u.Plan.Restart != "no" })
-		if s.Asking != n || s.Asked != min(n, mostAsked) || len(known) != s.Asked {
-			t.Errorf("asked about %d of %d, and knows %d", s.Asked, s.Asking, len(known))
+		if s.ToAsk != n || s.Asked != min(n, mostAsked) || len(known) != s.Asked {
+			t.Errorf("asked about %d of %d, and knows %d", s.Asked, s.ToAsk, len(known))
 		}
 		var asked []string
 		for len(asked) < len(want) {

@@ -50,17 +50,18 @@ func readAll(history string, add func(r *store.Record)) error {
 	return err
 }
 
-// ErrNoUnit is the error for a service that the monitor does not have.
-var ErrNoUnit = errors.New("there is no such service")
+// ErrNotFound is the error for a service that the monitor does not have, and for a crash that the history
+// does not have.
+var ErrNotFound = errors.New("there is no such thing")
 
-// NoSuch is an ErrNoUnit with other words.
+// NoSuch says what was not found. errors.Is takes it for ErrNotFound.
 type NoSuch struct{ Words error }
 
 // Error returns the words.
 func (n NoSuch) Error() string { return n.Words.Error() }
 
-// Is reports whether target is ErrNoUnit.
-func (NoSuch) Is(target error) bool { return target == ErrNoUnit }
+// Is reports whether target is ErrNotFound.
+func (NoSuch) Is(target error) bool { return target == ErrNotFound }
 
 // NoSuchUnit returns the error for a name of which there is no unit.
 func NoSuchUnit(c config.Config, name string) error {

@@ -1,4 +1,4 @@
-// Package notify is the way of the programs to systemd: sd_notify(3).
+// Package notify tells systemd how a program is, by sd_notify(3).
 package notify
 
 import (
@@ -29,7 +29,7 @@ func New(log logrus.FieldLogger) pipeline.Notifier {
 	return &notifier{log: log, watchdog: watchdog}
 }
 
-// Notify sends a state.
+// Notify sends a state, such as READY=1. If that fails, it is logged, because nobody could do more.
 func (n *notifier) Notify(state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
 		n.log.WithField("error", err).Warn("cannot notify systemd")
@@ -42,7 +42,7 @@ func (n *notifier) Stalled(stage string, waited time.Duration) {
 		Error("stage does not answer; leaving it to the watchdog")
 }
 
-// Watchdog returns WATCHDOG_USEC=.
+// Watchdog returns how often systemd expects a sign of life; 0 for never.
 func (n *notifier) Watchdog() time.Duration { return n.watchdog }
 
 // Reload returns the state of a reload that begins now.

@@ -257,7 +257,7 @@ func TestNextJSON(t *testing.T) {
 func TestAsked(t *testing.T) {
 	for asked, want := range map[int]bool{4: false, 3: true} {
 		s := gatewayStatus()
-		s.Asking, s.Asked = 4, asked
+		s.ToAsk, s.Asked = 4, asked
 		var b bytes.Buffer
 		s.Write(&b, Screen{Width: 80, Zone: zone})
 		if said := strings.Contains(b.String(), "\nWhat systemd does next is known for the first 3 of 4 services.\n"); said != want {

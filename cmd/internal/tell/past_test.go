@@ -37,8 +37,8 @@ func TestPastAt(t *testing.T) {
 			before = then
 		}
 	}
-	if len(kept.lately) > 40 || len(kept.stretches) > 40 {
-		t.Errorf("it keeps %d crashes and %d stretches", len(kept.lately), len(kept.stretches))
+	if len(kept.recent) > 40 || len(kept.stretches) > 40 {
+		t.Errorf("it keeps %d crashes and %d stretches", len(kept.recent), len(kept.stretches))
 	}
 	if got := before.At(noon.Add(51*time.Hour + 30*time.Minute)); got.Day != before.Day || len(before.starts.list) > mostStarts {
 		t.Errorf("%d crashes, and it was %d", got.Day, before.Day)

@@ -75,11 +75,11 @@ type Past struct {
 	refused   bool   // systemd gave up, and has left the unit inactive
 	starts    startList
 	told      int64 // crashes with its last record
-	lately    []lately
+	recent    []recentCrashes
 }
 
-// A lately is crashes of the last 24 hours, and when the last one of them was.
-type lately struct {
+// These are crashes of the last 24 hours, and when the last one of them was.
+type recentCrashes struct {
 	until   time.Time
 	crashes int64
 }
@@ -107,28 +107,28 @@ func (p *Past) Add(r *store.Record, now time.Time) {
 	p.Loop, p.last = p.Loop+r.Delta.Crashes, until
 	if now.Sub(until) < day {
 		p.Day += r.Delta.Crashes
-		p.lately = append(p.lately, lately{until, r.Delta.Crashes})
+		p.recent = append(p.recent, recentCrashes{until, r.Delta.Crashes})
 	}
 }
 
-// At returns the past as it is at a moment that no record was added before. The past itself may go on:
-// the two share nothing that either of them changes.
+// At returns a copy of the past, as it is now. now must not be before the last record that was added. The
+// copy stays as it is if more records are added to p.
 func (p *Past) At(now time.Time) Past {
 	then := *p
 	then.Day = 0
-	for _, l := range p.lately {
+	for _, l := range p.recent {
 		if now.Sub(l.until) < day {
 			then.Day += l.crashes
 		}
 	}
-	then.lately, then.stretches, then.starts.list = slices.Clip(p.lately), slices.Clip(p.stretches), slices.Clip(p.starts.list)
+	then.recent, then.stretches, then.starts.list = slices.Clip(p.recent), slices.Clip(p.stretches), slices.Clip(p.starts.list)
 	return then
 }
 
 // Forget lets go of what counts no more, because it was more than 24 hours ago. Whoever keeps a past for
 // days calls it now and then.
 func (p *Past) Forget(c *Clock) {
-	p.lately = without(p.lately, func(l lately) bool { return c.Now.Sub(l.until) >= day })
+	p.recent = without(p.recent, func(l recentCrashes) bool { return c.Now.Sub(l.until) >= day })
 	p.stretches = without(p.stretches, func(s stretch) bool {
 		ago, known := c.ago(s.boot, s.clock, s.at)
 		return known && ago >= day
@@ -170,7 +170,7 @@ func (p *Past) end(r *store.Record) {
 	}
 }
 
-// every returns how long it was from one crash to the next in that row.
+// every returns how long it was from one crash to the next in the last series, on average.
 func (p *Past) every() time.Duration {
 	return p.last.Sub(p.LoopSince) / time.Duration(max(p.Loop-1, 1))
 }
@@ -186,7 +186,7 @@ type Unit struct {
 // come into the history as one record, up to an hour later.
 func (u *Unit) CatchUp(now time.Time) {
 	more := int64(u.Crashes) - u.told
-	if u.LastCrash == nil || u.told == 0 || more <= 0 || now.Sub(u.LastCrash.Time) >= 24*time.Hour {
+	if u.LastCrash == nil || u.told == 0 || more <= 0 || now.Sub(u.LastCrash.Time) >= day {
 		return
 	}
 	u.Add(&store.Record{Kind: store.Many, Time: u.LastCrash.Time, Delta: store.Counts{Crashes: more}, After: store.Counts{Starts: u.starts.counted, Crashes: int64(u.Crashes)}}, now)
@@ -238,8 +238,8 @@ type Status struct {
 	Monitor feed.Monitor
 	Units   []*Unit
 	Clock   Clock
-	Asking  int  // how many units systemd should have been asked about, if that are too many
-	Asked   int  // and how many it was asked about
+	ToAsk   int  // how many units there were to ask systemd about
+	Asked   int  // about how many it was asked: not about all if they are too many
 	Wide    bool // more columns, and no end of the line
 }
 

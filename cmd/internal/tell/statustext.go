@@ -99,8 +99,8 @@ func (s *Status) notes(w io.Writer, units []*Unit, screen Screen) {
 	if least {
 		screen.wrap(w, "", "+ at least: something happened that nobody saw and that no record tells.")
 	}
-	if s.Asking > s.Asked {
-		screen.wrap(w, "", fmt.Sprintf("What systemd does next is known for the first %d of %d services.", s.Asked, s.Asking))
+	if s.ToAsk > s.Asked {
+		screen.wrap(w, "", fmt.Sprintf("What systemd does next is known for the first %d of %d services.", s.Asked, s.ToAsk))
 	}
 	if !s.Since.IsZero() && !s.Since.After(s.Now) {
 		screen.wrap(w, "", fmt.Sprintf("The history goes back to %s (%s).", s.Since.In(screen.Zone).Format("2006-01-02 15:04"), Span(s.Now.Sub(s.Since))))

@@ -39,8 +39,8 @@ func two(n int, unit string, rest int, smaller string) string {
 }
 
 // exits are the exit codes of systemd itself, if it could not run the program (systemd.exec(5),
-// "Process Exit Codes"). No table here is a map, because Go makes maps at the start, also at that
-// of the monitor, which needs none of them.
+// "Process Exit Codes"). The tables here are arrays. Go would build maps whenever a program starts, and
+// the monitor needs none of them.
 var exits = [...]string{
 	200: "CHDIR, no working directory", 201: "NICE", 202: "FDS", 203: "EXEC, no program", 204: "MEMORY", 205: "LIMITS",
 	206: "OOM_ADJUST", 207: "SIGNAL_MASK", 208: "STDIN", 209: "STDOUT", 210: "CHROOT", 211: "IOPRIO", 212: "TIMERSLACK",

@@ -80,10 +80,10 @@ func (a *api) measured(ctx context.Context) (*tell.Status, error) {
 	return now.Status, nil
 }
 
-// errQuery is the error of a bad query.
-type errQuery struct{ error }
+// A queryError is the error of a bad query.
+type queryError struct{ error }
 
-func badQuery(format string, args ...any) error { return errQuery{fmt.Errorf(format, args...)} }
+func badQuery(format string, args ...any) error { return queryError{fmt.Errorf(format, args...)} }
 
 // reading calls read while nobody else reads, and answers with its error if there is one.
 func (a *api) reading(w http.ResponseWriter, r *http.Request, read func() error) (ok bool) {
@@ -97,13 +97,13 @@ func (a *api) reading(w http.ResponseWriter, r *http.Request, read func() error)
 		return false
 	}
 	err := read()
-	var query errQuery
+	var query queryError
 	switch {
 	case err == nil:
 		return true
 	case errors.As(err, &query):
 		refuse(w, http.StatusBadRequest, err.Error())
-	case errors.Is(err, ask.ErrNoUnit):
+	case errors.Is(err, ask.ErrNotFound):
 		refuse(w, http.StatusNotFound, err.Error())
 	default:
 		refuse(w, http.StatusServiceUnavailable, err.Error())
