@@ -58,7 +58,7 @@ func TestCompactKeys(t *testing.T) {
 	u := looping()
 	u.LastCrash.Code = &last32
 	values := []any{
-		u, fill, event, box{b, 1}, lostOf(Lost{From: noon, To: noon, AtLeast: true}, noon),
+		u, fill, event, box{b, 1}, lostOf(Lost{AtLeast: true}, noon),
 		status{Status: online, Time: noon, Since: noon, Version: "1", Watching: new(true), Monitor: &Monitor{Stopped: noon, Blind: true, Troubles: []string{"a"}}},
 	}
 	for _, v := range values {

@@ -13,14 +13,12 @@ type lost struct {
 	Events  uint64    `json:"events"`
 	Units   int       `json:"units"`
 	AtLeast bool      `json:"at_least,omitempty"`
-	From    time.Time `json:"from_time,omitzero"`
-	To      time.Time `json:"to_time,omitzero"`
 }
 
 const kindLost = "lost"
 
 func lostOf(l Lost, now time.Time) lost {
-	return lost{now, kindLost, l.text(), l.Events, l.Units, l.AtLeast, l.From, l.To}
+	return lost{now, kindLost, l.text(), l.Events, l.Units, l.AtLeast}
 }
 
 // text says it in words. The counts are those of the state, which has them all.

@@ -79,9 +79,7 @@ func (m *Monitor) Well() bool { return m.Running && !m.Blind && len(m.Troubles) 
 type Lost struct {
 	Events  uint64
 	Units   int
-	AtLeast bool      // it may be more
-	From    time.Time // zero if not known, and so is To
-	To      time.Time
+	AtLeast bool // it may be more
 }
 
 // Options are what a scheme needs to know.
