@@ -43,12 +43,12 @@ WHOLE    := -count=1 ./test/...
 BOOTED    = go test -buildvcs=false -tags booted -count=1 -p 1 -timeout 45m $(if $(SHORT),-short)
 
 # What make test leaves out, see there. OWN are the tests of the daemon's own files, configuration,
-# memory and threads, and of what it answers.
+# memory and threads, of what it answers, and those that boot no machine.
 SHORT      ?=
-OWN        := Disk|Idle|StalledJournal|Storm|Bench|FallBehind|Hang|Kill|Damage|PowerCuts|Planted.*|ByHand|Crowds|ManyServices|Check.*|Reload.*|Zone|Ask|LastWords|Folded|Lies.*|StateGone.*|DirectoriesGone|FileIsAway
+OWN        := Disk|Idle|StalledJournal|Storm|Bench|FallBehind|Hang|Kill|Damage|PowerCuts|Planted.*|ByHand|Crowds|ManyServices|Check.*|Reload.*|Zone|Ask|LastWords|Folded|Lies.*|StateGone.*|DirectoriesGone|FileIsAway|Record.*|Years|Reproducible
 BEDS        = $(if $(SHORT),$(patsubst %,./test/%,cases e2e gateway held packaging),./test/...)
 SELECT      = $(if $(SHORT),-skip '^Test($(OWN))$$')
-LIFE_armhf  = $(if $(SHORT),-skip '^Test(Web|MQTT)Life$$')
+LIFE_armhf  = $(if $(SHORT),-run '^TestLife$$')
 
 # need installs the packages $(2) if one of the commands or files $(1) is missing. Two
 # jobs may need some at the same time.
@@ -101,7 +101,7 @@ check: format ## before a commit: quick, and staticcheck, tidy, race detector an
 	go tool staticcheck -tags booted,lifecycle ./...
 	go test $(CODE)
 	go test -short -race $(CODE)
-	go test -race $(WHOLE)
+	$(if $(SHORT),@echo "make booted runs the tests in test/",go test $(WHOLE))
 	@mkdir -p build
 	CGO_ENABLED=0 GOARCH=386 go build -buildvcs=false -o build/service-monitor-linux-386 ./cmd/service-monitor
 	@build/service-monitor-linux-386 --version >/dev/null 2>&1; if [ $$? = 126 ]; then \
