@@ -83,6 +83,8 @@ type want struct {
 	box   Box
 	own   string // the unit's own name
 	run   decode.Invocation
+	begun time.Time // when it began to wait
+	fresh bool      // the unit had crashed just before that
 	due   time.Time
 	asked int // how often the journal was asked
 }
@@ -196,7 +198,7 @@ func (s *Stage) take(t *count.Tally, now time.Time) {
 	if loops && now.Sub(u.boxed) < pause || len(s.wants) >= waiting {
 		return
 	}
-	w := &want{own: t.Unit, due: now.Add(settle), box: Box{
+	w := &want{own: t.Unit, begun: now, fresh: now.Sub(c.Time) < time.Minute, due: now.Add(settle), box: Box{
 		Unit: t.Unit, Invocation: c.Invocation, Time: zone.Local(c.Time), Result: c.Cause.Result, Code: c.Cause.Code, Status: c.Cause.Status,
 	}}
 	if t.Life != nil {
@@ -237,7 +239,7 @@ func (s *Stage) make(ctx context.Context, w *want) (int, error) {
 	defer cancel()
 	said, err := s.words(ctx, w.own, w.run, w.box.Time, s.lines)
 	over := err == nil && said.Over && (w.box.Result != "core-dump" || said.Core != 0 || w.asked >= attempts/2)
-	if !over && w.asked+1 < attempts && time.Since(w.box.Time) < time.Minute {
+	if !over && w.asked+1 < attempts && w.fresh && time.Since(w.begun) < time.Minute { // the clock may have been set since
 		return 0, nil
 	}
 	if len(said.Lines) == 0 { // the journal cannot be read, or has lost the lines

@@ -263,7 +263,7 @@ func (s *Stage) write() {
 			break
 		}
 	}
-	if s.waiting, s.due = s.waiting[:0:0], (time.Time{}); time.Now().After(s.forgetAt) {
+	if s.waiting, s.due = s.waiting[:0:0], (time.Time{}); time.Now().After(s.forgetAt) && s.gap.To != store.GapOpened && len(s.unread) == 0 {
 		s.gone = nil
 	}
 }

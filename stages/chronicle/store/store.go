@@ -141,7 +141,7 @@ func (s *Store) Append(records []Record) (written int, err error) {
 
 // stay begins anew if the directory or the last segment was removed.
 func (s *Store) stay() error {
-	if s.file == nil || files.IsAt(s.file, filepath.Join(s.dir, s.names[len(s.names)-1])) {
+	if s.file == nil || len(s.names) > 0 && files.IsAt(s.file, filepath.Join(s.dir, s.names[len(s.names)-1])) {
 		return nil
 	}
 	if err := os.Mkdir(s.dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {

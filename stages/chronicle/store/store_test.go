@@ -494,6 +494,14 @@ func TestDamageInLastPage(t *testing.T) {
 	})
 }
 
+// TestNoSegment has no segment any more: all were too large, and no other could be made.
+func TestNoSegment(t *testing.T) {
+	s, _, _ := mustOpen(t, t.TempDir(), 4<<20)
+	mustAppend(t, s, records(3))
+	s.names = nil
+	mustAppend(t, s, records(3))
+}
+
 // A store that is opened with a smaller size becomes smaller when it begins its next segment.
 func TestSmallerSize(t *testing.T) {
 	dir := t.TempDir()

@@ -28,6 +28,9 @@ const (
 	around = time.Minute
 	// mostRead is how many entries are read at most. A loop may have had many runs since.
 	mostRead = 20_000
+	// longestEntry is how many bytes an entry may have as JSON. journalctl(1) leaves out what has more than
+	// 4096 bytes, and a byte takes five at most.
+	longestEntry = 64 << 10
 
 	// Messages about a run that is over (sd-messages.h): what it used, and that it has dumped core.
 	consumed = "ae8f7b866b0347b9af31fe1c80b127c0"
@@ -100,13 +103,13 @@ func LastWords(ctx context.Context, unit string, run Invocation, crashed time.Ti
 // readWords reads the JSON that journalctl(1) prints, the newest entry first, until it has enough.
 func readWords(in io.Reader, run string, since time.Time, lines int) (w Words, enough bool, err error) {
 	r := wordReader{run: run, since: since, most: lines}
-	buffered := bufio.NewReader(in)
+	buffered := bufio.NewReaderSize(in, longestEntry)
 	for n := 0; !enough && !errors.Is(err, io.EOF); n++ {
 		if n == mostRead {
 			return r.end(), true, nil
 		}
 		var text []byte
-		if text, err = buffered.ReadBytes('\n'); err != nil && !errors.Is(err, io.EOF) {
+		if text, err = readEntry(buffered); err != nil && !errors.Is(err, io.EOF) {
 			return r.end(), false, err
 		}
 		var e wordEntry
@@ -115,6 +118,17 @@ func readWords(in io.Reader, run string, since time.Time, lines int) (w Words, e
 		}
 	}
 	return r.end(), enough, nil
+}
+
+// readEntry reads a line, which is good until the next call. If it is too long, it returns none: anybody may
+// write an entry of many megabytes.
+func readEntry(in *bufio.Reader) (line []byte, err error) {
+	line, err = in.ReadSlice('\n')
+	for errors.Is(err, bufio.ErrBufferFull) {
+		line = nil
+		_, err = in.ReadSlice('\n')
+	}
+	return line, err
 }
 
 // A wordReader finds the lines of a run among those of its unit, the newest first.

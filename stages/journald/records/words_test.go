@@ -63,6 +63,7 @@ func TestReadWords(t *testing.T) {
 			Words{Lines: []Line{{at(4), "gw", ""}, {at(5), "gw", ""}}},
 		},
 		{"lines that are no JSON", "{nonsense\n" + said(1, `"_COMM":"gw","MESSAGE":{"a":1}`) + said(2, `"_COMM":"gw","MESSAGE":[72,255,105,27]`) + said(3, `"_COMM":"gw","MESSAGE":["one","two"]`), Words{Lines: []Line{{at(2), "gw", "H\uFFFDi\x1b"}, {at(3), "gw", "one"}}}},
+		{"an entry of many megabytes", said(1, `"_COMM":"gw","MESSAGE":[`+strings.Repeat(`"x",`, 1<<20)+`"x"]`) + said(2, `"_COMM":"gw","MESSAGE":"ah"`), Words{Lines: []Line{{at(2), "gw", "ah"}}}},
 		{"too long", said(1, `"_COMM":"gw","MESSAGE":null`) + said(2, `"_COMM":"gw","MESSAGE":"`+strings.Repeat("é", longest)+`"`), Words{Lines: []Line{{at(1), "gw", "(more than 4096 bytes)"}, {at(2), "gw", strings.Repeat("é", (longest-3)/2) + "…"}}}},
 		{
 			"of no run, while it ran",
