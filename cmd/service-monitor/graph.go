@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -67,8 +68,15 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	teller := feed.New(m.log, c.Feed.Socket, about, known, news, tell.WriteJSON)
 	pipeline.Sink(g, "feed", pipeline.Latest(g, events, unitOf), teller)
 	teller.Outlast(saver.Ended())
-	g.TellTroubles(teller.Troubles)
-	g.TellReady(teller.CaughtUp)
+	// As long as the journal cannot be read, the counts may be lower than what was told before a kill.
+	var ready atomic.Bool
+	caughtUp := func() {
+		if ready.Load() && !source.Counts().GapOpen {
+			teller.CaughtUp()
+		}
+	}
+	g.TellTroubles(func(troubles []string) { teller.Troubles(troubles); caughtUp() })
+	g.TellReady(func() { ready.Store(true); caughtUp() })
 
 	// Go first runs the goroutine that was woken last. So the last sink writes its line first.
 	file := logfile.New(c.Log.File, m.lock)

@@ -68,6 +68,7 @@ func TestOpenGap(t *testing.T) {
 			b.awaitProperty("StatusText", "the gap to be closed", func(text string) bool {
 				return strings.HasPrefix(text, "watching") && !strings.Contains(text, "gap open")
 			})
+			b.awaitLine([]string{"sh", "-c", "while " + daemonPath + " status --json | grep -q '\"behind\":true'; do :; done; echo it has caught up"}, "caught up")
 			b.sh("systemctl stop service-monitor")
 			if text := b.sh(daemonPath + " history --no-pager"); strings.Count(text, "-- journal unreadable ") != 1 || !strings.Contains(text, "; R was read in it later") {
 				t.Errorf("the history has not one gap that was closed:\n%s", text)
@@ -96,6 +97,9 @@ func (b *bed) wantOpen(why string) {
 	}
 	if text := b.sh(daemonPath + " status || :"); !strings.Contains(text, "THE MONITOR: gap open since") {
 		b.t.Errorf("the status does not say that the gap is open:\n%s", text)
+	}
+	if text := b.sh(daemonPath + " status --json || :"); !strings.Contains(text, `"behind":true`) {
+		b.t.Errorf("nobody is told that the counts may be lower than before:\n%s", text)
 	}
 	for unit, s := range readState(b.t, b.Machine) {
 		if s.Life.Opened == "" && !strings.Contains(unit, "*") {

@@ -17,6 +17,7 @@ type statusMonitor struct {
 	Stopped time.Time `json:"stopped,omitzero"`
 	Since   time.Time `json:"history_since,omitzero"`
 	Blind   bool      `json:"blind,omitempty"`
+	Behind  bool      `json:"behind,omitempty"`
 	// Troubles are missing if the monitor does not run.
 	Troubles []string `json:"troubles,omitzero"`
 }
@@ -86,7 +87,7 @@ func (s *Status) WriteJSON(w io.Writer) error {
 }
 
 func (s *Status) monitorJSON() statusMonitor {
-	return statusMonitor{s.Stopped.IsZero(), s.Host, s.Now, s.AsOf, s.Stopped, s.Since, s.Blind(), s.Troubles}
+	return statusMonitor{s.Stopped.IsZero(), s.Host, s.Now, s.AsOf, s.Stopped, s.Since, s.Blind(), s.Behind, s.Troubles}
 }
 
 func (s *Status) unitJSON(u *Unit, a Availability) statusUnit {

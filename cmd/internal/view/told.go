@@ -94,7 +94,8 @@ func (s *Stage) show(name string) {
 // news sends the state of the monitor itself on if it is another one.
 func (s *Stage) news() {
 	m := s.model
-	is := fmt.Sprintf("%v %v %v %q", m.connected, m.base.Stopped, m.base.Since, m.status(func(string) bool { return false }).Troubles)
+	st := m.status(func(string) bool { return false })
+	is := fmt.Sprintf("%v %v %v %v %q", m.connected, m.base.Stopped, m.base.Since, st.Behind, st.Troubles)
 	if s.loaded && is != s.said {
 		s.said = is
 		s.showMonitor()

@@ -48,6 +48,7 @@ type unit struct {
 	state     topics.Unit
 	changed   uint64 // which change of all units was its last one
 	sent      uint64 // the change that the broker has acknowledged
+	most      uint64 // the events that the last state of it counts
 	announced bool
 }
 
@@ -135,15 +136,15 @@ func (p *plan) states(now time.Time) (jobs []job) {
 	if !p.loaded {
 		return nil
 	}
+	if p.moving() { // what it clears may be what this configuration publishes under the same topic
+		if old := p.moved(); len(old) > 0 {
+			return old
+		}
+	}
 	if !p.online {
 		told, round := p.told, p.rounds
 		done := func() { p.online = told == p.told && round == p.rounds }
 		jobs = orElse(p.add(jobs, done, p.scheme.Online(p.monitor, now)...), done)
-	}
-	if p.moving() {
-		if old := p.moved(); len(old) > 0 {
-			return append(jobs, old...)
-		}
 	}
 	for _, u := range p.dirty() {
 		if len(jobs) >= together {
@@ -160,10 +161,13 @@ func (p *plan) states(now time.Time) (jobs []job) {
 	return jobs
 }
 
-// dirty returns the units that the broker does not know as they are, the one that has changed last first.
+// dirty returns the units that the broker does not know as they are, the one that has changed last first. A
+// monitor that was killed has saved less than it has told. Until it has counted that again, a unit with fewer
+// events than before waits, so that no counter goes down.
 func (p *plan) dirty() (list []*unit) {
-	for _, u := range p.units {
-		if u.sent < u.changed {
+	for name, u := range p.units {
+		fewer := p.monitor.Behind && total(&u.state) < max(p.at.Units[name], u.most)
+		if u.sent < u.changed && !fewer {
 			list = append(list, u)
 		}
 	}
@@ -179,7 +183,7 @@ func (p *plan) state(u *unit) (jobs []job) {
 	}
 	sent := func() {
 		if round == p.rounds {
-			u.sent = change
+			u.sent, u.most = change, total(&state)
 		}
 	}
 	return append(jobs, orElse(p.add(nil, func() {

@@ -223,6 +223,54 @@ func TestUnder(t *testing.T) {
 	})
 }
 
+// TestUnderTheSameTopics changes the configuration, and the new one has topics of the old one. They are cleared
+// before it publishes.
+func TestUnderTheSameTopics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, size)
+		w.happen("a.service", store.Start)
+		w.run()
+		synctest.Wait()
+		w.end()
+		w.sent = nil
+		w.run(func(o *Options) {
+			o.Under = Under("plain", topics.Options{Gateway: "gw", DiscoveryPrefix: "another"})
+		})
+		for _, topic := range []string{"/gw/status", "/gw/a.service/state"} {
+			if all := w.published(topic); len(all) == 0 || all[len(all)-1] == "" {
+				t.Errorf("%s: %q", topic, all)
+			}
+		}
+		w.end()
+	})
+}
+
+// TestBehind has the monitor killed before it has saved what it has told. No counter goes down meanwhile.
+func TestBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, size)
+		w.happen("a.service", store.Start, store.Crash, store.Start, store.Crash)
+		w.run()
+		want(t, "states", 1, len(w.published("/state")))
+		told := w.after["a.service"]
+		monitor := func(behind bool) {
+			w.events <- view.Event{Kind: view.Monitor, Data: fmt.Appendf(nil, `{"running":true,"behind":%v}`, behind)}
+		}
+		monitor(true)
+		w.after["a.service"] = store.Counts{Starts: 1}
+		w.events <- w.unit("a.service")
+		want(t, "states of a monitor that is behind", 1, len(w.published("/state")))
+		w.after["a.service"] = told.Plus(store.Counts{Crashes: 1})
+		w.events <- w.unit("a.service")
+		want(t, "states when it has counted more", 2, len(w.published("/state")))
+		w.after["a.service"] = store.Counts{Starts: 1}
+		w.events <- w.unit("a.service")
+		monitor(false) // the counts were cleared
+		want(t, "states of a monitor that is not behind", 3, len(w.published("/state")))
+		w.end()
+	})
+}
+
 // TestComesBack loses a connection that has lasted. The next one follows soon, but not always after the same time.
 func TestComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

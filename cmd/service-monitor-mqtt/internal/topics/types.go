@@ -59,6 +59,8 @@ type Monitor struct {
 	Running bool      `json:"running"`
 	Stopped time.Time `json:"stopped,omitzero"`
 	Blind   bool      `json:"blind,omitempty"` // it has no connection to systemd
+	// Behind is true if the counts may be lower than what was told before, see service-monitor(8), JSON.
+	Behind bool `json:"behind,omitempty"`
 	// Troubles are missing if the monitor does not run.
 	Troubles []string `json:"troubles,omitzero"`
 }
