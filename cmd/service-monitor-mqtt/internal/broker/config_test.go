@@ -45,6 +45,8 @@ func TestURL(t *testing.T) {
 		{"wss://h", endpoint{}, `must begin with mqtt://, mqtts:// or unix://, found "wss://h"; MQTT over WebSocket is not supported; use the broker's port for MQTT itself`},
 		{"mqtt://", endpoint{}, `must name a host, found "mqtt:"`},
 		{"mqtt://u:secret@h", endpoint{}, "must be without user and password, because everybody may read it; give them as the credentials mqtt-user and mqtt-password (LoadCredential=)"},
+		{"u:secret@h:1883", endpoint{}, "must be without user and password, because everybody may read it; give them as the credentials mqtt-user and mqtt-password (LoadCredential=)"},
+		{"unix://u:secret@h/s", endpoint{}, "must be without user and password, because everybody may read it; give them as the credentials mqtt-user and mqtt-password (LoadCredential=)"},
 		{"mqtt://u:se/cret@h", endpoint{}, "must be without user and password, because everybody may read it; give them as the credentials mqtt-user and mqtt-password (LoadCredential=)"},
 		{"mqtt://h:x", endpoint{}, `is no URL (invalid port ":x" after host); write mqtt://HOST, mqtts://HOST or unix:///SOCKET`},
 		{"mqtt://h:0", endpoint{}, `must have a port from 1 to 65535, found "0"`},

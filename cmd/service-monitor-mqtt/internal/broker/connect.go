@@ -176,9 +176,13 @@ func (c *Conn) reason() error {
 	return c.err
 }
 
-// Close takes leave of the broker, so that it does not publish the will.
+// Close takes leave of the broker, so that it does not publish the will. If there is no time for that, ctx is
+// done already, and the broker publishes the will.
 func (c *Conn) Close(ctx context.Context) {
 	c.lose(nil)
+	if ctx.Err() != nil {
+		_ = c.wire.Conn.Close()
+	}
 	stop := context.AfterFunc(ctx, func() { _ = c.wire.Conn.Close() })
 	defer stop()
 	_ = c.client.Disconnect(&paho.Disconnect{}) // it closes the connection and waits until paho has ended

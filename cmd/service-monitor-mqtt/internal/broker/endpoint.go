@@ -45,11 +45,11 @@ func parse(text string) (endpoint, error) {
 	switch {
 	case text == "":
 		return endpoint{}, errors.New("is empty; write " + schemes)
-	case !strings.Contains(text, "://"):
-		return endpoint{}, fmt.Errorf("must begin with mqtt://, mqtts:// or unix://, found %s", row.Quote(text))
-	case strings.Contains(text, "@") && !strings.HasPrefix(text, "unix:"): // this text must not come into a log
+	case strings.Contains(text, "@") && !strings.HasPrefix(text, "unix:///"): // this text must not come into a log
 		return endpoint{}, errors.New("must be without user and password, because everybody may read it; " +
 			"give them as the credentials mqtt-user and mqtt-password (LoadCredential=)")
+	case !strings.Contains(text, "://"):
+		return endpoint{}, fmt.Errorf("must begin with mqtt://, mqtts:// or unix://, found %s", row.Quote(text))
 	case err != nil:
 		return endpoint{}, fmt.Errorf("is no URL (%w); write %s", err, schemes)
 	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:

@@ -41,7 +41,7 @@ func explainCertificate(err error, e endpoint, s Settings) string {
 		return fmt.Sprintf("the clock is wrong: it says %s, and the certificate of %s is valid from %s; waiting for the clock "+
 			"(systemd-timesyncd, chrony, gpsd or hwclock sets it)", day(now), who, day(invalid.Cert.NotBefore))
 	case isInvalid && invalid.Reason == x509.Expired && now.Before(invalid.Cert.NotBefore):
-		return fmt.Sprintf("the certificate of %s is not valid before %s, and the clock says %s", who, instant(invalid.Cert.NotBefore), instant(now))
+		return fmt.Sprintf("the certificate of %s is not valid before %s, and the clock says that this is still to come", who, instant(invalid.Cert.NotBefore))
 	case isInvalid && invalid.Reason == x509.Expired:
 		return fmt.Sprintf("the certificate of %s was valid until %s, and the clock says %s; the broker needs a new one", who, day(invalid.Cert.NotAfter), day(now))
 	case isWrongName:

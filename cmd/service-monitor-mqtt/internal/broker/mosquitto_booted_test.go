@@ -91,7 +91,10 @@ func TestMosquittoWill(t *testing.T) {
 		c = connectTo(t, o)
 		publish(t, c, topics.Message{Topic: "g/status", Retain: true}) // no will before it
 		want(t, heard, "g/status", "", false)
-		c.Close(t.Context())
+		late, cancel := context.WithCancel(t.Context())
+		cancel()
+		c.Close(late) // there is no time to take leave
+		want(t, heard, "g/status", "offline", false)
 	}
 }
 

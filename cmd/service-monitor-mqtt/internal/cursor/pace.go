@@ -55,7 +55,7 @@ func (p *pace) resume(now, saved time.Time, bytes, slot int) {
 	if saved.After(now) {
 		saved = now
 	}
-	p.next = saved.Add(wait(bytes, slot))
+	p.next = now.Add(wait(bytes, slot) - now.Sub(saved)) // on the monotonic clock, if now has it
 }
 
 // wait returns how long to wait when bytes have reached the device. What the rate leaves of the budget is

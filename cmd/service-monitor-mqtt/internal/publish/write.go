@@ -49,6 +49,9 @@ func (s *Stage) choose(now time.Time) []job {
 		return jobs
 	}
 	if room := s.rate.room(now); room > 0 && p.backlog.waits() {
+		if s.blocked { // what is published behind a refused event comes again
+			room = 1
+		}
 		jobs := p.events(room, now)
 		if s.rate.take(now, len(jobs)); len(jobs) > 0 {
 			return jobs

@@ -68,11 +68,12 @@ func (f *follower) begin(ctx context.Context, known bool) error {
 		return err
 	}
 	var gone []string
+	since := f.place.seq
 	switch p := f.place; {
 	case !known:
 		return f.reset(ctx)
 	case !p.given:
-		f.place.seq = f.from
+		f.place.seq, since = f.from, f.from
 	case p.seq != f.from || p.parts > 0:
 		lost, forgotten, err := f.replay(ctx)
 		if err != nil {
@@ -83,7 +84,6 @@ func (f *follower) begin(ctx context.Context, known bool) error {
 		}
 		gone = forgotten
 	}
-	since := f.place.seq
 	if !f.place.given {
 		since = 1<<64 - 1 // the client does not know any unit, so it need not know which have changed
 	}

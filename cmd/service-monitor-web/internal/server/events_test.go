@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -153,6 +154,30 @@ func TestChangedMeanwhile(t *testing.T) {
 		case view.Monitor:
 			seen["monitor"] = strings.Contains(e.data, `"connected":true`)
 		}
+	}
+}
+
+// A client that comes back is told each unit that has changed meanwhile, whatever it has missed last.
+func TestComesBack(t *testing.T) {
+	g := newGateway(t, "a.service", "b.service", "c.service")
+	g.start()
+	g.serve()
+	g.crash(true, "c.service")
+	for g.status().Seq == 0 {
+	}
+	before := fmt.Sprint(g.status().Seq)
+	other := g.follow("")
+	g.crash(true, "a.service")
+	other.next(view.Told)
+	g.crash(true, "b.service")
+	other.next(view.Told)
+	c := g.follow("?after=" + before)
+	for seen := map[string]bool{}; !seen["a.service"] || !seen["b.service"]; {
+		var u struct{ Unit string }
+		if err := json.Unmarshal([]byte(c.next(view.Changed).data), &u); err != nil {
+			t.Fatal(err)
+		}
+		seen[u.Unit] = true
 	}
 }
 
