@@ -40,7 +40,7 @@ MIRROR   ?= $(shell apt-get indextargets --format '$$(REPO_URI) $$(LABEL)' | sed
 # -count=1 it would show their last result again, even if the daemon has changed.
 CODE     := ./cmd/... ./pipeline/... ./stages/...
 WHOLE    := -count=1 ./test/...
-BOOTED    = go test -buildvcs=false -tags booted -count=1 -p 1 -timeout 45m $(if $(SHORT),-short)
+BOOTED    = go test -buildvcs=false -tags booted -count=1 -p 1 -timeout 90m $(if $(SHORT),-short)
 
 # What make test leaves out, see there. OWN are the tests of the daemon's own files, configuration,
 # memory and threads, of what it answers, and those that boot no machine.
