@@ -18,6 +18,9 @@ const (
 	later = 40 * time.Second
 	// mostWaiting is how many crashes may wait for their boxes. In a loop few crashes have one.
 	mostWaiting = 64
+	// tries is how often a box is tried. On a link that is too slow for it, each try ends with the connection,
+	// and events must not wait for that for ever.
+	tries = 2
 )
 
 // boxes are the crashes of which the box is to be published.
@@ -25,6 +28,7 @@ type boxes struct {
 	dir     string // empty if no boxes are published
 	waiting []crash
 	found   []blackbox.Box
+	failed  int // how often the first one found was lost with the connection
 	now     func() time.Time
 }
 
@@ -106,6 +110,14 @@ func (p *plan) box() (jobs []job) {
 		return nil
 	}
 	box := b.found[0]
-	done := func() { b.found = b.found[1:] }
-	return orElse(p.add(nil, done, p.scheme.Crash(&box)...), done)
+	done := func() { b.found, b.failed = b.found[1:], 0 }
+	jobs = orElse(p.add(nil, done, p.scheme.Crash(&box)...), done)
+	for i := range jobs {
+		jobs[i].failed = func() {
+			if b.failed++; b.failed == tries {
+				done()
+			}
+		}
+	}
+	return jobs
 }

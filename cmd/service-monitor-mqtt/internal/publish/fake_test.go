@@ -47,6 +47,7 @@ type world struct {
 	fails    int           // acknowledge so many more messages, and then lose the connection; -1 for never
 	hangs    bool          // never acknowledge
 	forbids  string        // refuse topics that end so; empty for none
+	breaks   string        // lose the connection at topics that end so; empty for none
 	hold     chan struct{} // if it is not nil, a write waits for it
 	asked    time.Duration // how long Everything takes
 	conn     *connection
@@ -214,7 +215,7 @@ func (c *connection) Publish(ctx context.Context, messages []topics.Message) (in
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, m := range messages {
-		if w.fails == 0 {
+		if w.fails == 0 || w.breaks != "" && strings.HasSuffix(m.Topic, w.breaks) {
 			w.fails = -1
 			c.lose()
 			return i, errAway

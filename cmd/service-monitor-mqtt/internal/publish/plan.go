@@ -16,10 +16,11 @@ import (
 const together = 32
 
 // A job is a message, and what its acknowledgement means. acked may be nil. refused is called if the broker
-// refuses the message; if it is nil, the message is tried again.
+// refuses the message; if it is nil, the message is tried again. failed is called if the connection is lost
+// before the message is acknowledged; it may be nil.
 type job struct {
 	topics.Message
-	acked, refused func()
+	acked, refused, failed func()
 }
 
 // A plan knows what to publish next. It does no I/O.

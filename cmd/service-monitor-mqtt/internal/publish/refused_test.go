@@ -121,6 +121,23 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestTooSlow has a link that is too slow for last words: the connection is lost with them. Events go on.
+func TestTooSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, size)
+		w.breaks = "/crash"
+		w.box("a.service")
+		w.run(withCrashes)
+		time.Sleep(time.Minute)
+		w.happen("b.service", store.Start)
+		w.tell("b.service")
+		time.Sleep(time.Hour)
+		want(t, "events", []string{"a.service crash", "b.service start"}, w.told())
+		want(t, "connections", 1+tries, w.connects())
+		w.end()
+	})
+}
+
 // TestMonitorChanges changes how the monitor is while that is on its way to the broker.
 func TestMonitorChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -81,6 +81,9 @@ func (s *Stage) done(w pipeline.Written) {
 	_ = s.out.Ended(w) // it is never the last attempt: the cursor remembers what is left
 	switch {
 	case w.Err != nil && !refused:
+		if w.N < len(jobs) && jobs[w.N].failed != nil {
+			jobs[w.N].failed()
+		}
 		s.drop(now)
 	case w.Err != nil:
 		s.blocked = true
