@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -68,15 +67,7 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	teller := feed.New(m.log, c.Feed.Socket, about, known, news, tell.WriteJSON)
 	pipeline.Sink(g, "feed", pipeline.Latest(g, events, unitOf), teller)
 	teller.Outlast(saver.Ended())
-	// As long as the journal cannot be read, the counts may be lower than what was told before a kill.
-	var ready atomic.Bool
-	caughtUp := func() {
-		if ready.Load() && !source.Counts().GapOpen {
-			teller.CaughtUp()
-		}
-	}
-	g.TellTroubles(func(troubles []string) { teller.Troubles(troubles); caughtUp() })
-	g.TellReady(func() { ready.Store(true); caughtUp() })
+	tellHealth(g, source, teller)
 
 	// Go first runs the goroutine that was woken last. So the last sink writes its line first.
 	file := logfile.New(c.Log.File, m.lock)
@@ -94,6 +85,20 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	pipeline.Sink(g, "logsink", events, lines)
 	teller.Count((&counting{g, source, decoder, keeper, saver, lines, &m.written}).counters)
 	return g
+}
+
+// tellHealth has the feed tell what is wrong, and when the counts have caught up. READY=1 is not enough for
+// that: the journal may not be readable yet, and then the counts may be lower than what was told before a kill.
+// The graph calls both functions from one goroutine.
+func tellHealth(g *pipeline.Graph, source *bus.Stage, teller *feed.Stage) {
+	ready := false
+	caughtUp := func() {
+		if ready && !source.Counts().GapOpen {
+			teller.CaughtUp()
+		}
+	}
+	g.TellTroubles(func(troubles []string) { teller.Troubles(troubles); caughtUp() })
+	g.TellReady(func() { ready = true; caughtUp() })
 }
 
 func unitOf(e count.Event) string { return e.Unit }

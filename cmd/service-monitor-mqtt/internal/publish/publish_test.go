@@ -200,21 +200,26 @@ func TestGone(t *testing.T) {
 	})
 }
 
+// reconfigured returns a world in which the stage has run, and now runs with other options. What it sent before
+// does not count.
+func reconfigured(t *testing.T, other topics.Options) *world {
+	t.Helper()
+	w := newWorld(t, size)
+	w.happen("a.service", store.Start)
+	w.run()
+	w.end()
+	w.sent = nil
+	w.run(func(o *Options) {
+		o.Scheme, _ = topics.New("plain", other)
+		o.Under = Under("plain", other)
+	})
+	return w
+}
+
 // TestUnder clears what an earlier configuration has left at the broker.
 func TestUnder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, size)
-		w.happen("a.service", store.Start)
-		w.run()
-		synctest.Wait()
-		w.end()
-		w.sent = nil
-		w.run(func(o *Options) {
-			other := topics.Options{Gateway: "new"}
-			o.Scheme, _ = topics.New("plain", other)
-			o.Under = Under("plain", other)
-		})
-		synctest.Wait()
+		w := reconfigured(t, topics.Options{Gateway: "new"})
 		for _, topic := range []string{"service-monitor/gw/a.service/state", "service-monitor/gw/status"} {
 			want(t, topic, []string{""}, w.published(topic))
 		}
@@ -227,15 +232,7 @@ func TestUnder(t *testing.T) {
 // before it publishes.
 func TestUnderTheSameTopics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, size)
-		w.happen("a.service", store.Start)
-		w.run()
-		synctest.Wait()
-		w.end()
-		w.sent = nil
-		w.run(func(o *Options) {
-			o.Under = Under("plain", topics.Options{Gateway: "gw", DiscoveryPrefix: "another"})
-		})
+		w := reconfigured(t, topics.Options{Gateway: "gw", DiscoveryPrefix: "another"})
 		for _, topic := range []string{"/gw/status", "/gw/a.service/state"} {
 			if all := w.published(topic); len(all) == 0 || all[len(all)-1] == "" {
 				t.Errorf("%s: %q", topic, all)
