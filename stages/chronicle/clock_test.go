@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
@@ -130,6 +132,22 @@ func TestClockSetAgainAndAgain(t *testing.T) {
 		})
 		if got := len(d.steps(t)); got < burst || got > burst+24*6 {
 			t.Errorf("%d records", got)
+		}
+	})
+}
+
+// A gateway boots in the past, and the journal cannot be read before NTP has set the clock. The
+// record says that its time is wrong. How long the gap was is in the clock that nobody sets.
+func TestGapBeforeTheClockIsSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, from := &disk{boot: "b"}, time.Now()
+		live(t, d, map[string]count.Tally{}, false, func(k *keeper) {
+			k.send(count.Event{Transition: classify.Transition{Kind: classify.Seen, Unit: name, Time: time.Now(), Life: &classify.Life{Opened: time.Now()}}, Untrusted: true})
+			time.Sleep(time.Minute)
+			k.send(count.Event{Transition: classify.Transition{Kind: classify.CaughtUp, Unit: name, Time: time.Now()}})
+		})
+		if diff := cmp.Diff([]string{"opened since 0, clock not set", "closed since 0 until 1, clock not set"}, d.gaps(from)); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

@@ -1,10 +1,8 @@
 package chronicle
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -219,101 +217,6 @@ func TestGapOfTheClassifier(t *testing.T) {
 	}
 }
 
-// The monitor is killed, or stopped, while the journal cannot be read, or just after. Whatever it
-// had saved, the chronicle has each gap once.
-func TestGapOfTwoLives(t *testing.T) {
-	closing := func(k *keeper) {
-		k.tell(name, classify.CaughtUp)
-		k.tell(other, classify.CaughtUp)
-	}
-	for _, tt := range []struct {
-		name  string
-		kill  bool
-		saved func(before, open, after map[string]count.Tally) map[string]count.Tally
-		first func(k *keeper)                  // after the gap was opened at minute 5, up to minute 10
-		then  func(k *keeper, since time.Time) // from minute 15 on, in another monitor
-		want  []string
-	}{
-		{"still unreadable, and later read", true, func(_, open, _ map[string]count.Tally) map[string]count.Tally { return open }, nil, func(k *keeper, _ time.Time) {
-			k.unreadable(time.Now(), name, other)
-			time.Sleep(time.Minute)
-			closing(k)
-		}, []string{"opened since 5", "closed since 5 until 16"}},
-		{"the same time comes again", true, func(_, open, _ map[string]count.Tally) map[string]count.Tally { return open }, nil, func(k *keeper, since time.Time) {
-			k.unreadable(since, name, other)
-		}, []string{"opened since 5"}},
-		{"stopped, and readable at once", false, func(_, open, _ map[string]count.Tally) map[string]count.Tally { return open }, nil, func(k *keeper, since time.Time) {
-			k.inGap(since, name, classify.Stopped, classify.Started)
-			k.tell(name, classify.CaughtUp)
-			k.atLeast(other)
-			closing(k)
-		}, []string{"opened since 5", "closed since 5 until 15, at least"}},
-		{"lower bounds before the kill", true, func(_, open, _ map[string]count.Tally) map[string]count.Tally { return open }, func(k *keeper) { k.atLeast(name) }, func(k *keeper, since time.Time) {
-			closing(k)
-		}, []string{"opened since 5", "closed since 5 until 15, at least"}},
-		{"not saved that it was opened", true, func(before, _, _ map[string]count.Tally) map[string]count.Tally { return before }, nil, func(k *keeper, _ time.Time) {
-			k.tell(name, classify.Moved)
-			k.unreadable(time.Now(), name, other)
-			time.Sleep(time.Minute)
-			closing(k)
-		}, []string{"opened since 5", "closed since 5 until 16"}},
-		{"not saved that it was closed", true, func(_, open, _ map[string]count.Tally) map[string]count.Tally { return open }, closing, func(k *keeper, since time.Time) {
-			k.inGap(since, name, classify.Crashed, classify.Started)
-			closing(k)
-		}, []string{"opened since 5", "closed since 5 until 10"}},
-		{"not saved that it was closed, and unreadable again", true, func(_, open, _ map[string]count.Tally) map[string]count.Tally { return open }, closing, func(k *keeper, since time.Time) {
-			k.unreadable(time.Now(), name, other)
-		}, []string{"opened since 5", "closed since 5 until 10", "opened since 15"}},
-		{"closed and saved", true, func(_, _, after map[string]count.Tally) map[string]count.Tally { return after }, closing, func(k *keeper, _ time.Time) {
-			closing(k)
-		}, []string{"opened since 5", "closed since 5 until 10"}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				d, tallies, from := &disk{boot: "b"}, map[string]count.Tally{}, time.Now()
-				var before, open, after map[string]count.Tally
-				var since time.Time
-				live(t, d, tallies, tt.kill, func(k *keeper) {
-					k.tell(name, classify.Seen, classify.Started, classify.CaughtUp)
-					k.tell(other, classify.Seen, classify.Started, classify.CaughtUp)
-					before = maps.Clone(k.tallies)
-					time.Sleep(5 * time.Minute)
-					since = time.Now()
-					k.unreadable(since, name, other)
-					open = maps.Clone(k.tallies)
-					time.Sleep(5 * time.Minute)
-					if tt.first != nil {
-						tt.first(k)
-						time.Sleep(time.Minute)
-					}
-					after = maps.Clone(k.tallies)
-				})
-				time.Sleep(time.Until(from.Add(15 * time.Minute)))
-				live(t, d, tt.saved(before, open, after), false, func(k *keeper) { tt.then(k, since) })
-				if diff := cmp.Diff(tt.want, d.gaps(from)); diff != "" {
-					t.Error(diff)
-				}
-			})
-		})
-	}
-}
-
-// A gateway boots in the past, and the journal cannot be read before NTP has set the clock. The
-// record says that its time is wrong. How long the gap was is in the clock that nobody sets.
-func TestGapBeforeTheClockIsSet(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d, from := &disk{boot: "b"}, time.Now()
-		live(t, d, map[string]count.Tally{}, false, func(k *keeper) {
-			k.send(count.Event{Transition: classify.Transition{Kind: classify.Seen, Unit: name, Time: time.Now(), Life: &classify.Life{Opened: time.Now()}}, Untrusted: true})
-			time.Sleep(time.Minute)
-			k.send(count.Event{Transition: classify.Transition{Kind: classify.CaughtUp, Unit: name, Time: time.Now()}})
-		})
-		if diff := cmp.Diff([]string{"opened since 0, clock not set", "closed since 0 until 1, clock not set"}, d.gaps(from)); diff != "" {
-			t.Error(diff)
-		}
-	})
-}
-
 // journald fails and comes back all day. That takes no room from the history of the units, and each
 // opening that is recorded has its closing.
 func TestGapAgainAndAgain(t *testing.T) {
@@ -340,26 +243,5 @@ func TestGapAgainAndAgain(t *testing.T) {
 		if n < 2*burst || n > 2*(burst+24*6) || n%2 != 0 {
 			t.Errorf("%d records", n)
 		}
-	})
-}
-
-// The disk is full while the gap is opened and closed. The monitor goes on, and so does the next one.
-func TestGapUntold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d, tallies, from := &disk{boot: "b"}, map[string]count.Tally{}, time.Now()
-		live(t, d, tallies, false, func(k *keeper) {
-			k.tell(name, classify.Seen, classify.CaughtUp)
-			k.unreadable(time.Now(), name)
-			time.Sleep(time.Minute)
-			d.fail(errors.New("no space left"))
-			k.tell(name, classify.CaughtUp)
-		})
-		d.fail(nil)
-		time.Sleep(time.Until(from.Add(5 * time.Minute)))
-		live(t, d, tallies, false, func(k *keeper) { k.tell(name, classify.CaughtUp) })
-		if diff := cmp.Diff([]string{"opened since 0", "closed since 0 until 5"}, d.gaps(from)); diff != "" {
-			t.Error(diff)
-		}
-		d.check(t, tallies)
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"testing"
 	"time"
 
@@ -191,55 +190,6 @@ func TestFormatter(t *testing.T) {
 	}
 }
 
-// TestFields wants the right fields in the journal for each kind of line.
-func TestFields(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		event count.Event
-		want  []string
-	}{{
-		name: "crash",
-		event: event(classify.Crashed, `a\x2db.service`, states("active", "failed", "failed"), cause("core-dump", 3, 11), counts(5, 1, 3, 2), func(e *count.Event) {
-			e.Invocation = decode.Invocation{0xab}
-		}),
-		want: []string{
-			`MESSAGE=a\x2db.service: **CRASH** (ExitCode: none, Signal: 11 (SIGSEGV), Result: core-dump)`, "PRIORITY=3",
-			"MESSAGE_ID=a9c7ce28cc9d4a2baf64dd96586ff35a", `MONITOR_UNIT=a\x2db.service`, "MONITOR_FROM=active", "MONITOR_TO=failed",
-			"MONITOR_SUB_STATE=failed", "MONITOR_INVOCATION_ID=ab" + strings.Repeat("0", 30), "MONITOR_STARTS=5", "MONITOR_STOPS=1",
-			"MONITOR_CRASHES=3", "MONITOR_UNKNOWN=0", "MONITOR_RESTARTS=2", "MONITOR_RESULT=core-dump", "MONITOR_EXIT_CODE=none", "MONITOR_SIGNAL=11 (SIGSEGV)",
-		},
-	}, {
-		name:  "stop, by a clock that was wrong",
-		event: event(classify.Stopped, "a.service", counts(1, 1, 0, 0), recovered, untrusted, func(e *count.Event) { e.Time = time.UnixMicro(42) }),
-		want: []string{
-			"MESSAGE=a.service:  Incrementing stop counter -> 1 (recovered from the journal) (clock not trusted)", "PRIORITY=6",
-			"MESSAGE_ID=3769531c6aa04fb699667a9abdce1110", "MONITOR_UNIT=a.service", "MONITOR_FROM=", "MONITOR_TO=", "MONITOR_SUB_STATE=",
-			"MONITOR_INVOCATION_ID=", "MONITOR_STARTS=1", "MONITOR_STOPS=1", "MONITOR_CRASHES=0", "MONITOR_UNKNOWN=0", "MONITOR_RESTARTS=0",
-			"MONITOR_RECOVERED=1", "MONITOR_TIME=42", "MONITOR_CLOCK=untrusted",
-		},
-	}, {
-		name:  "seen, not loaded",
-		event: event(classify.Seen, "a.service", states("", "unloaded", "dead")),
-		want: []string{
-			"MESSAGE=a.service:  not loaded: systemd has no such unit (yet); watched all the same", "PRIORITY=4",
-			"MESSAGE_ID=0aa918fea24b430f802d308296670d0b", "MONITOR_UNIT=a.service", "MONITOR_FROM=", "MONITOR_TO=unloaded",
-			"MONITOR_SUB_STATE=dead", "MONITOR_INVOCATION_ID=", "MONITOR_STARTS=0", "MONITOR_STOPS=0", "MONITOR_CRASHES=0", "MONITOR_UNKNOWN=0", "MONITOR_RESTARTS=0",
-		},
-	}} {
-		t.Run(tt.name, func(t *testing.T) {
-			var got []string
-			id := ids(&tt.event)[0]
-			entry := appendFields(appendEntry(nil, line{level(&tt.event, id), id, appendText(nil, &tt.event, id, false)}), &tt.event)
-			for field := range strings.Lines(string(entry)) {
-				got = append(got, strings.TrimSuffix(field, "\n"))
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("fields (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
 // BenchmarkLines measures the lines of a crash and its restart in the file and in the
 // journal, and when they are folded.
 func BenchmarkLines(b *testing.B) {
@@ -307,47 +257,5 @@ func TestMessageIDs(t *testing.T) {
 	failed := event(classify.GaveUp, "a.service", cause(classify.Masked, 0, 0))
 	if got := ids(&failed)[0]; got != "693f2736314f45debef3547a6918d841" {
 		t.Errorf("MESSAGE_ID of a restart that failed: %s", got)
-	}
-}
-
-func TestSummary(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		events []count.Event
-		want   string // empty if there is no summary
-	}{
-		{"nothing", nil, ""},
-		{"nothing that counts", []count.Event{
-			event(classify.Seen, "a", states("", "active", "running")), event(classify.GaveUp, "a"), event(classify.Forgotten, "a"),
-			event(classify.Moved, "a", states("active", "active", "reload")),
-		}, ""},
-		{"one of each", []count.Event{
-			event(classify.Moved, "a", states("active", "failed", "failed")), event(classify.Crashed, "a"), event(classify.Restarted, "a"),
-			event(classify.Started, "a"), event(classify.Stopped, "b"),
-		}, "summary of the last 60 s: 1 start, 1 stop, 1 crash, 1 automatic restart, 1 state change"},
-		{"several", []count.Event{
-			event(classify.Crashed, "a"), event(classify.Crashed, "a"), event(classify.Started, "a"), event(classify.Started, "b"), event(classify.Started, "c"),
-		}, "summary of the last 60 s: 3 starts, 2 crashes"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			var s summary
-			for range 2 { // the second summary does not count the first events
-				begun := 0
-				for _, e := range tt.events {
-					if s.add(&e) {
-						begun++
-					}
-				}
-				if tt.want == "" {
-					if begun > 0 {
-						t.Error("a summary was begun")
-					}
-					continue
-				}
-				if got := s.take(time.Minute); got != tt.want || begun != 1 {
-					t.Errorf("summary, begun %d times (-want +got):\n-%s\n+%s", begun, tt.want, got)
-				}
-			}
-		})
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 
 	"service-monitor/stages/files"
@@ -62,5 +64,27 @@ func TestLoadable(t *testing.T) {
 				t.Errorf("%v, want %v", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestLoadTooLarge wants a file that is too large to be kept aside like a damaged one, and
+// not to be read.
+func TestLoadTooLarge(t *testing.T) {
+	f := newFile(t)
+	save(t, f, 1)
+	save(t, f, 2)
+	if err := os.Truncate(f.path, largestEver+1); err != nil { // a sparse file takes no room
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	units, notes, err := f.Load()
+	runtime.ReadMemStats(&after)
+	if err != nil || !strings.Contains(notes.Error(), files.ErrTooLarge.Error()) || !strings.Contains(notes.Error(), "kept as ") {
+		t.Errorf("Load: %v, error %v, want %v", notes, err, files.ErrTooLarge)
+	}
+	same(t, generation(1), units)
+	if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
+		t.Errorf("it took %d bytes of memory", used)
 	}
 }

@@ -94,106 +94,6 @@ func TestLogind(t *testing.T) {
 	}
 }
 
-func TestRunTellsStatus(t *testing.T) {
-	t.Parallel()
-	m := gatewaytest.Boot(t, gateway.Options{})
-	out, err := m.Run(t.Context(), "sh", "-c", "echo out; echo because >&2; exit 7")
-	var status *exec.ExitError
-	if !errors.As(err, &status) || status.ExitCode() != 7 || !strings.Contains(err.Error(), "because") || out != "out\n" {
-		t.Errorf("got %q, %v", out, err)
-	}
-}
-
-func TestFiles(t *testing.T) {
-	t.Parallel()
-	m := gatewaytest.Boot(t, gateway.Options{})
-	check := func(path, want string) {
-		t.Helper()
-		if got, err := m.ReadFile(path); err != nil || got != want {
-			t.Errorf("ReadFile(%s) = %q, %v, want %q", path, got, err, want)
-		}
-	}
-	for _, path := range []string{"/run/volatile/file", "/var/run/volatile/other", "/var/lib/lasting/file"} {
-		if err := m.WriteFile(path, "text of "+path, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		check(path, "text of "+path)
-	}
-	if _, err := m.ReadFile("/no/such/file"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v, want that it does not exist", err)
-	}
-	if _, err := m.Run(t.Context(), "ln", "-s", "/etc/machine-id", "/root/link"); err != nil {
-		t.Fatal(err)
-	}
-	if text, err := m.ReadFile("/root/link"); err == nil {
-		t.Errorf("got %q through an absolute link, want an error", text)
-	}
-	if err := m.PowerOff(); err != nil {
-		t.Fatal(err)
-	}
-	check("/var/lib/lasting/file", "text of /var/lib/lasting/file")
-}
-
-// TestCommandIsKilled kills a command by its context. If the command were not reaped, the
-// machine could not be switched off in time.
-func TestCommandIsKilled(t *testing.T) {
-	t.Parallel()
-	m := gatewaytest.Boot(t, gateway.Options{})
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	cmd := m.Command(ctx, "sh", "-c", "echo runs; exec sleep infinity")
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stdout.Read(make([]byte, 5)); err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	if err := cmd.Wait(); !errors.Is(err, context.Canceled) && !strings.Contains(err.Error(), "killed") {
-		t.Errorf("got %v, want that it was killed", err)
-	}
-}
-
-// TestReboot follows a service through a shutdown and a power cut.
-func TestReboot(t *testing.T) {
-	t.Parallel()
-	const unit = "lasting.service"
-	m := gatewaytest.Boot(t, gateway.Options{Units: map[string]string{
-		unit: "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n",
-	}})
-	boots := map[string]bool{}
-	check := func(want gateway.Tally) {
-		t.Helper()
-		boot, err := m.ReadFile("/proc/sys/kernel/random/boot_id")
-		if err != nil {
-			t.Fatal(err)
-		}
-		boots[boot] = true
-		truth, err := m.Truth(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if truth[unit] != want {
-			t.Errorf("(-want +got)\n- %+v\n+ %+v", want, truth[unit])
-		}
-	}
-	if _, err := m.Run(t.Context(), "systemctl", "enable", "--now", unit); err != nil {
-		t.Fatal(err)
-	}
-	check(gateway.Tally{Starts: 1, Running: true})
-	again(t, m, m.PowerOff)
-	check(gateway.Tally{Starts: 2, Stops: 1, Running: true})
-	again(t, m, m.PowerCut)
-	check(gateway.Tally{Starts: 3, Stops: 2, Cut: 1, Running: true})
-	if len(boots) != 3 {
-		t.Errorf("got %d boot ids, want 3", len(boots))
-	}
-}
-
 // again switches a machine off in the given way, and on again.
 func again(t *testing.T, m *gateway.Machine, off func() error) {
 	t.Helper()
@@ -215,32 +115,6 @@ func TestPowerOffAmidRestarts(t *testing.T) {
 			t.Fatal(err)
 		}
 		again(t, m, m.PowerOff)
-	}
-}
-
-func TestAwait(t *testing.T) {
-	t.Parallel()
-	m := gatewaytest.Boot(t, gateway.Options{Units: map[string]string{
-		"fails.service": "[Service]\nExecStart=/bin/sh -c 'exit 9'\n",
-	}})
-	if _, err := m.Run(t.Context(), "systemctl", "start", "fails"); err != nil {
-		t.Fatal(err)
-	}
-	var got gateway.Tally
-	err := m.Await(t.Context(), "fails.service", func(now gateway.Tally) bool { got = now; return now.Crashes > 0 })
-	want := gateway.Tally{Starts: 1, Crashes: 1, Last: gateway.Crash{Result: "exit-code", Code: "exited", Status: 9}}
-	if err != nil || got != want {
-		t.Errorf("%v (-want +got)\n- %+v\n+ %+v", err, want, got)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	err = m.Await(ctx, "fails.service", func(now gateway.Tally) bool {
-		if now.Starts > 0 {
-			cancel()
-		}
-		return false
-	})
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want that it was cancelled", err)
 	}
 }
 

@@ -2,118 +2,15 @@ package tell
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
-	_ "time/tzdata" // this machine may have no zones
 
 	"github.com/google/go-cmp/cmp"
 
 	"service-monitor/stages/chronicle/store"
 )
-
-const (
-	gateway = "wirepas-gateway.service"
-	sink    = "wirepas-sink@ttyUSB1.service"
-	broker  = "mosquitto.service"
-)
-
-var zone = time.FixedZone("", 2*60*60)
-
-// A diary makes records as the chronicle does.
-type diary struct {
-	records []store.Record
-	now     time.Time
-	counts  map[string]store.Counts
-	boot    string
-	uptime  time.Duration
-}
-
-func newDiary() *diary {
-	return &diary{now: time.Date(2025, 7, 7, 11, 50, 0, 0, zone), counts: map[string]store.Counts{}, boot: "b", uptime: time.Hour}
-}
-
-func (d *diary) later(t time.Duration) *diary {
-	d.now, d.uptime = d.now.Add(t), d.uptime+t
-	return d
-}
-
-func (d *diary) add(unit string, k store.Kind, more ...func(*store.Record)) *diary {
-	r := store.Record{Seq: uint64(len(d.records) + 1), Kind: k, Time: d.now, Unit: unit, Boot: d.boot, Monotonic: uint64(d.uptime.Microseconds())}
-	for _, f := range more {
-		f(&r)
-	}
-	if r.Kind != store.Many {
-		r.Delta = store.Single(r.Kind, r.Flags)
-	}
-	d.counts[unit] = d.counts[unit].Plus(r.Delta)
-	r.After = d.counts[unit]
-	d.records = append(d.records, r)
-	return d
-}
-
-func result(result string, code, status int32) func(*store.Record) {
-	return func(r *store.Record) { r.Result, r.Code, r.Status = result, code, status }
-}
-
-func flag(f store.Flags) func(*store.Record) { return func(r *store.Record) { r.Flags |= f } }
-
-func says(to string) func(*store.Record) { return func(r *store.Record) { r.To = to } }
-
-// closed makes a record of a gap that is closed now.
-func closed(opened time.Time, d *diary) func(*store.Record) {
-	return func(r *store.Record) { r.To, r.Time, r.Until = store.GapClosed, opened, d.now }
-}
-
-// set makes a record of a clock that was set.
-func set(from, to time.Time) func(*store.Record) {
-	return func(r *store.Record) {
-		r.From, r.To = from.UTC().Format(time.RFC3339Nano), to.Format(time.RFC3339Nano)
-	}
-}
-
-var (
-	success = result("success", 1, 0)
-	segv    = result("core-dump", 3, 11)
-	exec    = result("exit-code", 1, 203)
-	R       = flag(store.Recovered)
-)
-
-// night is what happened in a night.
-func night() *diary {
-	d := newDiary()
-	d.add("", store.Monitor, says("started"))
-	for _, unit := range []string{gateway, sink, broker} {
-		d.add(unit, store.Seen)
-	}
-	d.add(gateway, store.Start).add(broker, store.Start)
-	d.later(3*time.Minute+4*time.Second).add(sink, store.Start)
-	for i := range 6 {
-		if i > 0 {
-			d.add(sink, store.Restart).add(sink, store.Start)
-		}
-		d.later(2*time.Millisecond).add(sink, store.Crash, exec).later(200 * time.Millisecond)
-	}
-	d.add(sink, store.Restart).add(sink, store.GaveUp, result("start-limit-hit", 0, 0))
-	d.later(10*time.Minute).add(broker, store.Stop, success).later(time.Second).add(broker, store.Start)
-	d.later(time.Hour).add("", store.Monitor, says("stopped"))
-	d.later(27*time.Second).add(broker, store.Crash, R, result("oom-kill", 2, 9)).later(100*time.Millisecond).add(broker, store.Restart, R).add(broker, store.Start, R)
-	d.later(69*time.Second).add("", store.Monitor, says("started"))
-	opened := d.later(10 * time.Minute).now
-	d.add("", store.Gap, says(store.GapOpened)).later(2*time.Minute).add("", store.Gap, closed(opened, d))
-	d.later(3*time.Minute).add("", store.Clock, set(d.now.Add(-7*time.Second), d.now))
-	d.later(15*time.Minute).add(gateway, store.Crash, segv)
-	for range 5 {
-		d.later(5*time.Second).add(gateway, store.Restart).add(gateway, store.Start).later(12*time.Second).add(gateway, store.Crash, segv)
-	}
-	d.later(17*time.Second).add(gateway, store.Many, segv, func(r *store.Record) {
-		r.Until, r.Delta = r.Time.Add(33*time.Minute), store.Counts{Crashes: 125, Starts: 125, Restarts: 125}
-	}).later(33 * time.Minute)
-	d.later(12*time.Hour).add(broker, store.Stop, success)
-	return d
-}
 
 // After systemd has given up, somebody starts the service. That is no restart by systemd.
 func TestStartAfterGivingUp(t *testing.T) {
@@ -233,25 +130,6 @@ func TestQueries(t *testing.T) {
 	}
 }
 
-// The monitor was killed long after the last event of a unit. The line about that does not depend
-// on which unit is asked for, and its times are in the zone of the screen.
-func TestNotWatched(t *testing.T) {
-	d := newDiary().add(sink, store.Start).later(24*time.Hour).add(broker, store.Start)
-	d.later(12*time.Hour+15*time.Minute).add("", store.Monitor, says("started"))
-	for i := range d.records {
-		d.records[i].Time = d.records[i].Time.UTC()
-	}
-	for _, unit := range []string{sink, broker} {
-		text := show(d, Query{Wanted: func(u string) bool { return u == unit }}, Screen{Width: 120})
-		if !strings.Contains(text, "-- not watched 11:50:00 to 2025-07-09 00:05:00 (12h 15m);") {
-			t.Errorf("%s:\n%s", unit, text)
-		}
-	}
-	if text := show(d, Query{Last: 1}, Screen{Width: 120}); !strings.Contains(text, "mosquitto started") {
-		t.Errorf("the last line:\n%s", text)
-	}
-}
-
 // A line says so if counts grew while the history was not written.
 func TestUntold(t *testing.T) {
 	d := newDiary().add(sink, store.Start).later(time.Minute).add(sink, store.Many, flag(store.Untold), func(r *store.Record) {
@@ -259,95 +137,6 @@ func TestUntold(t *testing.T) {
 	})
 	if text := show(d, Query{}, Screen{Width: 120}); !strings.Contains(text, "2 starts, 2 crashes, 1 unknown end, while the history was not written") {
 		t.Error(text)
-	}
-}
-
-// Each record becomes one object for each kind of event. The objects add up to the counts.
-func TestJSON(t *testing.T) {
-	d := night()
-	sums := map[string]map[string]int64{}
-	for _, r := range d.records {
-		var b bytes.Buffer
-		if err := WriteJSON(&b, &r); err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(b.String()) {
-			var e Event
-			if err := json.Unmarshal([]byte(line), &e); err != nil {
-				t.Fatal(err)
-			}
-			if sums[e.Unit] == nil {
-				sums[e.Unit] = map[string]int64{}
-			}
-			sums[e.Unit][e.Kind] += e.Count
-			if e.Kind == "crash" && (e.Text == "" || e.Signal == nil && e.Code == nil) {
-				t.Errorf("no cause: %s", line)
-			}
-		}
-	}
-	if got, want := sums[gateway]["crash"], d.counts[gateway].Crashes; got != want {
-		t.Errorf("%d crashes, want %d", got, want)
-	}
-	if got, want := sums[gateway]["start"], d.counts[gateway].Starts; got != want {
-		t.Errorf("%d starts, want %d", got, want)
-	}
-}
-
-func TestCause(t *testing.T) {
-	for _, tt := range []struct {
-		result       string
-		code, status int32
-		want         string
-	}{
-		{"exit-code", 1, 1, "exit 1"}, {"exit-code", 1, 217, "217/USER, no such user"}, {"signal", 2, 9, "SIGKILL"}, {"signal", 2, 40, "SIGRTMIN+6"},
-		{"core-dump", 3, 6, "SIGABRT, core dumped"}, {"timeout", 2, 15, "timeout"}, {"watchdog", 2, 6, "watchdog, no answer in time"},
-		{"oom-kill", 2, 9, "oom-kill, memory was short"}, {"exit-code", 0, 0, "exit-code"}, {"success", 1, 0, "success"}, {"something-new", 0, 0, "something-new"},
-	} {
-		if got := Cause(tt.result, tt.code, tt.status); got != tt.want {
-			t.Errorf("%s %d %d: %q, want %q", tt.result, tt.code, tt.status, got, tt.want)
-		}
-	}
-	for code, text := range exits {
-		if (text != "") != (code >= 200 && code != 223 && code != 234 && code != 244) {
-			t.Errorf("%d %q", code, text)
-		}
-	}
-}
-
-func TestSpan(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		2 * time.Millisecond: "2 ms", time.Second: "1 s", 1500 * time.Millisecond: "1.5 s", 96 * time.Second: "96 s", 2 * time.Minute: "2m",
-		3*time.Hour + 12*time.Minute: "3h 12m", 11*24*time.Hour + 20*time.Hour: "11d 20h", -1: "–",
-	} {
-		if got := Span(d); got != want {
-			t.Errorf("%v: %q, want %q", d, got, want)
-		}
-	}
-}
-
-func TestWhen(t *testing.T) {
-	now := time.Date(2026, 11, 27, 10, 30, 0, 0, zone)
-	for text, want := range map[string]string{
-		"2h": "2026-11-27 08:30:00", "30min": "2026-11-27 10:00:00", "5 minutes ago": "2026-11-27 10:25:00", "-3d": "2026-11-24 10:30:00", "1 week ago": "2026-11-20 10:30:00",
-		"yesterday": "2026-11-26 00:00:00", "today": "2026-11-27 00:00:00", "now": "2026-11-27 10:30:00", "09:15": "2026-11-27 09:15:00",
-		"2026-11-01": "2026-11-01 00:00:00", "2026-11-01 12:00": "2026-11-01 12:00:00", "2026-11-01 12:00:07": "2026-11-01 12:00:07",
-	} {
-		if got, err := When(text, now); err != nil || got.Format(time.DateTime) != want {
-			t.Errorf("%s: %v, %v", text, got, err)
-		}
-	}
-	for _, text := range []string{"", "tomorow", "2 fortnights", "h", "-", "99999999999h", "20000w", "2026-13-01"} {
-		if got, err := When(text, now); err == nil {
-			t.Errorf("%q: %v", text, got)
-		}
-	}
-	helsinki, err := time.LoadLocation("Europe/Helsinki")
-	if err != nil {
-		t.Fatal(err)
-	}
-	set := time.Date(2026, 10, 25, 12, 0, 0, 0, helsinki) // the clocks were set back at 4:00
-	if got, err := When("10:30", set); err != nil || got.Format(time.TimeOnly) != "10:30:00" {
-		t.Errorf("after the change to winter time: %v, %v", got, err)
 	}
 }
 

@@ -90,6 +90,25 @@ func TestFollowItself(t *testing.T) {
 	}
 }
 
+// The monitor was killed long after the last event of a unit. The line about that does not depend
+// on which unit is asked for, and its times are in the zone of the screen.
+func TestNotWatched(t *testing.T) {
+	d := newDiary().add(sink, store.Start).later(24*time.Hour).add(broker, store.Start)
+	d.later(12*time.Hour+15*time.Minute).add("", store.Monitor, says("started"))
+	for i := range d.records {
+		d.records[i].Time = d.records[i].Time.UTC()
+	}
+	for _, unit := range []string{sink, broker} {
+		text := show(d, Query{Wanted: func(u string) bool { return u == unit }}, Screen{Width: 120})
+		if !strings.Contains(text, "-- not watched 11:50:00 to 2025-07-09 00:05:00 (12h 15m);") {
+			t.Errorf("%s:\n%s", unit, text)
+		}
+	}
+	if text := show(d, Query{Last: 1}, Screen{Width: 120}); !strings.Contains(text, "mosquitto started") {
+		t.Errorf("the last line:\n%s", text)
+	}
+}
+
 // A monitor that was killed had watched until its last record, also if that was about itself.
 func TestNotWatchedAfterItself(t *testing.T) {
 	for _, last := range []func(*diary){
