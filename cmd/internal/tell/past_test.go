@@ -44,3 +44,26 @@ func TestPastAt(t *testing.T) {
 		t.Errorf("%d crashes, and it was %d", got.Day, before.Day)
 	}
 }
+
+// A past that is read of a long history keeps nothing that is older than a day, not even for a moment. It
+// answers as one that keeps everything, and so do the copies that were made of it meanwhile.
+func TestPastAddLately(t *testing.T) {
+	clock := &Clock{Now: noon.Add(200 * time.Hour)}
+	var kept, all Past
+	var copies []Past
+	var wants []Availability
+	for n := range 200 {
+		r := store.Record{Kind: store.Crash, Time: noon.Add(time.Duration(n) * time.Hour), Up: time.Duration(n%50) * time.Minute, Delta: store.Counts{Crashes: 1, Starts: 1}, After: store.Counts{Crashes: int64(n)}}
+		kept.AddLately(&r, clock)
+		all.Add(&r, clock.Now)
+		if len(kept.stretches) > 25 {
+			t.Fatalf("hour %d: it keeps %d stretches", n, len(kept.stretches))
+		}
+		copies, wants = append(copies, kept.At(clock.Now)), append(wants, all.Uptime.Availability(chronicle.Span{}, clock, 0))
+	}
+	for n := range copies {
+		if got := copies[n].Uptime.Availability(chronicle.Span{}, clock, 0); got != wants[n] {
+			t.Errorf("hour %d: %+v, want %+v", n, got, wants[n])
+		}
+	}
+}

@@ -125,14 +125,18 @@ func (p *Past) At(now time.Time) Past {
 	return then
 }
 
-// Forget lets go of what counts no more, because it was more than 24 hours ago. Whoever keeps a past for
-// days calls it now and then.
+// AddLately is like Add, but it keeps nothing that counts no more, because it was more than 24 hours ago.
+func (p *Past) AddLately(r *store.Record, c *Clock) {
+	n := len(p.stretches)
+	if p.Add(r, c.Now); len(p.stretches) > n && c.old(&p.stretches[n]) {
+		p.stretches = p.stretches[:n]
+	}
+}
+
+// Forget lets go of what counts no more by now. Whoever keeps a past for days calls it now and then.
 func (p *Past) Forget(c *Clock) {
 	p.recent = without(p.recent, func(l recentCrashes) bool { return c.Now.Sub(l.until) >= day })
-	p.stretches = without(p.stretches, func(s stretch) bool {
-		ago, known := c.ago(s.boot, s.clock, s.at)
-		return known && ago >= day
-	})
+	p.stretches = without(p.stretches, func(s stretch) bool { return c.old(&s) })
 }
 
 // without returns a list without some of its elements. The list itself is not changed.

@@ -98,6 +98,12 @@ type stretch struct {
 	up, down time.Duration
 }
 
+// old reports whether a stretch was over more than 24 hours ago.
+func (c *Clock) old(s *stretch) bool {
+	ago, known := c.ago(s.boot, s.clock, s.at)
+	return known && ago >= day
+}
+
 // An Uptime is how long a unit was up, and how long it was down after a crash. Other times do not
 // count: the unit was stopped, the machine was off, or nobody knows.
 type Uptime struct {

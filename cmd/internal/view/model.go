@@ -82,7 +82,7 @@ func (m *model) record(r *store.Record) {
 		past = &tell.Past{}
 		m.pasts[strings.Clone(r.Unit)] = past
 	}
-	past.Add(r, m.base.Now)
+	past.AddLately(r, &m.base.Clock)
 }
 
 // tidy lets go of what counts no more.

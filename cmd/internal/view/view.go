@@ -208,7 +208,6 @@ func (s *Stage) took(ctx context.Context, b *batch) {
 		}
 	}
 	if !b.end {
-		s.model.tidy()
 		return
 	}
 	s.reading = nil

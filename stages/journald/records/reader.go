@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -307,9 +308,15 @@ func Boot() string {
 	if id := os.Getenv(bootVariable); id != "" {
 		return id
 	}
+	return bootOfKernel()
+}
+
+// bootOfKernel is the id of the boot by the kernel. A process cannot outlive its boot. So it is read once:
+// the status of a thousand units asks for it a thousand times.
+var bootOfKernel = sync.OnceValue(func() string {
 	id, _ := os.ReadFile(bootID)
 	return strings.ReplaceAll(strings.TrimSpace(string(id)), "-", "")
-}
+})
 
 // Clock returns CLOCK_MONOTONIC in µs, as systemd and journald write it.
 func Clock() uint64 {
