@@ -32,7 +32,7 @@ type Options struct {
 func New(o Options) *Stage {
 	s := &Stage{hub: newHub(len(o.Listeners)), busy: &busy{conns: map[net.Conn]bool{}}, idle: newIdle(o.IdleExit, o.Calm), quit: o.Quit, stop: o.Stop}
 	a := &api{view: o.View, config: o.Config, reads: make(chan struct{}, 1), hub: s.hub}
-	s.server = newServer(s.idle.watch(newGuard(a.routes(o.Metrics), o.Hosts)), s.busy.note)
+	s.server = newServer(s.idle.watch(newGuard(a.routes(o.Metrics, newTurns(len(o.Listeners))), o.Hosts)), s.busy.note)
 	for _, l := range o.Listeners {
 		// Each has its own part, so that clients of one cannot keep away those of another.
 		s.listeners = append(s.listeners, netutil.LimitListener(l, max(1, mostConnections/len(o.Listeners))))
@@ -41,14 +41,14 @@ func New(o Options) *Stage {
 }
 
 // routes returns a handler of all paths. A path must be exactly right: nothing is redirected.
-func (a *api) routes(m metrics.Options) http.Handler {
+func (a *api) routes(m metrics.Options, t *turns) http.Handler {
 	paths := map[string]http.Handler{
-		"/":             page.Handler(a.page),
-		"/metrics":      metrics.Handler(a.measured, m),
-		"/api/status":   http.HandlerFunc(a.status),
-		"/api/why":      http.HandlerFunc(a.why),
-		"/api/timeline": http.HandlerFunc(a.timeline),
-		"/api/history":  http.HandlerFunc(a.history),
+		"/":             t.wait(page.Handler(a.page)),
+		"/metrics":      t.wait(metrics.Handler(a.measured, m)),
+		"/api/status":   t.wait(http.HandlerFunc(a.status)),
+		"/api/why":      t.wait(http.HandlerFunc(a.why)),
+		"/api/timeline": t.wait(http.HandlerFunc(a.timeline)),
+		"/api/history":  t.wait(http.HandlerFunc(a.history)),
 		"/events":       http.HandlerFunc(a.events),
 		"/-/healthy":    http.HandlerFunc(healthy),
 	}
