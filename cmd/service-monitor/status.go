@@ -113,10 +113,7 @@ func watchStatus(l cli.Line, c config.Config, stdout io.Writer) error {
 			ready = ready || m.Complete
 		case <-draw.C:
 			drawing = false
-			s, err := live.Status(l.Wants)
-			if err != nil {
-				return err
-			}
+			s := live.Status(l.Wants)
 			plans.Add(s)
 			s.Wide = l.Ask.Wide
 			var text bytes.Buffer

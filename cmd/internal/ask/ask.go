@@ -3,6 +3,7 @@
 package ask
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,13 +30,16 @@ func Status(c config.Config, wants func(unit string) bool) (*tell.Status, error)
 	ctx, cancel := context.WithTimeout(context.Background(), answerIn)
 	defer cancel()
 	live := NewTold(c.State.File)
-	complete := false
+	complete, other := false, false
 	err := feed.Listen(ctx, c.Feed.Socket, func(m feed.Message) bool {
-		complete = m.Complete
-		return live.Take(m) && !complete
+		complete, other = m.Complete, !live.Take(m)
+		return !complete && !other
 	})
-	if err == nil && complete {
-		return live.Status(wants)
+	switch {
+	case err == nil && complete:
+		return live.Status(wants), nil
+	case err == nil && !other:
+		err = cmp.Or(ctx.Err(), errCut)
 	}
 	s, failed := Saved(c.State.File, wants, zone.Local(time.Now()))
 	if failed == nil {
@@ -44,19 +48,27 @@ func Status(c config.Config, wants func(unit string) bool) (*tell.Status, error)
 	return s, failed
 }
 
+// errCut is the error if the monitor ends the stream too early.
+var errCut = errors.New("it has told only a part")
+
 // Silent notes in a status that the monitor does not answer. err is what came instead of an answer. If the
 // history does not say that the monitor has stopped, and something holds the history, the monitor is
-// alive. Otherwise, if nobody listens on its socket, it was killed.
+// alive. Otherwise, if nobody listens on its socket, it was killed. Whoever takes the connection is alive, too.
 func Silent(s *tell.Status, c config.Config, err error) {
 	if !s.Stopped.IsZero() {
 		return
 	}
 	nobody := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
+	used := store.InUse(chronicle.Beside(c.State.File)) // only the monitor's own user and root can see that
 	switch {
-	case store.InUse(chronicle.Beside(c.State.File)):
-		s.Troubles = append(s.Troubles, fmt.Sprintf("it does not answer on %s; this is what it has saved", config.Show(c.Feed.Socket)))
-	case nobody:
+	case nobody && !used:
 		s.Stopped = s.AsOf
+	case errors.Is(err, fs.ErrPermission):
+		s.Troubles = append(s.Troubles, fmt.Sprintf("cannot listen to the monitor: %v; run this as a member of the group service-monitor", err))
+	case nobody, err == nil && used, errors.Is(err, context.DeadlineExceeded):
+		s.Troubles = append(s.Troubles, fmt.Sprintf("it does not answer on %s; this is what it has saved", config.Show(c.Feed.Socket)))
+	case err != nil:
+		s.Troubles = append(s.Troubles, fmt.Sprintf("cannot listen to the monitor on %s: %v; this is what it has saved", config.Show(c.Feed.Socket), err))
 	}
 }
 
@@ -90,12 +102,10 @@ func (t *Told) Take(m feed.Message) bool {
 }
 
 // Status returns the present status of the units that are wanted.
-func (t *Told) Status(wants func(unit string) bool) (*tell.Status, error) {
-	s, _, err := newStatus(t.units, t.stateFile, wants, zone.Local(time.Now()))
-	if err == nil {
-		s.Troubles, s.Monitor, s.Behind = t.monitor.Troubles, t.monitor, t.monitor.CatchingUp
-	}
-	return s, err
+func (t *Told) Status(wants func(unit string) bool) *tell.Status {
+	s, _ := newStatus(t.units, t.stateFile, wants, zone.Local(time.Now()))
+	s.Troubles, s.Monitor, s.Behind = append(slices.Clone(t.monitor.Troubles), s.Troubles...), t.monitor, t.monitor.CatchingUp
+	return s
 }
 
 // Saved returns the status by the state file at path and the history beside it.
@@ -104,10 +114,7 @@ func Saved(path string, wants func(unit string) bool, now time.Time) (*tell.Stat
 	if err != nil {
 		return nil, err
 	}
-	s, monitor, err := newStatus(known, path, wants, now)
-	if err != nil {
-		return nil, err
-	}
+	s, monitor := newStatus(known, path, wants, now)
 	AsSaved(s, path, &monitor)
 	return s, nil
 }
@@ -118,7 +125,7 @@ func AsSaved(s *tell.Status, path string, monitor *store.Record) {
 	if info, err := os.Stat(path); err == nil {
 		s.AsOf = info.ModTime()
 	}
-	s.Behind = monitor.To == store.Started // since it was saved, it may have counted more
+	s.Behind = monitor.To != store.Stopped // since it was saved, it may have counted more
 	switch {
 	case monitor.To == store.Stopped:
 		s.Stopped = monitor.Time
@@ -127,13 +134,24 @@ func AsSaved(s *tell.Status, path string, monitor *store.Record) {
 	}
 }
 
-// newStatus returns the present status of units, with what the history has of them. It also returns
-// the last record of the monitor itself.
-func newStatus(known map[string]*count.Tally, path string, wants func(unit string) bool, now time.Time) (s *tell.Status, monitor store.Record, err error) {
-	s = &tell.Status{Now: now, AsOf: now, Clock: tell.Clock{Now: now, Boot: records.Boot(), Since: records.Clock()}}
-	if s.Host, err = os.Hostname(); err != nil {
-		s.Host = "this machine"
+// Unread says why the history cannot be read.
+func Unread(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Sprintf("cannot read the history: %v; run this as a member of the group service-monitor", err)
 	}
+	return fmt.Sprintf("cannot read the history: %v", err)
+}
+
+// Hostname returns the name of this machine, as the status shows it.
+func Hostname() string {
+	name, _ := os.Hostname()
+	return cmp.Or(name, "this machine")
+}
+
+// newStatus returns the present status of units, with what the history has of them. It also returns
+// the last record of the monitor itself. If the history cannot be read, the status says so.
+func newStatus(known map[string]*count.Tally, path string, wants func(unit string) bool, now time.Time) (s *tell.Status, monitor store.Record) {
+	s = &tell.Status{Now: now, AsOf: now, Host: Hostname(), Clock: tell.Clock{Now: now, Boot: records.Boot(), Since: records.Clock()}}
 	units := map[string]*tell.Unit{}
 	for _, name := range slices.Sorted(maps.Keys(known)) {
 		if tally := known[name]; wants(name) && !Pattern(tally) {
@@ -141,7 +159,7 @@ func newStatus(known map[string]*count.Tally, path string, wants func(unit strin
 			s.Units = append(s.Units, units[name])
 		}
 	}
-	_, err = store.Read(chronicle.Beside(path), func(r *store.Record) bool {
+	_, err := store.Read(chronicle.Beside(path), func(r *store.Record) bool {
 		r = s.Clock.Right(r)
 		s.Clock.Add(r)
 		s.Reach(r)
@@ -154,12 +172,12 @@ func newStatus(known map[string]*count.Tally, path string, wants func(unit strin
 		return true
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, monitor, err
+		s.Troubles = append(s.Troubles, Unread(err))
 	}
 	for _, u := range s.Units {
 		u.CatchUp(now)
 	}
-	return s, monitor, nil
+	return s, monitor
 }
 
 // Pattern reports whether a tally is the sum of a glob.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"time"
 
+	"service-monitor/cmd/internal/ask"
 	"service-monitor/cmd/internal/config"
 )
 
@@ -17,10 +18,8 @@ func (s *Stage) unread(err error) {
 	case errors.Is(err, fs.ErrNotExist) && (s.config.History.Size == 0 || s.fresh()):
 	case errors.Is(err, fs.ErrNotExist):
 		s.trouble("there is no history in %s yet", config.Show(history(s.config)))
-	case errors.Is(err, fs.ErrPermission):
-		s.trouble("cannot read the history: %v; run this as a member of the group service-monitor", err)
 	default:
-		s.trouble("cannot read the history: %v", err)
+		s.trouble("%s", ask.Unread(err))
 	}
 }
 
@@ -44,11 +43,8 @@ func (s *Stage) saved(f *saved) {
 	s.model.base.AsOf, s.model.base.Stopped, s.model.base.Behind = f.status.AsOf, f.status.Stopped, f.status.Behind
 	s.model.troubles = append(s.model.troubles, f.status.Troubles...)
 	var other errOther
-	switch {
-	case errors.As(s.away, &other):
+	if errors.As(s.away, &other) {
 		s.trouble("%v", s.away)
-	case errors.Is(s.away, fs.ErrPermission):
-		s.trouble("cannot listen to the monitor: %v; run this as a member of the group service-monitor", s.away)
 	}
 	switch {
 	case errors.Is(f.err, fs.ErrPermission):

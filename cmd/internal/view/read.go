@@ -1,9 +1,8 @@
 package view
 
 import (
-	"cmp"
 	"context"
-	"os"
+	"errors"
 	"time"
 
 	"service-monitor/cmd/internal/ask"
@@ -68,6 +67,10 @@ func readSaved(c config.Config, itself store.Record, away error) <-chan saved {
 		s.units, _, s.err = statefile.Read(c.State.File)
 		s.status.AsOf = time.Now()
 		ask.AsSaved(&s.status, c.State.File, &itself)
+		var other errOther
+		if errors.As(away, &other) { // the monitor of these files may have ended
+			away = nil
+		}
 		ask.Silent(&s.status, c, away)
 		return s
 	})
@@ -75,9 +78,3 @@ func readSaved(c config.Config, itself store.Record, away error) <-chan saved {
 
 // history returns the directory of the chronicle.
 func history(c config.Config) string { return chronicle.Beside(c.State.File) }
-
-// hostname returns the name of this machine, as status shows it.
-func hostname() string {
-	name, _ := os.Hostname()
-	return cmp.Or(name, "this machine")
-}

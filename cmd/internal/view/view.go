@@ -48,7 +48,7 @@ type Stage struct {
 // New returns a view of the files and the feed of a configuration.
 func New(log logrus.FieldLogger, c config.Config) *Stage {
 	return &Stage{
-		log: log, config: c, boot: records.Boot(), model: newModel(hostname()), asks: make(chan func()), ended: make(chan struct{}),
+		log: log, config: c, boot: records.Boot(), model: newModel(ask.Hostname()), asks: make(chan func()), ended: make(chan struct{}),
 		planner: ask.Planner{}, touched: map[string]bool{},
 	}
 }
