@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // A power cut may leave any part of the last write. The records before are there, and the next ones
@@ -158,4 +160,54 @@ func TestDamageInLastPage(t *testing.T) {
 		last[head] = byte(kinds)
 		binary.LittleEndian.PutUint32(last[2:], checksum(last))
 	})
+}
+
+// A disk loses some of what it held. That costs the records of those pages, and is reported. The next records
+// come behind the last page that was lost.
+func TestLostPages(t *testing.T) {
+	dir := t.TempDir()
+	s, _, _ := mustOpen(t, dir, 1<<20)
+	all := records(300)
+	mustAppend(t, s, all)
+	whole, err := os.ReadFile(filepath.Join(dir, s.names[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(lost ...int) (kept int, scan *scanner, last end) {
+		scan = newScanner()
+		if err := scan.fill(failing{whole, lost}); err != nil {
+			t.Fatal(err)
+		}
+		_, last = scan.each(func(*Record) bool { kept++; return true })
+		return kept, scan, last
+	}
+	if kept, scan, _ := read(); kept != len(all) || len(scan.bad) > 0 {
+		t.Fatalf("%d records, damage at %v", kept, scan.bad)
+	}
+	if s.page < 2 {
+		t.Fatalf("the records take %d pages, so no page is in the middle", s.page+1)
+	}
+	middle, end := pageSize, s.page*pageSize
+	kept, scan, last := read(middle, end)
+	if kept == 0 || kept >= len(all) || !slices.Equal(scan.bad, []int{middle, end}) || last.page != s.page || !last.bad {
+		t.Errorf("%d records, damage at %v, the end is %+v", kept, scan.bad, last)
+	}
+	if kept, _, _ := read(); kept != len(all) {
+		t.Errorf("%d records when it can be read again", kept)
+	}
+}
+
+// Failing is a file of which the disk cannot read some pages.
+type failing struct {
+	data []byte
+	lost []int
+}
+
+func (f failing) ReadAt(b []byte, at int64) (int, error) {
+	for _, lost := range f.lost {
+		if int64(lost) < at+int64(len(b)) && int64(lost+pageSize) > at {
+			return 0, &os.PathError{Op: "read", Path: "segment", Err: unix.EIO}
+		}
+	}
+	return bytes.NewReader(f.data).ReadAt(b, at)
 }

@@ -142,6 +142,7 @@ type scanner struct {
 	buf   []byte // a whole segment
 	data  []byte // the part of it that the file has
 	bad   []int  // where the segment is damaged
+	lost  []int  // the pages of it that the disk cannot read
 	zones map[int]*time.Location
 	texts map[string]string
 	room  []string // for the texts of a page
@@ -151,22 +152,53 @@ func newScanner() *scanner {
 	return &scanner{zones: map[int]*time.Location{}, texts: map[string]string{}}
 }
 
-// load reads a segment.
+// load reads a segment. What the disk cannot read any more is damage, and no error.
 func (s *scanner) load(path string) error {
+	s.data, s.lost = nil, s.lost[:0]
 	f, err := files.Open(path, os.O_RDONLY, 0)
+	if broken(err) {
+		s.lost = append(s.lost, 0)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	return s.fill(f)
+}
+
+// fill reads a segment. If the disk cannot read all of it, fill reads it page by page.
+func (s *scanner) fill(f io.ReaderAt) error {
 	if s.buf == nil {
 		s.buf = make([]byte, largest)
 	}
-	n, err := io.ReadFull(f, s.buf)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+	n, err := f.ReadAt(s.buf, 0)
+	if broken(err) {
+		n, err = s.fillPages(f)
+	}
+	if err != nil && err != io.EOF {
 		return err
 	}
 	s.data = s.buf[:n]
 	return nil
+}
+
+func (s *scanner) fillPages(f io.ReaderAt) (n int, err error) {
+	for n < largest && err == nil {
+		page, part := s.buf[n:n+pageSize], 0
+		if part, err = f.ReadAt(page, int64(n)); broken(err) {
+			clear(page) // as a page without records
+			s.lost = append(s.lost, n)
+			part, err = pageSize, nil
+		}
+		n += part
+	}
+	return n, err
+}
+
+// broken reports whether an error means that the disk or the file system has lost what it held (errno(3)).
+func broken(err error) bool {
+	return errors.Is(err, unix.EIO) || errors.Is(err, unix.EUCLEAN) || errors.Is(err, unix.EBADMSG)
 }
 
 // An end is where the records of a segment end.
@@ -185,6 +217,11 @@ func (s *scanner) each(tell func(*Record) bool) (more bool, e end) {
 	s.bad, e.page, e.torn = s.bad[:0], -1, -1
 	var r Record
 	for from := 0; from < len(s.data); from += pageSize {
+		if slices.Contains(s.lost, from) {
+			s.bad = append(s.bad, from)
+			e.page, e.at, e.of, e.torn, e.bad = from/pageSize, 0, page{}, -1, true
+			continue
+		}
 		data := s.data[from:min(from+pageSize, len(s.data))]
 		p := page{same: s.texts, texts: s.room[:0]}
 		at := 0
@@ -208,6 +245,9 @@ func (s *scanner) each(tell func(*Record) bool) (more bool, e end) {
 			}
 		}
 		s.room = p.texts
+	}
+	if len(s.data) == 0 {
+		s.bad = append(s.bad, s.lost...)
 	}
 	return true, e
 }

@@ -103,7 +103,10 @@ func Open(dir string, size int64, tell func(*Record)) (*Store, []Damage, error) 
 // resume goes on in the last segment.
 func (s *Store) resume(last end, size int) (err error) {
 	path := filepath.Join(s.dir, s.names[len(s.names)-1])
-	if s.file, err = files.Open(path, os.O_RDWR, 0); err != nil {
+	if s.file, err = files.Open(path, os.O_RDWR, 0); broken(err) {
+		s.file = nil
+		return nil // the next record begins another segment
+	} else if err != nil {
 		return err
 	}
 	s.pages = size / pageSize
