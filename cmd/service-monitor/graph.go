@@ -52,7 +52,9 @@ func (m *monitor) graph(state persist.Store, known map[string]*count.Tally, n pi
 	// disk under the state file holds nothing up.
 	saver := persist.New(m.log, state, known, c.State.Quiet, c.State.Deadline)
 	pipeline.Sink(g, "persist", pipeline.Latest(g, events, unitOf), saver)
-	history := pipeline.Add(g, "chronicle", events, chronicle.New(m.log, m.openHistory(), known))
+	chronicler := chronicle.New(m.log, m.openHistory(), known)
+	chronicler.Outlast(saver)
+	history := pipeline.Add(g, "chronicle", events, chronicler)
 
 	// The black box needs only the last crash of each unit.
 	boxes := blackbox.Beside(chronicle.Beside(c.State.File))

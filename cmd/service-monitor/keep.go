@@ -6,7 +6,7 @@ import (
 )
 
 // openHistory returns a function that opens the chronicle beside the state file; nil if there is to be
-// none. If that fails, the monitor counts without one: losing the history never costs a count.
+// none. If that fails, the monitor counts without one until it can: losing the history never costs a count.
 func (m *monitor) openHistory() func() chronicle.Opened {
 	c := m.running.Config
 	if c.History.Size == 0 {
@@ -16,12 +16,12 @@ func (m *monitor) openHistory() func() chronicle.Opened {
 		dir := chronicle.Beside(c.State.File)
 		var sums store.Sums
 		open, damages, err := store.Open(dir, int64(c.History.Size), sums.Add)
+		if err != nil {
+			m.log.WithError(err).Errorf("cannot use the history in %s; that must be a directory to which the monitor may write; monitoring goes on, and so do the counts", dir)
+			return o
+		}
 		for _, d := range damages {
 			m.log.Errorf("the history lacks some records: %s; the counts are not affected", d)
-		}
-		if err != nil {
-			m.log.WithError(err).Errorf("cannot use the history in %s; monitoring goes on without it until the next start, before which that must be a directory to which the monitor may write", dir)
-			return o
 		}
 		open.Meter(&m.written.history)
 		o.Store, o.Has = open, make(map[string]store.Counts, len(sums.Units))

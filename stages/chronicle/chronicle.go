@@ -29,6 +29,12 @@ const (
 	// early is how many events may wait until the store is opened. It is opened a moment after the
 	// start, because that takes time, and READY=1 does not need the store.
 	early = 2048
+	// earliest is how many events may wait while it is being opened, or cannot be opened. Any more are
+	// dropped, and made up for later.
+	earliest = 4 * early
+	// These times are about a store that cannot be opened.
+	firstOpen = time.Minute
+	lastOpen  = time.Hour
 	// again is how long after the store was opened the units of Opened.Gone may come again.
 	again = 10 * time.Minute
 	// backlog is how many records may wait while the disk is slow. Any more are dropped, and made
@@ -62,14 +68,27 @@ type Opened struct {
 	Gap store.Record
 }
 
+// A Saver saves the counts.
+type Saver interface {
+	// Ended returns a channel that is closed when nothing will be saved any more.
+	Ended() <-chan struct{}
+	// All reports then whether everything is saved.
+	All() bool
+}
+
 // Stage is the chronicler.
 type Stage struct {
 	log      logrus.FieldLogger
 	open     func() Opened
-	known    map[string]*count.Tally
-	early    []count.Event // the events that came before the store was open
+	saver    Saver                   // nil if nobody saves the counts
+	known    map[string]*count.Tally // as of the first of the early events
+	early    []count.Event           // the events that came before the store was open
+	skipped  map[string]bool         // units of which early events were dropped, and whether nothing is being told again
 	opening  <-chan Opened
-	store    Store // nil until it is open
+	unopened time.Time     // since when the store cannot be opened; zero if it can
+	openWait time.Duration // how long to wait until it is tried again
+	openAt   time.Time     // when that is
+	store    Store         // nil until it is open
 	units    map[string]*unit
 	families map[string]*budget
 	all      budget                  // of all units together
@@ -91,8 +110,8 @@ type Stage struct {
 }
 
 // New returns a stage that writes to the store that open opens. open may block for as long as it
-// likes, and logs its errors itself. If open is nil, there is no store. known are the units of the
-// state file.
+// likes, and logs its errors itself. If it fails, it is called again later. If open is nil, there is no store.
+// known are the units of the state file.
 func New(log logrus.FieldLogger, open func() Opened, known map[string]*count.Tally) *Stage {
 	s := &Stage{
 		log: log, open: open, known: known, units: map[string]*unit{}, families: map[string]*budget{}, folding: map[string]*unit{}, unread: map[string]bool{},
@@ -116,6 +135,10 @@ func New(log logrus.FieldLogger, open func() Opened, known map[string]*count.Tal
 	return s
 }
 
+// Outlast lets the history end after the last save, so that its last record says whether the saved counts
+// fit. It is set before Run.
+func (s *Stage) Outlast(saver Saver) { s.saver = saver }
+
 type port = pipeline.Port[count.Event, store.Record]
 
 // Run writes events until they end or ctx is cancelled. Then it writes what still waits. It sends
@@ -126,21 +149,28 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 	}
 	s.disk.Nudge = p.Nudge
 	s.monitor(store.Started, 0, time.Now())
-	events := p.In
+	events, saved := p.In, (<-chan struct{})(nil)
 	for {
 		select {
 		case batch, ok := <-events:
 			if !ok {
-				events = nil
+				events, saved = nil, s.saved()
 			}
-			if s.takeAll(batch, time.Now()); !ok || len(s.early) > early {
+			if s.takeAll(batch, time.Now()); !ok {
 				s.begin()
 			}
+		case <-saved:
+			saved = nil
 		case opened := <-s.opening:
-			if opened.Store == nil {
-				return ignore(ctx, p)
+			switch {
+			case opened.Store != nil:
+				s.began(opened, time.Now())
+			case events == nil:
+				return nil
+			default:
+				s.failed(time.Now())
 			}
-			s.began(opened, time.Now())
+			p.Nudge()
 		case w := <-s.disk.Done():
 			_ = p.Send(ctx, s.disk.Written(w)...) // it fails only if ctx is done
 			if err := s.disk.Ended(w); err != nil {
@@ -153,7 +183,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			s.alarm.Off()
 			s.turn(time.Now())
 		case q := <-p.Probes:
-			q.Answer(pipeline.Answer{Trouble: s.disk.Trouble()})
+			q.Answer(pipeline.Answer{Trouble: s.trouble()})
 			continue
 		case <-ctx.Done():
 			s.finish()
@@ -161,15 +191,34 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 		}
 		if s.store != nil {
 			if events == nil {
+				s.rest(time.Now())
+			}
+			if events == nil && saved == nil {
 				s.end(time.Now())
 			}
-			if s.disk.Begin(); events == nil && s.disk.Drained() {
+			if s.disk.Begin(); s.disk.Closed() && s.disk.Drained() {
 				s.store.Close()
 				return nil
 			}
 		}
 		s.alarm.Set(s.next())
 	}
+}
+
+// saved returns a channel that is closed when nothing will be saved any more; nil if nobody saves.
+func (s *Stage) saved() <-chan struct{} {
+	if s.saver == nil {
+		return nil
+	}
+	return s.saver.Ended()
+}
+
+// trouble says what is wrong, for the status.
+func (s *Stage) trouble() string {
+	if !s.unopened.IsZero() {
+		return s.disk.TroubleStatus(s.unopened)
+	}
+	return s.disk.Trouble()
 }
 
 // finish writes what is left, and returns when that is done.
@@ -181,6 +230,10 @@ func (s *Stage) finish() {
 	}
 	if s.store == nil {
 		return
+	}
+	s.rest(time.Now())
+	if saved := s.saved(); saved != nil {
+		<-saved
 	}
 	s.end(time.Now())
 	if err := s.disk.Finish(); err != nil {
@@ -224,8 +277,11 @@ func (s *Stage) add(r store.Record, now time.Time) {
 
 // next returns when to call turn; zero if nothing waits.
 func (s *Stage) next() time.Time {
-	if s.opening != nil {
+	switch {
+	case s.opening != nil:
 		return time.Time{}
+	case !s.unopened.IsZero():
+		return s.openAt
 	}
 	if s.due.IsZero() || !s.soonest.IsZero() && s.soonest.Before(s.due) {
 		return s.soonest
@@ -288,14 +344,12 @@ func (s *Stage) drop(records []store.Record) {
 	}
 }
 
-// end writes everything that waits, and then that the monitor has stopped. Only the first call does
-// something.
-func (s *Stage) end(now time.Time) {
-	if s.disk.Closed() {
+// rest makes records of all that was kept back. No more events come. Only the first call does something.
+func (s *Stage) rest(now time.Time) {
+	if s.disk.Limit == math.MaxInt {
 		return
 	}
 	s.disk.Limit = math.MaxInt // nothing more comes, so all of it may wait
-	var open store.Flags
 	for _, name := range slices.Sorted(maps.Keys(s.units)) {
 		u := s.units[name]
 		if u.gone {
@@ -304,15 +358,30 @@ func (s *Stage) end(now time.Time) {
 		if u.settled {
 			s.settle(name, u, now)
 		}
-		if !u.gone && u.has != u.is { // its events were still being told again
-			open = store.Untold
-		}
 		if u.fold != nil {
 			s.unfold(name, u, now)
 		}
 		if u.unseen {
 			s.add(store.Record{Kind: store.Seen, Time: zone.Local(now), Unit: name, After: u.has}, now)
 		}
+	}
+	s.write()
+}
+
+// end writes that the monitor has stopped, and whether what is saved has the counts of the history. Only the
+// first call does something.
+func (s *Stage) end(now time.Time) {
+	if s.disk.Closed() {
+		return
+	}
+	var open store.Flags
+	for _, u := range s.units {
+		if !u.gone && u.has != u.is { // its events were still being told again
+			open = store.Untold
+		}
+	}
+	if s.saver != nil && !s.saver.All() {
+		open = store.Untold
 	}
 	s.monitor(store.Stopped, open, now)
 	s.write()

@@ -74,7 +74,8 @@ func (k *keeper) send(e count.Event) {
 func live(t *testing.T, d *disk, tallies map[string]count.Tally, kill bool, happen func(*keeper)) {
 	t.Helper()
 	events := make(chan count.Event)
-	g := pipeline.New(pipelinetest.NewNotifier(0))
+	d.service = pipelinetest.NewNotifier(0)
+	g := pipeline.New(d.service)
 	in := pipeline.Source(g, "world", pipelinetest.Feed(events))
 	log := logrus.New()
 	log.SetOutput(io.Discard)
@@ -83,7 +84,16 @@ func live(t *testing.T, d *disk, tallies map[string]count.Tally, kill bool, happ
 	for unit, tally := range tallies {
 		known[unit] = &tally
 	}
-	stage := New(log, func() Opened { return d.open(t) }, known)
+	stage := New(log, func() Opened {
+		if d.refuses > 0 {
+			d.refuses--
+			return Opened{}
+		}
+		return d.open(t)
+	}, known)
+	if d.saver != nil {
+		stage.Outlast(d.saver)
+	}
 	stage.boot, stage.clock = d.boot, func() uint64 { return uint64(time.Now().Add(-time.Duration(d.behind.Load())).UnixMicro()) }
 	var told []store.Record
 	pipeline.Sink(g, "told", pipeline.Add(g, "chronicle", in, stage), pipelinetest.Collect(&told))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
@@ -22,6 +23,9 @@ type disk struct {
 	boot    string
 	behind  atomic.Int64          // CLOCK_MONOTONIC is so much behind the wall clock
 	fault   atomic.Pointer[error] // what every write returns
+	refuses int                   // how often it cannot be opened
+	saver   Saver                 // nil if nobody saves the counts
+	service *pipelinetest.Notifier
 }
 
 func (d *disk) fail(err error) { d.fault.Store(&err) }

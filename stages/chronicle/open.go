@@ -2,9 +2,12 @@ package chronicle
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"service-monitor/pipeline"
+	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 )
 
@@ -31,9 +34,22 @@ func (s *Stage) begin() {
 	}
 }
 
+// failed notes that the store could not be opened.
+func (s *Stage) failed(now time.Time) {
+	if s.opening = nil; s.unopened.IsZero() {
+		s.unopened = now
+	}
+	s.openWait = min(max(2*s.openWait, firstOpen), lastOpen)
+	s.openAt = now.Add(s.openWait)
+	s.skip()
+}
+
 // began takes the open store, and records the events that have come until now.
 func (s *Stage) began(o Opened, now time.Time) {
-	s.store, s.opening = o.Store, nil
+	if s.store, s.opening = o.Store, nil; !s.unopened.IsZero() {
+		s.disk.OnRecovered(now.Sub(s.unopened))
+		s.unopened = time.Time{}
+	}
 	for name, counts := range o.Has {
 		u := &unit{has: counts, is: counts, gone: true, told: true}
 		if tally := s.known[name]; tally != nil {
@@ -44,6 +60,7 @@ func (s *Stage) began(o Opened, now time.Time) {
 	s.gone, s.forgetAt = o.Gone, now.Add(again)
 	s.since(&o.Clocks, now)
 	s.leftOpen(o.Gap)
+	s.makeUp(now)
 	events := s.early
 	s.early, s.known = nil, nil
 	s.takeAll(events, now)
@@ -52,11 +69,56 @@ func (s *Stage) began(o Opened, now time.Time) {
 // takeAll records events, or keeps them until the store is open.
 func (s *Stage) takeAll(events []count.Event, now time.Time) {
 	if s.store == nil {
-		s.early = append(s.early, events...)
+		if s.early = append(s.early, events...); len(s.early) > early && s.unopened.IsZero() {
+			s.begin()
+		}
+		if len(s.early) > earliest {
+			s.skip()
+		}
 		return
 	}
 	for i := range events {
 		s.take(&events[i], now)
 		s.reading(&events[i], now)
 	}
+}
+
+// skip drops the early events, but for how the units are after them.
+func (s *Stage) skip() {
+	if s.skipped == nil { // others share the map
+		known := make(map[string]*count.Tally, len(s.known))
+		maps.Copy(known, s.known)
+		s.known, s.skipped = known, map[string]bool{}
+	}
+	for i := range s.early {
+		e := &s.early[i]
+		unit := e.Tally.Unit
+		switch e.Kind {
+		case classify.Forgotten:
+			delete(s.known, unit)
+			delete(s.skipped, unit)
+			continue
+		case classify.Folded: // its glob has its counts now
+			delete(s.known, e.Unit)
+			delete(s.skipped, e.Unit)
+		}
+		s.known[unit], s.skipped[unit] = e.Tally, !e.Recovered && e.Life.Pending() == 0 && (e.Life == nil || e.Life.Opened.IsZero())
+	}
+	s.early = s.early[:0]
+}
+
+// makeUp brings the records together with the counts of units of which events were dropped.
+func (s *Stage) makeUp(now time.Time) {
+	for _, name := range slices.Sorted(maps.Keys(s.skipped)) {
+		u := s.units[name]
+		if u == nil { // its records begin now
+			tally := s.known[name]
+			u = &unit{has: Counts(tally), is: Counts(tally), unseen: true, span: SpanOf(tally)}
+			s.units[name] = u
+		}
+		if u.settled = s.skipped[name]; u.settled {
+			s.settle(name, u, now)
+		}
+	}
+	s.skipped = nil
 }

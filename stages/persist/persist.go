@@ -59,6 +59,7 @@ type Stage struct {
 	next    time.Time               // when to look next
 	fresh   time.Time               // when the time of starting is over
 	ended   chan struct{}           // closed at the end
+	all     bool                    // everything is saved; set before ended is closed
 }
 
 // New returns a stage that begins with units that are saved already. It saves a change
@@ -77,8 +78,11 @@ func New(log logrus.FieldLogger, store Store, units map[string]*count.Tally, qui
 // Failures returns how many saves have failed. Any goroutine may call it.
 func (s *Stage) Failures() uint64 { return s.disk.Failures() }
 
-// Ended returns a channel that is closed when all is saved, and nothing will be saved any more.
+// Ended returns a channel that is closed when nothing will be saved any more.
 func (s *Stage) Ended() <-chan struct{} { return s.ended }
+
+// All reports whether everything is saved. It may be called when Ended is closed.
+func (s *Stage) All() bool { return s.all }
 
 type port = pipeline.Port[count.Event, pipeline.None]
 
@@ -120,9 +124,12 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			}
 			continue
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), s.disk.Finish(s.saveLeft, s.saved))
+			err := s.disk.Finish(s.saveLeft, s.saved)
+			s.all = err == nil
+			return errors.Join(ctx.Err(), err)
 		}
 		if s.turn(time.Now()); s.disk.Closed() && !s.disk.Busy() {
+			s.all = true
 			return nil
 		}
 		if timer.Stop(); s.disk.Ready() && !s.pace.due().IsZero() {
