@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -37,8 +36,8 @@ func (s *Stage) leaves(in catchup.Input) {
 	default:
 		return
 	}
-	if s.left.IsZero() {
-		s.left = time.Now()
+	if s.left == 0 {
+		s.left = records.Clock()
 	}
 }
 
@@ -48,10 +47,10 @@ func (s *Stage) seenUntil() uint64 {
 	switch {
 	case !s.ever:
 		return 0
-	case s.left.IsZero():
+	case s.left == 0:
 		return records.Clock()
 	}
-	return uint64(max(0, int64(records.Clock())-time.Since(s.left).Microseconds()))
+	return s.left
 }
 
 func (s *Stage) do(ctx context.Context, p *port, action catchup.Action) error {

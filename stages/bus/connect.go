@@ -8,6 +8,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"service-monitor/stages/bus/link"
+	"service-monitor/stages/journald/records"
 )
 
 // connect begins an attempt, in a goroutine of its own because it may block.
@@ -30,7 +31,7 @@ func (s *Stage) failed(p *port, err error) error {
 	if s.link != nil {
 		what, s.since = "lost the system bus", time.Now()
 		if s.disconnect(); s.state.Watches() {
-			s.left = s.since
+			s.left = records.Clock()
 		}
 	}
 	if !s.ever && s.retries >= s.maxRetries {

@@ -76,7 +76,7 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 	}
 	gone = slices.DeleteFunc(gone, kept)
 	s.beginAudit(out, g.partial)
-	s.gap, s.left = gap{}, time.Time{}
+	s.gap, s.left = gap{}, 0
 	s.ever, s.retries = true, 0
 	s.cursors = nil // clear would keep the memory
 	for _, signal := range out {

@@ -73,7 +73,7 @@ type recovery struct {
 	doubts  chan struct{} // holds a token while there is a Doubt
 	doubted *time.Timer   // runs until a doubt begins a gap
 	again   time.Time     // a doubt begins no gap before
-	left    time.Time     // when the source ceased to watch; zero while it watches
+	left    uint64        // when the source ceased to watch, CLOCK_MONOTONIC in µs; 0 while it watches
 }
 
 // New returns a source that continues from the units that an earlier process knew. It
