@@ -42,6 +42,7 @@ type member struct {
 	probes chan Probe
 	rest   func() // is called when the stage answers from its own select, and so is not sending
 	done   chan struct{}
+	over   bool // all of its input has come; set before its result is sent
 	// status and trouble are what it has answered last; only health uses them
 	status, trouble string
 	stalls          atomic.Uint64 // how often it did not answer in time
@@ -79,10 +80,14 @@ func add[In, Out any](g *Graph, name string, in *Stream[In], s Stage[In, Out]) *
 		defer out.close()
 		for {
 			err := s.Run(ctx, &Port[In, Out]{In: c, Probes: m.probes, out: out, health: &g.health})
-			if err != nil || in == nil || ctx.Err() != nil {
+			if in == nil || ctx.Err() != nil {
 				return err
 			}
-			if open(c) {
+			m.over = !open(c)
+			if err != nil {
+				return err
+			}
+			if !m.over {
 				return errors.New("returned before its input ended")
 			}
 			var again bool
@@ -126,11 +131,14 @@ func (g *Graph) Run(stop context.Context) error {
 		aborted bool
 		stopped = stop.Done()
 	)
-	abortWith := func(err error) {
-		if failure == nil {
-			failure = err
+	fail := func(err error) {
+		if failure != nil {
+			err = fmt.Errorf("%w; %w", failure, err)
 		}
-		if !aborted {
+		failure = err
+	}
+	abortWith := func(err error) {
+		if fail(err); !aborted {
 			aborted = true
 			cancel()
 			cut = time.After(abortGrace)
@@ -140,8 +148,12 @@ func (g *Graph) Run(stop context.Context) error {
 		select {
 		case r := <-results:
 			left--
-			if r.err != nil && !errors.Is(r.err, context.Canceled) {
-				abortWith(fmt.Errorf("%s: %w", r.m.name, r.err))
+			switch err := failureOf(r.err); {
+			case err == nil:
+			case stopped == nil && r.m.over: // it could not write its last. The others may have time for theirs
+				fail(fmt.Errorf("%s: %w", r.m.name, err))
+			default:
+				abortWith(fmt.Errorf("%s: %w", r.m.name, err))
 			}
 		case <-stopped:
 			stopped = nil
@@ -171,6 +183,20 @@ func (g *Graph) Stalls() map[string]uint64 {
 		stalls[m.name] = m.stalls.Load()
 	}
 	return stalls
+}
+
+// failureOf returns what is left of an error without the errors of a context that was cancelled.
+func failureOf(err error) error {
+	if !errors.Is(err, context.Canceled) {
+		return err
+	}
+	var left error
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			left = errors.Join(left, failureOf(e))
+		}
+	}
+	return left
 }
 
 // A result says how a stage has ended.

@@ -150,3 +150,44 @@ func TestAbandonsAStageThatIgnoresItsContext(t *testing.T) {
 		close(release)
 	})
 }
+
+// A sink that cannot write its last does not take the time from the others. Its error comes in the end.
+func TestSinkFailsAtItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ends := func(after time.Duration, err error) stageFunc[int, None] {
+			return func(ctx context.Context, p *Port[int, None]) error {
+				for range p.In {
+				}
+				select {
+				case <-time.After(after):
+					return err
+				case <-ctx.Done():
+					return errors.Join(ctx.Err(), errors.New("not saved"))
+				}
+			}
+		}
+		for _, tt := range []struct {
+			name string
+			slow time.Duration
+			want string
+		}{
+			{"in time", DrainLimit - time.Second, "log: no room"},
+			{"too late", DrainLimit + time.Second, "log: no room; stop cut after 10s, not drained: state; state: not saved"},
+		} {
+			g := New(nil)
+			sent := Source(g, "numbers", numbers(1))
+			Sink(g, "log", sent, ends(0, errors.New("no room")))
+			Sink(g, "state", sent, ends(tt.slow, nil))
+			stop, cancel := context.WithTimeout(t.Context(), time.Second)
+			begun := time.Now()
+			err := g.Run(stop)
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("%s: Run: %v, want %s", tt.name, err, tt.want)
+			}
+			if took := time.Since(begun); took != time.Second+min(tt.slow, DrainLimit) {
+				t.Errorf("%s: took %v", tt.name, took)
+			}
+			cancel()
+		}
+	})
+}

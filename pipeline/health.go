@@ -209,6 +209,9 @@ func (w *watcher) ask(ctx context.Context) {
 		w.say(late, "")
 		w.notifier.Stalled(r.late.name, time.Since(asked))
 		r.troubles = []string{late}
+		if w.settling > 0 { // without a watchdog, nothing else may begin the next round
+			w.settle.Reset(settleRetryMax)
+		}
 	case w.stopping:
 		w.say(w.status, w.alive)
 	case w.settling > 0 && !r.delaysReady:
@@ -225,7 +228,9 @@ func (w *watcher) ask(ctx context.Context) {
 		}
 		w.say(r.status, cmp.Or(w.alive, w.extend()))
 	}
-	w.troubled(r.troubles)
+	if w.troubled(r.troubles); r.sending && w.renew == nil && w.settling == 0 && !w.stopping {
+		w.renew = time.After(StatusGap) // its status may be another one by then
+	}
 }
 
 // troubled tells what is wrong, if that has changed.
@@ -262,6 +267,7 @@ type outcome struct {
 	status      string
 	troubles    []string
 	delaysReady bool    // a stage delays READY=1, or an edge keeps a message
+	sending     bool    // a stage waits to send, so its status is that of the last round
 	late        *member // the stage that did not answer
 }
 
@@ -280,7 +286,7 @@ func (h *health) round(ctx context.Context, stages []*member, limit time.Duratio
 		case m.probes <- Probe{reply, m.rest}:
 			a := <-reply
 			r.delaysReady = r.delaysReady || a.DelaysReady
-			if !a.sending {
+			if r.sending = r.sending || a.sending; !a.sending {
 				m.status, m.trouble = a.Status, a.Trouble
 			}
 			if m.status != "" {

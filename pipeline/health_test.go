@@ -189,3 +189,80 @@ func TestReloadEndsWithASettledRound(t *testing.T) {
 		}
 	})
 }
+
+// A stage that waits to send cannot say how it is. It is asked again, also if there is no watchdog.
+func TestStatusOfASender(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := pipelinetest.NewNotifier(0)
+		g := New(s)
+		trouble := ""
+		sent := Source(g, "sender", stageFunc[None, int](func(ctx context.Context, p *Port[None, int]) error {
+			for tick := time.Tick(10 * time.Second); ; { // virtual
+				select {
+				case <-tick:
+					trouble += "!"
+					p.Nudge()
+					if err := p.Send(ctx, 1); err != nil {
+						return nil
+					}
+				case q := <-p.Probes:
+					q.Answer(Answer{Trouble: trouble})
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		}))
+		Sink(g, "slow", sent, stageFunc[int, None](func(ctx context.Context, p *Port[int, None]) error {
+			ask := p.In
+			var wait <-chan time.Time
+			for {
+				select {
+				case _, ok := <-ask:
+					if !ok {
+						return nil
+					}
+					ask, wait = nil, time.After(11500*time.Millisecond)
+				case <-wait:
+					ask, wait = p.In, nil
+				case q := <-p.Probes:
+					q.Answer(Answer{})
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		}))
+		stop, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+		defer cancel()
+		if err := g.Run(stop); err != nil {
+			t.Fatal(err)
+		}
+		s.Want(t, "0s READY=1", "10s WATCHDOG=1 STATUS=!", "20s WATCHDOG=1", "21s WATCHDOG=1", "22s WATCHDOG=1 STATUS=!!", "25s STOPPING=1 STATUS=saving and stopping")
+	})
+}
+
+// A stage that hangs for a while during the start puts READY=1 off, and no more, also if there is no watchdog.
+func TestReadyAfterAStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := pipelinetest.NewNotifier(0)
+		g := New(s)
+		Source(g, "hangs", stageFunc[None, None](func(ctx context.Context, p *Port[None, None]) error {
+			time.Sleep(DrainLimit + 2*time.Second) // virtual
+			for {
+				select {
+				case q := <-p.Probes:
+					q.Answer(Answer{})
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		}))
+		stop, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := g.Run(stop); err != nil {
+			t.Fatal(err)
+		}
+		if at, ready := s.Ready(); !ready || at < 12*time.Second || at > 13*time.Second {
+			t.Errorf("ready %t after %v: %q", ready, at, s.Lines())
+		}
+	})
+}

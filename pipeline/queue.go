@@ -48,7 +48,7 @@ func (q *Queue[T]) Begin() bool {
 	if !q.Any() || !q.Ready() {
 		return false
 	}
-	if len(q.waiting) == 0 {
+	if q.lost > 0 {
 		q.waiting, q.lost = append(q.waiting, q.Missing(q.lost)...), 0
 	}
 	q.given, q.waiting = q.waiting, q.given[:0]

@@ -125,3 +125,36 @@ func TestQueueCrowded(t *testing.T) {
 		}
 	})
 }
+
+// Once a write begins there is room again for what comes. What was dropped is told in its place.
+func TestQueueHasRoomAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutlet(func(_ *outlet, numbers []int) (int, error) { return len(numbers), nil })
+		o.Limit = 2
+		write := func() {
+			if !o.Begin() {
+				t.Fatal("there is nothing to write")
+			}
+		}
+		ended := func() {
+			if err := o.Ended(<-o.Done()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o.Add(1)
+		write()
+		if o.Add(2, 3); o.Add(4) {
+			t.Error("there is room for a third")
+		}
+		ended()
+		if write(); !o.Add(5) {
+			t.Error("nothing waits, and there is no room")
+		}
+		ended()
+		write()
+		ended()
+		if want := []int{1, 2, 3, -1, 5}; !slices.Equal(o.written, want) {
+			t.Errorf("written %v, want %v", o.written, want)
+		}
+	})
+}

@@ -215,7 +215,7 @@ func (s *Stage) put(unit string, tally *count.Tally) {
 // them, and what happened to them until the next start would not be counted. READY=1
 // does not wait for a disk that fails, because systemd's start timeout would expire.
 func (s *Stage) delaysReady(now time.Time) bool {
-	return s.disk.Failing().IsZero() && (s.owed || s.seen && !s.disk.Busy() && s.pace.due().Before(now.Add(time.Second)))
+	return s.disk.Failing().IsZero() && (s.owed || s.seen && (s.disk.Busy() || s.pace.due().Before(now.Add(time.Second))))
 }
 
 // turn saves if a save is due and the disk is ready. After the last event all that is not

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus"
 
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
@@ -97,4 +98,31 @@ func TestFirstIsOwedWhateverItIs(t *testing.T) {
 	if !s.delaysReady(now) || s.pace.due().After(now.Add(gap)) {
 		t.Errorf("READY=1 waits: %v, due in %v, want it to be saved at once", s.delaysReady(now), s.pace.due().Sub(now))
 	}
+}
+
+// TestReadyAfterTheNextSave has a unit come while a save is under way that does not have it. READY=1 waits for
+// the next save.
+func TestReadyAfterTheNextSave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{slow: 5 * time.Second}
+		s := New(logrus.New(), w, nil, time.Second, 10*time.Second)
+		now := time.Now()
+		known, seen := changed(0, "b", 1, 0).Message, changed(0, "a", 0, 0).Message
+		s.take(&known, now)
+		s.save()
+		seen.Kind = classify.Seen
+		if s.take(&seen, now); !s.delaysReady(now) {
+			t.Error("READY=1 does not wait for the unit that is in no save")
+		}
+		if err := s.saved(<-s.disk.Done()); err != nil {
+			t.Fatal(err)
+		}
+		if !s.delaysReady(time.Now()) {
+			t.Error("READY=1 does not wait for the next save")
+		}
+		s.save()
+		if err := s.saved(<-s.disk.Done()); err != nil || s.delaysReady(time.Now()) {
+			t.Errorf("READY=1 waits for nothing, %v", err)
+		}
+	})
 }

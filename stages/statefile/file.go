@@ -112,7 +112,7 @@ func (f *File) stay() error {
 	was := f.lock.File
 	err := f.lock.Stay()
 	if err == nil && f.lock.File != was && f.blank {
-		err = setBlank(f.lock.File, true)
+		err = f.mark()
 	}
 	return err
 }
@@ -204,9 +204,19 @@ func Open(path string) (*File, error) {
 	}
 	f := &File{path: lock.Path, lock: lock, blank: lock.Made || isBlank(lock.File)}
 	if lock.Made {
-		err = setBlank(lock.File, true)
+		err = f.mark()
 	}
 	return f, err
+}
+
+// mark gives the new lock file the blank mark. A lock file without it says that a state was saved here, and is
+// gone. So if there is no room for the mark, there must be no lock file.
+func (f *File) mark() error {
+	err := setBlank(f.lock.File, true)
+	if err != nil {
+		err = errors.Join(err, os.Remove(f.lock.Path+files.LockSuffix))
+	}
+	return err
 }
 
 // Close releases the lock, so that another monitor can have the file.

@@ -196,13 +196,19 @@ func TestSaveFails(t *testing.T) {
 // the next write fails.
 func fullDisk(t *testing.T, _ string, f func()) {
 	t.Helper()
+	limitFiles(t, 100, f)
+}
+
+// limitFiles calls f while files are limited to so many bytes.
+func limitFiles(t *testing.T, bytes uint64, f func()) {
+	t.Helper()
 	signal.Ignore(unix.SIGXFSZ)
 	defer signal.Reset(unix.SIGXFSZ)
 	var was unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 100, Max: was.Max}); err != nil {
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: was.Max}); err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Setrlimit(unix.RLIMIT_FSIZE, &was)

@@ -55,3 +55,25 @@ func TestLostHolds(t *testing.T) {
 		t.Errorf("another monitor takes the state: %v, want %v", err, files.ErrHeld)
 	}
 }
+
+// On a full disk, the first start of all makes no lock file that says later that a state is gone.
+func TestNoRoomForTheMark(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.json")
+	limitFiles(t, 10, func() {
+		if f, err := Open(path); err == nil {
+			f.Close()
+			t.Fatal("there is room for the mark")
+		}
+	})
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, _, err := f.Load(); err != nil {
+		t.Fatal(err)
+	}
+	if f.Gone() {
+		t.Error("the state is gone, and there never was one")
+	}
+}
