@@ -95,6 +95,7 @@ type Stage struct {
 	folding  map[string]*unit        // the units that have a fold
 	soonest  time.Time               // no fold is due before; zero if there is none
 	gone     map[string]store.Counts // Opened.Gone, as long as these units may come again
+	retold   map[string]bool         // the tallies that events of the past may still change
 	folded   store.Counts            // the counts of the unit that was folded last, until its glob is told
 	forgetAt time.Time               // when gone is not needed any more
 	boot     string
@@ -114,7 +115,7 @@ type Stage struct {
 // known are the units of the state file.
 func New(log logrus.FieldLogger, open func() Opened, known map[string]*count.Tally) *Stage {
 	s := &Stage{
-		log: log, open: open, known: known, units: map[string]*unit{}, families: map[string]*budget{}, folding: map[string]*unit{}, unread: map[string]bool{},
+		log: log, open: open, known: known, units: map[string]*unit{}, families: map[string]*budget{}, folding: map[string]*unit{}, unread: map[string]bool{}, retold: map[string]bool{},
 		boot: records.Boot(), clock: records.Clock, all: budget{all: true},
 	}
 	s.disk = pipeline.Queue[store.Record]{
@@ -232,6 +233,7 @@ func (s *Stage) finish() {
 		return
 	}
 	s.rest(time.Now())
+	s.disk.Begin() // nobody waits for the last save if it takes too long
 	if saved := s.saved(); saved != nil {
 		<-saved
 	}
@@ -380,7 +382,7 @@ func (s *Stage) end(now time.Time) {
 			open = store.Untold
 		}
 	}
-	if s.saver != nil && !s.saver.All() {
+	if len(s.retold) > 0 || s.saver != nil && !s.saver.All() {
 		open = store.Untold
 	}
 	s.monitor(store.Stopped, open, now)

@@ -99,32 +99,43 @@ func TestPassedUntold(t *testing.T) {
 	})
 }
 
-// Units of a glob come and go, and the monitor is killed before it saves any of that. It reads all
-// of it in the journal again. The chronicle has each event once.
+// Units of a glob come and go, and the monitor is killed, or stopped in the middle, before it saves any of that.
+// It reads all of it in the journal again. The chronicle has each event once.
 func TestPassedTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const jobs = 5
+		const jobs, glob = 5, "job@*.service"
 		d := &disk{}
-		pass := func(k *keeper, recovered bool) {
-			for i := range jobs {
-				unit := fmt.Sprintf("job@%d.service", i)
-				for _, kind := range []classify.Kind{classify.Seen, classify.Started, classify.Stopped, classify.Folded} {
-					k.send(count.Event{Transition: classify.Transition{Kind: kind, Unit: unit, Time: time.Now(), Recovered: recovered}})
+		pass := func(recovered, complete bool) func(*keeper) {
+			return func(k *keeper) {
+				for i := range jobs {
+					unit := fmt.Sprintf("job@%d.service", i)
+					if recovered {
+						k.recover(unit, classify.Seen, classify.Started, classify.Stopped)
+					} else {
+						k.tell(unit, classify.Seen, classify.Started, classify.Stopped)
+					}
+					sum := &count.Tally{Unit: glob}
+					k.out <- count.Event{Transition: classify.Transition{Kind: classify.Folded, Unit: unit, Time: time.Now(), Recovered: recovered}, Tally: sum}
+					k.out <- count.Event{Transition: classify.Transition{Kind: classify.CaughtUp, Unit: glob, Time: time.Now(), Recovered: recovered}, Tally: sum}
 				}
+				if complete {
+					k.out <- count.Event{Transition: classify.Transition{Kind: classify.CaughtUp, Unit: glob, Time: time.Now()}, Tally: &count.Tally{Unit: glob}}
+				}
+				time.Sleep(time.Minute)
 			}
-			time.Sleep(time.Minute)
 		}
-		live(t, d, map[string]count.Tally{}, true, func(k *keeper) { pass(k, false) })
+		live(t, d, map[string]count.Tally{}, true, pass(false, true))
 		once := d.lines()
-		live(t, d, map[string]count.Tally{}, true, func(k *keeper) { pass(k, true) })
-		live(t, d, map[string]count.Tally{}, false, func(k *keeper) { pass(k, true) })
-		if diff := cmp.Diff(once, d.lines()); diff != "" || len(once) != 4*jobs {
+		live(t, d, map[string]count.Tally{}, true, pass(true, true))
+		live(t, d, map[string]count.Tally{}, false, pass(true, false))
+		live(t, d, map[string]count.Tally{glob: {Unit: glob}}, false, pass(true, true))
+		if diff := cmp.Diff(once, d.lines()); diff != "" || len(once) != 4*jobs+1 {
 			t.Errorf("%d records, and then (-once +again):\n%s", len(once), diff)
 		}
 		// After a stop, a unit of the same name is another one.
-		live(t, d, map[string]count.Tally{}, false, func(k *keeper) { pass(k, true) })
-		if all := d.lines(); len(all) != 2*len(once) {
-			t.Errorf("%d records, want %d", len(all), 2*len(once))
+		live(t, d, map[string]count.Tally{glob: {Unit: glob}}, false, pass(true, true))
+		if all := d.lines(); len(all) != 2*len(once)-1 {
+			t.Errorf("%d records, want %d", len(all), 2*len(once)-1)
 		}
 	})
 }

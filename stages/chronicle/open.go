@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"service-monitor/pipeline"
+	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 )
@@ -104,7 +105,7 @@ func (s *Stage) skip() {
 		}
 		s.known[unit], s.skipped[unit] = e.Tally, !e.Recovered && e.Life.Pending() == 0 && (e.Life == nil || e.Life.Opened.IsZero())
 	}
-	s.early = s.early[:0]
+	s.early = nil
 }
 
 // makeUp brings the records together with the counts of units of which events were dropped.
@@ -119,6 +120,9 @@ func (s *Stage) makeUp(now time.Time) {
 		if u.settled = s.skipped[name]; u.settled {
 			s.settle(name, u, now)
 		}
+	}
+	if s.skipped != nil && s.gap.To == store.GapOpened && len(s.unread) == 0 {
+		s.closeGap(now) // nobody has noted when that was
 	}
 	s.skipped = nil
 }

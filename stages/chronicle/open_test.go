@@ -111,3 +111,26 @@ func TestEndsAfterTheSave(t *testing.T) {
 		})
 	}
 }
+
+// A gap of the life before is closed while the history cannot be opened yet. The history says that it is closed
+// as soon as it can.
+func TestGapClosedBeforeOpened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, tallies := &disk{}, map[string]count.Tally{}
+		from := time.Now()
+		live(t, d, tallies, false, func(k *keeper) {
+			k.tell(name, classify.Seen, classify.CaughtUp)
+			k.unreadable(from, name)
+			time.Sleep(time.Minute)
+		})
+		d.refuses = 1
+		live(t, d, tallies, false, func(k *keeper) {
+			k.tell(name, classify.CaughtUp)
+			time.Sleep(5 * time.Minute)
+		})
+		want := []string{"opened since 0", "closed since 0 until 2"}
+		if diff := cmp.Diff(want, d.gaps(from)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

@@ -32,6 +32,10 @@ type unit struct {
 
 // take records an event.
 func (s *Stage) take(e *count.Event, now time.Time) {
+	delete(s.retold, e.Unit)
+	if e.Recovered && e.Kind != classify.Forgotten {
+		s.retold[e.Tally.Unit] = true // nothing of it is saved until all is told
+	}
 	switch e.Kind {
 	case classify.Folded, classify.Forgotten:
 		s.forget(e, now)

@@ -125,7 +125,7 @@ func AsSaved(s *tell.Status, path string, monitor *store.Record) {
 	if info, err := os.Stat(path); err == nil {
 		s.AsOf = info.ModTime()
 	}
-	s.Behind = monitor.To != store.Stopped // since it was saved, it may have counted more
+	s.Behind = monitor.To != store.Stopped || monitor.Flags&store.Untold != 0 // it may have counted more than it has saved
 	switch {
 	case monitor.To == store.Stopped:
 		s.Stopped = monitor.Time

@@ -12,18 +12,20 @@ import (
 	"service-monitor/stages/feed"
 )
 
-// What a monitor has saved is behind what it has told if it was killed, and not if it was stopped.
+// What a monitor has saved is behind what it has told if it was killed, or could not save its last, and not if
+// it was stopped.
 func TestBehind(t *testing.T) {
 	path := t.TempDir() + "/state.json"
 	if err := os.WriteFile(path, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, to := range []string{store.Started, store.Stopped, store.Started} {
+	for _, last := range []store.Record{{To: store.Started}, {To: store.Stopped}, {To: store.Stopped, Flags: store.Untold}, {To: store.Started}} {
+		last.Kind, last.Time = store.Monitor, time.Now()
 		d, _, err := store.Open(chronicle.Beside(path), 1<<20, func(*store.Record) {})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Append([]store.Record{{Kind: store.Monitor, To: to, Time: time.Now()}}); err != nil {
+		if _, err := d.Append([]store.Record{last}); err != nil {
 			t.Fatal(err)
 		}
 		d.Close()
@@ -31,8 +33,8 @@ func TestBehind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Behind != (to == store.Started) {
-			t.Errorf("%s: behind %v", to, s.Behind)
+		if s.Behind != (last.To == store.Started || last.Flags != 0) {
+			t.Errorf("%+v: behind %v", last, s.Behind)
 		}
 	}
 	told := NewTold(path)
