@@ -4,6 +4,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -26,6 +27,7 @@ const (
 	refusedEvery   = time.Minute            // at most one report
 	doubtGap       = time.Second            // at least, between two gaps that doubts begin
 	pingLimit      = 250 * time.Millisecond // for PID 1 to answer when the source stops
+	slowRead       = 10 * time.Second       // after that, the status says that the journal is being read
 	connectingText = "connecting to the system bus"
 )
 
@@ -101,7 +103,15 @@ func (s *Stage) answer() pipeline.Answer {
 		return pipeline.Answer{DelaysReady: true, Trouble: connectingText}
 	}
 	s.reportRefused(time.Now())
-	return pipeline.Answer{DelaysReady: !s.synced() || !s.state.Watches(), Trouble: s.openGap()}
+	return pipeline.Answer{DelaysReady: !s.synced() || !s.state.Watches(), Trouble: cmp.Or(s.openGap(), s.reading())}
+}
+
+// reading is the part of the status that says that it takes long to read the journal.
+func (s *Stage) reading() string {
+	if since := s.gap.reading; s.state.Reads() && time.Since(since) > slowRead {
+		return "reading the journal " + zone.Since(since)
+	}
+	return ""
 }
 
 // openGap is the part of the status that says since when the journal cannot be read, and why.
@@ -195,6 +205,8 @@ func (s *Stage) receive(ctx context.Context, p *port) error {
 	items, dropped := s.link.Get()
 	defer clear(items) // or their bodies stay
 	s.counters.count(items, dropped)
+	s.crowd.dropped = len(dropped) > 0
+	defer func() { s.crowd.dropped = false }()
 	for _, it := range items {
 		if err := s.handle(ctx, p, it); err != nil {
 			return err
@@ -240,6 +252,7 @@ func (s *Stage) handle(ctx context.Context, p *port, it link.Item) error {
 		// loses the bus itself. The match rules belong to the bus, and stay.
 		s.log.Info("systemd has a new name on the bus; subscribing again")
 		s.lists, s.crowd.lists = 0, 0
+		maps.DeleteFunc(s.requests, func(_ uint32, r request) bool { return !r.bus }) // it asks for all of that again
 		if err := s.startOver(ctx, p, nil); err != nil {
 			return err
 		}

@@ -71,6 +71,12 @@ func (s *Stage) do(ctx context.Context, p *port, action catchup.Action) error {
 		g.dropKept()
 	case catchup.GoBlind:
 		g.reader = nil
+		if s.passed == nil {
+			s.passed = make(map[records.Invocation]bool)
+		}
+		for _, run := range g.passed {
+			s.passed[run] = true
+		}
 	case catchup.AskAll:
 		s.queueAll()
 		fallthrough

@@ -20,7 +20,7 @@ func (s *Stage) handOn(ctx context.Context, p *port, it link.Item) error {
 		switch {
 		case s.watched(it.Unit):
 			u.fresh = true
-		case (s.state.Reads() || s.state.Settles()) && s.came(it.Unit):
+		case (s.state.Reads() || s.state.Settles()) && !s.state.Again() && s.came(it.Unit):
 			return s.appearInGap(ctx, p, u, it)
 		default:
 			s.await(it.Unit)
@@ -53,6 +53,7 @@ func (s *Stage) appear(ctx context.Context, p *port, unit string) error {
 		if err := s.send(ctx, p, s.unread(unit)); err != nil {
 			return err
 		}
+		s.meetUnread(unit, s.crowd.listed)
 	}
 	u.asked, u.known, u.present, u.there, u.fresh = true, true, true, true, false
 	if s.crowd.grows() {

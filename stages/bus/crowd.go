@@ -90,7 +90,7 @@ func (s *Stage) sweep(ctx context.Context, p *port) error {
 			gone = append(gone, unit)
 		}
 	}
-	if !s.state.Watches() || s.state.Open() || len(gone) == 0 && s.knowsGlobs() {
+	if !s.state.Watches() || s.state.Open() || s.crowd.dropped || len(gone) == 0 && s.knowsGlobs() {
 		return nil
 	}
 	for _, signal := range s.patterns(s.watch.Load(), s.crowd.asked) {
@@ -112,6 +112,7 @@ func (s *Stage) fold(ctx context.Context, p *port, gone ...string) error {
 	w := s.watch.Load()
 	for _, unit := range gone {
 		delete(s.units, unit)
+		delete(s.cursors, unit)
 		if err := s.send(ctx, p, s.unloaded(unit)); err != nil {
 			return err
 		}

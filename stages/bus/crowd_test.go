@@ -179,3 +179,64 @@ func TestUnitsThatComeDoNotKeepAGapOpen(t *testing.T) {
 	r.want("changed run-9.service inactive")
 	r.stop()
 }
+
+// comes lets 128 units of a glob come, so that a list is asked for.
+func (r *rig) comes(from int) {
+	for i := range 128 {
+		unit := fmt.Sprintf("run-%d.service", from+i)
+		r.play(change(unit, "active"))
+		r.want("changed " + unit + " active")
+	}
+}
+
+// PID 1 comes back on the bus just when it was asked for lists, and answers them. That answer is not the one to the
+// next question: units that have gone are still folded.
+func TestListsOfBeforeANewOwner(t *testing.T) {
+	r := start(t, nil, "run-*.service")
+	r.want("pattern run-*.service ")
+	made, release := r.bus.Hold("ListUnitsByPatterns")
+	if err := r.bus.DaemonReload(); err != nil {
+		t.Fatal(err)
+	}
+	<-made
+	if err := r.bus.NewOwner(fakebus.PID1); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	r.want("pattern run-*.service ")
+	r.comes(1)
+	r.want("pattern run-*.service ")
+	for range 127 {
+		if s := show(<-r.signals); !strings.HasPrefix(s, "unloaded run-") {
+			t.Fatalf("told %s, want that a unit is unloaded", s)
+		}
+	}
+	r.stop()
+}
+
+// A list comes together with the news that changes were dropped before. It says nothing about what was dropped.
+func TestListWhileChangesAreDropped(t *testing.T) {
+	r := start(t, func(b *fakebus.Bus) { b.Reply("ListUnitsByPatterns", listed("run-0.service")) }, "run-*.service")
+	r.want("snapshot run-0.service inactive", "pattern run-*.service ")
+	made, release := r.bus.Hold("ListUnitsByPatterns")
+	r.comes(1)
+	<-made
+	flood := change("run-0.service", "activating")
+	flood.Body = fakebus.Body("org.freedesktop.systemd1.Unit", map[string]dbus.Variant{
+		"ActiveState": dbus.MakeVariant("activating"), "Filler": dbus.MakeVariant(strings.Repeat("x", 100_000)),
+	}, []string{})
+	for range 200 {
+		r.play(flood)
+	}
+	release()
+	for {
+		s := show(<-r.signals)
+		if strings.HasPrefix(s, "snapshot run-0.service") {
+			break // the gap is over
+		}
+		if strings.HasPrefix(s, "pattern") || strings.HasPrefix(s, "unloaded") {
+			t.Fatalf("told %s before the gap was over", s)
+		}
+	}
+	r.stop()
+}

@@ -76,12 +76,19 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 	}
 	gone = slices.DeleteFunc(gone, kept)
 	s.beginAudit(out, g.partial)
+	was := *g
+	g = &was
 	s.gap, s.left = gap{}, 0
 	s.ever, s.retries = true, 0
-	s.cursors = nil // clear would keep the memory
+	if g.reader != nil { // nil and not empty, because clear would keep the memory
+		s.cursors, s.passed = nil, nil
+		for _, u := range s.units {
+			u.late = false
+		}
+	}
 	for _, signal := range out {
 		if signal.Kind != Pattern {
-			s.note(signal.Unit).known = true
+			s.meet(signal.Unit, g)
 		}
 		if err := s.send(ctx, p, signal); err != nil {
 			return err
@@ -89,6 +96,27 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 	}
 	p.Nudge()
 	return s.fold(ctx, p, gone...)
+}
+
+// meet notes that a unit is known from now on. If the journal could not be read, it is read later from a place
+// before that, so it must be known up to where the unit is counted: the place of its glob, or where the gap began.
+func (s *Stage) meet(unit string, g *gap) {
+	u := s.note(unit)
+	if !u.known && g.reader == nil && !s.lost {
+		s.meetUnread(unit, g.here)
+	}
+	u.known = true
+}
+
+func (s *Stage) meetUnread(unit string, here records.Place) {
+	if s.came(unit) {
+		s.note(unit).late = true
+		return
+	}
+	if s.cursors == nil {
+		s.cursors = make(map[string]records.Place)
+	}
+	s.cursors[unit] = here
 }
 
 // held returns what was held back and is news: the last snapshot of each unit, and the changes

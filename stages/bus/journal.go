@@ -40,6 +40,7 @@ func (s *Stage) report(ctx context.Context, done, failed catchup.Input, err erro
 // read reads the journal up to now. It has a goroutine of its own, because that may take long.
 func (s *Stage) read(ctx context.Context) {
 	reader := s.gap.reader
+	s.gap.reading = time.Now()
 	go func() {
 		err := reader.Read(ctx, func() error { return s.post(ctx, report{done: catchup.Reached}) })
 		s.report(ctx, catchup.Read, catchup.ReadFailed, err)
@@ -79,7 +80,7 @@ func (s *Stage) heard(ctx context.Context, p *port, past records.Past) error {
 // tellKept sends on what was kept of the journal.
 func (s *Stage) tellKept(ctx context.Context, p *port) error {
 	for unit, w := range s.gap.kept {
-		if err := s.past(ctx, p, records.Past{Unit: unit, Runs: w.runs, NewRuns: len(w.runs), Restarts: w.restarts, Place: w.place}); err != nil {
+		if err := s.past(ctx, p, records.Past{Unit: unit, Runs: w.runs, NewRuns: len(w.runs), Restarts: w.restarts, Place: w.place, Boot: w.place.Boot()}); err != nil {
 			return err
 		}
 	}
@@ -100,14 +101,15 @@ func (s *Stage) past(ctx context.Context, p *port, past records.Past) error {
 		s.gap.restarts[units[0]] = past.Restarts
 	}
 	for _, unit := range units {
-		if !s.concerns(unit, &past) {
+		if !s.concerns(unit, &past) || !s.of(unit).known && !s.untold(&past) {
 			continue
 		}
 		signal := Signal{Kind: Past, Unit: unit, Time: past.At, Account: Account{
-			Watched: s.seenUntil(), Runs: past.Runs, NewRuns: past.NewRuns, Cut: past.Cut, Boot: cmp.Or(past.Place.Boot(), s.gap.here.Boot()), Lossy: past.Lossy || past.Cut != "" && s.gap.muted(unit), From: s.gap.from, Restarts: past.Restarts,
+			Watched: s.seenUntil(), Runs: past.Runs, NewRuns: past.NewRuns, Cut: past.Cut, Boot: cmp.Or(past.Boot, s.gap.here.Boot()), Lossy: past.Lossy || past.Cut != "" && s.gap.muted(unit), From: s.gap.from, Restarts: past.Restarts,
 		}}
 		if past.Over && !s.of(unit).known && !s.of(unit).there {
 			delete(s.gap.restarts, unit)
+			s.gap.passed = append(s.gap.passed, invocations(&past)...)
 			if err := s.pass(ctx, p, signal); err != nil {
 				return err
 			}
@@ -125,20 +127,22 @@ func (s *Stage) past(ctx context.Context, p *port, past records.Past) error {
 // concerns reports whether a past is news for a unit. If the unit is not known, all that
 // began before its glob's place is counted already, in the sums of the glob.
 func (s *Stage) concerns(unit string, past *records.Past) bool {
-	known := s.of(unit).known
-	if unit == "" || !known && (past.Cut != "" || !s.appeared(unit)) {
+	u := s.of(unit)
+	if unit == "" || !u.known && (past.Cut != "" || !s.appeared(unit)) {
 		return false
 	}
-	own := s.cursors[unit]
-	if !known {
+	own, single := s.cursors[unit], u.known && !u.late
+	if !single {
 		own = s.upTo(unit)
 	}
 	switch {
-	case own == "" || past.Place == "":
+	case own == "":
 		return true
+	case past.Place == "": // the boot in which the reader began has no record any more
+		return past.Boot == "" || past.Boot == own.Boot()
 	case past.Place.Boot() != own.Boot():
 		return !past.Place.Before(own) // earlier boots than the one of the unit's place are counted
-	case known:
+	case single, past.Cut != "":
 		return true
 	}
 	_, counted := own.Made()
@@ -148,6 +152,27 @@ func (s *Stage) concerns(unit string, past *records.Past) bool {
 	}
 	past.Runs, past.NewRuns = past.Runs[first:], past.NewRuns-first
 	return true
+}
+
+// untold leaves out the runs of an unknown unit that an earlier reading has told already: it failed later, so
+// the same is read again. It reports whether any run is left.
+func (s *Stage) untold(past *records.Past) bool {
+	if len(s.passed) == 0 {
+		return true
+	}
+	n := past.NewRuns
+	for n > 0 && s.passed[past.Runs[0].Invocation] {
+		past.Runs, n = past.Runs[1:], n-1
+	}
+	past.NewRuns = n
+	return n > 0
+}
+
+func invocations(past *records.Past) (list []records.Invocation) {
+	for _, r := range past.Runs[:past.NewRuns] {
+		list = append(list, r.Invocation)
+	}
+	return list
 }
 
 // enlist begins to watch a unit that only the journal has shown so far. If the unit is there,

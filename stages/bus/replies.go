@@ -96,8 +96,11 @@ func (s *Stage) snapshot(ctx context.Context, p *port, r request, it link.Item) 
 		out.Kind, out.Body = Missing, nil
 	}
 	if s.state.Watches() {
-		if u.known && out.Kind == Snapshot {
+		switch {
+		case u.known && out.Kind == Snapshot:
 			out.Kind = Checked // every change before it was sent
+		case !u.known && s.state.Open() && !s.lost:
+			s.meetUnread(unit, records.Here())
 		}
 		u.known, u.fresh = true, false
 	}

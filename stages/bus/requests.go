@@ -17,7 +17,7 @@ func (s *Stage) ask(r request, destination, path, iface string, args ...any) err
 }
 
 func (s *Stage) askBus(member, arg string) error {
-	return s.ask(request{member: member}, link.BusName, link.BusPath, link.BusName, arg)
+	return s.ask(request{member: member, bus: true}, link.BusName, link.BusPath, link.BusName, arg)
 }
 
 // asking reports whether the reply to a method has not come yet.

@@ -18,6 +18,7 @@ type unit struct {
 	known     bool // we have sent something about it before
 	asked     bool // we have asked for its snapshot in this connection
 	present   bool // and the snapshot has come
+	late      bool // it was seen first while the journal could not be read, and is counted from the place of its glob on
 	fresh     bool // its first change is still to come, and it will announce all that happens to it
 }
 
@@ -33,6 +34,7 @@ type crowd struct {
 	there   atomic.Pointer[map[string]bool] // both, once all lists had come
 	came    int                             // units that have come since then
 	lists   int                             // lists on their way that show which units have gone
+	dropped bool                            // changes were dropped that came before what is being handled
 	// round counts how often the lists were asked for. asked is the place in the journal at
 	// that time. A unit can be folded if it is not on the lists and was last heard of in an
 	// earlier round: when the journal is read again, the place shows that it was counted.
@@ -51,7 +53,7 @@ func (c *crowd) grows() bool {
 	if there := c.there.Load(); there != nil {
 		size = len(*there)
 	}
-	return c.came == max(fewest, size)
+	return c.came >= max(fewest, size) // size may have shrunk
 }
 
 // fewest is the least number of units that come before the crowd looks which have gone.

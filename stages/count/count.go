@@ -73,10 +73,11 @@ func (s *Stage) Run(ctx context.Context, p *pipeline.Port[classify.Transition, E
 // first.
 func (s *Stage) count(events []Event, t classify.Transition, now time.Time) []Event {
 	e := Event{Transition: t}
+	past := t.Recovered || t.InGap // its time says nothing about the present clock
 	if t.Recovered && t.Boot != "" && s.start.Boot != "" && t.Boot != s.start.Boot {
 		e.Clock = 0 // for everybody else it is of the present boot
 	}
-	if t.Recovered {
+	if past {
 		today := s.start.at(now).Time
 		e.Untrusted = !s.clock.trusts(t.Time) || s.clock.trusts(today) && t.Time.After(today.Add(slack))
 	} else {

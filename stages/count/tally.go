@@ -120,13 +120,17 @@ func (t *Tally) enter(into Event) {
 	}
 }
 
-// lastCrash notes a crash. A crash in an open gap may be older than the last one that is known.
+// lastCrash notes a crash. A crash in an open gap may be older than the last one that is known. If no record
+// tells when it was, it is older than what was watched since the gap began.
 func (t *Tally) lastCrash(e Event, boot string) {
 	crash := &Crash{Time: e.Time, Cause: e.Cause, Invocation: e.Invocation.String(), Untrusted: e.Untrusted, Clock: e.Clock}
 	if e.Clock > 0 {
 		crash.Boot = boot
 	}
-	if !e.Recovered || !crash.before(t.LastCrash, boot) {
+	switch {
+	case e.Recovered && crash.before(t.LastCrash, boot):
+	case e.InGap && !e.Recovered && t.LastCrash != nil && e.Life != nil && t.LastCrash.Time.After(e.Life.Opened):
+	default:
 		t.LastCrash = crash
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	logtest "github.com/sirupsen/logrus/hooks/test"
 
 	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/classify"
@@ -131,6 +132,45 @@ func TestLastCrashOfAGap(t *testing.T) {
 	old.Recovered, old.Time, old.Clock = true, noon, hour/2
 	if got := counted(s, old); got.Crashes != 2 || got.LastCrash.Cause.Result != "signal" {
 		t.Errorf("%d crashes, the last %+v", got.Crashes, got.LastCrash)
+	}
+}
+
+// A crash in an open gap that only a snapshot proves has no time of its own. It is older than what was watched
+// since, and newer than what was known before.
+func TestLastCrashProvenOfAGap(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		known time.Time
+		want  string
+	}{
+		{"the known one came since", noon, "signal"},
+		{"the known one is older", noon.Add(-2 * time.Hour), "exit-code"},
+	} {
+		s := keeper(nil)
+		known := crash("signal")
+		known.Time = tt.known
+		counted(s, known)
+		proven := crash("exit-code")
+		proven.InGap, proven.Time = true, noon.Add(time.Minute)
+		proven.Life = &classify.Life{ActiveState: "active", Opened: noon.Add(-time.Hour)}
+		if got := counted(s, proven); got.Crashes != 2 || got.LastCrash.Cause.Result != tt.want {
+			t.Errorf("%s: %d crashes, the last %+v", tt.name, got.Crashes, got.LastCrash)
+		}
+	}
+}
+
+// What happened in an open gap says nothing about the clock, however long ago it was.
+func TestGapSetsNoClock(t *testing.T) {
+	log, hook := logtest.NewNullLogger()
+	s := New(log, nil, Moment{noon, hour, "b"})
+	e := crash("signal")
+	s.count(nil, e, noon)
+	old := crash("exit-code")
+	old.InGap, old.Time, old.Clock = true, noon.Add(-10*time.Minute), 0
+	s.count(nil, old, noon)
+	s.count(nil, e, noon)
+	for _, line := range hook.AllEntries() {
+		t.Errorf("logged %q", line.Message)
 	}
 }
 

@@ -2,6 +2,7 @@ package fakejournal
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -74,6 +76,20 @@ func journalctl() error {
 	if err := json.NewEncoder(conn).Encode(os.Args[1:]); err != nil {
 		return err
 	}
-	_, err = io.Copy(os.Stdout, conn)
-	return err
+	b := make([]byte, 64<<10)
+	for {
+		n, err := conn.Read(b)
+		text, fails := strings.CutSuffix(string(b[:n]), broken)
+		if _, err := os.Stdout.WriteString(text); err != nil {
+			return err
+		}
+		switch {
+		case fails:
+			return errors.New("Input/output error")
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
 }

@@ -52,6 +52,29 @@ type Journal struct {
 	clock   uint64
 	entries []Entry
 	held    *Hold // nil while journalctl reads at once
+	breaks  int   // how many journalctl are still to fail
+	late    bool  // they fail behind the first mark
+}
+
+// broken is the end of an answer after which journalctl fails.
+const broken = "\x00"
+
+// Break makes the next n journalctl that read entries fail: at once, or behind the first mark.
+func (j *Journal) Break(n int, late bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.breaks, j.late = n, late
+}
+
+// fails reports whether this journalctl fails, and whether it reads up to the first mark before.
+func (j *Journal) fails(args []string) (fails, late bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.breaks == 0 || slices.Contains(args, "--lines=1") {
+		return false, false
+	}
+	j.breaks--
+	return true, j.late
 }
 
 // An Entry is a Record as journalctl shows it.
@@ -126,7 +149,12 @@ func (j *Journal) answer(conn net.Conn) {
 	j.mu.Lock()
 	h := j.held
 	j.mu.Unlock()
+	fails, late := j.fails(args)
 	for shown, more := 0, true; more; {
+		if fails && (!late || shown > 0) {
+			_, _ = io.WriteString(conn, broken)
+			return
+		}
 		if h != nil {
 			h.wait()
 		}

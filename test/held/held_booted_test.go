@@ -91,6 +91,11 @@ func TestOverflowOfAnAudit(t *testing.T) {
 //
 // The error was: runs of boot 1 were counted again for the unit with the later cursor.
 func TestCursorsOfTwoBoots(t *testing.T) {
+	t.Run("the journal can be read", func(t *testing.T) { cursorsOfTwoBoots(t, 0) })
+	t.Run("it cannot be read at once", func(t *testing.T) { cursorsOfTwoBoots(t, 1) })
+}
+
+func cursorsOfTwoBoots(t *testing.T, breaks int) {
 	const saved, late = "saved.service", "late.service"
 	first, second := strings.Repeat("1", 32), strings.Repeat("2", 32)
 	w := newWorld(t)
@@ -111,6 +116,7 @@ func TestCursorsOfTwoBoots(t *testing.T) {
 	w.becomes(late, state{active: "inactive", sub: "dead", result: "success"})
 
 	end := w.journal.End()
+	w.journal.Break(breaks, false)
 	w.watch(0, map[string]*count.Tally{
 		// The stop is that of run 2, which ended with boot 1.
 		saved: {
@@ -152,6 +158,10 @@ func TestAppearsInAGap(t *testing.T) {
 		{"while it is read up to behind them", nil, func(w *world, h *fakejournal.Hold) {
 			h.Pass()
 			h.Await()
+			appear(w)
+		}, again},
+		{"while it is read and will be read again", nil, func(w *world, _ *fakejournal.Hold) {
+			w.flood(here)
 			appear(w)
 		}, again},
 		// As if its signals had not fitted into the buffer: nobody asked for it.

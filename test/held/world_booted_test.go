@@ -31,7 +31,8 @@ const limit = 5 * time.Minute
 type ledger struct {
 	mu      sync.Mutex
 	tallies map[string]*count.Tally
-	changed chan struct{} // closed and replaced with each new tally
+	folded  map[string]bool // units whose counts are in the sum of their glob
+	changed chan struct{}   // closed and replaced with each new tally
 }
 
 func (l *ledger) Run(ctx context.Context, p *pipeline.Port[count.Event, pipeline.None]) error {
@@ -54,6 +55,9 @@ func (l *ledger) keep(events []count.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range events {
+		if e.Kind == classify.Folded {
+			l.folded[e.Unit] = true
+		}
 		l.tallies[e.Tally.Unit] = e.Tally
 	}
 	close(l.changed)
@@ -67,6 +71,18 @@ func (l *ledger) of(unit string) (count.Tally, <-chan struct{}) {
 		return *tally, l.changed
 	}
 	return count.Tally{}, l.changed
+}
+
+// sum returns the starts and crashes of all units with a prefix.
+func (l *ledger) sum(prefix string) (starts, crashes uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for unit, tally := range l.tallies {
+		if strings.HasPrefix(unit, prefix) && !l.folded[unit] {
+			starts, crashes = starts+tally.Starts, crashes+tally.Crashes
+		}
+	}
+	return starts, crashes
 }
 
 // counts is the part of a tally that the tests compare.
@@ -105,7 +121,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
 		t: t, journal: fakejournal.Start(t), bus: fakebus.Start(t), lists: make(fakebus.Lists), states: make(map[string]state),
-		counted: &ledger{tallies: make(map[string]*count.Tally), changed: make(chan struct{})},
+		counted: &ledger{tallies: make(map[string]*count.Tally), folded: make(map[string]bool), changed: make(chan struct{})},
 	}
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", w.bus.Address)
 	return w

@@ -142,6 +142,9 @@ func (s State) Asks() bool {
 // Reads reports whether the journal is being read.
 func (s State) Reads() bool { return s.Phase >= Reading && s.Phase <= ClosingAgain }
 
+// Again reports whether the journal is being read, and will be read once more with newer snapshots.
+func (s State) Again() bool { return s.Phase == ReadingAgain || s.Phase == ClosingAgain }
+
 // Settles reports whether PID 1 was asked for a sign, with which the gap is over.
 func (s State) Settles() bool { return s.Phase == Settling || s.Phase == BlindSettling }
 

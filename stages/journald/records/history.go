@@ -50,8 +50,10 @@ type Past struct {
 	// Restarts counts the restarts of the unit that were scheduled from the place where the
 	// reader began up to the last new run.
 	Restarts uint32
-	// Place is the place of the last record that was read. It is empty where it does not matter.
+	// Place is the place of the last record that was read. It is empty where it does not matter, and if
+	// there was none. Boot is the boot of all this.
 	Place Place
+	Boot  string
 	// Cut is set for the end of a boot: how that boot ended, at At. Every Past before it was of
 	// that boot or of an earlier one.
 	Cut string

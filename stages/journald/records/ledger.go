@@ -170,7 +170,7 @@ func (l *ledger) end(how string, at time.Time) error {
 	}
 	clear(l.units)
 	l.shutdown = 0
-	return l.tell(Past{Cut: how, At: at, Place: l.place, Lossy: l.loss != ""})
+	return l.tell(Past{Cut: how, At: at, Place: l.place, Boot: l.boot, Lossy: l.loss != ""})
 }
 
 // flushAll tells everything that was not told yet.
@@ -200,7 +200,7 @@ func (l *ledger) flush(name string, held int) error {
 func (l *ledger) past(name string, held int) Past {
 	runs := l.units[name].runs
 	tell := len(runs) - held
-	past := Past{Unit: name, Runs: slices.Clone(runs), NewRuns: tell, Restarts: l.restarts[name], Place: l.place, Lossy: l.loss != ""}
+	past := Past{Unit: name, Runs: slices.Clone(runs), NewRuns: tell, Restarts: l.restarts[name], Place: l.place, Boot: l.boot, Lossy: l.loss != ""}
 	for _, r := range runs[tell:] {
 		past.Restarts -= r.Scheduled
 	}

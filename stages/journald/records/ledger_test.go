@@ -200,7 +200,7 @@ func TestLedger(t *testing.T) {
 			if len(tt.want) > 3 { // the order of boots matters
 				sort = cmp.Options{}
 			}
-			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Run{}), cmpopts.IgnoreFields(Past{}, "Place"), sort); diff != "" {
+			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Run{}), cmpopts.IgnoreFields(Past{}, "Place", "Boot"), sort); diff != "" {
 				t.Errorf("told (-want +got):\n%s", diff)
 			}
 		})
@@ -217,8 +217,37 @@ func TestLedgerGoesOn(t *testing.T) {
 	}
 	l.flushAll()
 	want := []Past{of("a.service", Run{Invocation: inv(1), Begun: at(1), Clock: 1000, Ended: at(3), EndClock: 3000, Result: "exit-code", Code: 1, Status: 3})}
-	if diff := cmp.Diff(want, told, cmpopts.IgnoreUnexported(Run{}), cmpopts.IgnoreFields(Past{}, "Place")); diff != "" {
+	if diff := cmp.Diff(want, told, cmpopts.IgnoreUnexported(Run{}), cmpopts.IgnoreFields(Past{}, "Place", "Boot")); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
+// The end of a boot is of that boot, also if the journal has nothing of it.
+func TestLedgerBoot(t *testing.T) {
+	for boot, entries := range map[string][]entry{
+		"good": {{"good", started, "a.service", 1, ""}, {"b", started, "a.service", 2, ""}},
+		"lost": {{"b", started, "a.service", 2, ""}},
+	} {
+		l, told := relate(t)
+		l.boot, l.tell = boot, func(p Past) error { told = append(told, p); return nil }
+		for in := bufio.NewReader(strings.NewReader(lines(entries...))); ; {
+			r, err := read(in)
+			if err != nil {
+				break
+			}
+			if err := l.add(&r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.flushAll()
+		for i, p := range told {
+			if want := map[bool]string{true: boot, false: "b"}[i < len(told)-1]; p.Boot != want {
+				t.Errorf("%s: number %d, %s, is of %q, want %q", boot, i, p.Unit, p.Boot, want)
+			}
+		}
+		if len(told) != len(entries)+1 {
+			t.Errorf("%s: told %+v", boot, told)
+		}
 	}
 }
 
