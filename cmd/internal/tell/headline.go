@@ -15,6 +15,9 @@ func (y *Why) headline(zone *time.Location) string {
 	case CrashLoop:
 		return fmt.Sprintf("%s crashed %d times since %s and goes on crashing", u.Unit, u.Loop, y.Status.clock(u.LoopSince, zone))
 	case GaveUp:
+		if !u.Life.Retrying { // a start by hand or by a timer, for example
+			return u.Unit + " is down: " + y.ended() + ", and systemd refused to start it again"
+		}
 		return u.Unit + " is down: " + y.ended() + ", and systemd gave up restarting it"
 	case Failed:
 		return u.Unit + " is down: " + y.ended() + ", and systemd does not restart it"

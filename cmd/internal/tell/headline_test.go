@@ -38,6 +38,8 @@ func TestWhyHeadline(t *testing.T) {
 			"\n    systemctl reset-failed mosquitto.service\n    systemctl start mosquitto.service\n"},
 		{"given up after it ended well", newDiary().add(broker, store.Start).later(time.Hour).add(broker, store.Stop, success), "failed", "failed", gaveUp,
 			"is down: its last run ended well, and systemd gave up restarting it\n", ""},
+		{"its start was refused", newDiary().add(broker, store.Start).later(time.Hour).add(broker, store.Stop, success), "failed", "failed", hitLimit,
+			"is down: its last run ended well, and systemd refused to start it again\n", "\n    systemctl reset-failed mosquitto.service\n    systemctl start mosquitto.service\n"},
 		{"it waits for its restart", crash(), "activating", autoRestart, retries, "is down for a moment: it crashed, and systemd is going to restart it\n", ""},
 		{"it runs since it was first seen", newDiary(), "active", "running", func(u *Unit) { u.Life.Invocation = [16]byte{1} },
 			"runs, and has never crashed since it is watched\n", "0 restarts; it ran when it was first seen\n"},

@@ -203,6 +203,8 @@ func TestNext(t *testing.T) {
 			"SIGKILL; its unit file is gone: down until somebody starts it", "nothing: its unit file is gone: down until somebody starts it"},
 		{"the history has not why", "failed", []func(*Unit){once, gaveUp},
 			"SIGKILL; systemd gave up: down until somebody starts it", "nothing: systemd gave up: down until somebody starts it"},
+		{"a start was refused after runs that ended well", "failed", []func(*Unit){once, ended(store.Stop, "deactivating", "success", 0), hitLimit, reason("start-limit-hit"), plans("failed", "failed", "always", quick)},
+			"its last run ended well; start limit hit (5 in 10 s): down until somebody starts it", "nothing: start limit hit (5 in 10 s): down until somebody starts it"},
 		{"it was given up, but somebody has started it", "failed", []func(*Unit){once, gaveUp, plans("active", "running", "no")},
 			"SIGKILL; systemd gave up: down until somebody starts it", "if it crashes, it stays down (Restart=no)"},
 		{"it was stopped", "inactive", []func(*Unit){plans("inactive", "dead", "always", timer)}, "", "nothing: it is down until a.timer or somebody starts it"},
@@ -241,6 +243,7 @@ func TestNextJSON(t *testing.T) {
 		{"its restart is due", unit("a", "activating", 0, plans("activating", "auto-restart", "always", func(p *plan.Plan) { p.Delay, p.Burst = 0, 0 })),
 			`"retrying":true,"gave_up":false,"restart":"always","restart_seconds":0,"next_try_at":"2025-07-07T11:59:58+02:00","next_try_seconds":0,"start_limit_burst":0}`},
 		{"infinity", unit("a", "activating", 0, plans("activating", "auto-restart", "always", forever)), `"retrying":true,"gave_up":false,"restart":"always","start_limit_burst":5}`},
+		{"a start was refused", unit("a", "failed", 0, hitLimit, limit), `"retrying":false,"gave_up":true,"gave_up_because":"start-limit-hit"}`},
 		{"systemd does not answer", unit("a", "failed", 0, gaveUp, limit), `"retrying":false,"gave_up":true,"gave_up_because":"start-limit-hit"}`},
 	} {
 		text, err := json.Marshal(asOf().unitJSON(tt.u, Availability{Day: -1, Between: -1, Repair: -1}))

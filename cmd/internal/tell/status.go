@@ -18,7 +18,7 @@ type Health string
 
 // The healths. Units are shown in this order, so those that need attention come first.
 const (
-	GaveUp    Health = "gave-up"    // it is down, and systemd does not restart it: the start limit was hit, or the restart failed
+	GaveUp    Health = "gave-up"    // it is down, and systemd does not start it: the start limit was hit, or the restart failed
 	CrashLoop Health = "crash-loop" // it crashes again and again, and systemd restarts it
 	Failed    Health = "failed"     // it is down after a crash, and systemd does not restart it
 	NotLoaded Health = "not-loaded" // systemd has no such unit
@@ -205,7 +205,7 @@ func (u *Unit) Health(now time.Time) Health {
 		return NotLoaded
 	case !l.Known():
 		return Unknown
-	case l.GivenUp && l.Retrying && (u.State == "failed" || u.refused && u.State == "inactive" || strings.HasPrefix(l.SubState, autoRestart)):
+	case u.givenUp():
 		return GaveUp
 	case loop && u.State != "inactive" && u.State != "failed", loop && l.Retrying && !l.GivenUp && !u.released(now):
 		return CrashLoop
@@ -219,6 +219,20 @@ func (u *Unit) Health(now time.Time) Health {
 		return Stopped
 	}
 	return Starting
+}
+
+// givenUp reports whether systemd does not start the unit any more: it refused a start, or a restart failed. A
+// unit that is failed after a gap is given up, too, for all that its life says, until the journal is read. The
+// history may say that of it before.
+func (u *Unit) givenUp() bool {
+	l := u.Life
+	switch {
+	case !l.GivenUp:
+		return false
+	case u.State == "failed":
+		return l.Retrying || u.gaveUp != "" || l.Opened.IsZero()
+	}
+	return u.refused && u.State == "inactive" || strings.HasPrefix(l.SubState, autoRestart)
 }
 
 // released reports whether somebody has stopped a unit that was to be restarted. Before 257 it is inactive
