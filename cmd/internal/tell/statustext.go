@@ -199,7 +199,7 @@ func (s *Status) clock(t time.Time, zone *time.Location) string {
 func (s *Status) explain(u *Unit, h Health, zone *time.Location) string {
 	cause := "it failed while nobody watched"
 	switch {
-	case h == GaveUp && u.well:
+	case u.well && (h == GaveUp || u.Retrying()):
 		cause = "its last run ended well"
 	case u.LastCrash != nil:
 		cause = Cause(u.LastCrash.Cause.Result, u.LastCrash.Cause.Code, u.LastCrash.Cause.Status)
