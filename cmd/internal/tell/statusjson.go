@@ -125,7 +125,7 @@ func (s *Status) unitJSON(u *Unit, a Availability) statusUnit {
 func (s *Status) forSeconds(u *Unit, h Health) *float64 {
 	long, known := s.longIn(u)
 	if h == CrashLoop {
-		long, known = s.span(u.LoopSince)
+		long, known = s.inLoop(u)
 	}
 	if !known {
 		return nil

@@ -84,7 +84,7 @@ func (y *Why) CatchUp() {
 	if last == nil || more <= 0 || y.Status.Since.IsZero() || last.Time.Before(y.Status.Since) {
 		return
 	}
-	r := store.Record{Kind: store.Crash, Time: last.Time, Unit: u.Unit, Result: last.Cause.Result, Code: last.Cause.Code, Status: last.Cause.Status}
+	r := store.Record{Kind: store.Crash, Time: last.Time, Boot: last.Boot, Monotonic: last.Clock, Unit: u.Unit, Result: last.Cause.Result, Code: last.Cause.Code, Status: last.Cause.Status}
 	switch {
 	case u.told == 0: // it has no record, and so many may be older than the history
 		more = 1
@@ -175,7 +175,7 @@ func (y *Why) fields(zone *time.Location) []Field {
 		field("Last", "%s, which the history does not have; invocation %.16s", u.LastCrash.Time.In(zone).Format(time.DateTime), u.LastCrash.Invocation)
 	}
 	if y.stop != nil && y.Number == 0 {
-		field("Stopped", "%s, %s ago: %s", y.stop.Time.In(zone).Format(time.DateTime), y.Status.ago(y.stop.Time), Explain(y.stop.Result, y.stop.Code, y.stop.Status))
+		field("Stopped", "%s, %s ago: %s", y.stop.Time.In(zone).Format(time.DateTime), spanText(y.Status.longSinceEnd(y.stop)), Explain(y.stop.Result, y.stop.Code, y.stop.Status))
 	}
 	if next := y.Status.next(u, zone); next != "" {
 		field("What next", "%s", next)
@@ -238,8 +238,8 @@ func (y *Why) crashFields(field func(name, format string, args ...any), c *crash
 	field("Cause", "%s", Explain(c.Result, c.Code, c.Status))
 	at := c.at()
 	when := at.In(zone).Format(time.DateTime)
-	if ago := y.Status.ago(at); ago != "–" {
-		when += ", " + ago + " ago"
+	if ago, known := y.Status.longSinceEnd(&c.Record); known {
+		when += ", " + spanText(ago, known) + " ago"
 	}
 	if c.run >= 0 {
 		when += ", after " + Span(c.run)
