@@ -196,7 +196,8 @@ func (u *Unit) CatchUp(now time.Time) {
 
 // Health returns how the unit is.
 func (u *Unit) Health(now time.Time) Health {
-	loop := u.Loop >= looping && now.Sub(u.last.at) < near
+	quiet := now.Sub(u.last.at) // negative if the clock was set back, and then nobody knows
+	loop := u.Loop >= looping && quiet > -slack && quiet < near
 	l := u.Life
 	switch {
 	case u.State == decode.NotLoaded:

@@ -93,3 +93,16 @@ func TestLoopAfterStep(t *testing.T) {
 		t.Error(b.String())
 	}
 }
+
+// A clock that was set back does not keep a service in a loop that was over before.
+func TestLoopInTheFuture(t *testing.T) {
+	for _, tt := range []struct {
+		back time.Duration
+		want Health
+	}{{5 * time.Hour, Running}, {2 * time.Minute, Running}, {30 * time.Second, CrashLoop}, {0, CrashLoop}, {-9 * time.Minute, CrashLoop}, {-10 * time.Minute, Running}} {
+		u := unit("a.service", "active", time.Hour, crashed(3, time.Minute, killed))
+		if got := u.Health(noon.Add(-tt.back)); got != tt.want {
+			t.Errorf("set back by %v: %s, want %s", tt.back, got, tt.want)
+		}
+	}
+}
