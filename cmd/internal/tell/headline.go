@@ -20,6 +20,9 @@ func (y *Why) headline(zone *time.Location) string {
 		}
 		return u.Unit + " is down: " + y.ended() + ", and systemd gave up restarting it"
 	case Failed:
+		if isQueued(u.current()) {
+			return u.Unit + " is down: " + y.ended() + ", and systemd is about to start it"
+		}
 		return u.Unit + " is down: " + y.ended() + ", and systemd does not restart it"
 	case NotLoaded:
 		return u.Unit + " is not there: systemd has no such unit"

@@ -32,6 +32,13 @@ func (u *Unit) current() *plan.Plan {
 	return u.Plan
 }
 
+// isQueued reports whether a unit that is down is to be started as soon as its job has its turn.
+func isQueued(p *plan.Plan) bool {
+	return p != nil && p.Queued && (p.Active == "failed" || p.Active == "inactive")
+}
+
+const aboutToStart = "systemd is about to start it: its job waits for its turn"
+
 // nextTry returns when systemd starts a unit again that waits for its restart; zero if that is not
 // known. systemd may be up to 250 ms late.
 func (s *Status) nextTry(p *plan.Plan) time.Time {
@@ -92,6 +99,8 @@ func usedOf(used int64, p *plan.Plan) string {
 func (s *Status) tail(u *Unit, h Health, zone *time.Location) string {
 	p := u.current()
 	switch {
+	case isQueued(p):
+		return aboutToStart
 	case h == GaveUp && u.refusal() != "":
 		return u.refusal() + ": down until " + starters(p)
 	case h == GaveUp:
@@ -128,6 +137,8 @@ func (s *Status) next(u *Unit, zone *time.Location) string {
 	switch h := s.health(u); {
 	case h == NotLoaded:
 		return ""
+	case isQueued(p):
+		return aboutToStart
 	case h == GaveUp && state == u.State:
 		return "nothing: " + s.tail(u, h, zone)
 	case strings.HasPrefix(sub, autoRestart):

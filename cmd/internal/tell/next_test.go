@@ -211,6 +211,12 @@ func TestNext(t *testing.T) {
 			"its last run ended well; start limit hit (5 in 10 s): down until somebody starts it", "nothing: start limit hit (5 in 10 s): down until somebody starts it"},
 		{"it was given up, but somebody has started it", "failed", []func(*Unit){once, gaveUp, plans("active", "running", "no")},
 			"SIGKILL; systemd gave up: down until somebody starts it", "if it crashes, it stays down (Restart=no)"},
+		{"it is down, and its start waits for its turn", "failed", []func(*Unit){once, plans("failed", "failed", "no", queued)},
+			"SIGKILL; systemd is about to start it: its job waits for its turn", "systemd is about to start it: its job waits for its turn"},
+		{"it was given up, and its next start waits for its turn", "failed", []func(*Unit){once, gaveUp, reason("start-limit-hit"), plans("failed", "failed", "always", queued)},
+			"SIGKILL; systemd is about to start it: its job waits for its turn", "systemd is about to start it: its job waits for its turn"},
+		{"it never ran, and its start waits for its turn", "inactive", []func(*Unit){plans("inactive", "dead", "always", queued)}, "systemd is about to start it: its job waits for its turn", "systemd is about to start it: its job waits for its turn"},
+		{"it has crashed since, and its start waits for its turn", "active", []func(*Unit){plans("failed", "failed", "no", queued)}, "", "systemd is about to start it: its job waits for its turn"},
 		{"it was stopped", "inactive", []func(*Unit){plans("inactive", "dead", "always", timer)}, "", "nothing: it is down until a.timer or somebody starts it"},
 		{"it runs", "active", []func(*Unit){plans("active", "running", "on-failure", quick)},
 			"", "if it crashes, systemd starts it again after 5 s (Restart=on-failure). Its start limit (5 in 10 s) allows that for ever: it does not give up"},
@@ -225,6 +231,27 @@ func TestNext(t *testing.T) {
 		}
 		if got := s.next(u, zone); got != tt.why {
 			t.Errorf("%s: why says %q,\nwant %q", tt.name, got, tt.why)
+		}
+	}
+}
+
+// A service whose start waits for its turn is not given up, and why says nothing of how to start it.
+func TestQueued(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		unit   []func(*Unit)
+		health Health
+		want   string
+	}{
+		{"it crashed", []func(*Unit){crashed(1, 0, killed)}, Failed, "a.service is down: it crashed, and systemd is about to start it\n"},
+		{"it was given up", []func(*Unit){crashed(1, 0, killed), gaveUp}, Failed, "a.service is down: it crashed, and systemd is about to start it\n"},
+		{"a start was refused", []func(*Unit){ended(store.Stop, "active", "success", 0), hitLimit}, Failed, "a.service is down: its last run ended well, and systemd is about to start it\n"},
+	} {
+		u := unit("a.service", "failed", time.Second, append(tt.unit, plans("failed", "failed", "no", func(p *plan.Plan) { p.Queued = true }))...)
+		var b bytes.Buffer
+		(&Why{Status: asOf(), Unit: u}).Write(&b, Screen{Width: 140, Zone: zone})
+		if h := u.Health(noon); h != tt.health || !strings.HasPrefix(b.String(), tt.want) || strings.Contains(b.String(), "To start it") {
+			t.Errorf("%s: %s\n%s", tt.name, h, &b)
 		}
 	}
 }

@@ -226,7 +226,7 @@ func (u *Unit) Health(now time.Time) Health {
 func (u *Unit) givenUp() bool {
 	l := u.Life
 	switch {
-	case !l.GivenUp:
+	case !l.GivenUp, isQueued(u.current()):
 		return false
 	case u.State == "failed":
 		return l.Retrying || u.gaveUp != "" || l.Opened.IsZero()

@@ -253,6 +253,8 @@ func (s *Status) explain(u *Unit, h Health, zone *time.Location) string {
 		return strings.TrimSuffix(text+"; "+tail, "; ")
 	case h == NotLoaded:
 		return "systemd has no such unit; is monitored_services spelt right?"
+	case isQueued(u.current()) && !h.Attention(): // there is no crash that matters
+		return tail
 	case tail != "":
 		return cause + "; " + tail
 	}

@@ -334,10 +334,10 @@ func (y *Why) further() (commands []string) {
 // start limit may refuse the start.
 func (y *Why) mended() []string {
 	unit := word(y.Unit.Unit)
-	switch y.Status.health(y.Unit) {
-	case GaveUp:
+	switch h := y.Status.health(y.Unit); {
+	case h == GaveUp:
 		return []string{"systemctl reset-failed " + unit, "systemctl start " + unit}
-	case Failed:
+	case h == Failed && !isQueued(y.Unit.current()):
 		return []string{"systemctl start " + unit}
 	}
 	return nil
