@@ -114,3 +114,28 @@ func TestHistoryIsPiped(t *testing.T) {
 		}
 	}
 }
+
+// A record that stands for several events is shown, in JSON as in the text, if a part of its time is wanted.
+func TestHistoryOverlaps(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	s, _, err := store.Open(chronicle.Beside(state), store.Smallest, func(*store.Record) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 27, 10, 0, 0, 0, time.UTC)
+	if _, err := s.Append([]store.Record{{Kind: store.Many, Time: at, Until: at.Add(time.Hour), Unit: "a.service", Result: "signal", Code: 2, Status: 9, Delta: store.Counts{Crashes: 3}, After: store.Counts{Crashes: 3}}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	for limit, want := range map[string]bool{
+		"--since=2026-11-27T10:30:00Z": true, "--until=2026-11-27T10:30:00Z": true, "--since=2026-11-27T11:30:00Z": false, "--until=2026-11-27T10:00:00Z": false,
+	} {
+		for _, how := range []string{"--json", "--no-pager", "--all"} {
+			var out bytes.Buffer
+			code := run([]string{"history", "-p", state, limit, how}, &out, io.Discard)
+			if got := strings.Contains(out.String(), "SIGKILL") || strings.Contains(out.String(), "3 crashes"); code != 0 || got != want {
+				t.Errorf("%s %s: exit code %d, shown: %v\n%s", limit, how, code, got, &out)
+			}
+		}
+	}
+}
