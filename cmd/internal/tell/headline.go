@@ -64,7 +64,7 @@ func (y *Why) stopped() string {
 	switch {
 	case u.well:
 		return " is down, and that is no crash: its last run ended well"
-	case y.end == store.Crash || y.end == store.Many:
+	case y.end == store.Crash:
 		return " is down: it crashed, and was reset or stopped since"
 	case y.stop != nil && y.end == store.Stop:
 		return " is down, and that is no crash"
@@ -72,6 +72,20 @@ func (y *Why) stopped() string {
 		return " is down, and has not run since it is watched"
 	}
 	return " is down; nobody knows how its last run ended"
+}
+
+// lastEnd returns of which kind the last end is that a record has. A record of several does not tell which of them
+// was the last.
+func lastEnd(r *store.Record) store.Kind {
+	switch d := r.Delta; {
+	case r.Kind != store.Many:
+		return r.Kind
+	case d.Crashes > 0 && r.Flags&store.Untold == 0:
+		return store.Crash
+	case d.Unknown > 0 || r.Flags&store.Untold != 0:
+		return store.UnknownEnd
+	}
+	return store.Stop
 }
 
 // state says in which state the unit is, and for how long.

@@ -165,7 +165,7 @@ func (p *Past) end(r *store.Record) {
 	case d.Crashes > 0 || d.Unknown > 0:
 		p.well = false
 	case d.Stops > 0:
-		p.well = r.Result == "success"
+		p.well = r.Result == "success" || r.Kind == store.Many // which has no result if nothing crashed
 		if r.Kind == store.Stop && r.Flags&(store.Recovered|store.AtLeast) == 0 {
 			p.oneshot = p.well && r.From == "activating"
 		}

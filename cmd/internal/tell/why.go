@@ -43,7 +43,7 @@ type Why struct {
 	crashes []crash
 	began   *store.Record
 	stop    *store.Record // the last stop; nil if a crash came after it
-	end     store.Kind    // of the last record of an end
+	end     store.Kind    // how the last run ended
 	near    []store.Record
 }
 
@@ -71,7 +71,7 @@ func (y *Why) Add(r *store.Record) {
 		return
 	}
 	if y.began = nil; r.Delta.Crashes+r.Delta.Stops+r.Delta.Unknown > 0 {
-		y.end = r.Kind
+		y.end = lastEnd(r)
 	}
 }
 
