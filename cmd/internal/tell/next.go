@@ -37,6 +37,12 @@ func isQueued(p *plan.Plan) bool {
 	return p != nil && p.Queued && (p.Active == "failed" || p.Active == "inactive")
 }
 
+// waitsForEver reports whether the unit waits for a restart that never comes (RestartSec=infinity).
+func (u *Unit) waitsForEver() bool {
+	p := u.current()
+	return u.Retrying() && p != nil && p.Sub == autoRestart && !p.Queued && p.Delay == plan.Forever
+}
+
 const aboutToStart = "systemd is about to start it: its job waits for its turn"
 
 // nextTry returns when systemd starts a unit again that waits for its restart; zero if that is not
@@ -105,12 +111,12 @@ func (s *Status) tail(u *Unit, h Health, zone *time.Location) string {
 		return u.refusal() + ": down until " + starters(p)
 	case h == GaveUp:
 		return "systemd gave up: down until " + starters(p)
+	case u.waitsForEver():
+		return "RestartSec=infinity: it waits for ever"
 	case h == Failed && p != nil:
 		return "Restart=" + p.Restart + ": down until " + starters(p)
 	case h == Failed:
 		return "down until " + starters(p)
-	case u.Retrying() && p != nil && p.Sub == autoRestart && p.Delay == plan.Forever:
-		return "RestartSec=infinity: it waits for ever"
 	}
 	var words []string
 	switch try := s.nextTry(p); {
@@ -162,7 +168,7 @@ func (s *Status) again(u *Unit, zone *time.Location) string {
 	switch {
 	case p == nil:
 		return "systemd starts it again"
-	case p.Sub == autoRestart && p.Delay == plan.Forever:
+	case p.Sub == autoRestart && !p.Queued && p.Delay == plan.Forever:
 		return "nothing: it waits for ever (RestartSec=infinity)"
 	case try.IsZero():
 		return "systemd starts it again as soon as what it waits for is done. " + s.limits(u)

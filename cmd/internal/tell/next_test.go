@@ -256,6 +256,42 @@ func TestQueued(t *testing.T) {
 	}
 }
 
+// A service that waits for ever for its restart needs somebody, as if systemd did not restart it at all. A start
+// would only wait for that restart, too.
+func TestForever(t *testing.T) {
+	never := func(p *plan.Plan) { p.Pause, p.Delay = plan.Forever, plan.Forever }
+	queued := func(p *plan.Plan) { p.Queued = true }
+	for _, tt := range []struct {
+		name, state string
+		unit        []func(*Unit)
+		want        Health
+	}{
+		{"it crashed", "activating", []func(*Unit){crashed(1, 0, killed), plans("activating", autoRestart, "always", never)}, Failed},
+		{"it crashed again and again", "activating", []func(*Unit){crashed(3, 0, killed), plans("activating", autoRestart, "always", never)}, Failed},
+		{"it is restarted by hand", "activating", []func(*Unit){crashed(1, 0, killed), plans("activating", autoRestart, "always", never, queued)}, Starting},
+		{"it waits for a while", "activating", []func(*Unit){crashed(1, 0, killed), plans("activating", autoRestart, "always")}, Starting},
+		{"it runs", "active", []func(*Unit){crashed(1, 0, killed), plans("active", "running", "always", never)}, Running},
+		{"it is restarted meanwhile", "active", []func(*Unit){crashed(1, 0, killed), plans("activating", autoRestart, "always", never)}, Running},
+	} {
+		u := unit("a.service", tt.state, time.Second, tt.unit...)
+		if got := u.Health(noon); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+		if !u.Asks(noon) && tt.want == Failed {
+			t.Errorf("%s: nobody asks systemd again", tt.name)
+		}
+		s := asOf()
+		s.Units = []*Unit{u}
+		var b bytes.Buffer
+		(&Why{Status: s, Unit: u}).Write(&b, Screen{Width: 140, Zone: zone})
+		says := strings.HasPrefix(b.String(), "a.service is down: it crashed, and systemd does not restart it\n") &&
+			strings.Contains(b.String(), "What next nothing: it waits for ever (RestartSec=infinity)\n") && strings.Contains(b.String(), "    systemctl restart a.service\n")
+		if says != (tt.want == Failed) || (s.Attention() > 0) != says {
+			t.Errorf("%s: %d need attention\n%s", tt.name, s.Attention(), &b)
+		}
+	}
+}
+
 // Whatever is known has a key, and what is not known has none.
 func TestNextJSON(t *testing.T) {
 	before := startsBy(4000, store.Record{Kind: store.Start, Boot: "a", Delta: store.Counts{Starts: 1}})

@@ -20,7 +20,7 @@ type Health string
 const (
 	GaveUp    Health = "gave-up"    // it is down, and systemd does not start it: the start limit was hit, or the restart failed
 	CrashLoop Health = "crash-loop" // it crashes again and again, and systemd restarts it
-	Failed    Health = "failed"     // it is down after a crash, and systemd does not restart it
+	Failed    Health = "failed"     // it is down after a crash, and systemd does not restart it, or only after RestartSec=infinity
 	NotLoaded Health = "not-loaded" // systemd has no such unit
 	Unknown   Health = "unknown"    // it was not seen yet
 	Starting  Health = "starting"   // it starts, stops, or waits for its restart
@@ -206,6 +206,8 @@ func (u *Unit) Health(now time.Time) Health {
 		return Unknown
 	case u.givenUp():
 		return GaveUp
+	case u.waitsForEver():
+		return Failed
 	case loop && u.State != "inactive" && u.State != "failed", loop && l.Retrying && !l.GivenUp && !u.released(now):
 		return CrashLoop
 	case u.State == "failed":

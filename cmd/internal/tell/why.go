@@ -337,6 +337,8 @@ func (y *Why) mended() []string {
 	switch h := y.Status.health(y.Unit); {
 	case h == GaveUp:
 		return []string{"systemctl reset-failed " + unit, "systemctl start " + unit}
+	case y.Unit.waitsForEver(): // a start would wait, too
+		return []string{"systemctl restart " + unit}
 	case h == Failed && !isQueued(y.Unit.current()):
 		return []string{"systemctl start " + unit}
 	}
