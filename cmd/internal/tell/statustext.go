@@ -196,6 +196,9 @@ func (s *Status) long(i instant) (time.Duration, bool) {
 // longSinceEnd returns how long ago the last event of a record was, and whether that is known.
 func (s *Status) longSinceEnd(r *store.Record) (time.Duration, bool) {
 	_, last := instants(r)
+	if r.Flags&store.Untrusted != 0 {
+		last.at = time.Time{}
+	}
 	return s.long(last)
 }
 

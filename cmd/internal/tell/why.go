@@ -197,18 +197,6 @@ func (y *Why) fields(zone *time.Location) []Field {
 	return list
 }
 
-// writeCommands writes commands. They are never cut, because people copy them.
-func (y *Why) writeCommands(w io.Writer, s Screen, name string, commands []string) {
-	if len(commands) == 0 {
-		return
-	}
-	fmt.Fprintln(w)
-	s.line(w, "  "+name)
-	for _, command := range commands {
-		fmt.Fprintln(w, "    "+s.printable(command))
-	}
-}
-
 // day says how the last 24 hours were.
 func (y *Why) day() string {
 	text := plural(y.Unit.Day, "crash")
@@ -236,8 +224,7 @@ func (y *Why) usual() string {
 // crashFields adds what is known of a crash.
 func (y *Why) crashFields(field func(name, format string, args ...any), c *crash, zone *time.Location) {
 	field("Cause", "%s", Explain(c.Result, c.Code, c.Status))
-	at := c.at()
-	when := at.In(zone).Format(time.DateTime)
+	when := c.at().In(zone).Format(time.DateTime)
 	if ago, known := y.Status.longSinceEnd(&c.Record); known {
 		when += ", " + spanText(ago, known) + " ago"
 	}
@@ -247,9 +234,16 @@ func (y *Why) crashFields(field func(name, format string, args ...any), c *crash
 	if c.Invocation != [16]byte{} {
 		when += "; invocation " + hex.EncodeToString(c.Invocation[:8])
 	}
-	if name := "Last"; y.Number == 0 {
-		field(name, "%s", when)
-	} else {
+	switch {
+	case y.Number == 0:
+		field("Last", "%s", when)
+	case y.Number < c.After.Crashes: // nobody knows more of this one
+		took := ""
+		if !c.Until.IsZero() {
+			took = " from " + c.Time.In(zone).Format(time.DateTime) + " to " + c.Until.In(zone).Format(time.DateTime)
+		}
+		field(fmt.Sprintf("No. %d", y.Number), "one of %d%s; the last of them: %s", c.Delta.Crashes, took, when)
+	default:
 		field(fmt.Sprintf("No. %d", y.Number), "%s", when)
 	}
 	if u := y.Unit; y.loops() {
@@ -311,36 +305,4 @@ func (y *Why) nearFields(field func(name, format string, args ...any), zone *tim
 		field(name, "%s %s", r.Time.In(zone).Format("15:04:05"), strings.TrimSpace(short(r.Unit)+" "+what))
 		name = ""
 	}
-}
-
-// further returns commands that tell more.
-func (y *Why) further() (commands []string) {
-	c, unit := y.chosen(), word(y.Unit.Unit)
-	switch b := y.box(c); {
-	case b != nil && b.Core > 0:
-		commands = append(commands, fmt.Sprintf("coredumpctl info %d", b.Core))
-	case c != nil && c.Result == "core-dump":
-		commands = append(commands, "coredumpctl info "+unit)
-	}
-	if c != nil && c.Invocation != [16]byte{} {
-		commands = append(commands, "journalctl _SYSTEMD_INVOCATION_ID="+hex.EncodeToString(c.Invocation[:]))
-	} else {
-		commands = append(commands, "journalctl -u "+unit)
-	}
-	return append(commands, "systemctl status "+unit, "service-monitor history "+unit)
-}
-
-// mended returns the commands that start a unit again that is down for good. Without reset-failed, the
-// start limit may refuse the start.
-func (y *Why) mended() []string {
-	unit := word(y.Unit.Unit)
-	switch h := y.Status.health(y.Unit); {
-	case h == GaveUp:
-		return []string{"systemctl reset-failed " + unit, "systemctl start " + unit}
-	case y.Unit.waitsForEver(): // a start would wait, too
-		return []string{"systemctl restart " + unit}
-	case h == Failed && !isQueued(y.Unit.current()):
-		return []string{"systemctl start " + unit}
-	}
-	return nil
 }
