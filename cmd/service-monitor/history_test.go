@@ -93,6 +93,33 @@ func TestHistoryDoesNotFit(t *testing.T) {
 	}
 }
 
+// An earlier generation of the state file has other counts than the history, which has gone on since then. That is
+// no fault.
+func TestHistoryOfEarlierGeneration(t *testing.T) {
+	state := writeHistory(t)
+	s, _, err := store.Open(chronicle.Beside(state), store.Smallest, func(*store.Record) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append([]store.Record{{Kind: store.Monitor, Time: time.Unix(0, 0), To: store.Stopped}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	for _, suffix := range []string{"", ".previous", ".before-removal", ".before-removal.4", ".corrupt-20260101-000000"} {
+		writeFile(t, state+suffix, "{}")
+		var out, errs bytes.Buffer
+		code := run([]string{"check-state", state + suffix}, &out, &errs)
+		said := strings.Contains(out.String(), "it is an earlier generation, so its counts are not compared with the history, which has gone on since\n")
+		if want := suffix != ""; said != want || (code == 0) != want {
+			t.Errorf("%q: exit code %d, %s%s", suffix, code, &out, &errs)
+		}
+	}
+	writeFile(t, state+".previous", edit(`"starts": 5`, `"starts": 6`))
+	if code := run([]string{"check-state", state + ".previous"}, io.Discard, io.Discard); code != exitDataErr {
+		t.Errorf("its counts do not balance: exit code %d", code)
+	}
+}
+
 // A program that reads the history has whole lines, unless somebody says how wide they may be.
 func TestHistoryIsPiped(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
