@@ -87,7 +87,7 @@ func addUp(dir string) (sums store.Sums, complete bool, damages []store.Damage, 
 
 // checkHistory checks whether the records of the chronicle beside a state file add up to its counts.
 // If a monitor is running, or was killed, it has not saved all of both. It brings them together at its
-// next start. So only the records are checked then.
+// next start. So only the records are checked then, and beside an earlier generation of the state file, too.
 func checkHistory(path string, units map[string]*count.Tally, stdout io.Writer) error {
 	dir := chronicle.Beside(path)
 	used := store.InUse(dir)
@@ -108,7 +108,11 @@ func checkHistory(path string, units map[string]*count.Tally, stdout io.Writer) 
 	for _, f := range sums.Faults {
 		fmt.Fprintf(stdout, "%s: %q: %s\n", dir, f.Unit, f)
 	}
-	if complete && !used {
+	earlier := statefile.Earlier(path)
+	if earlier {
+		fmt.Fprintf(stdout, "%s: it is an earlier generation, so its counts are not compared with the history, which has gone on since\n", path)
+	}
+	if complete && !used && !earlier {
 		for _, unit := range slices.Sorted(maps.Keys(sums.Units)) {
 			tally := units[unit]
 			if tally == nil {

@@ -124,7 +124,7 @@ func (r *historyReader) read() error {
 		switch {
 		case !r.asJSON:
 			r.h.Add(rec)
-		case (rec.Unit == "" || r.q.Wanted(rec.Unit)) && r.q.Within(rec.Time) && (!r.q.Crashes || rec.Delta.Crashes > 0):
+		case (rec.Unit == "" || r.q.Wanted(rec.Unit)) && r.q.Within(rec) && (!r.q.Crashes || rec.Delta.Crashes > 0):
 			if r.q.Crashes {
 				rec.Delta = store.Counts{Crashes: rec.Delta.Crashes}
 			}

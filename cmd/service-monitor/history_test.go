@@ -93,6 +93,33 @@ func TestHistoryDoesNotFit(t *testing.T) {
 	}
 }
 
+// An earlier generation of the state file has other counts than the history, which has gone on since then. That is
+// no fault.
+func TestHistoryOfEarlierGeneration(t *testing.T) {
+	state := writeHistory(t)
+	s, _, err := store.Open(chronicle.Beside(state), store.Smallest, func(*store.Record) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append([]store.Record{{Kind: store.Monitor, Time: time.Unix(0, 0), To: store.Stopped}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	for _, suffix := range []string{"", ".previous", ".before-removal", ".before-removal.4", ".corrupt-20260101-000000"} {
+		writeFile(t, state+suffix, "{}")
+		var out, errs bytes.Buffer
+		code := run([]string{"check-state", state + suffix}, &out, &errs)
+		said := strings.Contains(out.String(), "it is an earlier generation, so its counts are not compared with the history, which has gone on since\n")
+		if want := suffix != ""; said != want || (code == 0) != want {
+			t.Errorf("%q: exit code %d, %s%s", suffix, code, &out, &errs)
+		}
+	}
+	writeFile(t, state+".previous", edit(`"starts": 5`, `"starts": 6`))
+	if code := run([]string{"check-state", state + ".previous"}, io.Discard, io.Discard); code != exitDataErr {
+		t.Errorf("its counts do not balance: exit code %d", code)
+	}
+}
+
 // A program that reads the history has whole lines, unless somebody says how wide they may be.
 func TestHistoryIsPiped(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
@@ -111,6 +138,31 @@ func TestHistoryIsPiped(t *testing.T) {
 		var out bytes.Buffer
 		if code := run([]string{"history", "-p", state}, &out, io.Discard); code != 0 || !strings.Contains(out.String(), want) {
 			t.Errorf("COLUMNS=%s: exit code %d, no %q in\n%s", columns, code, want, &out)
+		}
+	}
+}
+
+// A record that stands for several events is shown, in JSON as in the text, if a part of its time is wanted.
+func TestHistoryOverlaps(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	s, _, err := store.Open(chronicle.Beside(state), store.Smallest, func(*store.Record) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 27, 10, 0, 0, 0, time.UTC)
+	if _, err := s.Append([]store.Record{{Kind: store.Many, Time: at, Until: at.Add(time.Hour), Unit: "a.service", Result: "signal", Code: 2, Status: 9, Delta: store.Counts{Crashes: 3}, After: store.Counts{Crashes: 3}}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	for limit, want := range map[string]bool{
+		"--since=2026-11-27T10:30:00Z": true, "--until=2026-11-27T10:30:00Z": true, "--since=2026-11-27T11:30:00Z": false, "--until=2026-11-27T10:00:00Z": false,
+	} {
+		for _, how := range []string{"--json", "--no-pager", "--all"} {
+			var out bytes.Buffer
+			code := run([]string{"history", "-p", state, limit, how}, &out, io.Discard)
+			if got := strings.Contains(out.String(), "SIGKILL") || strings.Contains(out.String(), "3 crashes"); code != 0 || got != want {
+				t.Errorf("%s %s: exit code %d, shown: %v\n%s", limit, how, code, got, &out)
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -51,7 +52,7 @@ func makeReport(l cli.Line, stdout io.Writer) error {
 	}
 	defer f.Close()
 	zip := gzip.NewWriter(f)
-	r := &report{out: tar.NewWriter(zip), folder: strings.TrimSuffix(filepath.Base(name), ".tar.gz"), now: now, stdout: stdout}
+	r := &report{out: tar.NewWriter(zip), folder: strings.TrimSuffix(filepath.Base(name), ".tar.gz"), now: now, stdout: stdout, within: patient, silent: map[string]bool{}}
 	err = asOwner(func() error { r.gather(loaded, fault, !l.Ask.NoLines); return nil }, loaded.Config.State.File)
 	err = errors.Join(err, r.failed, r.out.Close(), zip.Close(), f.Sync())
 	if err != nil {
@@ -71,7 +72,9 @@ type report struct {
 	now    time.Time
 	stdout io.Writer
 	failed error
-	denied []string // what whoever asks may not read
+	denied []string                                     // what whoever asks may not read
+	within func() (context.Context, context.CancelFunc) // ends when a command has taken too long
+	silent map[string]bool                              // the commands that have taken too long
 }
 
 // gather puts everything into the report. If something cannot be had, the error is in its place.
@@ -162,12 +165,29 @@ func (r *report) each(folder, pattern string) {
 	}
 }
 
-// run adds what a command prints.
+// patient lets a command take so long, and no longer.
+func patient() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), patience)
+}
+
+// run adds what a command prints. If it takes too long, systemd or journald hangs. So the same command is not run
+// again: there may be hundreds of services.
 func (r *report) run(name string, argv ...string) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	who := cmp.Or(map[string]string{"systemctl": "systemd", "journalctl": "the journal"}[argv[0]], argv[0])
+	if r.silent[argv[0]] {
+		r.text(name, who+" did not answer\n")
+		return
+	}
+	ctx, cancel := r.within()
 	defer cancel()
-	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
-	if err != nil {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.WaitDelay = time.Second // for a child that has its output
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		r.silent[argv[0]] = true
+		out = fmt.Appendf(out, "%s: %s did not answer within %v\n", strings.Join(argv, " "), who, patience)
+	case err != nil:
 		out = fmt.Appendf(out, "%s: %v\n", strings.Join(argv, " "), err)
 	}
 	r.text(name, string(out))

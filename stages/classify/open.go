@@ -147,6 +147,9 @@ func (d *deduction) close(complete bool, runs []records.Run) {
 	}
 	if before.Invocation == after.Invocation { // its restarts were counted in two parts
 		after.Scheduled += before.Scheduled
+		if gap.After.ActiveState == "failed" { // before, nobody knew
+			after.GivenUp = before.GivenUp
+		}
 	}
 	if d.life.Gaps = nil; len(rest) > 0 {
 		d.life.Gaps = &rest

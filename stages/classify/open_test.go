@@ -195,3 +195,26 @@ func TestLostStaysOpen(t *testing.T) {
 		t.Errorf("the journal is to be read from %q, for %d gaps; want from the beginning, for one", life.Cursor, len(life.open()))
 	}
 }
+
+// While a gap is open, nobody knows whether systemd gave up a unit that is failed after it. Once the journal is
+// read, that is known.
+func TestGivenUpInGap(t *testing.T) {
+	down := func(more ...func(*decode.Update)) decode.Update {
+		return at("failed/failed", 1, append([]func(*decode.Update){failed, entered(20)}, more...)...)
+	}
+	for _, tt := range []struct {
+		name string
+		run  records.Run
+		more []string
+		want bool
+	}{
+		{"it crashed", run(1, "exit-code", 0), nil, false},
+		{"its restart was refused", refused(run(1, "exit-code", 1)), []string{"restarted", "gave up start-limit-hit"}, true},
+	} {
+		want := append(append([]string{"seen active", "active -> failed/failed", "caught up", "crashed exit-code"}, tt.more...), "caught up")
+		life := walk(t, []decode.Update{firstSeen, down(unread), past(1, tt.run), down(recovered(), restarts(tt.run.Scheduled))}, want)
+		if life.GivenUp != tt.want {
+			t.Errorf("%s: given up %v", tt.name, life.GivenUp)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
+	"service-monitor/stages/journald/records"
 )
 
 // A Message is a line. One of its fields is set.
@@ -60,21 +61,25 @@ type Counters struct {
 
 // A Unit is a unit with its state and its counts.
 type Unit struct {
-	Name     string    `json:"unit"`
-	Active   string    `json:"active_state"`
-	Sub      string    `json:"sub_state,omitempty"`
-	Since    time.Time `json:"since,omitzero"`
-	Starts   uint64    `json:"starts"`
-	Stops    uint64    `json:"stops"`
-	Crashes  uint64    `json:"crashes"`
-	Unknown  uint64    `json:"unknown"`
-	Restarts uint64    `json:"restarts"`
-	AtLeast  bool      `json:"at_least,omitempty"`
-	Retrying bool      `json:"retrying,omitempty"` // systemd is about to restart it
-	GaveUp   bool      `json:"gave_up,omitempty"`
-	Glob     bool      `json:"glob,omitempty"`         // it is no unit, but the sum of those of a glob that are gone
-	Folded   uint64    `json:"folded_units,omitempty"` // only for a glob: how many of its units are gone
-	GapOpen  time.Time `json:"gap_open_since,omitzero"`
+	Name   string    `json:"unit"`
+	Active string    `json:"active_state"`
+	Sub    string    `json:"sub_state,omitempty"`
+	Since  time.Time `json:"since,omitzero"`
+	// Entered is when systemd entered this state and sub state, in µs of CLOCK_MONOTONIC of this boot. Untrusted is
+	// true if the wall clock was not set yet at Since.
+	Entered   uint64    `json:"since_monotonic_usec,omitempty"`
+	Untrusted bool      `json:"since_untrusted,omitempty"`
+	Starts    uint64    `json:"starts"`
+	Stops     uint64    `json:"stops"`
+	Crashes   uint64    `json:"crashes"`
+	Unknown   uint64    `json:"unknown"`
+	Restarts  uint64    `json:"restarts"`
+	AtLeast   bool      `json:"at_least,omitempty"`
+	Retrying  bool      `json:"retrying,omitempty"` // systemd is about to restart it
+	GaveUp    bool      `json:"gave_up,omitempty"`
+	Glob      bool      `json:"glob,omitempty"`         // it is no unit, but the sum of those of a glob that are gone
+	Folded    uint64    `json:"folded_units,omitempty"` // only for a glob: how many of its units are gone
+	GapOpen   time.Time `json:"gap_open_since,omitzero"`
 	// Invocation is the last run. Ended is true if that run is over. Began is when it began, in µs
 	// of CLOCK_MONOTONIC.
 	Invocation string     `json:"invocation,omitempty"`
@@ -108,11 +113,14 @@ type LastCrash struct {
 // unitOf returns what is told of a tally.
 func unitOf(t *count.Tally) *Unit {
 	u := &Unit{
-		Name: t.Unit, Active: t.State, Since: t.Changed, Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes,
+		Name: t.Unit, Active: t.State, Since: t.Changed, Untrusted: t.ChangedUntrusted, Starts: t.Starts, Stops: t.Stops, Crashes: t.Crashes,
 		Unknown: t.Unknown, Restarts: t.Restarts, AtLeast: t.AtLeast, Folded: t.Folded,
 	}
 	if l := t.Life; l != nil {
 		u.Sub, u.Retrying, u.GaveUp, u.GapOpen, u.Glob = l.SubState, l.Retrying, l.GivenUp, l.Opened, l.Pattern
+		if boot := l.Cursor.Boot(); boot == "" || boot == records.Boot() {
+			u.Entered = l.StateEntered
+		}
 		if !l.Invocation.IsZero() && !l.StartOwed {
 			u.Invocation, u.Ended, u.Began = l.Invocation.String(), l.Ended, l.Begun
 		}
@@ -134,9 +142,9 @@ func unitOf(t *count.Tally) *Unit {
 // Tally returns the tally of the unit, with all that the feed tells of it.
 func (u *Unit) Tally() *count.Tally {
 	t := &count.Tally{
-		Unit: u.Name, State: u.Active, Changed: u.Since, Starts: u.Starts, Stops: u.Stops, Crashes: u.Crashes,
+		Unit: u.Name, State: u.Active, Changed: u.Since, ChangedUntrusted: u.Untrusted, Starts: u.Starts, Stops: u.Stops, Crashes: u.Crashes,
 		Unknown: u.Unknown, Restarts: u.Restarts, AtLeast: u.AtLeast, Folded: u.Folded,
-		Life: &classify.Life{Pattern: u.Glob, ActiveState: u.Active, SubState: u.Sub, Retrying: u.Retrying, GivenUp: u.GaveUp, Opened: u.GapOpen, Ended: u.Ended, Begun: u.Began},
+		Life: &classify.Life{Pattern: u.Glob, ActiveState: u.Active, SubState: u.Sub, Retrying: u.Retrying, GivenUp: u.GaveUp, Opened: u.GapOpen, Ended: u.Ended, Begun: u.Began, StateEntered: u.Entered},
 	}
 	_ = t.Life.Invocation.UnmarshalText([]byte(u.Invocation))
 	if c := u.LastCrash; c != nil {

@@ -20,6 +20,7 @@ func TestRoundTrip(t *testing.T) {
 		Spent: count.Spent{count.Up: 400*24*time.Hour + time.Microsecond, count.Down: 1234567 * time.Microsecond, count.Stopped: time.Minute, count.Unobserved: time.Second},
 		Phase: count.Down, Clock: 12345678, Boot: "b", At: time.Unix(4, 0).UTC(),
 	}
+	want.ChangedUntrusted, want.Life.StateEntered = true, 12345677
 	text, err := json.Marshal(unitOf(want))
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package statefile
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -23,4 +24,13 @@ func Beside(state, path string) bool {
 	suffix = strings.TrimSuffix(suffix, tempSuffix)
 	return ok && path != state && (slices.Contains([]string{"", files.LockSuffix, previousSuffix}, suffix) ||
 		strings.HasPrefix(suffix, removedSuffix) || strings.HasPrefix(suffix, corruptSuffix))
+}
+
+// Earlier reports whether a file has the name of a copy that is kept beside a state file. What is counted later is
+// not in it.
+func Earlier(path string) bool {
+	name := filepath.Base(path)
+	at := strings.LastIndex(name, removedSuffix)
+	return strings.HasSuffix(name, previousSuffix) || strings.Contains(name, corruptSuffix) ||
+		at >= 0 && strings.Trim(name[at+len(removedSuffix):], ".0123456789") == ""
 }

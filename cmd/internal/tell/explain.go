@@ -25,7 +25,7 @@ var signals = [...]string{
 	unix.SIGUSR2:   "it got a signal that it does not know what to do with",
 	unix.SIGPIPE:   "it wrote to something that nobody reads any more",
 	unix.SIGALRM:   "a timer of its own ran out",
-	unix.SIGTERM:   "somebody asked it to end, but not by systemctl stop",
+	unix.SIGTERM:   "it was asked to end before it was done, by systemctl stop or by somebody else",
 	unix.SIGSTKFLT: "an old fault of the coprocessor",
 	unix.SIGXCPU:   "it used more CPU time than it may (LimitCPU=)",
 	unix.SIGXFSZ:   "it wrote a larger file than it may (LimitFSIZE=)",
@@ -76,6 +76,10 @@ func Explain(result string, code, status int32) string {
 		return cause + ": " + text
 	}
 	switch {
+	case ofOther(result, code, status) && code == 0:
+		return result + ": a command beside the main process failed, such as ExecStartPre=, or ExecStart= of Type=forking"
+	case ofOther(result, code, status):
+		return result + ": a command beside the main process failed, such as ExecStartPost=, ExecStop= or ExecStopPost="
 	case code == 2 || code == 3:
 		text := "it got a signal that it does not know what to do with"
 		if status >= 0 && int(status) < len(signals) && signals[status] != "" {
@@ -86,8 +90,6 @@ func Explain(result string, code, status int32) string {
 		return cause + ": systemd could not run it; see systemd.exec(5), Process Exit Codes"
 	case code == 1:
 		return fmt.Sprintf("%s: it ended by itself, and said with this code that it failed", cause)
-	case result == "exit-code":
-		return "exit-code: a command beside the main process failed, such as ExecStartPre="
 	}
 	return cause
 }

@@ -15,8 +15,14 @@ func (y *Why) headline(zone *time.Location) string {
 	case CrashLoop:
 		return fmt.Sprintf("%s crashed %d times since %s and goes on crashing", u.Unit, u.Loop, y.Status.clock(u.LoopSince, zone))
 	case GaveUp:
+		if !u.Life.Retrying { // a start by hand or by a timer, for example
+			return u.Unit + " is down: " + y.ended() + ", and systemd refused to start it again"
+		}
 		return u.Unit + " is down: " + y.ended() + ", and systemd gave up restarting it"
 	case Failed:
+		if isQueued(u.current()) {
+			return u.Unit + " is down: " + y.ended() + ", and systemd is about to start it"
+		}
 		return u.Unit + " is down: " + y.ended() + ", and systemd does not restart it"
 	case NotLoaded:
 		return u.Unit + " is not there: systemd has no such unit"
@@ -58,7 +64,7 @@ func (y *Why) stopped() string {
 	switch {
 	case u.well:
 		return " is down, and that is no crash: its last run ended well"
-	case y.end == store.Crash || y.end == store.Many:
+	case y.end == store.Crash:
 		return " is down: it crashed, and was reset or stopped since"
 	case y.stop != nil && y.end == store.Stop:
 		return " is down, and that is no crash"
@@ -66,6 +72,20 @@ func (y *Why) stopped() string {
 		return " is down, and has not run since it is watched"
 	}
 	return " is down; nobody knows how its last run ended"
+}
+
+// lastEnd returns of which kind the last end is that a record has. A record of several does not tell which of them
+// was the last.
+func lastEnd(r *store.Record) store.Kind {
+	switch d := r.Delta; {
+	case r.Kind != store.Many:
+		return r.Kind
+	case d.Crashes > 0 && r.Flags&store.Untold == 0:
+		return store.Crash
+	case d.Unknown > 0 || r.Flags&store.Untold != 0:
+		return store.UnknownEnd
+	}
+	return store.Stop
 }
 
 // state says in which state the unit is, and for how long.

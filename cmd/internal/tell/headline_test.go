@@ -19,6 +19,9 @@ func TestWhyHeadline(t *testing.T) {
 	crash := func() *diary {
 		return newDiary().add(broker, store.Start).later(time.Hour).add(broker, store.Crash, segv).later(time.Minute)
 	}
+	several := func(n store.Counts, f store.Flags) *diary {
+		return newDiary().add(broker, store.Many, flag(f), func(r *store.Record) { r.Delta, r.Until = n, r.Time.Add(time.Minute) }).later(time.Minute)
+	}
 	for _, tt := range []struct {
 		name        string
 		d           *diary
@@ -29,6 +32,10 @@ func TestWhyHeadline(t *testing.T) {
 		{"it crashed, and was reset", crash(), "inactive", "dead", nil, "is down: it crashed, and was reset or stopped since\n", "State     inactive (dead), for 60 s\n"},
 		{"nobody saw its end", newDiary().add(broker, store.Start).later(time.Hour).add(broker, store.UnknownEnd).later(time.Minute), "inactive", "dead", nil,
 			"is down; nobody knows how its last run ended\n", "1 unknown end"},
+		{"it was stopped again and again", several(store.Counts{Starts: 3, Stops: 3}, 0), "inactive", "dead", nil, "is down, and that is no crash: its last run ended well\n", ""},
+		{"it crashed again and again", several(store.Counts{Starts: 3, Stops: 1, Crashes: 2}, 0), "inactive", "dead", nil, "is down: it crashed, and was reset or stopped since\n", ""},
+		{"nobody saw its ends", several(store.Counts{Starts: 3, Stops: 2, Unknown: 1}, 0), "inactive", "dead", nil, "is down; nobody knows how its last run ended\n", ""},
+		{"nobody wrote down its ends", several(store.Counts{Starts: 3, Stops: 2, Crashes: 1}, store.Untold), "inactive", "dead", nil, "is down; nobody knows how its last run ended\n", ""},
 		{"it never ran", newDiary(), "inactive", "dead", nil, "is down, and has not run since it is watched\n", ""},
 		{"its condition was not met", newDiary().add(broker, store.Start).later(time.Hour).add(broker, store.Stop, result("exec-condition", 0, 0)), "inactive", "dead", nil,
 			"is down, and that is no crash\n", "ExecCondition="},
@@ -38,6 +45,8 @@ func TestWhyHeadline(t *testing.T) {
 			"\n    systemctl reset-failed mosquitto.service\n    systemctl start mosquitto.service\n"},
 		{"given up after it ended well", newDiary().add(broker, store.Start).later(time.Hour).add(broker, store.Stop, success), "failed", "failed", gaveUp,
 			"is down: its last run ended well, and systemd gave up restarting it\n", ""},
+		{"its start was refused", newDiary().add(broker, store.Start).later(time.Hour).add(broker, store.Stop, success), "failed", "failed", hitLimit,
+			"is down: its last run ended well, and systemd refused to start it again\n", "\n    systemctl reset-failed mosquitto.service\n    systemctl start mosquitto.service\n"},
 		{"it waits for its restart", crash(), "activating", autoRestart, retries, "is down for a moment: it crashed, and systemd is going to restart it\n", ""},
 		{"it runs since it was first seen", newDiary(), "active", "running", func(u *Unit) { u.Life.Invocation = [16]byte{1} },
 			"runs, and has never crashed since it is watched\n", "0 restarts; it ran when it was first seen\n"},

@@ -20,9 +20,12 @@ type Query struct {
 	All          bool      // each event is a line
 }
 
-// Within reports whether a time is wanted.
-func (q *Query) Within(at time.Time) bool {
-	return (q.Since.IsZero() || !at.Before(q.Since)) && (q.Until.IsZero() || at.Before(q.Until))
+// Within reports whether a record is wanted: a part of its time is.
+func (q *Query) Within(r *store.Record) bool { return q.overlaps(r.Time, seen(r)) }
+
+// overlaps reports whether a part of a time is wanted.
+func (q *Query) overlaps(first, last time.Time) bool {
+	return (q.Since.IsZero() || !last.Before(q.Since)) && (q.Until.IsZero() || first.Before(q.Until))
 }
 
 // A Screen is where text goes.
@@ -70,7 +73,7 @@ func (h *History) Add(r *store.Record) {
 	if h.All && r.Unit != "" {
 		keep := *r
 		h.each = append(h.each, &item{
-			at: r.Time, recovered: r.Flags&store.Recovered != 0, unit: r.Unit, what: r.Kind.String(), stands: 1, crash: r.Delta.Crashes > 0, text: func() string { return bare(&keep) },
+			at: r.Time, first: r.Time, last: seen(r), recovered: r.Flags&store.Recovered != 0, unit: r.Unit, what: r.Kind.String(), stands: 1, crash: r.Delta.Crashes > 0, text: func() string { return bare(&keep) },
 		})
 	}
 }
@@ -114,7 +117,7 @@ func (h *History) wanted() []*item {
 		slices.SortStableFunc(items, func(x, y *item) int { return x.at.Compare(y.at) })
 	}
 	items = slices.DeleteFunc(items, func(i *item) bool {
-		return !h.Within(i.at) || h.Crashes && i.rule == nil && !i.crash
+		return !h.overlaps(i.first, i.last) || h.Crashes && i.rule == nil && !i.crash
 	})
 	for at, lines := len(items)-1, 0; at >= 0 && h.Last > 0; at-- {
 		if items[at].rule != nil {

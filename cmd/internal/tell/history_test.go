@@ -253,3 +253,51 @@ for jq
 		}
 	}
 }
+
+// What lasted from a time to another one is shown if a part of it is wanted, also with a line for each record.
+func TestHistoryOverlaps(t *testing.T) {
+	crashes := func(r *store.Record) {
+		r.Until, r.Delta = r.Time.Add(time.Hour), store.Counts{Crashes: 125, Starts: 125}
+	}
+	for _, tt := range []struct {
+		name  string
+		add   func(d *diary)
+		words string
+	}{
+		{"crashes", func(d *diary) { d.add(sink, store.Many, segv, crashes).later(time.Hour) }, "crash ×125"},
+		{"starts and stops", func(d *diary) {
+			d.add(sink, store.Many, crashes, func(r *store.Record) { r.Delta = store.Counts{Starts: 7, Stops: 7} }).later(time.Hour)
+		}, "7 starts, 7 stops"},
+		{"a gap", func(d *diary) {
+			opened := d.now
+			d.later(time.Hour).add("", store.Gap, closed(opened, d))
+		}, "journal unreadable"},
+		{"a loop of single crashes", func(d *diary) {
+			for range 13 {
+				d.add(sink, store.Crash, segv).later(5 * time.Minute)
+			}
+		}, "crash ×12"},
+	} {
+		d := newDiary()
+		from := d.now
+		tt.add(d)
+		for _, part := range []struct {
+			q    Query
+			want bool
+		}{
+			{Query{Since: from.Add(30 * time.Minute)}, true}, {Query{Until: from.Add(30 * time.Minute)}, true},
+			{Query{Since: from.Add(30 * time.Minute), Until: from.Add(32 * time.Minute)}, true},
+			{Query{Since: from.Add(2 * time.Hour)}, false}, {Query{Until: from}, false},
+		} {
+			if got := show(d, part.q, Screen{Width: 80}); strings.Contains(got, tt.words) != part.want {
+				t.Errorf("%s: %q is wanted: %v, found\n%s", tt.name, tt.words, part.want, got)
+			}
+			if part.q.All = true; tt.name == "a loop of single crashes" {
+				continue // then each has its own line
+			}
+			if got := show(d, part.q, Screen{Width: 80}); (got != "") != part.want {
+				t.Errorf("%s, each: wanted: %v, found\n%s", tt.name, part.want, got)
+			}
+		}
+	}
+}

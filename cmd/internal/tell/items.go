@@ -19,15 +19,16 @@ const (
 
 // An item is one line of the history.
 type item struct {
-	at        time.Time
-	recovered bool
-	unit      string
-	what      string
-	text      func() string
-	stands    int64 // how many events it stands for
-	hidden    bool
-	crash     bool
-	rule      func(*time.Location) string // if it is not nil, the item is only this line across the screen
+	at          time.Time
+	first, last time.Time // of what it stands for
+	recovered   bool
+	unit        string
+	what        string
+	text        func() string
+	stands      int64 // how many events it stands for
+	hidden      bool
+	crash       bool
+	rule        func(*time.Location) string // if it is not nil, the item is only this line across the screen
 }
 
 // A story is what was told of one unit so far.
@@ -122,7 +123,7 @@ func stateWords(r *store.Record) (what, text string) {
 func (s *story) part() { *s = story{began: s.began, ended: s.ended} }
 
 func (a *account) put(r *store.Record, what string, text func() string) *item {
-	i := &item{at: r.Time, recovered: r.Flags&store.Recovered != 0, unit: r.Unit, what: what, stands: 1, crash: r.Delta.Crashes > 0}
+	i := &item{at: r.Time, first: r.Time, last: seen(r), recovered: r.Flags&store.Recovered != 0, unit: r.Unit, what: what, stands: 1, crash: r.Delta.Crashes > 0}
 	i.text = func() string {
 		words := text()
 		if r.Flags&store.AtLeast != 0 {
@@ -241,7 +242,7 @@ func (l *loop) add(r *store.Record, crashes int64, runs time.Duration, known int
 	if known > 0 {
 		l.runs, l.known = l.runs+runs, l.known+known
 	}
-	l.item.at = l.last
+	l.item.at, l.item.last = l.last, l.last
 	if l.item.what = fmt.Sprintf("crash ×%d", l.crashes); l.crashes == 1 {
 		l.item.what = fmt.Sprintf("crash %d", l.after)
 	}

@@ -23,9 +23,9 @@ func (a *account) itself(r *store.Record) bool {
 	return true
 }
 
-// across adds a line across the screen.
-func (a *account) across(at time.Time, rule func(*time.Location) string) *item {
-	i := &item{at: at, rule: rule}
+// across adds a line across the screen. It is about the time from at to last.
+func (a *account) across(at, last time.Time, rule func(*time.Location) string) *item {
+	i := &item{at: at, first: at, last: last, rule: rule}
 	a.items = append(a.items, i)
 	return i
 }
@@ -44,7 +44,7 @@ func (a *account) monitor(r *store.Record) {
 		return
 	}
 	to := r.Time
-	a.across(from, func(zone *time.Location) string {
+	a.across(from, to, func(zone *time.Location) string {
 		return fmt.Sprintf("-- not watched %s (%s); R was read in the journal later ", stretchText(from, to, zone), Span(to.Sub(from)))
 	})
 }
@@ -57,7 +57,7 @@ func (a *account) clock(r *store.Record) {
 	if errFrom != nil || errTo != nil {
 		return // the text was cut, or another program wrote it
 	}
-	a.across(r.Time, func(zone *time.Location) string {
+	a.across(r.Time, r.Time, func(zone *time.Location) string {
 		from, to := from.In(zone), to.In(zone)
 		if !sameDay(from, to) {
 			return fmt.Sprintf("-- the clock was set from %s to %s ", from.Format(time.DateTime), to.Format(time.DateTime))
@@ -76,7 +76,7 @@ func (a *account) reading(r *store.Record) {
 	keep, opened := *r, a.gap
 	if a.last = seen(r); r.To == store.GapOpened {
 		a.gap = &keep
-		a.open = a.across(r.Time, func(zone *time.Location) string {
+		a.open = a.across(r.Time, r.Time, func(zone *time.Location) string {
 			return fmt.Sprintf("-- journal unreadable since %s; what only it has is counted later ", keep.Time.In(zone).Format(time.TimeOnly))
 		})
 		return
@@ -85,7 +85,7 @@ func (a *account) reading(r *store.Record) {
 		a.open.hidden = true
 	}
 	a.gap, a.open = nil, nil
-	a.across(r.Time, func(zone *time.Location) string { return gapText(opened, &keep, zone) })
+	a.across(r.Time, seen(r), func(zone *time.Location) string { return gapText(opened, &keep, zone) })
 }
 
 // gapText tells of a gap that was closed. opened is the record of its opening, and may be nil.

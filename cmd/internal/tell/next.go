@@ -32,6 +32,19 @@ func (u *Unit) current() *plan.Plan {
 	return u.Plan
 }
 
+// isQueued reports whether a unit that is down is to be started as soon as its job has its turn.
+func isQueued(p *plan.Plan) bool {
+	return p != nil && p.Queued && (p.Active == "failed" || p.Active == "inactive")
+}
+
+// waitsForEver reports whether the unit waits for a restart that never comes (RestartSec=infinity).
+func (u *Unit) waitsForEver() bool {
+	p := u.current()
+	return u.Retrying() && p != nil && p.Sub == autoRestart && !p.Queued && p.Delay == plan.Forever
+}
+
+const aboutToStart = "systemd is about to start it: its job waits for its turn"
+
 // nextTry returns when systemd starts a unit again that waits for its restart; zero if that is not
 // known. systemd may be up to 250 ms late.
 func (s *Status) nextTry(p *plan.Plan) time.Time {
@@ -92,16 +105,18 @@ func usedOf(used int64, p *plan.Plan) string {
 func (s *Status) tail(u *Unit, h Health, zone *time.Location) string {
 	p := u.current()
 	switch {
+	case isQueued(p):
+		return aboutToStart
 	case h == GaveUp && u.refusal() != "":
 		return u.refusal() + ": down until " + starters(p)
 	case h == GaveUp:
 		return "systemd gave up: down until " + starters(p)
+	case u.waitsForEver():
+		return "RestartSec=infinity: it waits for ever"
 	case h == Failed && p != nil:
 		return "Restart=" + p.Restart + ": down until " + starters(p)
 	case h == Failed:
 		return "down until " + starters(p)
-	case u.Retrying() && p != nil && p.Sub == autoRestart && p.Delay == plan.Forever:
-		return "RestartSec=infinity: it waits for ever"
 	}
 	var words []string
 	switch try := s.nextTry(p); {
@@ -128,6 +143,8 @@ func (s *Status) next(u *Unit, zone *time.Location) string {
 	switch h := s.health(u); {
 	case h == NotLoaded:
 		return ""
+	case isQueued(p):
+		return aboutToStart
 	case h == GaveUp && state == u.State:
 		return "nothing: " + s.tail(u, h, zone)
 	case strings.HasPrefix(sub, autoRestart):
@@ -151,7 +168,7 @@ func (s *Status) again(u *Unit, zone *time.Location) string {
 	switch {
 	case p == nil:
 		return "systemd starts it again"
-	case p.Sub == autoRestart && p.Delay == plan.Forever:
+	case p.Sub == autoRestart && !p.Queued && p.Delay == plan.Forever:
 		return "nothing: it waits for ever (RestartSec=infinity)"
 	case try.IsZero():
 		return "systemd starts it again as soon as what it waits for is done. " + s.limits(u)

@@ -186,6 +186,10 @@ func TestNext(t *testing.T) {
 			"SIGKILL; systemd restarts it", "systemd starts it again"},
 		{"systemd has restarted it meanwhile", "activating", []func(*Unit){once, plans("active", "running", "on-abort"), bySub("auto-restart")},
 			"SIGKILL; systemd restarts it", "systemd starts it again after some crashes (Restart=on-abort)"},
+		{"it ended well, and is restarted all the same", "activating", []func(*Unit){once, ended(store.Stop, "active", "success", 0), plans("activating", "auto-restart", "always", none)},
+			"its last run ended well; next try 12:00:03", "systemd starts it again: next try 12:00:03, 5 s after it ended (RestartSec=). No start limit: it never gives up"},
+		{"it ended well, has never crashed, and is restarted", "activating", []func(*Unit){ended(store.Stop, "active", "success", 0), bySub("auto-restart")},
+			"its last run ended well; systemd restarts it", "systemd starts it again"},
 		{"it starts", "activating", []func(*Unit){plans("activating", "start", "always")}, "", ""},
 		{"it is down", "failed", []func(*Unit){once, plans("failed", "failed", "no")},
 			"SIGKILL; Restart=no: down until somebody starts it", "nothing: Restart=no, so it is down until somebody starts it"},
@@ -203,8 +207,16 @@ func TestNext(t *testing.T) {
 			"SIGKILL; its unit file is gone: down until somebody starts it", "nothing: its unit file is gone: down until somebody starts it"},
 		{"the history has not why", "failed", []func(*Unit){once, gaveUp},
 			"SIGKILL; systemd gave up: down until somebody starts it", "nothing: systemd gave up: down until somebody starts it"},
+		{"a start was refused after runs that ended well", "failed", []func(*Unit){once, ended(store.Stop, "deactivating", "success", 0), hitLimit, reason("start-limit-hit"), plans("failed", "failed", "always", quick)},
+			"its last run ended well; start limit hit (5 in 10 s): down until somebody starts it", "nothing: start limit hit (5 in 10 s): down until somebody starts it"},
 		{"it was given up, but somebody has started it", "failed", []func(*Unit){once, gaveUp, plans("active", "running", "no")},
 			"SIGKILL; systemd gave up: down until somebody starts it", "if it crashes, it stays down (Restart=no)"},
+		{"it is down, and its start waits for its turn", "failed", []func(*Unit){once, plans("failed", "failed", "no", queued)},
+			"SIGKILL; systemd is about to start it: its job waits for its turn", "systemd is about to start it: its job waits for its turn"},
+		{"it was given up, and its next start waits for its turn", "failed", []func(*Unit){once, gaveUp, reason("start-limit-hit"), plans("failed", "failed", "always", queued)},
+			"SIGKILL; systemd is about to start it: its job waits for its turn", "systemd is about to start it: its job waits for its turn"},
+		{"it never ran, and its start waits for its turn", "inactive", []func(*Unit){plans("inactive", "dead", "always", queued)}, "systemd is about to start it: its job waits for its turn", "systemd is about to start it: its job waits for its turn"},
+		{"it has crashed since, and its start waits for its turn", "active", []func(*Unit){plans("failed", "failed", "no", queued)}, "", "systemd is about to start it: its job waits for its turn"},
 		{"it was stopped", "inactive", []func(*Unit){plans("inactive", "dead", "always", timer)}, "", "nothing: it is down until a.timer or somebody starts it"},
 		{"it runs", "active", []func(*Unit){plans("active", "running", "on-failure", quick)},
 			"", "if it crashes, systemd starts it again after 5 s (Restart=on-failure). Its start limit (5 in 10 s) allows that for ever: it does not give up"},
@@ -219,6 +231,63 @@ func TestNext(t *testing.T) {
 		}
 		if got := s.next(u, zone); got != tt.why {
 			t.Errorf("%s: why says %q,\nwant %q", tt.name, got, tt.why)
+		}
+	}
+}
+
+// A service whose start waits for its turn is not given up, and why says nothing of how to start it.
+func TestQueued(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		unit   []func(*Unit)
+		health Health
+		want   string
+	}{
+		{"it crashed", []func(*Unit){crashed(1, 0, killed)}, Failed, "a.service is down: it crashed, and systemd is about to start it\n"},
+		{"it was given up", []func(*Unit){crashed(1, 0, killed), gaveUp}, Failed, "a.service is down: it crashed, and systemd is about to start it\n"},
+		{"a start was refused", []func(*Unit){ended(store.Stop, "active", "success", 0), hitLimit}, Failed, "a.service is down: its last run ended well, and systemd is about to start it\n"},
+	} {
+		u := unit("a.service", "failed", time.Second, append(tt.unit, plans("failed", "failed", "no", func(p *plan.Plan) { p.Queued = true }))...)
+		var b bytes.Buffer
+		(&Why{Status: asOf(), Unit: u}).Write(&b, Screen{Width: 140, Zone: zone})
+		if h := u.Health(noon); h != tt.health || !strings.HasPrefix(b.String(), tt.want) || strings.Contains(b.String(), "To start it") {
+			t.Errorf("%s: %s\n%s", tt.name, h, &b)
+		}
+	}
+}
+
+// A service that waits for ever for its restart needs somebody, as if systemd did not restart it at all. A start
+// would only wait for that restart, too.
+func TestForever(t *testing.T) {
+	never := func(p *plan.Plan) { p.Pause, p.Delay = plan.Forever, plan.Forever }
+	queued := func(p *plan.Plan) { p.Queued = true }
+	for _, tt := range []struct {
+		name, state string
+		unit        []func(*Unit)
+		want        Health
+	}{
+		{"it crashed", "activating", []func(*Unit){crashed(1, 0, killed), plans("activating", autoRestart, "always", never)}, Failed},
+		{"it crashed again and again", "activating", []func(*Unit){crashed(3, 0, killed), plans("activating", autoRestart, "always", never)}, Failed},
+		{"it is restarted by hand", "activating", []func(*Unit){crashed(1, 0, killed), plans("activating", autoRestart, "always", never, queued)}, Starting},
+		{"it waits for a while", "activating", []func(*Unit){crashed(1, 0, killed), plans("activating", autoRestart, "always")}, Starting},
+		{"it runs", "active", []func(*Unit){crashed(1, 0, killed), plans("active", "running", "always", never)}, Running},
+		{"it is restarted meanwhile", "active", []func(*Unit){crashed(1, 0, killed), plans("activating", autoRestart, "always", never)}, Running},
+	} {
+		u := unit("a.service", tt.state, time.Second, tt.unit...)
+		if got := u.Health(noon); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+		if !u.Asks(noon) && tt.want == Failed {
+			t.Errorf("%s: nobody asks systemd again", tt.name)
+		}
+		s := asOf()
+		s.Units = []*Unit{u}
+		var b bytes.Buffer
+		(&Why{Status: s, Unit: u}).Write(&b, Screen{Width: 140, Zone: zone})
+		says := strings.HasPrefix(b.String(), "a.service is down: it crashed, and systemd does not restart it\n") &&
+			strings.Contains(b.String(), "What next nothing: it waits for ever (RestartSec=infinity)\n") && strings.Contains(b.String(), "    systemctl restart a.service\n")
+		if says != (tt.want == Failed) || (s.Attention() > 0) != says {
+			t.Errorf("%s: %d need attention\n%s", tt.name, s.Attention(), &b)
 		}
 	}
 }
@@ -241,6 +310,7 @@ func TestNextJSON(t *testing.T) {
 		{"its restart is due", unit("a", "activating", 0, plans("activating", "auto-restart", "always", func(p *plan.Plan) { p.Delay, p.Burst = 0, 0 })),
 			`"retrying":true,"gave_up":false,"restart":"always","restart_seconds":0,"next_try_at":"2025-07-07T11:59:58+02:00","next_try_seconds":0,"start_limit_burst":0}`},
 		{"infinity", unit("a", "activating", 0, plans("activating", "auto-restart", "always", forever)), `"retrying":true,"gave_up":false,"restart":"always","start_limit_burst":5}`},
+		{"a start was refused", unit("a", "failed", 0, hitLimit, limit), `"retrying":false,"gave_up":true,"gave_up_because":"start-limit-hit"}`},
 		{"systemd does not answer", unit("a", "failed", 0, gaveUp, limit), `"retrying":false,"gave_up":true,"gave_up_because":"start-limit-hit"}`},
 	} {
 		text, err := json.Marshal(asOf().unitJSON(tt.u, Availability{Day: -1, Between: -1, Repair: -1}))

@@ -18,9 +18,9 @@ type Health string
 
 // The healths. Units are shown in this order, so those that need attention come first.
 const (
-	GaveUp    Health = "gave-up"    // it is down, and systemd does not restart it: the start limit was hit, or the restart failed
+	GaveUp    Health = "gave-up"    // it is down, and systemd does not start it: the start limit was hit, or the restart failed
 	CrashLoop Health = "crash-loop" // it crashes again and again, and systemd restarts it
-	Failed    Health = "failed"     // it is down after a crash, and systemd does not restart it
+	Failed    Health = "failed"     // it is down after a crash, and systemd does not restart it, or only after RestartSec=infinity
 	NotLoaded Health = "not-loaded" // systemd has no such unit
 	Unknown   Health = "unknown"    // it was not seen yet
 	Starting  Health = "starting"   // it starts, stops, or waits for its restart
@@ -68,11 +68,12 @@ type Past struct {
 	Day       int64     // crashes in the last 24 hours, as of the last record or of At
 	Loop      int64     // crashes in the last series, in which each follows the one before within near
 	LoopSince time.Time // when that series began
-	last      time.Time
-	oneshot   bool   // the last run that was watched ended well without ever being up
-	well      bool   // the last run ended well
-	gaveUp    string // why systemd gave up, since the last start
-	refused   bool   // systemd gave up, and has left the unit inactive
+	began     instant   // the same, by both clocks
+	last      instant   // when the last crash was
+	oneshot   bool      // the last run that was watched ended well without ever being up
+	well      bool      // the last run ended well
+	gaveUp    string    // why systemd gave up, since the last start
+	refused   bool      // systemd gave up, and has left the unit inactive
 	starts    startList
 	told      int64 // crashes with its last record
 	recent    []recentCrashes
@@ -97,17 +98,14 @@ func (p *Past) Add(r *store.Record, now time.Time) {
 	case r.Delta.Crashes <= 0 || r.Flags&store.Untold != 0:
 		return
 	}
-	until := r.Until
-	if until.IsZero() {
-		until = r.Time
+	first, last := instants(r)
+	if p.Loop == 0 || p.last.until(first) > near {
+		p.Loop, p.LoopSince, p.began = 0, r.Time, first
 	}
-	if p.Loop == 0 || r.Time.Sub(p.last) > near {
-		p.Loop, p.LoopSince = 0, r.Time
-	}
-	p.Loop, p.last = p.Loop+r.Delta.Crashes, until
-	if now.Sub(until) < day {
+	p.Loop, p.last = p.Loop+r.Delta.Crashes, last
+	if now.Sub(last.at) < day {
 		p.Day += r.Delta.Crashes
-		p.recent = append(p.recent, recentCrashes{until, r.Delta.Crashes})
+		p.recent = append(p.recent, recentCrashes{last.at, r.Delta.Crashes})
 	}
 }
 
@@ -167,7 +165,7 @@ func (p *Past) end(r *store.Record) {
 	case d.Crashes > 0 || d.Unknown > 0:
 		p.well = false
 	case d.Stops > 0:
-		p.well = r.Result == "success"
+		p.well = r.Result == "success" || r.Kind == store.Many // which has no result if nothing crashed
 		if r.Kind == store.Stop && r.Flags&(store.Recovered|store.AtLeast) == 0 {
 			p.oneshot = p.well && r.From == "activating"
 		}
@@ -176,7 +174,7 @@ func (p *Past) end(r *store.Record) {
 
 // every returns how long it was from one crash to the next in the last series, on average.
 func (p *Past) every() time.Duration {
-	return p.last.Sub(p.LoopSince) / time.Duration(max(p.Loop-1, 1))
+	return p.began.until(p.last) / time.Duration(max(p.Loop-1, 1))
 }
 
 // A Unit is what is known of a unit.
@@ -193,20 +191,23 @@ func (u *Unit) CatchUp(now time.Time) {
 	if u.LastCrash == nil || u.told == 0 || more <= 0 || now.Sub(u.LastCrash.Time) >= day {
 		return
 	}
-	u.Add(&store.Record{Kind: store.Many, Time: u.LastCrash.Time, Delta: store.Counts{Crashes: more}, After: store.Counts{Starts: u.starts.counted, Crashes: int64(u.Crashes)}}, now)
+	u.Add(&store.Record{Kind: store.Many, Time: u.LastCrash.Time, Boot: u.LastCrash.Boot, Monotonic: u.LastCrash.Clock, Delta: store.Counts{Crashes: more}, After: store.Counts{Starts: u.starts.counted, Crashes: int64(u.Crashes)}}, now)
 }
 
 // Health returns how the unit is.
 func (u *Unit) Health(now time.Time) Health {
-	loop := u.Loop >= looping && now.Sub(u.last) < near
+	quiet := now.Sub(u.last.at) // negative if the clock was set back, and then nobody knows
+	loop := u.Loop >= looping && quiet > -slack && quiet < near
 	l := u.Life
 	switch {
 	case u.State == decode.NotLoaded:
 		return NotLoaded
 	case !l.Known():
 		return Unknown
-	case l.GivenUp && l.Retrying && (u.State == "failed" || u.refused && u.State == "inactive" || strings.HasPrefix(l.SubState, autoRestart)):
+	case u.givenUp():
 		return GaveUp
+	case u.waitsForEver():
+		return Failed
 	case loop && u.State != "inactive" && u.State != "failed", loop && l.Retrying && !l.GivenUp && !u.released(now):
 		return CrashLoop
 	case u.State == "failed":
@@ -219,6 +220,20 @@ func (u *Unit) Health(now time.Time) Health {
 		return Stopped
 	}
 	return Starting
+}
+
+// givenUp reports whether systemd does not start the unit any more: it refused a start, or a restart failed. A
+// unit that is failed after a gap is given up, too, for all that its life says, until the journal is read. The
+// history may say that of it before.
+func (u *Unit) givenUp() bool {
+	l := u.Life
+	switch {
+	case !l.GivenUp, isQueued(u.current()):
+		return false
+	case u.State == "failed":
+		return l.Retrying || u.gaveUp != "" || l.Opened.IsZero()
+	}
+	return u.refused && u.State == "inactive" || strings.HasPrefix(l.SubState, autoRestart)
 }
 
 // released reports whether somebody has stopped a unit that was to be restarted. Before 257 it is inactive

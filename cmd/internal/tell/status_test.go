@@ -49,7 +49,9 @@ func ended(k store.Kind, from, result string, f store.Flags) func(*Unit) {
 
 // refused lets systemd give up, and leave the unit in a state.
 func refused(to string) func(*Unit) {
-	return func(u *Unit) { u.Past.Add(&store.Record{Kind: store.GaveUp, Time: noon, To: to}, noon) }
+	return func(u *Unit) {
+		u.Past.Add(&store.Record{Kind: store.GaveUp, Time: noon, To: to, Result: classify.StartLimitHit}, noon)
+	}
 }
 
 var (
@@ -57,6 +59,9 @@ var (
 	retries = func(u *Unit) { u.Life.Retrying = true }
 	gaveUp  = func(u *Unit) { u.Life.Retrying, u.Life.GivenUp = true, true }
 	atLeast = func(u *Unit) { u.AtLeast = true }
+	// hitLimit refuses a start of a unit, and no restart.
+	hitLimit = func(u *Unit) { u.Life.GivenUp = true }
+	gapOpen  = func(u *Unit) { u.Life.Opened = noon }
 )
 
 func phase(p count.Phase) func(*Unit) { return func(u *Unit) { u.Times.Phase = p } }
@@ -241,6 +246,11 @@ func TestHealth(t *testing.T) {
 		{"its restart failed, and it waits for ever", unit("a", "activating", time.Hour, gaveUp, func(u *Unit) { u.Life.SubState = "auto-restart-queued" }), GaveUp},
 		{"its restart failed, and it is inactive", unit("a", "inactive", time.Hour, gaveUp, refused("inactive")), GaveUp},
 		{"its restart was refused, and somebody reset it", unit("a", "inactive", time.Hour, gaveUp, refused("failed")), Stopped},
+		{"its start was refused, and the history has it", unit("a", "failed", time.Hour, hitLimit, refused("failed")), GaveUp},
+		{"its start was refused, and the history does not have it yet", unit("a", "failed", time.Hour, hitLimit), GaveUp},
+		{"nobody could read whether it was refused", unit("a", "failed", time.Hour, hitLimit, gapOpen), Failed},
+		{"it was refused, and then nobody could read the journal", unit("a", "failed", time.Hour, hitLimit, gapOpen, refused("failed")), GaveUp},
+		{"its start was refused, and somebody reset it", unit("a", "inactive", time.Hour, hitLimit, refused("failed")), Stopped},
 		{"it was started after that", unit("a", "inactive", time.Hour, refused("inactive"), ended(store.Start, "inactive", "", 0)), Stopped},
 		{"stopped by hand after a loop", unit("a", "inactive", time.Second, three), Stopped},
 		{"stopped by hand in a loop, while it waited for its restart", unit("a", "inactive", time.Second, three, retries, phase(count.Stopped)), Stopped},

@@ -106,10 +106,7 @@ func (s *Status) unitJSON(u *Unit, a Availability) statusUnit {
 	j.Available, j.Between, j.Repair = known(a.Day), known(a.Between.Seconds()), known(a.Repair.Seconds())
 	if c := u.LastCrash; c != nil {
 		j.LastCrash = &lastCrash{Time: c.Time, Result: c.Cause.Result, Text: Cause(c.Cause.Result, c.Cause.Code, c.Cause.Status), Invocation: c.Invocation}
-		if ago, known := s.longSince(c); known {
-			seconds := int64(ago.Seconds())
-			j.LastCrash.Ago = &seconds
-		}
+		j.LastCrash.Ago = whole(s.longSince(c))
 		j.LastCrash.Code, j.LastCrash.Signal = exit(c.Cause.Code, &c.Cause.Status)
 	}
 	if j.Retrying, j.GaveUp = u.Retrying(), h == GaveUp; j.GaveUp {
@@ -125,7 +122,7 @@ func (s *Status) unitJSON(u *Unit, a Availability) statusUnit {
 func (s *Status) forSeconds(u *Unit, h Health) *float64 {
 	long, known := s.longIn(u)
 	if h == CrashLoop {
-		long, known = s.span(u.LoopSince)
+		long, known = s.inLoop(u)
 	}
 	if !known {
 		return nil
@@ -157,8 +154,14 @@ func finite(d time.Duration) *float64 {
 	return &seconds
 }
 
-// since returns how many seconds ago something was.
-func (s *Status) since(at time.Time) int64 { return int64(s.Now.Sub(at).Seconds()) }
+// whole returns a duration in whole seconds, or nil if it is not known.
+func whole(d time.Duration, known bool) *int64 {
+	if !known {
+		return nil
+	}
+	seconds := int64(d.Seconds())
+	return &seconds
+}
 
 // known returns a number, or nil if it is negative and so not known.
 func known(n float64) *float64 {

@@ -1,6 +1,7 @@
 package tell
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -151,13 +152,54 @@ func spanText(d time.Duration, known bool) string {
 // inState returns how long a unit is in its state.
 func (s *Status) inState(u *Unit) string { return spanText(s.longIn(u)) }
 
-// longIn returns how long a unit is in its state, and whether that is known.
+// slack is how far the wall clock may be off. It is the same as for the monitor.
+const slack = time.Minute
+
+// longIn returns how long a unit is in its state, and whether that is known. The wall clock may have been set
+// since. So it is believed if the clock that nobody can set allows that: the state is at least as old as its sub
+// state, and not older than the phase.
 func (s *Status) longIn(u *Unit) (time.Duration, bool) {
-	if !u.ChangedUntrusted && !s.wrong(u.Changed) {
-		return s.span(u.Changed)
+	trusted := !u.ChangedUntrusted && !s.wrong(u.Changed)
+	wall, known := s.span(u.Changed)
+	least, here := s.Clock.here(s.entered(u))
+	most, _ := s.Clock.here(instant{boot: u.Times.Boot, clock: u.Times.Clock})
+	switch {
+	case trusted && (!here || known && wall >= least-slack && wall <= max(least, most)+slack):
+		return wall, known
+	case here:
+		return least, true
 	}
 	span := chronicle.SpanOf(u.Tally)
 	return s.Clock.ago(span.Boot, span.Clock, time.Time{})
+}
+
+// entered returns when systemd entered the sub state of a unit, without the wall clock. What the feed tells is of
+// this boot.
+func (s *Status) entered(u *Unit) instant {
+	if u.Life == nil {
+		return instant{}
+	}
+	return instant{boot: cmp.Or(u.Life.Cursor.Boot(), s.Clock.Boot), clock: u.Life.StateEntered}
+}
+
+// inLoop returns how long a unit crashes again and again, and whether that is known.
+func (s *Status) inLoop(u *Unit) (time.Duration, bool) { return s.long(u.began) }
+
+// long returns how long ago something was, and whether that is known.
+func (s *Status) long(i instant) (time.Duration, bool) {
+	if ago, known := s.Clock.here(i); known {
+		return ago, true
+	}
+	return s.span(i.at)
+}
+
+// longSinceEnd returns how long ago the last event of a record was, and whether that is known.
+func (s *Status) longSinceEnd(r *store.Record) (time.Duration, bool) {
+	_, last := instants(r)
+	if r.Flags&store.Untrusted != 0 {
+		last.at = time.Time{}
+	}
+	return s.long(last)
 }
 
 // sinceCrash returns how long ago a unit crashed.
@@ -172,7 +214,7 @@ func (s *Status) sinceCrash(c *count.Crash) string {
 // longSince returns how long ago a unit crashed, and whether that is known.
 func (s *Status) longSince(c *count.Crash) (time.Duration, bool) {
 	if !c.Untrusted && !s.wrong(c.Time) {
-		return s.span(c.Time)
+		return s.long(instant{c.Time, c.Boot, c.Clock})
 	}
 	return s.Clock.ago(c.Boot, c.Clock, time.Time{})
 }
@@ -199,7 +241,7 @@ func (s *Status) clock(t time.Time, zone *time.Location) string {
 func (s *Status) explain(u *Unit, h Health, zone *time.Location) string {
 	cause := "it failed while nobody watched"
 	switch {
-	case h == GaveUp && u.well:
+	case u.well && (h == GaveUp || u.Retrying()):
 		cause = "its last run ended well"
 	case u.LastCrash != nil:
 		cause = Cause(u.LastCrash.Cause.Result, u.LastCrash.Cause.Code, u.LastCrash.Cause.Status)
@@ -214,6 +256,8 @@ func (s *Status) explain(u *Unit, h Health, zone *time.Location) string {
 		return strings.TrimSuffix(text+"; "+tail, "; ")
 	case h == NotLoaded:
 		return "systemd has no such unit; is monitored_services spelt right?"
+	case isQueued(u.current()) && !h.Attention(): // there is no crash that matters
+		return tail
 	case tail != "":
 		return cause + "; " + tail
 	}

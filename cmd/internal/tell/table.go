@@ -24,7 +24,7 @@ func (s *Status) columns(screen Screen) (columns []column) {
 		{"STATE", -10, 0, false, func(_ *Unit, h Health) string { return healths[h.rank()].words }},
 		{"FOR", 8, 0, false, func(u *Unit, h Health) string {
 			if h == CrashLoop {
-				return s.ago(u.LoopSince)
+				return spanText(s.inLoop(u))
 			}
 			return s.inState(u)
 		}},

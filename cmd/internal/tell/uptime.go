@@ -56,6 +56,41 @@ func (c *Clock) ago(boot string, monotonic uint64, at time.Time) (ago time.Durat
 	return c.Now.Sub(at), true
 }
 
+// An instant is a time by both clocks. clock is CLOCK_MONOTONIC of a boot, in µs; 0 if it is not known.
+type instant struct {
+	at    time.Time
+	boot  string
+	clock uint64
+}
+
+// instants returns when the first and the last event of a record were.
+func instants(r *store.Record) (first, last instant) {
+	first, last = instant{r.Time, r.Boot, r.Monotonic}, instant{seen(r), r.Boot, r.Monotonic}
+	if took := uint64(max(0, last.at.Sub(first.at)).Microseconds()); first.clock > took {
+		first.clock -= took
+	} else if took > 0 {
+		first.clock = 0
+	}
+	return first, last
+}
+
+// until returns how long it was from one instant to another. The wall clock may be set between them, so that it
+// tells that only if nothing else does.
+func (i instant) until(end instant) time.Duration {
+	if i.clock > 0 && i.boot != "" && i.boot == end.boot && end.clock >= i.clock {
+		return micros(end.clock - i.clock)
+	}
+	return end.at.Sub(i.at)
+}
+
+// here returns how long ago an instant of this boot was, by the clock that nobody can set.
+func (c *Clock) here(i instant) (ago time.Duration, known bool) {
+	if i.boot == "" || i.boot != c.Boot {
+		return 0, false
+	}
+	return c.ago(i.boot, i.clock, time.Time{})
+}
+
 // Right returns a record with the right time, if the wall clock was not set at that time and was set
 // later in the same boot.
 func (c *Clock) Right(r *store.Record) *store.Record {

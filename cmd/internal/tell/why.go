@@ -43,7 +43,7 @@ type Why struct {
 	crashes []crash
 	began   *store.Record
 	stop    *store.Record // the last stop; nil if a crash came after it
-	end     store.Kind    // of the last record of an end
+	end     store.Kind    // how the last run ended
 	near    []store.Record
 }
 
@@ -71,7 +71,7 @@ func (y *Why) Add(r *store.Record) {
 		return
 	}
 	if y.began = nil; r.Delta.Crashes+r.Delta.Stops+r.Delta.Unknown > 0 {
-		y.end = r.Kind
+		y.end = lastEnd(r)
 	}
 }
 
@@ -84,7 +84,7 @@ func (y *Why) CatchUp() {
 	if last == nil || more <= 0 || y.Status.Since.IsZero() || last.Time.Before(y.Status.Since) {
 		return
 	}
-	r := store.Record{Kind: store.Crash, Time: last.Time, Unit: u.Unit, Result: last.Cause.Result, Code: last.Cause.Code, Status: last.Cause.Status}
+	r := store.Record{Kind: store.Crash, Time: last.Time, Boot: last.Boot, Monotonic: last.Clock, Unit: u.Unit, Result: last.Cause.Result, Code: last.Cause.Code, Status: last.Cause.Status}
 	switch {
 	case u.told == 0: // it has no record, and so many may be older than the history
 		more = 1
@@ -175,7 +175,7 @@ func (y *Why) fields(zone *time.Location) []Field {
 		field("Last", "%s, which the history does not have; invocation %.16s", u.LastCrash.Time.In(zone).Format(time.DateTime), u.LastCrash.Invocation)
 	}
 	if y.stop != nil && y.Number == 0 {
-		field("Stopped", "%s, %s ago: %s", y.stop.Time.In(zone).Format(time.DateTime), y.Status.ago(y.stop.Time), Explain(y.stop.Result, y.stop.Code, y.stop.Status))
+		field("Stopped", "%s, %s ago: %s", y.stop.Time.In(zone).Format(time.DateTime), spanText(y.Status.longSinceEnd(y.stop)), Explain(y.stop.Result, y.stop.Code, y.stop.Status))
 	}
 	if next := y.Status.next(u, zone); next != "" {
 		field("What next", "%s", next)
@@ -195,18 +195,6 @@ func (y *Why) fields(zone *time.Location) []Field {
 		usedField(field, box)
 	}
 	return list
-}
-
-// writeCommands writes commands. They are never cut, because people copy them.
-func (y *Why) writeCommands(w io.Writer, s Screen, name string, commands []string) {
-	if len(commands) == 0 {
-		return
-	}
-	fmt.Fprintln(w)
-	s.line(w, "  "+name)
-	for _, command := range commands {
-		fmt.Fprintln(w, "    "+s.printable(command))
-	}
 }
 
 // day says how the last 24 hours were.
@@ -236,10 +224,9 @@ func (y *Why) usual() string {
 // crashFields adds what is known of a crash.
 func (y *Why) crashFields(field func(name, format string, args ...any), c *crash, zone *time.Location) {
 	field("Cause", "%s", Explain(c.Result, c.Code, c.Status))
-	at := c.at()
-	when := at.In(zone).Format(time.DateTime)
-	if ago := y.Status.ago(at); ago != "–" {
-		when += ", " + ago + " ago"
+	when := c.at().In(zone).Format(time.DateTime)
+	if ago, known := y.Status.longSinceEnd(&c.Record); known {
+		when += ", " + spanText(ago, known) + " ago"
 	}
 	if c.run >= 0 {
 		when += ", after " + Span(c.run)
@@ -247,9 +234,16 @@ func (y *Why) crashFields(field func(name, format string, args ...any), c *crash
 	if c.Invocation != [16]byte{} {
 		when += "; invocation " + hex.EncodeToString(c.Invocation[:8])
 	}
-	if name := "Last"; y.Number == 0 {
-		field(name, "%s", when)
-	} else {
+	switch {
+	case y.Number == 0:
+		field("Last", "%s", when)
+	case y.Number < c.After.Crashes: // nobody knows more of this one
+		took := ""
+		if !c.Until.IsZero() {
+			took = " from " + c.Time.In(zone).Format(time.DateTime) + " to " + c.Until.In(zone).Format(time.DateTime)
+		}
+		field(fmt.Sprintf("No. %d", y.Number), "one of %d%s; the last of them: %s", c.Delta.Crashes, took, when)
+	default:
 		field(fmt.Sprintf("No. %d", y.Number), "%s", when)
 	}
 	if u := y.Unit; y.loops() {
@@ -311,34 +305,4 @@ func (y *Why) nearFields(field func(name, format string, args ...any), zone *tim
 		field(name, "%s %s", r.Time.In(zone).Format("15:04:05"), strings.TrimSpace(short(r.Unit)+" "+what))
 		name = ""
 	}
-}
-
-// further returns commands that tell more.
-func (y *Why) further() (commands []string) {
-	c, unit := y.chosen(), word(y.Unit.Unit)
-	switch b := y.box(c); {
-	case b != nil && b.Core > 0:
-		commands = append(commands, fmt.Sprintf("coredumpctl info %d", b.Core))
-	case c != nil && c.Result == "core-dump":
-		commands = append(commands, "coredumpctl info "+unit)
-	}
-	if c != nil && c.Invocation != [16]byte{} {
-		commands = append(commands, "journalctl _SYSTEMD_INVOCATION_ID="+hex.EncodeToString(c.Invocation[:]))
-	} else {
-		commands = append(commands, "journalctl -u "+unit)
-	}
-	return append(commands, "systemctl status "+unit, "service-monitor history "+unit)
-}
-
-// mended returns the commands that start a unit again that is down for good. Without reset-failed, the
-// start limit may refuse the start.
-func (y *Why) mended() []string {
-	unit := word(y.Unit.Unit)
-	switch y.Status.health(y.Unit) {
-	case GaveUp:
-		return []string{"systemctl reset-failed " + unit, "systemctl start " + unit}
-	case Failed:
-		return []string{"systemctl start " + unit}
-	}
-	return nil
 }

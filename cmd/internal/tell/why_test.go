@@ -102,7 +102,7 @@ func TestWhyAtOnce(t *testing.T) {
 	}{
 		{"one more", 2, time.Second, 0, "Last      2025-07-07 12:50:00, 1 s ago; invocation 5b1f000000000000\n"},
 		{"many more, as in a storm", 9, time.Second, 0, "8 × SIGKILL"},
-		{"the second one of these", 9, time.Second, 3, "No. 3     2025-07-07 12:50:00"},
+		{"the second one of these", 9, time.Second, 3, "No. 3     one of 8; the last of them: 2025-07-07 12:50:00"},
 		{"the first one, which the history has", 2, time.Second, 1, "No. 1     2025-07-07 11:50:01"},
 		{"none is missing", 1, time.Hour, 0, "Last      2025-07-07 11:50:01"},
 		{"it was before the history", 2, 2 * time.Hour, 0, "Last      2025-07-07 11:50:01"},

@@ -32,7 +32,7 @@ type whyReport struct {
 type whyCrash struct {
 	Event
 	Run     *float64 `json:"run_seconds,omitempty"`
-	Ago     int64    `json:"ago_seconds"`
+	Ago     *int64   `json:"ago_seconds,omitempty"`
 	Counted string   `json:"rule_text,omitempty"`
 }
 
@@ -45,7 +45,7 @@ type whyLoop struct {
 // A whyStop is the last stop as JSON, if no crash came after it.
 type whyStop struct {
 	Event
-	Ago         int64  `json:"ago_seconds"`
+	Ago         *int64 `json:"ago_seconds,omitempty"`
 	Explanation string `json:"explanation"`
 }
 
@@ -73,14 +73,14 @@ func (y *Why) WriteJSON(w io.Writer) error {
 	}
 	if c != nil {
 		out.Explanation = Explain(c.Result, c.Code, c.Status)
-		out.Crash = &whyCrash{Event: eventOf(&c.Record), Run: known(c.run.Seconds()), Ago: y.Status.since(c.at()), Counted: ruleWords(c.Rule)}
+		out.Crash = &whyCrash{Event: eventOf(&c.Record), Run: known(c.run.Seconds()), Ago: whole(y.Status.longSinceEnd(&c.Record)), Counted: ruleWords(c.Rule)}
 		out.Crash.Count = c.Delta.Crashes
 	}
 	if u := y.Unit; y.loops() {
 		out.Loop = &whyLoop{u.Loop, u.LoopSince, u.every().Seconds()}
 	}
 	if s := y.stop; s != nil && y.Number == 0 {
-		out.Stop = &whyStop{eventOf(s), y.Status.since(s.Time), Explain(s.Result, s.Code, s.Status)}
+		out.Stop = &whyStop{eventOf(s), whole(y.Status.longSinceEnd(s)), Explain(s.Result, s.Code, s.Status)}
 	}
 	for i := range y.near {
 		out.Near = append(out.Near, Events(&y.near[i])...)

@@ -234,3 +234,41 @@ func whyJSON(t *testing.T, y *Why) string {
 	}
 	return text.String()
 }
+
+// How long ago a crash or a stop was has no key if nobody knows.
+func TestWhyJSONUnset(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		at   func(*store.Record)
+		want bool
+	}{
+		{"it is known", func(*store.Record) {}, true},
+		{"the clock was not set then", func(r *store.Record) { r.Time, r.Boot, r.Flags = time.Unix(50, 0), "a", store.Untrusted }, false},
+		{"the clock was set back since", func(r *store.Record) { r.Time, r.Boot = r.Time.Add(5*time.Hour), "a" }, false},
+	} {
+		for _, kind := range []store.Kind{store.Crash, store.Stop} {
+			d := newDiary().add(broker, store.Start).later(time.Minute).add(broker, kind, segv, tt.at).later(time.Minute)
+			u := &Unit{Tally: &count.Tally{Unit: broker, State: "inactive", Starts: 1, Life: &classify.Life{ActiveState: "inactive", SubState: "dead"}}}
+			if text := whyJSON(t, report(d, u, 0)); strings.Contains(text, "ago_seconds") != tt.want {
+				t.Errorf("%s: %v\n%s", tt.name, kind, text)
+			}
+		}
+	}
+}
+
+// A crash that came with others in one record is told as one of them.
+func TestWhyOneOfMany(t *testing.T) {
+	d := newDiary().add(gateway, store.Crash, segv).later(time.Second)
+	d.add(gateway, store.Many, segv, func(r *store.Record) { r.Until, r.Delta = r.Time.Add(time.Hour), store.Counts{Crashes: 130} }).later(time.Hour)
+	u := &Unit{Tally: &count.Tally{Unit: gateway, State: "failed", Crashes: 131, Life: &classify.Life{ActiveState: "failed", SubState: "failed"}}}
+	for number, want := range map[int64]string{
+		0:   "  Last      2025-07-07 12:50:01, 0 s ago\n",
+		1:   "  No. 1     2025-07-07 11:50:00, 1h ago\n",
+		83:  "  No. 83    one of 130 from 2025-07-07 11:50:01 to 2025-07-07 12:50:01; the last of them: 2025-07-07 12:50:01, 0 s ago\n",
+		131: "  No. 131   2025-07-07 12:50:01, 0 s ago\n",
+	} {
+		if text := why(d, &Unit{Tally: u.Tally}, number, Screen{Width: 140}); !strings.Contains(text, want) {
+			t.Errorf("%d: no %q in\n%s", number, want, text)
+		}
+	}
+}

@@ -86,11 +86,28 @@ func exitName(code int32) string {
 	return exits[code]
 }
 
+// ofOther reports whether the result is that of another command than the main process, whose code and status fit
+// to another result. If ExecStartPost= fails, for example, systemd ends the main process with SIGTERM.
+func ofOther(result string, code, status int32) bool {
+	switch result {
+	case "exit-code":
+		return code != 1 || status == 0
+	case "signal":
+		return code != 2
+	case "core-dump":
+		return code != 3
+	}
+	return false
+}
+
 // Cause returns in words how a run ended.
 func Cause(result string, code, status int32) string {
 	c := classify.Cause{Result: result, Code: code, Status: status}
 	if text := brief(result); text != "" {
 		return text
+	}
+	if ofOther(result, code, status) {
+		return result + ", of another command"
 	}
 	if signal := c.Signal(); signal != "none" {
 		_, name, _ := strings.Cut(strings.TrimSuffix(signal, ")"), "(")
@@ -102,7 +119,7 @@ func Cause(result string, code, status int32) string {
 		}
 		return name
 	}
-	if exit := c.ExitCode(); exit != "none" && (result == "exit-code" || exit != "0") {
+	if exit := c.ExitCode(); exit != "none" && exit != "0" {
 		if text := exitName(status); text != "" && result == "exit-code" {
 			return exit + "/" + text
 		}

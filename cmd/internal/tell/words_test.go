@@ -14,7 +14,7 @@ func TestCause(t *testing.T) {
 	}{
 		{"exit-code", 1, 1, "exit 1"}, {"exit-code", 1, 217, "217/USER, no such user"}, {"signal", 2, 9, "SIGKILL"}, {"signal", 2, 40, "SIGRTMIN+6"},
 		{"core-dump", 3, 6, "SIGABRT, core dumped"}, {"timeout", 2, 15, "timeout"}, {"watchdog", 2, 6, "watchdog, no answer in time"},
-		{"oom-kill", 2, 9, "oom-kill, memory was short"}, {"exit-code", 0, 0, "exit-code"}, {"success", 1, 0, "success"}, {"something-new", 0, 0, "something-new"},
+		{"oom-kill", 2, 9, "oom-kill, memory was short"}, {"exit-code", 0, 0, "exit-code, of another command"}, {"success", 1, 0, "success"}, {"something-new", 0, 0, "something-new"},
 	} {
 		if got := Cause(tt.result, tt.code, tt.status); got != tt.want {
 			t.Errorf("%s %d %d: %q, want %q", tt.result, tt.code, tt.status, got, tt.want)
@@ -23,6 +23,40 @@ func TestCause(t *testing.T) {
 	for code, text := range exits {
 		if (text != "") != (code >= 200 && code != 223 && code != 234 && code != 244) {
 			t.Errorf("%d %q", code, text)
+		}
+	}
+}
+
+// If another command than the main process failed, its result is not told of the main process. The commands are
+// those of test/cases.
+func TestOtherCommand(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		result       string
+		code, status int32
+		want         string
+	}{
+		{"ExecStartPre= fails", "exit-code", 0, 0, "exit-code"},
+		{"ExecStartPost= or ExecStop= fails", "exit-code", 2, 15, "exit-code"},
+		{"ExecStopPost= fails", "exit-code", 1, 0, "exit-code"},
+		{"ExecStop= is killed after exit 0", "signal", 1, 0, "signal"},
+		{"ExecStop= is killed after exit 3", "signal", 1, 3, "signal"},
+		{"ExecStartPre= is killed", "signal", 0, 0, "signal"},
+		{"ExecStop= dumps core", "core-dump", 2, 15, "core-dump"},
+	} {
+		if got := Cause(tt.result, tt.code, tt.status); got != tt.want+", of another command" {
+			t.Errorf("%s: %q", tt.name, got)
+		}
+		if got := Explain(tt.result, tt.code, tt.status); !strings.HasPrefix(got, tt.want+": a command beside the main process ") {
+			t.Errorf("%s: %q", tt.name, got)
+		}
+	}
+	for _, tt := range []struct {
+		result       string
+		code, status int32
+	}{{"exit-code", 1, 1}, {"signal", 2, 15}, {"core-dump", 3, 6}, {"timeout", 2, 15}, {"protocol", 1, 0}, {"success", 2, 15}} {
+		if got := Explain(tt.result, tt.code, tt.status); strings.Contains(got, "beside") || strings.Contains(got, "not by systemctl stop") {
+			t.Errorf("%+v: %q", tt, got)
 		}
 	}
 }
