@@ -72,7 +72,7 @@ func (s *Stage) do(ctx context.Context, p *port, action catchup.Action) error {
 	case catchup.GoBlind:
 		g.reader = nil
 		if s.passed == nil {
-			s.passed = make(map[records.Invocation]bool)
+			s.passed = make(map[uint64]bool)
 		}
 		for _, run := range g.passed {
 			s.passed[run] = true

@@ -27,12 +27,12 @@ type gap struct {
 
 	held     []Signal
 	bytes    int
-	late     bool                 // a snapshot came that is younger than what was read
-	kept     map[string]*recent   // what was read behind the mark
-	restarts map[string]uint32    // the restarts that were scheduled up to the mark
-	spoken   map[string]bool      // units of which the journal had something
-	passed   []records.Invocation // the runs of units that came and went, and were told
-	reading  time.Time            // since when the journal is being read
+	late     bool               // a snapshot came that is younger than what was read
+	kept     map[string]*recent // what was read behind the mark
+	restarts map[string]uint32  // the restarts that were scheduled up to the mark
+	spoken   map[string]bool    // units of which the journal had something
+	passed   []uint64           // of the runs of units that came and went and were told: their digests
+	reading  time.Time          // since when the journal is being read
 }
 
 // recent is what the journal has of a unit behind the mark.

@@ -3,6 +3,7 @@ package bus
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -109,7 +110,9 @@ func (s *Stage) past(ctx context.Context, p *port, past records.Past) error {
 		}}
 		if past.Over && !s.of(unit).known && !s.of(unit).there {
 			delete(s.gap.restarts, unit)
-			s.gap.passed = append(s.gap.passed, invocations(&past)...)
+			for _, r := range past.Runs[:past.NewRuns] {
+				s.gap.passed = append(s.gap.passed, digest(r.Invocation))
+			}
 			if err := s.pass(ctx, p, signal); err != nil {
 				return err
 			}
@@ -161,18 +164,16 @@ func (s *Stage) untold(past *records.Past) bool {
 		return true
 	}
 	n := past.NewRuns
-	for n > 0 && s.passed[past.Runs[0].Invocation] {
+	for n > 0 && s.passed[digest(past.Runs[0].Invocation)] {
 		past.Runs, n = past.Runs[1:], n-1
 	}
 	past.NewRuns = n
 	return n > 0
 }
 
-func invocations(past *records.Past) (list []records.Invocation) {
-	for _, r := range past.Runs[:past.NewRuns] {
-		list = append(list, r.Invocation)
-	}
-	return list
+// digest is what is kept of an invocation. There may be a hundred thousand, and they are random.
+func digest(id records.Invocation) uint64 {
+	return binary.LittleEndian.Uint64(id[:8]) ^ binary.LittleEndian.Uint64(id[8:])
 }
 
 // enlist begins to watch a unit that only the journal has shown so far. If the unit is there,

@@ -58,15 +58,15 @@ type questions struct {
 
 // recovery is how the source learns what happened while nobody watched.
 type recovery struct {
-	before  map[string]Known            // units that an earlier process monitored, until the first list of services is there
-	state   catchup.State               // says what to do next
-	gap     gap                         // the one that is being accounted for
-	cursor  records.Place               // where reading the journal begins after the next gap
-	cursors map[string]records.Place    // likewise for single units, until the journal was read
-	passed  map[records.Invocation]bool // runs that a reading has told that failed later, see gap.passed
-	globs   map[string]records.Place    // the globs that were in force at the last gap, and up to where their units are counted
-	lost    bool                        // the saved state was lost, and the journal was not read back yet
-	reports chan report                 // from the goroutines that work with the journal
+	before  map[string]Known         // units that an earlier process monitored, until the first list of services is there
+	state   catchup.State            // says what to do next
+	gap     gap                      // the one that is being accounted for
+	cursor  records.Place            // where reading the journal begins after the next gap
+	cursors map[string]records.Place // likewise for single units, until the journal was read
+	passed  map[uint64]bool          // likewise, by a reading that failed later
+	globs   map[string]records.Place // the globs that were in force at the last gap, and up to where their units are counted
+	lost    bool                     // the saved state was lost, and the journal was not read back yet
+	reports chan report              // from the goroutines that work with the journal
 	outage  outage
 	silence silence
 	said    string // the last reason that was logged for what the journal lacks
