@@ -48,7 +48,8 @@ func (q *Queue[T]) Begin() bool {
 	if !q.Any() || !q.Ready() {
 		return false
 	}
-	if q.lost > 0 {
+	// While writes fail, nothing makes room. So what was lost since is told once, when all before it is written.
+	if q.lost > 0 && (len(q.waiting) == 0 || q.Failing().IsZero()) {
 		q.waiting, q.lost = append(q.waiting, q.Missing(q.lost)...), 0
 	}
 	q.given, q.waiting = q.waiting, q.given[:0]

@@ -158,3 +158,24 @@ func TestQueueHasRoomAgain(t *testing.T) {
 		}
 	})
 }
+
+// While every write fails, the queue stays as small as it is allowed to be, however long that takes.
+func TestQueueIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutlet(func(*outlet, []int) (int, error) { return 0, errFull })
+		o.Limit = 5
+		for i := range 1000 {
+			o.Add(i)
+			if o.Begin() {
+				if err := o.Ended(<-o.Done()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Minute) // virtual
+		}
+		last := o.attempts[len(o.attempts)-1]
+		if numbers := strings.Count(last, " "); numbers > o.Limit+1 {
+			t.Errorf("it writes %d numbers: %s", numbers, last)
+		}
+	})
+}

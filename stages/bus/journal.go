@@ -141,8 +141,8 @@ func (s *Stage) concerns(unit string, past *records.Past) bool {
 	switch {
 	case own == "":
 		return true
-	case past.Place == "": // the boot in which the reader began has no record any more
-		return past.Boot == "" || past.Boot == own.Boot()
+	case past.Place == "": // the boots before this one have no record any more
+		return past.Boot == "" || past.Boot == own.Boot() || own.Boot() != s.gap.here.Boot()
 	case past.Place.Boot() != own.Boot():
 		return !past.Place.Before(own) // earlier boots than the one of the unit's place are counted
 	case single, past.Cut != "":

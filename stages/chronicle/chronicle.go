@@ -94,6 +94,7 @@ type Stage struct {
 	folding  map[string]*unit        // the units that have a fold
 	soonest  time.Time               // no fold is due before; zero if there is none
 	gone     map[string]store.Counts // Opened.Gone, as long as these units may come again
+	partial  bool                    // the monitor was aborted before all events had come
 	retold   map[string]bool         // the tallies that events of the past may still change
 	folded   store.Counts            // the counts of the unit that was folded last, until its glob is told
 	forgetAt time.Time               // when gone is not needed any more
@@ -186,6 +187,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			q.Answer(pipeline.Answer{Trouble: s.trouble()})
 			continue
 		case <-ctx.Done():
+			s.partial = events != nil
 			s.finish()
 			return ctx.Err()
 		}

@@ -84,7 +84,7 @@ func (s *Stage) end(now time.Time) {
 			open = store.Untold
 		}
 	}
-	if len(s.retold) > 0 || s.saver != nil && !s.saver.All() {
+	if s.partial || len(s.retold) > 0 || s.saver != nil && !s.saver.All() {
 		open = store.Untold
 	}
 	s.monitor(store.Stopped, open, now)

@@ -119,6 +119,8 @@ func (s *Stage) makeUp(now time.Time) {
 		}
 		if u.settled = s.skipped[name]; u.settled {
 			s.settle(name, u, now)
+		} else {
+			s.retold[name] = true
 		}
 	}
 	if s.skipped != nil && s.gap.To == store.GapOpened && len(s.unread) == 0 {

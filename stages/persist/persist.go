@@ -125,7 +125,7 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			continue
 		case <-ctx.Done():
 			err := s.disk.Finish(s.saveLeft, s.saved)
-			s.all = err == nil
+			s.all = err == nil && events == nil
 			return errors.Join(ctx.Err(), err)
 		}
 		if s.turn(time.Now()); s.disk.Closed() && !s.disk.Busy() {

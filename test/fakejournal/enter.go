@@ -85,7 +85,7 @@ func journalctl() error {
 		}
 		switch {
 		case fails:
-			return errors.New("Input/output error")
+			return errors.New("input/output error")
 		case err == io.EOF:
 			return nil
 		case err != nil:

@@ -251,7 +251,8 @@ type Status struct {
 	Since   time.Time // how far the history goes back; zero if there is none
 	// Troubles say what is wrong with the monitor itself.
 	Troubles []string
-	// Behind is true if the monitor has counted more than this: it was killed, and has not caught up yet.
+	// Behind is true if the monitor may have counted more than this: it was killed, or could not save its last, and
+	// has not caught up yet. Without a history, nobody knows that it was not.
 	Behind bool
 	// Monitor is what the monitor has told of itself; zero if none runs.
 	Monitor feed.Monitor

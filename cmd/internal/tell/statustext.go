@@ -179,7 +179,7 @@ func (s *Status) entered(u *Unit) instant {
 	if u.Life == nil {
 		return instant{}
 	}
-	return instant{boot: cmp.Or(u.Life.Cursor.Boot(), s.Clock.Boot), clock: u.Life.StateEntered}
+	return instant{boot: cmp.Or(u.Life.Cursor.Boot(), u.Times.Boot, s.Clock.Boot), clock: u.Life.StateEntered}
 }
 
 // inLoop returns how long a unit crashes again and again, and whether that is known.
