@@ -162,11 +162,7 @@ func (g *Graph) Run(stop context.Context) error {
 			}
 		case <-cut:
 			if aborted {
-				go func() { // receive the results of the stages that are late, so that they can end
-					for ; left > 0; left-- {
-						<-results
-					}
-				}()
+				go receive(results, left)
 				return errors.Join(failure, fmt.Errorf("abandoned: %s", g.running()))
 			}
 			abortWith(fmt.Errorf("stop cut after %v, not drained: %s", DrainLimit, g.running()))
@@ -183,6 +179,13 @@ func (g *Graph) Stalls() map[string]uint64 {
 		stalls[m.name] = m.stalls.Load()
 	}
 	return stalls
+}
+
+// receive receives the results of stages that are late, so that they can end.
+func receive(results <-chan result, left int) {
+	for range left {
+		<-results
+	}
 }
 
 // failureOf returns what is left of an error without the errors of a context that was cancelled.

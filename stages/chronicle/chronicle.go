@@ -162,15 +162,11 @@ func (s *Stage) Run(ctx context.Context, p *port) error {
 			}
 		case <-saved:
 			saved = nil
-		case opened := <-s.opening:
-			switch {
-			case opened.Store != nil:
-				s.began(opened, time.Now())
-			case events == nil:
+		case o := <-s.opening:
+			if o.Store == nil && events == nil {
 				return nil
-			default:
-				s.failed(time.Now())
 			}
+			s.opened(o, time.Now())
 			p.Nudge()
 		case w := <-s.disk.Done():
 			_ = p.Send(ctx, s.disk.Written(w)...) // it fails only if ctx is done

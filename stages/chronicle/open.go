@@ -35,6 +35,15 @@ func (s *Stage) begin() {
 	}
 }
 
+// opened takes the outcome of opening the store.
+func (s *Stage) opened(o Opened, now time.Time) {
+	if o.Store != nil {
+		s.began(o, now)
+	} else {
+		s.failed(now)
+	}
+}
+
 // failed notes that the store could not be opened.
 func (s *Stage) failed(now time.Time) {
 	if s.opening = nil; s.unopened.IsZero() {
