@@ -103,7 +103,7 @@ func (t *Told) Take(m feed.Message) bool {
 
 // Status returns the present status of the units that are wanted.
 func (t *Told) Status(wants func(unit string) bool) *tell.Status {
-	s, _ := newStatus(t.units, t.stateFile, wants, zone.Local(time.Now()))
+	s, _, _ := newStatus(t.units, t.stateFile, wants, zone.Local(time.Now()))
 	s.Troubles, s.Monitor, s.Behind = append(slices.Clone(t.monitor.Troubles), s.Troubles...), t.monitor, t.monitor.CatchingUp
 	return s
 }
@@ -114,18 +114,21 @@ func Saved(path string, wants func(unit string) bool, now time.Time) (*tell.Stat
 	if err != nil {
 		return nil, err
 	}
-	s, monitor := newStatus(known, path, wants, now)
-	AsSaved(s, path, &monitor)
+	s, monitor, err := newStatus(known, path, wants, now)
+	AsSaved(s, path, &monitor, err)
 	return s, nil
 }
 
 // AsSaved notes as of when the state file at path is, and when the monitor has stopped. monitor is the
-// last record of the monitor itself.
-func AsSaved(s *tell.Status, path string, monitor *store.Record) {
+// last record of the monitor itself, and history is why there is no such record, if the history could not be read.
+// If there is none, nobody knows whether the counts are complete, and they are all that there is.
+func AsSaved(s *tell.Status, path string, monitor *store.Record, history error) {
 	if info, err := os.Stat(path); err == nil {
 		s.AsOf = info.ModTime()
 	}
-	s.Behind = monitor.To != store.Stopped || monitor.Flags&store.Untold != 0 // it may have counted more than it has saved
+	if !errors.Is(history, fs.ErrNotExist) { // it may have counted more than it has saved
+		s.Behind = monitor.To != store.Stopped || monitor.Flags&store.Untold != 0
+	}
 	switch {
 	case monitor.To == store.Stopped:
 		s.Stopped = monitor.Time
@@ -149,8 +152,8 @@ func Hostname() string {
 }
 
 // newStatus returns the present status of units, with what the history has of them. It also returns
-// the last record of the monitor itself. If the history cannot be read, the status says so.
-func newStatus(known map[string]*count.Tally, path string, wants func(unit string) bool, now time.Time) (s *tell.Status, monitor store.Record) {
+// the last record of the monitor itself. If the history cannot be read, the status says so, and err says why.
+func newStatus(known map[string]*count.Tally, path string, wants func(unit string) bool, now time.Time) (s *tell.Status, monitor store.Record, err error) {
 	s = &tell.Status{Now: now, AsOf: now, Host: Hostname(), Clock: tell.Clock{Now: now, Boot: records.Boot(), Since: records.Clock()}}
 	units := map[string]*tell.Unit{}
 	for _, name := range slices.Sorted(maps.Keys(known)) {
@@ -159,7 +162,7 @@ func newStatus(known map[string]*count.Tally, path string, wants func(unit strin
 			s.Units = append(s.Units, units[name])
 		}
 	}
-	_, err := store.Read(chronicle.Beside(path), func(r *store.Record) bool {
+	_, err = store.Read(chronicle.Beside(path), func(r *store.Record) bool {
 		r = s.Clock.Right(r)
 		s.Clock.Add(r)
 		s.Reach(r)
@@ -177,7 +180,7 @@ func newStatus(known map[string]*count.Tally, path string, wants func(unit strin
 	for _, u := range s.Units {
 		u.CatchUp(now)
 	}
-	return s, monitor
+	return s, monitor, err
 }
 
 // Pattern reports whether a tally is the sum of a glob.

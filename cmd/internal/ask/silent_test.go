@@ -60,6 +60,17 @@ func TestSilent(t *testing.T) {
 	}
 }
 
+// Without a history, the counts of the state file are all that there is.
+func TestNoHistory(t *testing.T) {
+	path := t.TempDir() + "/state.json"
+	if err := os.WriteFile(path, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Saved(path, func(string) bool { return true }, time.Now()); err != nil || s.Behind {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 // A history that cannot be read takes nothing from the status but what is in it.
 func TestUnread(t *testing.T) {
 	path := t.TempDir() + "/state.json"

@@ -252,7 +252,7 @@ type Status struct {
 	// Troubles say what is wrong with the monitor itself.
 	Troubles []string
 	// Behind is true if the monitor may have counted more than this: it was killed, or could not save its last, and
-	// has not caught up yet. Without a history, nobody knows that it was not.
+	// has not caught up yet. Without a history nobody knows, and it is false.
 	Behind bool
 	// Monitor is what the monitor has told of itself; zero if none runs.
 	Monitor feed.Monitor

@@ -61,12 +61,12 @@ type saved struct {
 }
 
 // readSaved reads the state file beside the loop of the stage. itself is the last record of the monitor
-// itself, and away is why nobody answers.
-func readSaved(c config.Config, itself store.Record, away error) <-chan saved {
+// itself, unread is why the history could not be read, and away is why nobody answers.
+func readSaved(c config.Config, itself store.Record, unread, away error) <-chan saved {
 	return pipeline.Aside(func() (s saved) {
 		s.units, _, s.err = statefile.Read(c.State.File)
 		s.status.AsOf = time.Now()
-		ask.AsSaved(&s.status, c.State.File, &itself)
+		ask.AsSaved(&s.status, c.State.File, &itself, unread)
 		var other errOther
 		if errors.As(away, &other) { // the monitor of these files may have ended
 			away = nil

@@ -226,7 +226,7 @@ func (s *Stage) took(ctx context.Context, b *batch) {
 	clear(s.touched)
 	switch {
 	case s.away != nil:
-		s.saving = readSaved(s.config, s.model.itself, s.away)
+		s.saving = readSaved(s.config, s.model.itself, b.err, s.away)
 	case s.heard:
 		if s.model.seq < s.told { // somebody has removed the history, and this is another one
 			s.told = s.model.seq
