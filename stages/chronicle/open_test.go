@@ -2,6 +2,7 @@ package chronicle
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -47,7 +48,8 @@ func TestOpenedLater(t *testing.T) {
 					t.Errorf("%+v", sums)
 				}
 				statuses := d.service.Statuses()
-				if !strings.Contains(statuses[0], "cannot write the history since") || statuses[1] != "3m1s " { // after one minute, and two more
+				well := []string{"3m1s ", "3m2s "} // one minute after the first failure, and two more; a stage that just sends is asked again after a second
+				if !strings.Contains(statuses[0], "cannot write the history since") || !slices.Contains(well, statuses[1]) {
 					t.Errorf("%q", statuses)
 				}
 			})
