@@ -113,10 +113,15 @@ func (s *Stage) meetUnread(unit string, here records.Place) {
 		s.note(unit).late = true
 		return
 	}
+	s.mark(unit, here)
+}
+
+// mark notes where reading the journal begins for a single unit.
+func (s *Stage) mark(unit string, place records.Place) {
 	if s.cursors == nil {
 		s.cursors = make(map[string]records.Place)
 	}
-	s.cursors[unit] = here
+	s.cursors[unit] = place
 }
 
 // held returns what was held back and is news: the last snapshot of each unit, and the changes

@@ -100,13 +100,15 @@ func (s *Stage) past(ctx context.Context, p *port, past records.Past) error {
 	}
 	if past.Cut == "" {
 		s.gap.restarts[units[0]] = past.Restarts
+	} else {
+		defer s.nextBoot(past.Next)
 	}
 	for _, unit := range units {
 		if !s.concerns(unit, &past) || !s.of(unit).known && !s.untold(&past) {
 			continue
 		}
 		signal := Signal{Kind: Past, Unit: unit, Time: past.At, Account: Account{
-			Watched: s.seenUntil(), Runs: past.Runs, NewRuns: past.NewRuns, Cut: past.Cut, Boot: cmp.Or(past.Boot, s.gap.here.Boot()), Lossy: past.Lossy || past.Cut != "" && s.gap.muted(unit), From: s.gap.from, Restarts: past.Restarts,
+			Watched: s.seenUntil(), Runs: past.Runs, NewRuns: past.NewRuns, Cut: past.Cut, Boot: cmp.Or(past.Boot, s.gap.here.Boot()), Lossy: past.Lossy || past.Cut != "" && s.gap.muted(unit), From: s.gap.from, Restarts: past.Restarts, Cursor: past.Next,
 		}}
 		if past.Over && !s.of(unit).known && !s.of(unit).there {
 			delete(s.gap.restarts, unit)
@@ -120,11 +122,27 @@ func (s *Stage) past(ctx context.Context, p *port, past records.Past) error {
 		}
 		s.enlist(unit)
 		s.note(unit).known, s.gap.spoken[unit] = true, true
+		if past.Cut != "" {
+			s.counted(unit, past.Next)
+		}
 		if err := s.send(ctx, p, signal); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// counted notes that all of a unit that lies before a place is counted. If reading the journal fails behind it,
+// that is not counted once more.
+func (s *Stage) counted(unit string, place records.Place) {
+	s.note(unit).late = false
+	s.mark(unit, place)
+}
+
+// nextBoot notes where a boot begins that is read next. Restarts are counted from there on.
+func (s *Stage) nextBoot(place records.Place) {
+	s.gap.from = place
+	clear(s.gap.restarts)
 }
 
 // concerns reports whether a past is news for a unit. If the unit is not known, all that

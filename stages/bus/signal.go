@@ -80,11 +80,11 @@ type Account struct {
 	Opened        time.Time
 	// Lost is true for an Unread Snapshot if the saved state of the unit was lost.
 	Lost bool
-	// From is the place where reading the journal began. Restarts counts the restarts that
-	// were scheduled from there to the last run in Runs, or to the Snapshot.
+	// From is the place where reading the journal began, or where the present boot begins. Restarts counts the
+	// restarts that were scheduled from there to the last run in Runs, or to the Snapshot.
 	From     records.Place
 	Restarts uint32
-	// Cursor is where to begin reading after the next gap. Snapshot and Unchanged have it. It is
+	// Cursor is where to begin reading after the next gap. Snapshot, Unchanged and a Cut have it. It is
 	// empty where there is no journal. RestartsSinceCursor is the number of restarts that were
 	// counted although their records come after Cursor: the next reading finds them again.
 	// Complete is true for a Snapshot if the journal had everything since the last cursor.

@@ -180,14 +180,15 @@ func (d *deduction) inGap(deduce func(in *deduction)) {
 	d.facts, d.life = in.facts, *present.with(in.life)
 }
 
-// with returns the life with another life before its oldest open gap. If that one counts more
-// restarts, these also lie after the cursor of everything that follows.
+// with returns the life with another life before its oldest open gap. All that follows has the same cursor. If
+// that life counts more restarts, these also lie after the cursor of everything that follows.
 func (l *Life) with(before Life) *Life {
 	gaps := slices.Clone(l.open())
 	next, more := *l, before.RestartsSinceCursor-gaps[0].Before.RestartsSinceCursor
-	next.RestartsSinceCursor += more
+	next.Cursor, next.RestartsSinceCursor = before.Cursor, next.RestartsSinceCursor+more
 	for i := range gaps[1:] {
-		gaps[1+i].Before.RestartsSinceCursor += more
+		b := &gaps[1+i].Before
+		b.Cursor, b.RestartsSinceCursor = before.Cursor, b.RestartsSinceCursor+more
 	}
 	gaps[0].Before = before
 	next.Gaps = &gaps

@@ -218,3 +218,23 @@ func TestGivenUpInGap(t *testing.T) {
 		}
 	}
 }
+
+// The end of a boot lies before all open gaps of later boots. So reading goes on behind it for all of them.
+func TestCutBeforeOpenGaps(t *testing.T) {
+	var life Life
+	for _, u := range []decode.Update{
+		firstSeen, at("active/running", 3, unread, entered(30)), at("active/running", 6, unread, entered(60)),
+		inBoot("a", past(1, run(1, "signal", 0))), inBoot("a", cutAt("next", "power-loss")),
+	} {
+		life, _ = step(nil, life, u)
+	}
+	gaps := life.open()
+	if len(gaps) != 2 || gaps[0].Before.Running() {
+		t.Fatalf("%+v", life)
+	}
+	for _, l := range []*Life{&life, &gaps[0].Before, &gaps[1].Before} {
+		if l.Cursor != "next" || l.RestartsSinceCursor != 0 {
+			t.Errorf("reading goes on at %s, with %d restarts", l.Cursor, l.RestartsSinceCursor)
+		}
+	}
+}

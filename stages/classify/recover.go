@@ -45,6 +45,9 @@ func (d *deduction) cut(u decode.Update) {
 		d.base = was
 	}
 	l.Entered, l.Begun, l.NRestarts, l.Unexplained = 0, 0, 0, 0 // these begin anew with the next boot
+	if u.Cursor != "" {
+		l.Cursor, l.RestartsSinceCursor = u.Cursor, 0
+	}
 }
 
 // gap adds what the journal has from the time before a snapshot, and prepares for what only the

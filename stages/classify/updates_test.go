@@ -100,6 +100,13 @@ func cut(how string) decode.Update {
 	return decode.Update{Kind: decode.Past, Unit: "a.service", Account: bus.Account{Cut: how}}
 }
 
+// cutAt is the end of a boot that is followed by the one at a place.
+func cutAt(next records.Place, how string) decode.Update {
+	u := cut(how)
+	u.Cursor = next
+	return u
+}
+
 // inBoot makes what the journal shows part of a boot.
 func inBoot(boot string, u decode.Update) decode.Update {
 	u.Boot = boot

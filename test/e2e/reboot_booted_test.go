@@ -49,7 +49,11 @@ type rebooting struct {
 	before  string // what happens before the end
 	cut     bool   // the power is cut
 	between string // another boot between that is "watched" or "unwatched"; empty for none
+	unread  string // this lets the monitor read the last boot, which it cannot at first; empty if it can
 }
+
+// lastRefused is a journalctl that cannot read the last boot as long as a file exists.
+const lastRefused = "#!/bin/sh\ncase \"$*\" in *--lines=1*) ;; *_BOOT_ID=*) [ ! -e /etc/refuse ] || { echo 'Input/output error' >&2; exit 1; } ;; esac\nexec /usr/bin/journalctl \"$@\"\n"
 
 // TestReboots ends the machine in every way. Each run must be counted once. If a
 // run lasted until the machine ended, its end must have that as its cause.
@@ -70,14 +74,23 @@ func TestReboots(t *testing.T) {
 		{name: "power lost while nobody watches", before: away, cut: true},
 		{name: "power lost twice", order: "Before=" + all, before: down, cut: true, between: "watched"},
 		{name: "power lost twice, unwatched in between", before: down, cut: true, between: "unwatched"},
+		{name: "twice unwatched, and the last boot cannot be read", before: away, between: "unwatched", unread: "rm /etc/refuse"},
+		{name: "power lost twice, and another monitor can read the last boot", before: away, cut: true, between: "unwatched", unread: "systemctl restart service-monitor"},
 	}
 	b := bootBed(t, rebootLives, rebootUnits)
+	b.put(dropIns+"path.conf", "[Service]\nEnvironment=PATH=/opt/refusing:/usr/bin:/bin\n")
+	if err := b.WriteFile("/opt/refusing/journalctl", lastRefused, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	b.sh("systemctl start service-monitor; systemctl start quick slow stuck lasts loop")
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := &bed{b.Machine, t}
 			before := b.cursor()
 			runs := b.reboot(tt)
+			if tt.unread != "" {
+				b.catchUpTwice(tt.unread)
+			}
 			b.sh("systemctl start service-monitor; systemctl stop loop; systemctl stop service-monitor")
 			b.wantTruth(rebootUnits...)
 			b.wantEndings(before, runs, tt.cut)
@@ -85,6 +98,18 @@ func TestReboots(t *testing.T) {
 		})
 	}
 	t.Run("power lost, and with it the end of the journal", func(t *testing.T) { (&bed{b.Machine, t}).loseEnd() })
+}
+
+// catchUpTwice starts a monitor that can read all boots but the last, and then reads that one.
+func (b *bed) catchUpTwice(unread string) {
+	b.t.Helper()
+	b.sh("touch /etc/refuse; systemctl start service-monitor")
+	b.awaitShow("StatusText", "gap open since")
+	b.sh(unread)
+	b.awaitProperty("StatusText", "the gap to be closed", func(text string) bool {
+		return strings.HasPrefix(text, "watching") && !strings.Contains(text, "gap open")
+	})
+	b.sh("rm -f /etc/refuse")
 }
 
 // reboot ends one or two boots. It returns the invocations that ran until then, with their units.
@@ -96,7 +121,7 @@ func (b *bed) reboot(r rebooting) (runs map[string]string) {
 	if r.between != "" {
 		b.end(r, runs, r.between == "watched")
 	}
-	b.end(r, runs, true)
+	b.end(r, runs, r.unread == "")
 	return runs
 }
 

@@ -52,6 +52,39 @@ func TestLostBootUnread(t *testing.T) {
 	}
 }
 
+// TestBootsUnread begins after three boots without a monitor. Reading the journal fails when the first two were told.
+//
+// The error was: the next reading counted their runs, and their ends, once more.
+func TestBootsUnread(t *testing.T) {
+	const unit = "unit.service"
+	for breaks := range 3 {
+		t.Run(fmt.Sprintf("it fails %d times", breaks), func(t *testing.T) {
+			w := newWorld(t)
+			boot := before
+			write := func(r fakejournal.Record) records.Place {
+				r.Boot, r.Clock = boot, 2_000_000_000_000
+				return w.journal.Write(r)
+			}
+			cursor := write(fakejournal.Record{Fields: []string{"_PID=77", "MESSAGE_ID=" + fakejournal.Mark, "MONITOR_MARK=old"}})
+			write(crashOf(unit, 1))
+			for i := range byte(3) {
+				boot = strings.Repeat(fmt.Sprint(2+i), 32)
+				write(startOf(unit, 20+i))
+				write(crashOf(unit, 20+i))
+				write(startOf(unit, 30+i)) // the end of the boot ends it
+			}
+			w.journal.Write(startOf(unit, 5))
+			w.runs(unit, 5)
+			end := w.journal.End()
+			w.journal.Break(breaks, true)
+			w.watch(0, map[string]*count.Tally{unit: ran(unit, cursor)}, unit)
+			w.awaitGap(unit, end)
+			w.crash(unit)
+			w.want(unit, counts{starts: 8, stops: 3, crashes: 5})
+		})
+	}
+}
+
 // TestAddedUnread begins after a reboot with a longer list of services. The journal has both boots, and cannot be
 // read at once. The new unit is counted from now on.
 //

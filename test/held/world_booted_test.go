@@ -282,7 +282,13 @@ func (w *world) awaitSeen(unit string) {
 // events were counted.
 func (w *world) awaitGap(unit string, behind records.Place) {
 	w.t.Helper()
-	w.await("caught up with", unit, func(c count.Tally) bool { return c.Life.Known() && behind.Before(c.Life.Cursor) })
+	w.await("caught up with", unit, func(c count.Tally) bool {
+		if !c.Life.Known() {
+			return false
+		}
+		_, clock := c.Life.Cursor.Made()
+		return clock > 0 && behind.Before(c.Life.Cursor) // at 0 a boot begins that is yet to be read
+	})
 }
 
 // awaitCall returns when the monitor makes a call.

@@ -47,17 +47,18 @@ type Past struct {
 	// first NewRuns of them are new. The others show where a run belongs that is known already.
 	Runs    []Run
 	NewRuns int
-	// Restarts counts the restarts of the unit that were scheduled from the place where the
-	// reader began up to the last new run.
+	// Restarts counts the restarts of the unit that were scheduled up to the last new run, from the place
+	// where the reader began or from the last Cut on.
 	Restarts uint32
 	// Place is the place of the last record that was read. It is empty where it does not matter, and if
 	// there was none. Boot is the boot of all this.
 	Place Place
 	Boot  string
 	// Cut is set for the end of a boot: how that boot ended, at At. Every Past before it was of
-	// that boot or of an earlier one.
-	Cut string
-	At  time.Time
+	// that boot or of an earlier one. Next is the place where the next boot begins.
+	Cut  string
+	At   time.Time
+	Next Place
 	// Lossy is true if the journal lacks something that happened before. Over is true for a
 	// passing unit whose last record lies far behind.
 	Lossy, Over bool
@@ -75,8 +76,24 @@ func Here() Place {
 // Beginning is the place before the first entry of a journal.
 const Beginning Place = "t=0"
 
+// next returns where the boot after this place begins. It names no entry, because nobody knows yet whether there
+// is one: CLOCK_MONOTONIC is never 0 in an entry. journalctl(1) finds the first entry behind this place by its
+// number, and if there are no such numbers any more, the first one of the boot.
+func (p Place) next(boot string) Place {
+	number, numbered := strconv.ParseUint(p.part('i'), 16, 64)
+	wall, _ := p.Made()
+	if p == "" {
+		wall = time.Now()
+	}
+	next := fmt.Sprintf("b=%s;m=0;t=%x", boot, wall.UnixMicro()+1)
+	if numbered == nil {
+		next = fmt.Sprintf("s=%s;i=%x;%s", p.part('s'), number+1, next)
+	}
+	return Place(next)
+}
+
 // entry reports whether the place is that of an entry.
-func (p Place) entry() bool { return p.part('i') != "" }
+func (p Place) entry() bool { return p.part('i') != "" && p.part('m') != "0" }
 
 // Boot is the boot id, 32 hexadecimal digits.
 func (p Place) Boot() string { return p.part('b') }
@@ -93,7 +110,7 @@ func (p Place) Made() (wall time.Time, clock uint64) {
 // numbered. Places of two journals can only be compared by the wall clock, which may have been
 // wrong.
 func (p Place) Before(q Place) bool {
-	if p.entry() && p.part('s') == q.part('s') {
+	if p.part('i') != "" && p.part('s') == q.part('s') {
 		return less(p.part('i'), q.part('i'))
 	}
 	return less(p.part('t'), q.part('t'))

@@ -50,7 +50,7 @@ type ledger struct {
 	place    Place  // of the last record
 	shutdown uint64 // the job of shutdown.target in this boot
 	units    map[string]*unit
-	restarts map[string]uint32 // scheduled so far, in all boots
+	restarts map[string]uint32 // scheduled so far in this boot
 	loss     string            // why the journal lacks something, for people; empty if nothing is missing
 	endless  map[string]bool   // units with a run and a next run, but no end between them
 }
@@ -148,7 +148,7 @@ func (l *ledger) enter(boot string) error {
 	if l.boot != "" {
 		how, at, err := l.ended(l.boot)
 		if err == nil {
-			err = l.end(how, at)
+			err = l.end(how, at, boot)
 		}
 		if err != nil {
 			return err
@@ -158,8 +158,8 @@ func (l *ledger) enter(boot string) error {
 	return nil
 }
 
-// end tells everything of a boot, and then how it ended.
-func (l *ledger) end(how string, at time.Time) error {
+// end tells everything of a boot, and then how it ended and which boot is next.
+func (l *ledger) end(how string, at time.Time, next string) error {
 	for _, u := range l.units {
 		if last := &u.runs[len(u.runs)-1]; l.shutdown != 0 && last.stopping > l.shutdown && last.Result == success {
 			last.Result, u.news = Shutdown, true
@@ -169,8 +169,9 @@ func (l *ledger) end(how string, at time.Time) error {
 		return err
 	}
 	clear(l.units)
+	clear(l.restarts)
 	l.shutdown = 0
-	return l.tell(Past{Cut: how, At: at, Place: l.place, Boot: l.boot, Lossy: l.loss != ""})
+	return l.tell(Past{Cut: how, At: at, Next: l.place.next(next), Place: l.place, Boot: l.boot, Lossy: l.loss != ""})
 }
 
 // flushAll tells everything that was not told yet.
