@@ -55,9 +55,9 @@ func (k *keeper) send(e count.Event) {
 	case classify.UnknownEnd:
 		t.Unknown++
 	case classify.Restarted:
-		t.Restarts++
-		if e.Missed {
-			t.Starts, t.Unknown = t.Starts+1, t.Unknown+1
+		n := e.Times()
+		if t.Restarts += n; e.Missed {
+			t.Starts, t.Unknown = t.Starts+n, t.Unknown+n
 		}
 	}
 	if e.Life == nil {

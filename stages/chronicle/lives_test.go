@@ -238,7 +238,7 @@ func TestRandomLives(t *testing.T) {
 				live(t, d, tallies, !last && r.IntN(2) == 0, func(k *keeper) {
 					for _, e := range since {
 						if e.Recovered = true; r.IntN(20) == 0 {
-							e.Kind = kinds[r.IntN(len(kinds))] // the journal tells something else
+							e.Kind, e.More = kinds[r.IntN(len(kinds))], 0 // the journal tells something else
 						}
 						k.send(e)
 					}
@@ -247,7 +247,9 @@ func TestRandomLives(t *testing.T) {
 					}
 					for range r.IntN(200) {
 						e := count.Event{Transition: classify.Transition{Kind: kinds[r.IntN(len(kinds))], Unit: units[r.IntN(3)], Time: time.Now()}}
-						e.Missed = e.Kind == classify.Restarted && r.IntN(9) == 0
+						if e.Missed = e.Kind == classify.Restarted && r.IntN(9) == 0; e.Kind == classify.Restarted && r.IntN(9) == 0 {
+							e.More = r.Uint32N(1000)
+						}
 						k.send(e)
 						since = append(since, e)
 						if r.IntN(9) == 0 {

@@ -155,16 +155,22 @@ func (s *Stage) forget(e *count.Event, now time.Time) {
 func (s *Stage) counted(u *unit, e *count.Event, now time.Time) {
 	r := s.record(e, kindOf(e.Kind))
 	u.span = u.span.next(&r)
-	lacks := *u.is.Of(r.Kind) - *u.has.Of(r.Kind) - 1
+	times := int64(e.Times())
+	lacks := *u.is.Of(r.Kind) - *u.has.Of(r.Kind) - times
 	if lacks < 0 {
-		return
+		if times += lacks; times <= 0 {
+			return
+		}
+		lacks = 0 // the chronicle has some of them already
 	}
 	if lacks > 0 {
 		var d store.Counts
 		*d.Of(r.Kind) = lacks
 		s.untold(e.Unit, u, d, now)
 	}
-	r.Delta = store.Single(r.Kind, r.Flags)
+	if r.Delta = store.Single(r.Kind, r.Flags).Times(times); times > 1 {
+		r.Kind, r.Flags, r.Until = store.Many, r.Flags&^store.Missed, r.Time
+	}
 	s.put(u, r, now)
 }
 

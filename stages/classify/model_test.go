@@ -27,7 +27,7 @@ func (c *tally) add(facts []Transition) {
 		case UnknownEnd:
 			c.unknown++
 		case Restarted:
-			c.restarts++
+			c.restarts += int(f.Times())
 		case GaveUp:
 			if f.Cause.Result == StartLimitHit {
 				c.limits++

@@ -118,9 +118,8 @@ func (d *deduction) reconcile(restarts uint32) {
 	if d.from == "" || d.from != d.life.Cursor {
 		return // the number counts from another place
 	}
-	for d.life.RestartsSinceCursor < restarts {
-		d.life.RestartsSinceCursor++
-		d.add(Restarted, RestartLacks)
+	if counted := d.life.RestartsSinceCursor; counted < restarts {
+		d.addRestarts(restarts-counted, RestartLacks, func(n uint32) { d.life.RestartsSinceCursor += n })
 	}
 }
 
@@ -207,10 +206,11 @@ func (d *deduction) addMissing(r records.Run) {
 	}
 	was, lacks := d.base, r.NRestarts-known
 	d.base.AtLeast = true
-	for i := range lacks {
-		d.base.Missed = i+l.Unexplained < lacks
-		d.add(Restarted, RestartLacks)
-	}
+	missed := lacks - min(lacks, l.Unexplained)
+	d.base.Missed = true
+	d.addRestarts(missed, RestartLacks, nil)
+	d.base.Missed = false
+	d.addRestarts(lacks-missed, RestartLacks, nil)
 	d.base, l.NRestarts, l.Unexplained = was, l.NRestarts+lacks, 0
 }
 

@@ -129,6 +129,15 @@ var recoveredRestarts = []story{{
 		"restarted", "restarted", "started", "crashed exit-code", "restarted", "started", "activating -> active/running", "caught up",
 	},
 }, {
+	name: "the journal lacks very many restarts that began the known runs, and has the next",
+	updates: []decode.Update{
+		at("active/running", 2, snapshot),
+		past(2, run(2, "exit-code", 0), scheduled(100_002, run(3, "exit-code", 1))),
+	},
+	want: []string{
+		"seen active", "crashed exit-code", "restarted at least and ended 100000 times", "restarted at least", "started", "crashed exit-code", "restarted",
+	},
+}, {
 	name: "the journal lacks the restarts that began the known runs, and the next restart tells more",
 	updates: []decode.Update{
 		at("active/running", 2, snapshot),

@@ -211,14 +211,40 @@ func (d *deduction) restarts(u decode.Update) {
 	if down(&u.Properties) {
 		known++ // and another one may be waiting, or was refused or cancelled
 	}
-	for i := range scheduled {
-		d.base.Missed = d.base.AtLeast && i+known < scheduled
-		if i >= before {
-			l.Scheduled++
-		}
-		d.restart(NRestartsGrew)
+	missed := uint32(0)
+	if d.base.AtLeast {
+		missed = scheduled - min(scheduled, known)
 	}
+	count := func(n uint32) {
+		l.RestartsSinceCursor += n
+		l.Scheduled += n - min(n, before)
+		before -= min(n, before)
+	}
+	d.base.Missed = true
+	d.addRestarts(missed, NRestartsGrew, count)
 	d.base.Missed = false
+	d.addRestarts(scheduled-missed, NRestartsGrew, count)
+}
+
+// singly is how many restarts are told one by one if only their number is known. A unit that has looped for a day
+// has a hundred thousand.
+const singly = 100
+
+// addRestarts adds restarts of which only the number is known. count, if there is one, notes in the life that
+// so many are counted.
+func (d *deduction) addRestarts(n uint32, by Rule, count func(n uint32)) {
+	each := uint32(1)
+	if n > singly {
+		each = n
+	}
+	for ; n > 0; n -= each {
+		if count != nil {
+			count(each)
+		}
+		d.base.More = each - 1
+		d.add(Restarted, by)
+	}
+	d.base.More = 0
 }
 
 // restart adds a scheduled restart.

@@ -65,12 +65,18 @@ type Transition struct {
 	// Missed is true for a Restarted if nothing is known of the run that it began, except that it is
 	// over. It then also counts as a start and an unknown end.
 	Missed bool
+	// More is only for a Restarted: how many further restarts are the same fact, because nothing but their
+	// number is known.
+	More uint32
 	// Rule and Source are the evidence: the rule by which this is a fact, and where it was seen.
 	Rule   Rule
 	Source Source
 	// Life is what is known of the unit after the fact. It is shared, so it must not be changed.
 	Life *Life
 }
+
+// Times is how often the fact has happened.
+func (t *Transition) Times() uint64 { return 1 + uint64(t.More) }
 
 // A Life is what is known of a unit: everything that the classifier needs to know of the past.
 type Life struct {

@@ -21,6 +21,12 @@ var unwatched = []story{{
 		"started at least", "caught up at least",
 	},
 }, {
+	name:    "very many runs in a gap, as NRestarts proves",
+	updates: []decode.Update{at("active/running", 1, snapshot), at("active/running", 5, snapshot, restarts(100_001))},
+	want: []string{
+		"seen active", "ended unknown at least", "restarted at least and ended 100000 times", "restarted at least", "started at least", "caught up at least",
+	},
+}, {
 	name:    "the last restart in a gap may have been cancelled",
 	updates: []decode.Update{at("active/running", 1, snapshot), at("inactive/dead", 2, snapshot, restarts(2))},
 	want: []string{

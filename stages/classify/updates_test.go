@@ -172,6 +172,9 @@ func lines(facts []Transition) []string {
 		if f.Missed {
 			line += " and ended"
 		}
+		if f.More > 0 {
+			line += fmt.Sprintf(" %d times", f.Times())
+		}
 		all = append(all, line)
 	}
 	return all

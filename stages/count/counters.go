@@ -20,7 +20,7 @@ func (c *counters) show(now *clock, events []Event) {
 	n := uint64(0)
 	for i := range events {
 		if events[i].Recovered && isCount(events[i].Kind) {
-			n++
+			n += events[i].Times()
 		}
 	}
 	if n > 0 {

@@ -102,10 +102,11 @@ func step(tally Tally, e Event, boot string) Tally {
 	case classify.UnknownEnd:
 		tally.Unknown++
 	case classify.Restarted:
-		tally.Restarts++
+		n := e.Times()
+		tally.Restarts += n
 		if e.Missed {
-			tally.Starts++
-			tally.Unknown++
+			tally.Starts += n
+			tally.Unknown += n
 		}
 	}
 	tally.LoggedUnloaded = tally.State == decode.NotLoaded

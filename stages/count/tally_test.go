@@ -102,6 +102,11 @@ var steps = []struct {
 	fact: missed(fact(classify.Restarted, "activating", life(1, false))),
 	want: Tally{State: "activating", Changed: earlier, Starts: 2, Unknown: 1, Crashes: 1, Restarts: 1},
 }, {
+	name: "restarted very often, and what that began is over",
+	was:  Tally{State: "activating", Changed: earlier, Starts: 1, Crashes: 1},
+	fact: often(1000, missed(fact(classify.Restarted, "activating", life(1, false)))),
+	want: Tally{State: "activating", Changed: earlier, Starts: 1001, Unknown: 1000, Crashes: 1, Restarts: 1000},
+}, {
 	name: "gave up",
 	was:  Tally{State: "failed", Changed: earlier, Starts: 1, Crashes: 1},
 	fact: fact(classify.GaveUp, "failed", life(1, false)),
@@ -117,6 +122,11 @@ func TestStep(t *testing.T) {
 			}
 		})
 	}
+}
+
+func often(n uint32, t classify.Transition) classify.Transition {
+	t.More = n - 1
+	return t
 }
 
 func missed(t classify.Transition) classify.Transition {

@@ -204,7 +204,7 @@ func appendWords(b []byte, e *count.Event, id string) []byte {
 		return appendCounter(b, e, "crash", t.Crashes)
 	case idUnknown:
 		b = strconv.AppendUint(append(b, ":  Incrementing unknown-end counter -> "...), t.Unknown, 10)
-		return appendProvenance(append(b, " (nothing tells how the run ended)"...), e)
+		return appendProvenance(append(appendTimes(b, e), " (nothing tells how the run ended)"...), e)
 	case idRestarted:
 		return appendCounter(b, e, "restart", t.Restarts)
 	case idGaveUp:
@@ -235,7 +235,15 @@ func appendPadded(b []byte, state string) []byte {
 func appendCounter(b []byte, e *count.Event, name string, n uint64) []byte {
 	b = append(append(b, ":  Incrementing "...), name...)
 	b = strconv.AppendUint(append(b, " counter -> "...), n, 10)
-	return appendProvenance(b, e)
+	return appendProvenance(appendTimes(b, e), e)
+}
+
+// appendTimes says by how much a counter has grown, if that is more than one.
+func appendTimes(b []byte, e *count.Event) []byte {
+	if e.More == 0 {
+		return b
+	}
+	return append(strconv.AppendUint(append(b, " (by "...), e.Times(), 10), ')')
 }
 
 // appendProvenance says where the knowledge comes from if the monitor did not see the event.

@@ -51,6 +51,8 @@ func unknown(ends uint64) func(*count.Event) {
 func atLeast(e *count.Event) { e.AtLeast = true }
 func missed(e *count.Event)  { e.Missed = true }
 
+func often(n uint32) func(*count.Event) { return func(e *count.Event) { e.More = n - 1 } }
+
 func recovered(e *count.Event) { e.Recovered = true }
 
 func untrusted(e *count.Event) { e.Untrusted = true }
@@ -91,6 +93,10 @@ func TestLines(t *testing.T) {
 			at + "[INFO] a.service:  Incrementing restart counter -> 12 (at least: it was not watched)\n" +
 				at + "[INFO] a.service:  Incrementing start counter -> 2 (at least: it was not watched)\n" +
 				at + "[WARNING] a.service:  Incrementing unknown-end counter -> 1 (nothing tells how the run ended) (at least: it was not watched)\n"},
+		{"very many restarts of which nothing else is known", event(classify.Restarted, "a.service", counts(902, 0, 1, 912), unknown(901), atLeast, missed, often(900)),
+			at + "[INFO] a.service:  Incrementing restart counter -> 912 (by 900) (at least: it was not watched)\n" +
+				at + "[INFO] a.service:  Incrementing start counter -> 902 (by 900) (at least: it was not watched)\n" +
+				at + "[WARNING] a.service:  Incrementing unknown-end counter -> 901 (by 900) (nothing tells how the run ended) (at least: it was not watched)\n"},
 		{"restart that failed", event(classify.GaveUp, "a.service", cause("resources", 2, 9)),
 			at + "[ERROR] a.service:  systemd could not restart it, and gave up: the journal says why " +
 				"(journalctl _PID=1 UNIT='a.service'; mend that, systemctl daemon-reload, systemctl start 'a.service')\n"},

@@ -39,7 +39,7 @@ func (s *summary) add(e *count.Event) bool {
 		}
 	}
 	s.events++
-	s.counts[e.Kind]++
+	s.counts[e.Kind] += int(e.Times())
 	return s.events == 1
 }
 

@@ -67,8 +67,8 @@ func (y *Why) Add(r *store.Record) {
 		y.crashes, y.stop = append(y.crashes, c), nil
 	case r.Kind == store.Stop:
 		y.stop = &keep
-	case r.Kind == store.Restart || r.Kind == store.GaveUp || r.Kind == store.State:
-		return
+	case r.Kind == store.Restart || r.Kind == store.GaveUp || r.Kind == store.State, r.Delta.Restarts > 0 && r.Delta.Restarts == r.Delta.Sum():
+		return // no run began or ended
 	}
 	if y.began = nil; r.Delta.Crashes+r.Delta.Stops+r.Delta.Unknown > 0 {
 		y.end = lastEnd(r)

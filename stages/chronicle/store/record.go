@@ -57,6 +57,11 @@ func (c Counts) Minus(d Counts) Counts {
 	return Counts{c.Starts - d.Starts, c.Stops - d.Stops, c.Crashes - d.Crashes, c.Unknown - d.Unknown, c.Restarts - d.Restarts}
 }
 
+// Times returns the counts n times.
+func (c Counts) Times(n int64) Counts {
+	return Counts{n * c.Starts, n * c.Stops, n * c.Crashes, n * c.Unknown, n * c.Restarts}
+}
+
 // Sum returns how many events the counts stand for.
 func (c Counts) Sum() int64 { return c.Starts + c.Stops + c.Crashes + c.Unknown + c.Restarts }
 
