@@ -18,8 +18,9 @@ type Gap struct {
 	// After is the snapshot that ended the gap. Boot is the boot of that snapshot.
 	After decode.Properties `json:"after"`
 	Boot  string            `json:"boot,omitzero"`
-	// Clock is when the snapshot was read, CLOCK_MONOTONIC in µs.
-	Clock uint64 `json:"clock,omitzero"`
+	// Clock is when the snapshot was read, CLOCK_MONOTONIC in µs, and Time is when that was by the wall clock.
+	Clock uint64    `json:"clock,omitzero"`
+	Time  time.Time `json:"time,omitzero"`
 	// Muted is true if the journal lacks what PID 1 says about the unit.
 	Muted bool `json:"muted,omitzero"`
 }
@@ -75,7 +76,7 @@ func (d *deduction) unread(u decode.Update) bool {
 	before := *l
 	before.Gaps, before.Opened = nil, time.Time{}
 	before.Cursor = cmp.Or(before.Cursor, u.From, u.Cursor)
-	gaps = append(gaps, Gap{Before: before, After: u.Properties, Boot: u.Boot, Clock: u.Clock, Muted: u.Muted})
+	gaps = append(gaps, Gap{Before: before, After: u.Properties, Boot: u.Boot, Clock: u.Clock, Time: u.Time.Round(0).UTC(), Muted: u.Muted})
 	*l = Life{
 		Name: alias(u), ActiveState: l.ActiveState, SubState: l.SubState,
 		Invocation: u.Invocation, NRestarts: u.NRestarts, Entered: u.Entered, StateEntered: u.Entered, Begun: begun(u),
@@ -133,7 +134,9 @@ func (d *deduction) close(complete bool, runs []records.Run) {
 		in.base.Recovered = true
 		runs, _ := upTo(u)
 		in.addRuns(runs, len(runs))
-		in.base.Recovered = false
+		if in.base.Recovered = false; !gap.Time.IsZero() { // an earlier version did not save it
+			in.base.Time = gap.Time
+		}
 		in.prove(u)
 		in.miss(u.Invocation)
 		in.observe(u)

@@ -2,6 +2,9 @@ package classify
 
 import (
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"service-monitor/stages/decode"
 	"service-monitor/stages/journald/records"
@@ -235,6 +238,22 @@ func TestCutBeforeOpenGaps(t *testing.T) {
 	for _, l := range []*Life{&life, &gaps[0].Before, &gaps[1].Before} {
 		if l.Cursor != "next" || l.RestartsSinceCursor != 0 {
 			t.Errorf("reading goes on at %s, with %d restarts", l.Cursor, l.RestartsSinceCursor)
+		}
+	}
+}
+
+// What only the snapshot after an open gap proves has the time of that snapshot, also if the gap is closed much later.
+func TestTimeOfWhatASnapshotProves(t *testing.T) {
+	then, later := time.Unix(10, 0).UTC(), time.Unix(1000, 0).UTC()
+	life, _ := step(nil, Life{}, firstSeen)
+	life, _ = step(nil, life, at("active/running", 3, unread, entered(30), func(u *decode.Update) { u.Time = then }))
+	_, facts := step(nil, life, at("active/running", 3, entered(30), recovered(), func(u *decode.Update) { u.Time, u.Complete = later, false }))
+	if diff := cmp.Diff([]string{"ended unknown at least", "started at least", "caught up at least"}, lines(facts)); diff != "" {
+		t.Fatal(diff)
+	}
+	for _, f := range facts {
+		if f.InGap && !f.Time.Equal(then) {
+			t.Errorf("%v is said to be at %v", f.Kind, f.Time)
 		}
 	}
 }

@@ -48,7 +48,10 @@ func appendFields(b []byte, e *count.Event) []byte {
 		b = append(b, "MONITOR_AT_LEAST=1\n"...)
 	}
 	if e.Recovered {
-		b = append(appendNumber(b, "MONITOR_RECOVERED=1\nMONITOR_TIME=", uint64(e.Time.UnixMicro())), '\n')
+		b = append(b, "MONITOR_RECOVERED=1\n"...)
+	}
+	if e.Recovered || e.InGap { // the time of the entry says when it was found out
+		b = append(appendNumber(b, "MONITOR_TIME=", uint64(e.Time.UnixMicro())), '\n')
 	}
 	if e.Untrusted {
 		b = append(b, "MONITOR_CLOCK=untrusted\n"...)

@@ -59,8 +59,8 @@ func (h *History) Add(r *store.Record) {
 		h.first = r.Time
 	}
 	if r.Unit != "" && r.Flags&store.Recovered == 0 {
-		if h.account.last = r.Time; !r.Until.IsZero() {
-			h.account.last = r.Until
+		if at := seen(r); at.After(h.account.last) { // what only a snapshot proves of a gap may be older
+			h.account.last = at
 		}
 	}
 	if r.Unit != "" && !h.Wanted(r.Unit) {
