@@ -45,7 +45,7 @@ func (d *deduction) cut(u decode.Update) {
 		d.base = was
 	}
 	l.Entered, l.Begun, l.NRestarts, l.Unexplained = 0, 0, 0, 0 // these begin anew with the next boot
-	if u.Cursor != "" {
+	if u.Cursor != "" && l.Cursor != records.Beginning { // that also says that the saved state was lost
 		l.Cursor, l.RestartsSinceCursor = u.Cursor, 0
 	}
 }
