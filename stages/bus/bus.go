@@ -129,7 +129,7 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 	if first {
 		old = watch.New(slices.Collect(maps.Keys(s.before)))
 		for unit, known := range s.before {
-			s.cursor = oldest(s.cursor, known.Cursor)
+			s.cursor = oldest(s.cursor, known.Cursor, records.Boot())
 			s.cursors[unit] = known.Cursor
 			if watch.IsGlob(unit) {
 				s.globs[unit] = known.Cursor
@@ -152,6 +152,9 @@ func (s *Stage) apply(ctx context.Context, p *port, list List) error {
 			dropped = append(dropped, glob)
 			delete(s.globs, glob)
 		}
+	}
+	if err := s.beginGlobs(ctx, p, old.Globs); err != nil {
+		return err
 	}
 	for _, unit := range dropped {
 		delete(s.units, unit)

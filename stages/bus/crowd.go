@@ -163,9 +163,27 @@ func (s *Stage) names() (units []string) {
 func (s *Stage) patterns(w *watch.Set, place records.Place) (out []Signal) {
 	for _, glob := range w.Globs {
 		s.globs[glob] = place
-		out = append(out, Signal{Kind: Pattern, Unit: glob, Time: time.Now(), Account: Account{Cursor: place}})
+		out = append(out, pattern(glob, place))
 	}
 	return out
+}
+
+// beginGlobs says, if the saved state was lost, that nothing is counted yet of the units of new globs. That has to be
+// saved with sums that have nothing in them: if reading the journal fails later, all is read once more.
+func (s *Stage) beginGlobs(ctx context.Context, p *port, old []string) error {
+	for _, glob := range s.watch.Load().Globs {
+		if !s.lost || slices.Contains(old, glob) {
+			continue
+		}
+		if err := s.send(ctx, p, pattern(glob, records.Beginning)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func pattern(glob string, place records.Place) Signal {
+	return Signal{Kind: Pattern, Unit: glob, Time: time.Now(), Account: Account{Cursor: place}}
 }
 
 // listed adds the units of a reply to a list. The reply is an array of structs. Each begins
@@ -211,8 +229,9 @@ func (s *Stage) came(unit string) bool {
 // upTo is up to where a unit is known that is not watched. Any glob may have counted it that
 // names it: the list may have another order now, or names the unit itself.
 func (s *Stage) upTo(unit string) (place records.Place) {
+	here := records.Boot()
 	for glob, known := range s.globs {
-		if watch.Match([]string{glob}, unit) && (place == "" || place.Before(known)) {
+		if watch.Match([]string{glob}, unit) && (place == "" || earlier(place, known, here)) {
 			place = known
 		}
 	}

@@ -45,10 +45,19 @@ func glimpse(s Signal) (g glance) {
 	return g
 }
 
+// earlier reports whether a place comes before another. The present boot is the last one, whatever the wall clock
+// says: it may have begun with a clock that was wrong.
+func earlier(a, b records.Place, here string) bool {
+	if now := b.Boot() == here; now != (a.Boot() == here) {
+		return now
+	}
+	return a.Before(b)
+}
+
 // oldest returns the earlier one of two places. What lies between them is read again, and no
 // run is counted twice.
-func oldest(a, b records.Place) records.Place {
-	if a == "" || b != "" && b.Before(a) {
+func oldest(a, b records.Place, here string) records.Place {
+	if a == "" || b != "" && earlier(b, a, here) {
 		return b
 	}
 	return a

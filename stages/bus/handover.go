@@ -69,8 +69,10 @@ func (s *Stage) finishGap(ctx context.Context, p *port, told bool) error {
 		out = append(out, signal)
 	}
 	switch {
-	case s.lost && g.reader == nil: // all of it is still to be read
-		out = append(out, s.patterns(w, records.Beginning)...)
+	case s.lost && g.reader == nil: // all of it is still to be read, and apply has said so
+		for _, glob := range w.Globs {
+			s.globs[glob] = records.Beginning
+		}
 	case g.reader != nil || len(s.globs) == 0:
 		out = append(out, s.patterns(w, cmp.Or(g.mark, g.here))...)
 	}
@@ -160,5 +162,7 @@ func (s *Stage) place(snapshot *Signal) {
 		return
 	}
 	snapshot.Unread, snapshot.Cursor, snapshot.Opened = true, g.here, s.outage.since.Round(0).UTC()
-	snapshot.Lost = s.lost
+	if snapshot.Lost = s.lost; snapshot.New { // its glob is counted up to a later place
+		snapshot.From = s.upTo(snapshot.Unit)
+	}
 }

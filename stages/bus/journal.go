@@ -108,7 +108,7 @@ func (s *Stage) past(ctx context.Context, p *port, past records.Past) error {
 			continue
 		}
 		signal := Signal{Kind: Past, Unit: unit, Time: past.At, Account: Account{
-			Watched: s.seenUntil(), Runs: past.Runs, NewRuns: past.NewRuns, Cut: past.Cut, Boot: cmp.Or(past.Boot, s.gap.here.Boot()), Lossy: past.Lossy || past.Cut != "" && s.gap.muted(unit), From: s.gap.from, Restarts: past.Restarts, Cursor: past.Next,
+			Watched: s.seenUntil(), Runs: past.Runs, NewRuns: past.NewRuns, Cut: past.Cut, Boot: cmp.Or(past.Boot, s.gap.here.Boot()), Lossy: past.Lossy || past.Cut != "" && s.gap.muted(unit), From: s.gap.from, Restarts: past.Restarts, Cursor: past.Next, Last: past.Next.Boot() == s.gap.here.Boot(), Lost: s.lost,
 		}}
 		if past.Over && !s.of(unit).known && !s.of(unit).there {
 			delete(s.gap.restarts, unit)
@@ -152,17 +152,17 @@ func (s *Stage) concerns(unit string, past *records.Past) bool {
 	if unit == "" || !u.known && (past.Cut != "" || !s.appeared(unit)) {
 		return false
 	}
-	own, single := s.cursors[unit], u.known && !u.late
+	own, single, here := s.cursors[unit], u.known && !u.late, s.gap.here.Boot()
 	if !single {
 		own = s.upTo(unit)
 	}
 	switch {
 	case own == "":
 		return true
-	case past.Place == "": // the boots before this one have no record any more
-		return past.Boot == "" || past.Boot == own.Boot() || own.Boot() != s.gap.here.Boot()
+	case past.Place == "": // that boot has no record; if the present one is next, no other has, either
+		return past.Boot == "" || past.Boot == own.Boot() || own.Boot() != here && past.Next.Boot() == here
 	case past.Place.Boot() != own.Boot():
-		return !past.Place.Before(own) // earlier boots than the one of the unit's place are counted
+		return !earlier(past.Place, own, here) // earlier boots than the one of the unit's place are counted
 	case single, past.Cut != "":
 		return true
 	}

@@ -78,8 +78,9 @@ type Account struct {
 	// says of it out of the journal.
 	Unread, Muted bool
 	Opened        time.Time
-	// Lost is true for an Unread Snapshot if the saved state of the unit was lost.
-	Lost bool
+	// Lost is true for a Past or an Unread Snapshot if the saved state of the unit was lost. Last is true for a Cut
+	// if the present boot is next.
+	Lost, Last bool
 	// From is the place where reading the journal began, or where the present boot begins. Restarts counts the
 	// restarts that were scheduled from there to the last run in Runs, or to the Snapshot.
 	From     records.Place

@@ -88,9 +88,24 @@ func (d *deduction) unread(u decode.Update) bool {
 	d.add(CaughtUp, NoRule)
 	if len(gaps) > mostGaps {
 		d.close(false, nil)
+		d.life = *d.life.from(gaps[0])
 		d.add(CaughtUp, NoRule)
 	}
 	return true
+}
+
+// from returns a life of which the journal is read from the end of a closed gap on: what was before that is counted.
+func (l *Life) from(closed Gap) *Life {
+	next, gaps := *l, slices.Clone(l.open())
+	if closed.Boot == "" || closed.Time.IsZero() {
+		return &next
+	}
+	place := records.At(closed.Boot, closed.Clock, closed.Time)
+	for i := range gaps {
+		gaps[i].Before.Cursor, gaps[i].Before.RestartsSinceCursor = place, uncounted
+	}
+	next.Cursor, next.RestartsSinceCursor, next.Gaps = place, uncounted, &gaps
+	return &next
 }
 
 // unchanged reports whether a snapshot shows the state that is known already. systemd notes when
@@ -148,6 +163,7 @@ func (d *deduction) close(complete bool, runs []records.Run) {
 	if len(rest) > 0 {
 		after = &rest[0].Before
 	}
+	after.Lossy = after.Lossy || before.Lossy
 	if before.Invocation == after.Invocation { // its restarts were counted in two parts
 		after.Scheduled += before.Scheduled
 		if gap.After.ActiveState == "failed" { // before, nobody knew
@@ -161,16 +177,20 @@ func (d *deduction) close(complete bool, runs []records.Run) {
 }
 
 // cutGaps closes the open gaps that lie before the end of a boot. It reports whether the present
-// life is of a later boot.
-func (d *deduction) cutGaps(u decode.Update) (later bool) {
+// life is of a later boot. Otherwise it returns the end of the boot that the present life is of.
+func (d *deduction) cutGaps(u decode.Update) (of decode.Update, later bool) {
 	for len(d.life.open()) > 0 {
-		if d.life.open()[0].Boot != u.Boot {
+		if gap := d.life.open()[0]; gap.Boot != u.Boot {
 			d.inGap(func(in *deduction) { in.cut(u) })
-			return true
+			if !u.Last || gap.Boot == u.Cursor.Boot() {
+				return u, true
+			}
+			// The present boot is next, so the journal has nothing of the gap's boot any more.
+			u.Boot, u.Lossy = gap.Boot, true
 		}
 		d.close(!u.Lossy, nil)
 	}
-	return false
+	return u, false
 }
 
 // inGap deduces what happened in the oldest open gap. The facts follow the life before that gap.

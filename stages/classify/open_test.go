@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -254,6 +255,25 @@ func TestTimeOfWhatASnapshotProves(t *testing.T) {
 	for _, f := range facts {
 		if f.InGap && !f.Time.Equal(then) {
 			t.Errorf("%v is said to be at %v", f.Kind, f.Time)
+		}
+	}
+}
+
+// A gap that is closed because there are too many is not read in the journal any more. It would be counted twice.
+func TestReadingGoesOnBehindAClosedGap(t *testing.T) {
+	life, _ := step(nil, Life{}, firstSeen)
+	for i := range mostGaps + 1 {
+		u := at("active/running", byte(10+i), unread, entered(uint64(100+i)), func(u *decode.Update) { u.Time = time.Unix(int64(1000+i), 0) })
+		u.Boot, u.Clock = fmt.Sprint("boot", i), uint64(200+i)
+		life, _ = step(nil, life, u)
+	}
+	want := records.At("boot0", 200, time.Unix(1000, 0))
+	if n := len(life.open()); n != mostGaps || life.Cursor != want {
+		t.Errorf("%d gaps, reading goes on at %s, want %s", n, life.Cursor, want)
+	}
+	for _, g := range life.open() {
+		if g.Before.Cursor != want {
+			t.Errorf("a gap is read from %s on", g.Before.Cursor)
 		}
 	}
 }

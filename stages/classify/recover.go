@@ -27,7 +27,7 @@ func (d *deduction) past(u decode.Update) {
 		}
 		return
 	}
-	if !d.cutGaps(u) {
+	if u, later := d.cutGaps(u); !later {
 		d.cut(u)
 	}
 }
@@ -45,7 +45,7 @@ func (d *deduction) cut(u decode.Update) {
 		d.base = was
 	}
 	l.Entered, l.Begun, l.NRestarts, l.Unexplained = 0, 0, 0, 0 // these begin anew with the next boot
-	if u.Cursor != "" && l.Cursor != records.Beginning { // that also says that the saved state was lost
+	if l.Lossy = l.Lossy || u.Lossy || u.Lost; u.Cursor != "" {
 		l.Cursor, l.RestartsSinceCursor = u.Cursor, 0
 	}
 }
@@ -224,6 +224,6 @@ func (d *deduction) catchUp(u decode.Update) {
 	default:
 		d.life.Cursor, d.life.RestartsSinceCursor, d.life.Opened = u.Cursor, 0, time.Time{}
 	}
-	d.base.Cause = Cause{}
+	d.base.Cause, d.base.AtLeast, d.life.Lossy = Cause{}, d.base.AtLeast || d.life.Lossy, false
 	d.add(CaughtUp, NoRule)
 }

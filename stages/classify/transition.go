@@ -116,6 +116,9 @@ type Life struct {
 	// them. Unexplained is how many of these restarts are in NRestarts but not counted.
 	Relived     bool   `json:"relived,omitzero"`
 	Unexplained uint32 `json:"unexplained,omitzero"`
+	// Lossy is true if the journal, or the saved state, lacked something before the cursor, and no fact has
+	// told so yet.
+	Lossy bool `json:"lossy,omitzero"`
 	// Cursor is where to begin reading the journal after the next gap. Everything that is known of the
 	// unit is of the cursor's boot, except for Gaps.
 	Cursor records.Place `json:"cursor,omitzero"`
@@ -135,7 +138,7 @@ func (l *Life) Known() bool { return l != nil && l.ActiveState != "" }
 func (l *Life) next(of decode.Invocation) Life {
 	return Life{
 		Name: l.Name, ActiveState: l.ActiveState, SubState: l.SubState, StateEntered: l.StateEntered, NRestarts: l.NRestarts,
-		Cursor: l.Cursor, RestartsSinceCursor: l.RestartsSinceCursor, Opened: l.Opened, Gaps: l.Gaps, Filled: l.Filled, Invocation: of, StartOwed: true,
+		Cursor: l.Cursor, RestartsSinceCursor: l.RestartsSinceCursor, Opened: l.Opened, Gaps: l.Gaps, Filled: l.Filled, Lossy: l.Lossy, Invocation: of, StartOwed: true,
 	}
 }
 

@@ -35,8 +35,9 @@ const (
 
 // A Record is an entry that the test writes into the journal.
 type Record struct {
-	Boot   string // empty for the current one
-	Clock  uint64 // CLOCK_MONOTONIC in µs; 0 for now
+	Boot   string    // empty for the current one
+	Clock  uint64    // CLOCK_MONOTONIC in µs; 0 for now
+	Wall   time.Time // zero for one of 2026
 	Fields []string
 }
 
@@ -54,6 +55,7 @@ type Journal struct {
 	held    *Hold // nil while journalctl reads at once
 	breaks  int   // how many journalctl are still to fail
 	late    bool  // they fail behind the first mark
+	present bool  // only those fail that ask for one boot
 }
 
 // broken is the end of an answer after which journalctl fails.
@@ -63,14 +65,21 @@ const broken = "\x00"
 func (j *Journal) Break(n int, late bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.breaks, j.late = n, late
+	j.breaks, j.late, j.present = n, late, false
+}
+
+// BreakPresent makes the next n journalctl fail that read the entries of the present boot.
+func (j *Journal) BreakPresent(n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.breaks, j.late, j.present = n, false, true
 }
 
 // fails reports whether this journalctl fails, and whether it reads up to the first mark before.
 func (j *Journal) fails(args []string) (fails, late bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.breaks == 0 || slices.Contains(args, "--lines=1") {
+	if j.breaks == 0 || slices.Contains(args, "--lines=1") || j.present && !slices.Contains(args, "_BOOT_ID="+j.Boot) {
 		return false, false
 	}
 	j.breaks--
@@ -194,7 +203,7 @@ func (j *Journal) find(args []string, from int) (text string, next int, more boo
 	var found strings.Builder
 	for i := from; i < len(j.entries); i++ {
 		e := j.entries[i]
-		if cursor != "" && e.place.Before(cursor) || boot != "" && e.boot != boot || !strings.Contains(e.text, marked) {
+		if cursor != "" && precedes(e.place, cursor) || boot != "" && e.boot != boot || !strings.Contains(e.text, marked) {
 			continue
 		}
 		if last {
@@ -206,6 +215,17 @@ func (j *Journal) find(args []string, from int) (text string, next int, more boo
 		}
 	}
 	return found.String(), len(j.entries), false
+}
+
+// precedes reports whether an entry comes before a cursor. A cursor without a number is found by the clock of its
+// boot, if there are entries of that.
+func precedes(entry, cursor records.Place) bool {
+	if strings.Contains(string(cursor), "i=") || entry.Boot() != cursor.Boot() {
+		return entry.Before(cursor)
+	}
+	_, at := entry.Made()
+	_, from := cursor.Made()
+	return at < from
 }
 
 // filter returns the entries with these fields, each as an object in JSON. The fields are in groups
@@ -277,7 +297,10 @@ func (j *Journal) append(r Record) records.Place {
 		r.Clock = j.tick()
 	}
 	n := len(j.entries) + 1
-	wall := time.Date(2026, 1, 1, 0, 0, n, 0, time.UTC).UnixMicro()
+	if r.Wall.IsZero() {
+		r.Wall = time.Date(2026, 1, 1, 0, 0, n, 0, time.UTC)
+	}
+	wall := r.Wall.UnixMicro()
 	place := records.Place(fmt.Sprintf("s=1;i=%x;b=%s;m=%x;t=%x;x=0", n, r.Boot, r.Clock, wall))
 	j.entries = append(j.entries, Entry{place, r.Boot, fmt.Sprintf("__CURSOR=%s\n__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n_BOOT_ID=%s\n%s\n\n",
 		place, wall, r.Clock, r.Boot, strings.Join(r.Fields, "\n"))})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"service-monitor/stages/bus"
 	"service-monitor/stages/classify"
@@ -90,10 +91,20 @@ func TestBootsUnread(t *testing.T) {
 //
 // The error was: the end of the boot before ended the run of the new unit.
 func TestAddedUnread(t *testing.T) {
+	for name, wall := range map[string]time.Time{"the clock goes on": {}, "the clock is set back by the reboot": ahead} {
+		t.Run(name, func(t *testing.T) { addedUnread(t, wall) })
+	}
+}
+
+// ahead is a time that is not yet.
+var ahead = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// addedUnread has a wall clock in the boot before.
+func addedUnread(t *testing.T, wall time.Time) {
 	const unit, added, later = "unit.service", "added.service", "later.service"
 	w := newWorld(t)
 	in := func(boot string, clock uint64, r fakejournal.Record) records.Place {
-		r.Boot, r.Clock = boot, clock
+		r.Boot, r.Clock, r.Wall = boot, clock, wall
 		return w.journal.Write(r)
 	}
 	cursor := in(before, 1_000_000, fakejournal.Record{Fields: []string{"_PID=77", "MESSAGE_ID=" + fakejournal.Mark, "MONITOR_MARK=old"}})

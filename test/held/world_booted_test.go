@@ -120,7 +120,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		t: t, journal: fakejournal.Start(t), bus: fakebus.Start(t), lists: make(fakebus.Lists), states: make(map[string]state),
+		t: t, journal: fakejournal.Start(t), bus: fakebus.Start(t), states: make(map[string]state),
 		counted: &ledger{tallies: make(map[string]*count.Tally), folded: make(map[string]bool), changed: make(chan struct{})},
 	}
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", w.bus.Address)
@@ -139,17 +139,19 @@ func (w *world) watch(every time.Duration, saved map[string]*count.Tally, servic
 	for unit, tally := range saved {
 		known[unit], lives[unit] = bus.Known{Cursor: tally.Life.Cursor}, tally.Life
 	}
+	lists := make(fakebus.Lists)
+	w.lists = lists
 	source := bus.New(log, known, 3, every)
 	w.doubt = source.Doubt
 	g := pipeline.New(nil)
-	signals := pipeline.Add(g, "bus", pipeline.Source(g, "lists", w.lists), source)
+	signals := pipeline.Add(g, "bus", pipeline.Source(g, "lists", lists), source)
 	transitions := pipeline.Add(g, "classify", pipeline.Add(g, "decode", signals, decode.New(log)), classify.New(lives, source.Doubt))
 	pipeline.Sink(g, "ledger", pipeline.Add(g, "count", transitions, count.New(log, saved, count.Now())), w.counted)
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(context.Background()) }()
-	w.lists <- bus.List{Services: services}
+	lists <- bus.List{Services: services}
 	w.stop = sync.OnceFunc(func() {
-		close(w.lists)
+		close(lists)
 		if err := <-ended; err != nil {
 			w.t.Error(err)
 		}

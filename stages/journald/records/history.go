@@ -69,8 +69,11 @@ type Place string
 
 // Here returns the present place by the clock. It names no entry. From it journalctl(1) finds
 // the first entry that is younger. It is for times when no entry can be read.
-func Here() Place {
-	return Place(fmt.Sprintf("b=%s;m=%x;t=%x", Boot(), Clock(), time.Now().UnixMicro()))
+func Here() Place { return At(Boot(), Clock(), time.Now()) }
+
+// At returns the place at a time by both clocks, of which clock is CLOCK_MONOTONIC of a boot, in µs.
+func At(boot string, clock uint64, wall time.Time) Place {
+	return Place(fmt.Sprintf("b=%s;m=%x;t=%x", boot, clock, wall.UnixMicro()))
 }
 
 // Beginning is the place before the first entry of a journal.
@@ -85,15 +88,18 @@ func (p Place) next(boot string) Place {
 	if p == "" {
 		wall = time.Now()
 	}
-	next := fmt.Sprintf("b=%s;m=0;t=%x", boot, wall.UnixMicro()+1)
+	next := At(boot, 0, wall.Add(time.Microsecond))
 	if numbered == nil {
-		next = fmt.Sprintf("s=%s;i=%x;%s", p.part('s'), number+1, next)
+		next = Place(fmt.Sprintf("s=%s;i=%x;%s", p.part('s'), number+1, next))
 	}
-	return Place(next)
+	return next
 }
 
+// begins reports whether the place is where a boot begins.
+func (p Place) begins() bool { return p.part('m') == "0" }
+
 // entry reports whether the place is that of an entry.
-func (p Place) entry() bool { return p.part('i') != "" && p.part('m') != "0" }
+func (p Place) entry() bool { return p.part('i') != "" && !p.begins() }
 
 // Boot is the boot id, 32 hexadecimal digits.
 func (p Place) Boot() string { return p.part('b') }

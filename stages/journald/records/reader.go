@@ -136,18 +136,23 @@ func (r *Reader) read(ctx context.Context, reached func() error) error {
 	a := awaited{marks: []string{r.mark, end}, reached: reached}
 	switch {
 	case r.place.Boot() == now:
-		return r.await(ctx, &a, matches()...)
+		return r.await(ctx, &a, matches(boot(now)...)...)
 	case r.place == "":
-		return r.awaitFirst(ctx, &a)
+		return r.awaitFirst(ctx, &a, boot(now)...)
 	}
 	// Records of earlier boots come first. A boot with a wrong clock may stand anywhere in the
 	// journal, so the present boot is read by itself afterwards.
+	begun := !r.place.begins()
 	err = r.scan(ctx, matches(), func(e *record) (bool, error) {
 		if e.boot == now {
 			return true, nil
 		}
+		begun = begun || e.boot == r.place.Boot()
 		return true, r.ledger.add(e)
 	})
+	if !begun { // each boot has records
+		r.ledger.lose(rotated)
+	}
 	if err == nil && r.ledger.boot != now {
 		err = r.ledger.enter(now)
 	}
@@ -155,7 +160,15 @@ func (r *Reader) read(ctx context.Context, reached func() error) error {
 		return err
 	}
 	r.place = ""
-	return r.await(ctx, &a, matches("_BOOT_ID="+now)...)
+	return r.await(ctx, &a, matches(boot(now)...)...)
+}
+
+// boot returns a match of a boot. A journal that is empty does not tell the boot.
+func boot(id string) []string {
+	if id == "" {
+		return nil
+	}
+	return []string{"_BOOT_ID=" + id}
 }
 
 // awaited are the marks that have yet to come, in their order.
@@ -166,9 +179,9 @@ type awaited struct {
 
 // awaitFirst reads from the first mark on. It does not search the whole journal for that mark,
 // because it came a moment ago. Only if the clock was set since, it has to.
-func (r *Reader) awaitFirst(ctx context.Context, a *awaited) error {
+func (r *Reader) awaitFirst(ctx context.Context, a *awaited, also ...string) error {
 	since := "--since=@" + strconv.FormatInt(r.since.Unix()-1, 10)
-	if err := r.scan(ctx, append(matches(), since), func(e *record) (bool, error) {
+	if err := r.scan(ctx, append(matches(also...), since), func(e *record) (bool, error) {
 		if r.place == "" && e.mark != a.marks[0] {
 			return true, nil
 		}
@@ -183,7 +196,7 @@ func (r *Reader) awaitFirst(ctx context.Context, a *awaited) error {
 		}
 		a.marks = a.marks[1:]
 	}
-	return r.await(ctx, a, matches()...)
+	return r.await(ctx, a, matches(also...)...)
 }
 
 // take works on a record. It reports whether marks have yet to come.
