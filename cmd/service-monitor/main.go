@@ -207,12 +207,8 @@ func fileError(what, path string, err error) error {
 // by a monitor, so it stays.
 func clearFiles(c config.Config, stdout io.Writer) error {
 	for _, path := range []string{c.Log.File, c.State.File} {
-		info, err := os.Lstat(path)
-		if err != nil || info.Mode().Type() == fs.ModeSymlink { // the link itself is removed
-			continue
-		}
-		if err := regular(path, info); err != nil {
-			return fmt.Errorf("cannot clear: %w", err)
+		if err := removable(path); err != nil {
+			return fmt.Errorf("cannot clear: %w; %w", err, errFile)
 		}
 	}
 	lock, err := files.Hold(c.Log.File)
@@ -230,4 +226,17 @@ func clearFiles(c config.Config, stdout io.Writer) error {
 	}
 	fmt.Fprintf(stdout, "removed %s with its backups, %s and the history beside it\n", c.Log.File, c.State.File)
 	return nil
+}
+
+// removable returns an error if a path leads to anything but a regular file. The monitor follows links, so what
+// they lead to is removed, and not the links.
+func removable(path string) error {
+	real, err := files.Follow(path)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Lstat(real); err == nil {
+		return regular(real, info)
+	}
+	return nil // it is not there, or opening its lock will fail with a better error
 }

@@ -66,25 +66,31 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestClearNoFile wants what is no file to stay, because no monitor has made it.
+// TestClearNoFile wants what is no file to stay, because no monitor has made it. It makes no difference
+// whether a link leads there.
 func TestClearNoFile(t *testing.T) {
 	for _, flag := range []string{"-l", "-p"} {
 		for kind, mk := range map[string]func(string) error{
 			"a named pipe": func(path string) error { return unix.Mkfifo(path, 0o600) },
 			"a directory":  func(path string) error { return os.Mkdir(path, 0o700) },
+			"a socket":     func(path string) error { return unix.Mknod(path, unix.S_IFSOCK|0o600, 0) },
 		} {
-			dir := t.TempDir()
-			path := filepath.Join(dir, "f")
-			if err := mk(path); err != nil {
-				t.Fatal(err)
-			}
-			var out, errs bytes.Buffer
-			code := run([]string{"clear", "-l", filepath.Join(dir, "l"), "-p", filepath.Join(dir, "p"), flag, path}, &out, &errs)
-			if code == exitOK || !strings.Contains(errs.String(), path+" is "+kind) {
-				t.Errorf("%s %s: exit code %d, %s", flag, kind, code, errs.String())
-			}
-			if _, err := os.Lstat(path); err != nil {
-				t.Errorf("%s %s: %v", flag, kind, err)
+			for _, name := range []string{"f", "link"} {
+				dir := t.TempDir()
+				path := filepath.Join(dir, "f")
+				if err := cause(mk(path), os.Symlink("f", filepath.Join(dir, "link"))); err != nil {
+					t.Fatal(err)
+				}
+				var out, errs bytes.Buffer
+				code := run([]string{"clear", "-l", filepath.Join(dir, "l"), "-p", filepath.Join(dir, "p"), flag, filepath.Join(dir, name)}, &out, &errs)
+				if code != exitCantCreate || !strings.Contains(errs.String(), path+" is "+kind) {
+					t.Errorf("%s %s, which is %s: exit code %d, %s", flag, name, kind, code, errs.String())
+				}
+				for _, stays := range []string{"f", "link"} {
+					if _, err := os.Lstat(filepath.Join(dir, stays)); err != nil {
+						t.Errorf("%s %s, which is %s: %v", flag, name, kind, err)
+					}
+				}
 			}
 		}
 	}
