@@ -221,7 +221,17 @@ func clearFiles(c config.Config, stdout io.Writer) error {
 		return fileError("clear the state file", c.State.File, err)
 	}
 	defer state.Close()
-	if err := errors.Join(logfile.Remove(c.Log.File), state.Remove(), blackbox.Remove(blackbox.Beside(chronicle.Beside(c.State.File))), store.Remove(chronicle.Beside(c.State.File))); err != nil {
+	dir := chronicle.Beside(c.State.File)
+	history, err := store.Hold(dir) // a monitor with another state file beside this one uses it, too
+	if err != nil {
+		return fileError("clear the history", dir, err)
+	}
+	errs := []error{logfile.Remove(c.Log.File), state.Remove()}
+	if history != nil {
+		defer history.Close()
+		errs = append(errs, blackbox.Remove(blackbox.Beside(dir)), store.Remove(dir))
+	}
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("cannot clear: %w; %w", err, errFile)
 	}
 	fmt.Fprintf(stdout, "removed %s with its backups, %s and the history beside it\n", c.Log.File, c.State.File)

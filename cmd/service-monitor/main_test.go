@@ -3,15 +3,21 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"service-monitor/cmd/internal/config"
+	"service-monitor/stages/blackbox"
+	"service-monitor/stages/chronicle"
+	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/files"
 )
 
@@ -133,6 +139,44 @@ func TestHeldFiles(t *testing.T) {
 			}
 		}
 		lock.Close()
+	}
+}
+
+// TestClearHeldHistory wants clear to remove nothing while a monitor uses the history. Monitors with state files
+// in one directory share it.
+func TestClearHeldHistory(t *testing.T) {
+	dir := t.TempDir()
+	log, state, history := filepath.Join(dir, "b.log"), filepath.Join(dir, "b.json"), chronicle.Beside(filepath.Join(dir, "a.json"))
+	other, _, err := store.Open(history, store.Smallest, func(*store.Record) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Append([]store.Record{{Kind: store.Start, Unit: "a.service", Time: time.Now()}}); err != nil {
+		t.Fatal(err)
+	}
+	box := filepath.Join(blackbox.Beside(history), "a.service")
+	stay := []string{log, state, box, filepath.Join(history, "0000000001.v1")}
+	if err := cause(os.Mkdir(filepath.Dir(box), 0o750), os.WriteFile(box, []byte("[]"), 0o640), os.WriteFile(log, nil, 0o640), os.WriteFile(state, []byte("{}"), 0o640)); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	args := []string{"clear", "-l", log, "-p", state}
+	if code := run(args, &out, &errs); code != exitTempFail || !strings.Contains(errs.String(), "cannot clear the history: "+history) {
+		t.Errorf("exit code %d, %s", code, errs.String())
+	}
+	for _, path := range stay {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	other.Close()
+	if code := run(args, &out, &errs); code != exitOK {
+		t.Errorf("without the other one: exit code %d, %s", code, errs.String())
+	}
+	for _, path := range append(stay, history) {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v, want none", path, err)
+		}
 	}
 }
 
