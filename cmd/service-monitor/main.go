@@ -80,8 +80,9 @@ var errFile = errors.New("check the path and its permissions, and that the unit 
 
 // monitor has what graph needs to wire the pipeline.
 type monitor struct {
-	running config.Loaded  // the configuration of the start; a reload does not change it
-	log     *logrus.Logger // the daemon's own words
+	running config.Loaded    // the configuration of the start; a reload does not change it
+	hangups <-chan os.Signal // each SIGHUP, for the reloader
+	log     *logrus.Logger   // the daemon's own words
 	notes   *logsink.Notes
 	journal *writer.Journal
 	console io.Writer   // nil if standard output goes to the journal
