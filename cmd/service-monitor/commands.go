@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"slices"
+	"syscall"
 
 	"service-monitor/cmd/internal/cli"
 	"service-monitor/cmd/internal/config"
@@ -96,12 +99,20 @@ monitored services, or the help of a command.
 }
 
 // startMonitor runs the monitor. It is the command without a name.
+//
+// A SIGHUP that comes before the reloader runs waits for the reloader. One that comes while the pipeline ends
+// means nothing. Nobody calls signal.Stop, because then the signal would kill the monitor, and what it has
+// counted would not be saved.
 func startMonitor(l cli.Line, stdout io.Writer) error {
+	hangups := make(chan os.Signal, 1) // one reload is enough for several signals
+	signal.Notify(hangups, syscall.SIGHUP)
 	loaded, err := l.Load()
 	if err != nil {
 		return err
 	}
-	return asOwner(newMonitor(loaded, stdout).run, loaded.Config.Log.File, loaded.Config.State.File)
+	m := newMonitor(loaded, stdout)
+	m.hangups = hangups
+	return asOwner(m.run, loaded.Config.Log.File, loaded.Config.State.File)
 }
 
 func checkConfig(l cli.Line, stdout io.Writer) error {

@@ -80,8 +80,9 @@ var errFile = errors.New("check the path and its permissions, and that the unit 
 
 // monitor has what graph needs to wire the pipeline.
 type monitor struct {
-	running config.Loaded  // the configuration of the start; a reload does not change it
-	log     *logrus.Logger // the daemon's own words
+	running config.Loaded    // the configuration of the start; a reload does not change it
+	hangups <-chan os.Signal // each SIGHUP, for the reloader
+	log     *logrus.Logger   // the daemon's own words
 	notes   *logsink.Notes
 	journal *writer.Journal
 	console io.Writer   // nil if standard output goes to the journal
@@ -207,12 +208,8 @@ func fileError(what, path string, err error) error {
 // by a monitor, so it stays.
 func clearFiles(c config.Config, stdout io.Writer) error {
 	for _, path := range []string{c.Log.File, c.State.File} {
-		info, err := os.Lstat(path)
-		if err != nil || info.Mode().Type() == fs.ModeSymlink { // the link itself is removed
-			continue
-		}
-		if err := regular(path, info); err != nil {
-			return fmt.Errorf("cannot clear: %w", err)
+		if err := removable(path); err != nil {
+			return fmt.Errorf("cannot clear: %w; %w", err, errFile)
 		}
 	}
 	lock, err := files.Hold(c.Log.File)
@@ -225,9 +222,32 @@ func clearFiles(c config.Config, stdout io.Writer) error {
 		return fileError("clear the state file", c.State.File, err)
 	}
 	defer state.Close()
-	if err := errors.Join(logfile.Remove(c.Log.File), state.Remove(), blackbox.Remove(blackbox.Beside(chronicle.Beside(c.State.File))), store.Remove(chronicle.Beside(c.State.File))); err != nil {
+	dir := chronicle.Beside(c.State.File)
+	history, err := store.Hold(dir) // a monitor with another state file beside this one uses it, too
+	if err != nil {
+		return fileError("clear the history", dir, err)
+	}
+	errs := []error{logfile.Remove(c.Log.File), state.Remove()}
+	if history != nil {
+		defer history.Close()
+		errs = append(errs, blackbox.Remove(blackbox.Beside(dir)), store.Remove(dir))
+	}
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("cannot clear: %w; %w", err, errFile)
 	}
 	fmt.Fprintf(stdout, "removed %s with its backups, %s and the history beside it\n", c.Log.File, c.State.File)
 	return nil
+}
+
+// removable returns an error if a path leads to anything but a regular file. The monitor follows links, so what
+// they lead to is removed, and not the links.
+func removable(path string) error {
+	real, err := files.Follow(path)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Lstat(real); err == nil {
+		return regular(real, info)
+	}
+	return nil // it is not there, or opening its lock will fail with a better error
 }

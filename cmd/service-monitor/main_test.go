@@ -3,15 +3,21 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"service-monitor/cmd/internal/config"
+	"service-monitor/stages/blackbox"
+	"service-monitor/stages/chronicle"
+	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/files"
 )
 
@@ -66,25 +72,31 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestClearNoFile wants what is no file to stay, because no monitor has made it.
+// TestClearNoFile wants what is no file to stay, because no monitor has made it. It makes no difference
+// whether a link leads there.
 func TestClearNoFile(t *testing.T) {
 	for _, flag := range []string{"-l", "-p"} {
 		for kind, mk := range map[string]func(string) error{
 			"a named pipe": func(path string) error { return unix.Mkfifo(path, 0o600) },
 			"a directory":  func(path string) error { return os.Mkdir(path, 0o700) },
+			"a socket":     func(path string) error { return unix.Mknod(path, unix.S_IFSOCK|0o600, 0) },
 		} {
-			dir := t.TempDir()
-			path := filepath.Join(dir, "f")
-			if err := mk(path); err != nil {
-				t.Fatal(err)
-			}
-			var out, errs bytes.Buffer
-			code := run([]string{"clear", "-l", filepath.Join(dir, "l"), "-p", filepath.Join(dir, "p"), flag, path}, &out, &errs)
-			if code == exitOK || !strings.Contains(errs.String(), path+" is "+kind) {
-				t.Errorf("%s %s: exit code %d, %s", flag, kind, code, errs.String())
-			}
-			if _, err := os.Lstat(path); err != nil {
-				t.Errorf("%s %s: %v", flag, kind, err)
+			for _, name := range []string{"f", "link"} {
+				dir := t.TempDir()
+				path := filepath.Join(dir, "f")
+				if err := cause(mk(path), os.Symlink("f", filepath.Join(dir, "link"))); err != nil {
+					t.Fatal(err)
+				}
+				var out, errs bytes.Buffer
+				code := run([]string{"clear", "-l", filepath.Join(dir, "l"), "-p", filepath.Join(dir, "p"), flag, filepath.Join(dir, name)}, &out, &errs)
+				if code != exitCantCreate || !strings.Contains(errs.String(), path+" is "+kind) {
+					t.Errorf("%s %s, which is %s: exit code %d, %s", flag, name, kind, code, errs.String())
+				}
+				for _, stays := range []string{"f", "link"} {
+					if _, err := os.Lstat(filepath.Join(dir, stays)); err != nil {
+						t.Errorf("%s %s, which is %s: %v", flag, name, kind, err)
+					}
+				}
 			}
 		}
 	}
@@ -127,6 +139,44 @@ func TestHeldFiles(t *testing.T) {
 			}
 		}
 		lock.Close()
+	}
+}
+
+// TestClearHeldHistory wants clear to remove nothing while a monitor uses the history. Monitors with state files
+// in one directory share it.
+func TestClearHeldHistory(t *testing.T) {
+	dir := t.TempDir()
+	log, state, history := filepath.Join(dir, "b.log"), filepath.Join(dir, "b.json"), chronicle.Beside(filepath.Join(dir, "a.json"))
+	other, _, err := store.Open(history, store.Smallest, func(*store.Record) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Append([]store.Record{{Kind: store.Start, Unit: "a.service", Time: time.Now()}}); err != nil {
+		t.Fatal(err)
+	}
+	box := filepath.Join(blackbox.Beside(history), "a.service")
+	stay := []string{log, state, box, filepath.Join(history, "0000000001.v1")}
+	if err := cause(os.Mkdir(filepath.Dir(box), 0o750), os.WriteFile(box, []byte("[]"), 0o640), os.WriteFile(log, nil, 0o640), os.WriteFile(state, []byte("{}"), 0o640)); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	args := []string{"clear", "-l", log, "-p", state}
+	if code := run(args, &out, &errs); code != exitTempFail || !strings.Contains(errs.String(), "cannot clear the history: "+history) {
+		t.Errorf("exit code %d, %s", code, errs.String())
+	}
+	for _, path := range stay {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	other.Close()
+	if code := run(args, &out, &errs); code != exitOK {
+		t.Errorf("without the other one: exit code %d, %s", code, errs.String())
+	}
+	for _, path := range append(stay, history) {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v, want none", path, err)
+		}
 	}
 }
 

@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/sirupsen/logrus"
 
@@ -24,15 +21,12 @@ func newReloader(m *monitor) *reloader { return &reloader{m: m, last: m.running}
 
 // Run sends lists until the stop.
 func (r *reloader) Run(ctx context.Context, p *pipeline.Port[pipeline.None, bus.List]) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	if err := p.Send(ctx, bus.List{Services: r.last.Config.Services}); err != nil {
 		return err
 	}
 	for {
 		select {
-		case <-hangup:
+		case <-r.m.hangups:
 			p.Reloading()
 			if err := p.Send(ctx, bus.List{Services: r.reload()}); err != nil {
 				return err

@@ -85,9 +85,32 @@ func encode(boxes []Box) ([]byte, error) {
 	}
 }
 
+// makeDir makes the directory of the boxes and the one above it, if they are not there yet, and returns where
+// it is. If root keeps its state in a directory such as /tmp, another user may have put either of them
+// there, or a link that leads to /usr/bin. Then files.Follow returns an error. It looks again after each
+// step, because the other user may be quick. What root has made there, nobody else can replace.
+func makeDir(dir string) (at string, err error) {
+	if _, err = files.Follow(dir); err != nil {
+		return "", err
+	}
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		if err = os.Mkdir(d, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+		if at, err = files.Follow(d); err != nil {
+			return "", err
+		}
+	}
+	return at, nil
+}
+
 // save adds a box to those of its unit. It does not sync the file, because a crash shall cost the
 // flash as little as possible. So a power cut may take the boxes of the last half minute.
 func save(dir string, b Box, written *files.Meter) error {
+	dir, err := makeDir(dir)
+	if err != nil {
+		return err
+	}
 	boxes, err := Read(dir, b.Unit)
 	if err != nil {
 		return err
@@ -96,11 +119,6 @@ func save(dir string, b Box, written *files.Meter) error {
 	text, err := encode(append(boxes, b))
 	if err != nil {
 		return err
-	}
-	for _, d := range []string{filepath.Dir(dir), dir} {
-		if err := os.Mkdir(d, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
 	}
 	temporary := filepath.Join(dir, making)
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -121,8 +139,8 @@ func save(dir string, b Box, written *files.Meter) error {
 	return makeRoom(dir, b.Unit)
 }
 
-// makeRoom removes the oldest files until all others fit into the room. It spares the file of one
-// unit.
+// makeRoom removes the oldest boxes until all others fit into the room. It spares the file of one
+// unit, and all files that have not the name of a service: they are no boxes.
 func makeRoom(dir, unit string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -131,7 +149,7 @@ func makeRoom(dir, unit string) error {
 	var all []fs.FileInfo
 	total := int64(0)
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && strings.HasSuffix(e.Name(), ".service") {
 			all = append(all, info)
 			total += onDisk(info)
 		}
@@ -151,5 +169,10 @@ func makeRoom(dir, unit string) error {
 
 func onDisk(info fs.FileInfo) int64 { return (info.Size() + block - 1) / block * block }
 
-// Remove removes all boxes. If there are none, that is no error.
-func Remove(dir string) error { return os.RemoveAll(dir) }
+// Remove removes all boxes. If there are none, that is no error. Root does not go where another user leads.
+func Remove(dir string) error {
+	if _, err := files.Follow(dir); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}

@@ -19,7 +19,7 @@ func TestRoom(t *testing.T) {
 	now := time.Now()
 	var written files.Meter
 	for n := range 300 {
-		b := Box{Unit: fmt.Sprint("u", n)}
+		b := Box{Unit: fmt.Sprintf("u%d.service", n)}
 		for range 20 {
 			b.Lines = append(b.Lines, line)
 		}
@@ -47,10 +47,10 @@ func TestRoom(t *testing.T) {
 		}
 		total += onDisk(info)
 	}
-	if last, _ := Read(dir, "u299"); len(last) != 1 || total > room || total < room*9/10 {
+	if last, _ := Read(dir, "u299.service"); len(last) != 1 || total > room || total < room*9/10 {
 		t.Errorf("%d bytes in %d files, of the last unit %d boxes", total, len(entries), len(last))
 	}
-	if first, _ := Read(dir, "u0"); len(first) != 0 {
+	if first, _ := Read(dir, "u0.service"); len(first) != 0 {
 		t.Error("the oldest one is there")
 	}
 }

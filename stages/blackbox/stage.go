@@ -117,8 +117,11 @@ func New(log logrus.FieldLogger, dir string, lines int, words Words, known map[s
 }
 
 // has reports whether the newest box of a unit was made after a crash. After a power cut, its file may
-// be there without its content.
+// be there without its content. If root may not use the directory, there is no box either, and save says why.
 func has(dir string, c *count.Crash, unit string) bool {
+	if _, err := files.Follow(dir); err != nil {
+		return false
+	}
 	info, err := os.Stat(filepath.Join(dir, unit))
 	if err != nil || !info.ModTime().After(c.Time) {
 		return false

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"service-monitor/stages/chronicle"
 	"service-monitor/stages/files"
 	"service-monitor/stages/statefile"
 )
@@ -29,11 +30,15 @@ func (l Loaded) checkFiles() error {
 		{"configuration file", l.Source.File, alone},
 		{"feed", l.Config.Feed.Socket, alone}, // in a place of the others it would keep them away
 	}
+	history := chronicle.Beside(l.Config.State.File)
 	for i, a := range uses {
 		for j, b := range uses {
 			switch {
 			case i < j && isOne(a.path, b.path):
 				return problemf(kind, "%s%s and %s are both %s; give each a file of its own", where, a.name, b.name, show(a.path))
+			case i == j && isIn(a.path, history):
+				return problemf(kind, "%s%s %s has a name that the monitor uses for its history, which it keeps in %s; choose another name",
+					where, a.name, show(a.path), show(history))
 			case i != j && a.takes(b):
 				return problemf(kind, "%s%s %s has a name that the monitor uses for what it keeps beside the %s %s; choose another name",
 					where, b.name, show(b.path), a.name, show(a.path))
@@ -46,6 +51,18 @@ func (l Loaded) checkFiles() error {
 func isLock(path, other string) bool { return other == path+files.LockSuffix }
 
 func (u use) takes(other use) bool { return u.beside(leadsTo(u.path), leadsTo(other.path)) }
+
+// isIn reports whether a path is that of a directory, or of anything below it.
+func isIn(path, dir string) bool {
+	for at := leadsTo(path); ; at = filepath.Dir(at) {
+		if isOne(at, dir) {
+			return true
+		}
+		if at == filepath.Dir(at) {
+			return false
+		}
+	}
+}
 
 // isOne reports whether two names are of one file, there or not yet.
 func isOne(a, b string) bool {

@@ -16,6 +16,7 @@ func TestFilesApart(t *testing.T) {
 	for _, err := range []error{
 		os.WriteFile(at("here"), nil, 0o644), os.Link(at("here"), at("hard")), os.Symlink("here", at("soft")),
 		os.Symlink("not yet", at("early")), os.Mkdir(at("real"), 0o755), os.Symlink("real", at("way")), os.Symlink("real/x", at("inside")),
+		os.Symlink("chronicle/s", at("into")),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -51,6 +52,7 @@ func TestFilesApart(t *testing.T) {
 			t.Errorf("log %s, state %s: %v, want %q", tt.log, tt.state, err, tt.want)
 		}
 	}
+	wantHistoryApart(t, at)
 	l := Loaded{Config: Default(), Source: Source{File: at("s.previous")}}
 	if l.Config.State.File = at("s"); l.checkFiles() == nil {
 		t.Error("the configuration is the generation before the state")
@@ -61,6 +63,35 @@ func TestFilesApart(t *testing.T) {
 		err := l.checkFiles()
 		if want == "" && err != nil || want != "" && (!errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), want)) {
 			t.Errorf("feed %s: %v, want %q", feed, err, want)
+		}
+	}
+}
+
+// wantHistoryApart wants no file in the place of the history, which is a directory beside the state file.
+func wantHistoryApart(t *testing.T, at func(string) string) {
+	t.Helper()
+	const fault = "has a name that the monitor uses for its history"
+	for _, tt := range []struct{ log, state, feed, file, want string }{
+		{"l", "chronicle", "f", "c.json", "persistence file DIR/chronicle " + fault + ", which it keeps in DIR/chronicle;"},
+		{"chronicle", "s", "f", "c.json", "log file DIR/chronicle " + fault},
+		{"chronicle/l", "s", "f", "c.json", "log file DIR/chronicle/l " + fault},
+		{"chronicle/crashes/l", "s", "f", "c.json", "log file DIR/chronicle/crashes/l " + fault},
+		{"l", "s", "chronicle/f", "c.json", "feed DIR/chronicle/f " + fault},
+		{"l", "s", "f", "chronicle/c.json", "configuration file DIR/chronicle/c.json " + fault},
+		{"way/chronicle/l", "real/s", "f", "c.json", "log file DIR/way/chronicle/l " + fault},
+		{"real/chronicle", "way/s", "f", "c.json", "log file DIR/real/chronicle " + fault},
+		{"l", "into", "f", "c.json", "persistence file DIR/into " + fault},
+		{"chronicle", "real/s", "f", "c.json", ""},
+		{"chronicles", "s", "f", "c.json", ""},
+		{"chronicle.log", "s", "f", "c.json", ""},
+		{"chronicle/l", "chronicle/s", "f", "c.json", ""},
+	} {
+		l := Loaded{Config: Default(), Source: Source{File: at(tt.file)}}
+		l.Config.Log.File, l.Config.State.File, l.Config.Feed.Socket = at(tt.log), at(tt.state), at(tt.feed)
+		err := l.checkFiles()
+		want := strings.ReplaceAll(tt.want, "DIR", at(""))
+		if want == "" && err != nil || want != "" && (!errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%+v: %v, want %q", tt, err, want)
 		}
 	}
 }

@@ -52,15 +52,7 @@ func Open(dir string, size int64, tell func(*Record)) (*Store, []Damage, error) 
 	if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, nil, err
 	}
-	// InUse holds the lock for a moment.
-	lock, err := files.Hold(filepath.Join(dir, held))
-	for range 20 {
-		if !errors.Is(err, files.ErrHeld) {
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
-		lock, err = files.Hold(filepath.Join(dir, held))
-	}
+	lock, err := hold(dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -98,6 +90,18 @@ func Open(dir string, size int64, tell func(*Record)) (*Store, []Damage, error) 
 		return nil, damages, err
 	}
 	return s, damages, nil
+}
+
+func hold(dir string) (*files.Lock, error) {
+	lock, err := files.Hold(filepath.Join(dir, held))
+	for range 20 { // InUse holds the lock for a moment
+		if !errors.Is(err, files.ErrHeld) {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+		lock, err = files.Hold(filepath.Join(dir, held))
+	}
+	return lock, err
 }
 
 // resume goes on in the last segment.
@@ -307,7 +311,16 @@ func InUse(dir string) bool {
 	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
-// Remove removes a store that nobody uses. If there is none, that is no error.
+// Hold keeps other processes from opening the store in a directory for writing. If there is no directory, the
+// lock is nil.
+func Hold(dir string) (*files.Lock, error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return hold(dir)
+}
+
+// Remove removes a store that nobody uses: see Hold. If there is none, that is no error.
 func Remove(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
