@@ -55,7 +55,7 @@ func (r *record) readers() map[string]reader {
 		secondsKey:              object(&r.Seconds),
 	}
 	for _, c := range r.counters() {
-		readers[c.key] = natural(c.value)
+		readers[c.key] = counterOf(c.value)
 	}
 	return readers
 }
