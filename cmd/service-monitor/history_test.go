@@ -114,7 +114,7 @@ func TestHistoryOfEarlierGeneration(t *testing.T) {
 			t.Errorf("%q: exit code %d, %s%s", suffix, code, &out, &errs)
 		}
 	}
-	writeFile(t, state+".previous", edit(`"starts": 5`, `"starts": 6`))
+	writeFile(t, state+".previous", unbalanced(t))
 	if code := run([]string{"check-state", state + ".previous"}, io.Discard, io.Discard); code != exitDataErr {
 		t.Errorf("its counts do not balance: exit code %d", code)
 	}

@@ -77,6 +77,15 @@ func (f *faults) crashes(t Tally) {
 	}
 }
 
+// Balancing returns the FirstSeenRunning with which the counts balance. The life must be known.
+func (t Tally) Balancing() int64 {
+	n := int64(t.ends()) - int64(t.Starts)
+	if t.Life.Running() {
+		n++
+	}
+	return n - t.Life.Pending()
+}
+
 func (f *faults) balance(t Tally) {
 	running := int64(0)
 	if t.Life.Running() {
@@ -86,7 +95,7 @@ func (f *faults) balance(t Tally) {
 	if pending != 0 {
 		rest = fmt.Sprintf(" %+d not counted yet in open gaps", -pending)
 	}
-	f.add(int64(t.Starts)+t.FirstSeenRunning != int64(t.ends())+running-pending,
+	f.add(t.FirstSeenRunning != t.Balancing(),
 		"starts %d + running_when_first_seen %d is not stops %d + crashes %d + unknown %d + %d running now by life%s",
 		t.Starts, t.FirstSeenRunning, t.Stops, t.Crashes, t.Unknown, running, rest)
 }

@@ -79,6 +79,7 @@ func Parse(b []byte) *Content {
 	p := newParser()
 	if rest, ok := members(b, p.unit); ok && blankEnd(rest) {
 		p.commas(b)
+		p.edited()
 		return p.content()
 	}
 	p = newParser()

@@ -281,7 +281,7 @@ func (r *Reading) balanced() *count.Tally {
 	}
 	if t.LastCrash != nil && !fits(*t) {
 		t.CrashCauses, t.LastCrash = nil, nil
-		r.find(true, "crash_causes and last_crash do not fit to the counters and are left out")
+		r.find(true, misfit)
 	}
 	return t
 }
