@@ -21,7 +21,7 @@ var (
 	errNoState    = errors.New("name a state file that is there and may be read")
 	errDamaged    = errors.New("if it is a state file at all, the monitor keeps a copy of it at its next start, reads what it can, and takes the rest from the generation before")
 	errUnbalanced = errors.New("if it was edited, stop the monitor and undo that; if not, it is an error of the monitor: report it with the file")
-	errHistory    = errors.New("if the state file was edited or counts were put back, or history_size was 0 for a while, start the monitor: it brings the two together; if not, it is an error of the monitor: report it with both")
+	errHistory    = errors.New("if the state file was edited or counts were put back, start the monitor: it brings the two together; if not, it is an error of the monitor: report it with both")
 	errNewer      = errors.New("that version can read it")
 )
 
