@@ -87,7 +87,7 @@ func checkFiles(loaded config.Loaded, a account, stdout io.Writer) error {
 		}
 	}
 	rest, err := mayUseGiven(loaded, a, files)
-	if err != nil {
+	if err := atStart(loaded, err, stdout); err != nil {
 		return err
 	}
 	if err := a.become(); err != nil {
@@ -98,11 +98,15 @@ func checkFiles(loaded config.Loaded, a account, stdout io.Writer) error {
 	}
 	for _, f := range rest {
 		if err := a.mayUse(f); err != nil {
-			return refused(loaded, a, f, err)
+			if err := atStart(loaded, refused(loaded, a, f, err), stdout); err != nil {
+				return err
+			}
 		}
 	}
 	if err := statefile.Newer(loaded.Config.State.File); err != nil {
-		return fmt.Errorf("%s: %w", loaded.Origin(config.StateFileKey), err)
+		if err := atStart(loaded, fmt.Errorf("%s: %w", loaded.Origin(config.StateFileKey), err), stdout); err != nil {
+			return err
+		}
 	}
 	if socket := loaded.Config.Feed.Socket; len(socket) > longestSocket {
 		fmt.Fprintf(stdout, "%s: feed has %d bytes, and the path of a socket at most %d (unix(7)); so nobody can listen to the monitor\n", config.Show(socket), len(socket), longestSocket)
@@ -112,6 +116,17 @@ func checkFiles(loaded config.Loaded, a account, stdout io.Writer) error {
 			fmt.Fprintf(stdout, "%s: not in a directory of the unit; whether the unit allows it (ReadWritePaths=, see service-monitor(5)) is not checked\n", config.Show(f.path))
 		}
 	}
+	return nil
+}
+
+// atStart returns an error with which only a start would fail. A monitor that runs has opened its files, and a reload
+// does not open them again, nor others: log_file and persistence_file wait for a restart. So for a reload the error
+// is only printed. Otherwise no new list of services would be taken while the flash is read-only.
+func atStart(loaded config.Loaded, err error, stdout io.Writer) error {
+	if err == nil || !loaded.Source.Reload {
+		return err
+	}
+	fmt.Fprintf(stdout, "a reload does not need this, but a start would fail: %v\n", err)
 	return nil
 }
 

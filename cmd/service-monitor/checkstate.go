@@ -6,11 +6,13 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/count"
+	"service-monitor/stages/files"
 	"service-monitor/stages/statefile"
 )
 
@@ -19,7 +21,7 @@ var (
 	errNoState    = errors.New("name a state file that is there and may be read")
 	errDamaged    = errors.New("if it is a state file at all, the monitor keeps a copy of it at its next start, reads what it can, and takes the rest from the generation before")
 	errUnbalanced = errors.New("if it was edited, stop the monitor and undo that; if not, it is an error of the monitor: report it with the file")
-	errHistory    = errors.New("if the state file was edited or counts were put back, or history_size was 0 for a while, start the monitor: it brings the two together; if not, it is an error of the monitor: report it with both")
+	errHistory    = errors.New("if the state file was edited or counts were put back, start the monitor: it brings the two together; if not, it is an error of the monitor: report it with both")
 	errNewer      = errors.New("that version can read it")
 )
 
@@ -87,7 +89,7 @@ func addUp(dir string) (sums store.Sums, complete bool, damages []store.Damage, 
 
 // checkHistory checks whether the records of the chronicle beside a state file add up to its counts.
 // If a monitor is running, or was killed, it has not saved all of both. It brings them together at its
-// next start. So only the records are checked then, and beside an earlier generation of the state file, too.
+// next start. So only the records are checked then, and beside an earlier generation or a copy of the state file, too.
 func checkHistory(path string, units map[string]*count.Tally, stdout io.Writer) error {
 	dir := chronicle.Beside(path)
 	used := store.InUse(dir)
@@ -108,28 +110,45 @@ func checkHistory(path string, units map[string]*count.Tally, stdout io.Writer) 
 	for _, f := range sums.Faults {
 		fmt.Fprintf(stdout, "%s: %q: %s\n", dir, f.Unit, f)
 	}
-	earlier := statefile.Earlier(path)
-	if earlier {
-		fmt.Fprintf(stdout, "%s: it is an earlier generation, so its counts are not compared with the history, which has gone on since\n", path)
+	apart := apartFromHistory(path)
+	if apart != "" {
+		fmt.Fprintf(stdout, "%s: %s\n", path, apart)
 	}
-	if complete && !used && !earlier {
-		for _, unit := range slices.Sorted(maps.Keys(sums.Units)) {
-			tally := units[unit]
-			if tally == nil {
-				tally = &count.Tally{}
-			}
-			if l := tally.Life; l != nil && (!l.Opened.IsZero() || l.Pending() != 0) {
-				continue // what the history has may still be to be counted
-			}
-			if has, is := sums.Units[unit].After, chronicle.Counts(tally); has != is {
-				wrong++
-				fmt.Fprintf(stdout, "%s: %q: the history adds up to %+v, the state file has %+v\n", dir, unit, has, is)
-			}
-		}
+	if complete && !used && apart == "" {
+		wrong += compare(dir, sums, units, stdout)
 	}
 	if wrong > 0 {
 		return fmt.Errorf("%s: the history does not fit the state file in %d places; %w", path, wrong, errHistory)
 	}
 	fmt.Fprintf(stdout, "%s: the history of %d services adds up\n", dir, len(sums.Units))
 	return nil
+}
+
+// apartFromHistory says why the history is not that of a state file; empty if it is.
+func apartFromHistory(path string) string {
+	switch {
+	case statefile.Earlier(path):
+		return "it is an earlier generation, so its counts are not compared with the history, which has gone on since"
+	case !statefile.Used(path):
+		return fmt.Sprintf("no monitor has used it under this name, for there is no %s, so its counts are not compared with the history", filepath.Base(path)+files.LockSuffix)
+	}
+	return ""
+}
+
+// compare prints in which units the history does not add up to the state file, and returns how many they are.
+func compare(dir string, sums store.Sums, units map[string]*count.Tally, stdout io.Writer) (wrong int) {
+	for _, unit := range slices.Sorted(maps.Keys(sums.Units)) {
+		tally := units[unit]
+		if tally == nil {
+			tally = &count.Tally{}
+		}
+		if l := tally.Life; l != nil && (!l.Opened.IsZero() || l.Pending() != 0) {
+			continue // what the history has may still be to be counted
+		}
+		if has, is := sums.Units[unit].After, chronicle.Counts(tally); has != is {
+			wrong++
+			fmt.Fprintf(stdout, "%s: %q: the history adds up to %+v, the state file has %+v\n", dir, unit, has, is)
+		}
+	}
+	return wrong
 }

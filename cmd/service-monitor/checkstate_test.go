@@ -9,7 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"service-monitor/stages/count"
 	"service-monitor/stages/files"
+	"service-monitor/stages/statefile/format"
+	"service-monitor/stages/statefile/format/formattest"
 )
 
 // counted is a state file as the monitor writes it. It has a service that runs again after a
@@ -69,6 +72,19 @@ const saved = `{"a.service": {"last_state": "active", "last_change_time": "", "s
 // edit returns the state file counted with one text replaced.
 func edit(old, new string) string { return strings.Replace(counted, old, new, 1) }
 
+// unbalanced returns a state file in which the counts do not balance although no checksum is wrong.
+func unbalanced(t *testing.T) string {
+	t.Helper()
+	a, b := formattest.Running("a.service", 6), formattest.Running("b.service", 7)
+	a.Crashes--
+	b.Starts++
+	var text bytes.Buffer
+	if err := format.Encode(&text, map[string]*count.Tally{"a.service": a, "b.service": b}); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
+}
+
 // TestCheckState checks state files as a user does, while a monitor holds them.
 func TestCheckState(t *testing.T) {
 	const (
@@ -93,12 +109,16 @@ func TestCheckState(t *testing.T) {
 			"s.json: 1 services, of which 0 balance and 1 cannot be checked: not seen by this monitor yet\n", ""},
 		{"of both monitors", strings.TrimSuffix(counted, "\n}\n") + "," + imported[1:], exitOK,
 			"s.json: 3 services, of which 2 balance and 1 cannot be checked: not seen by this monitor yet\n", ""},
-		{"one counter edited", edit(`"starts": 5`, `"starts": 6`), exitDataErr,
-			"s.json: \"a.service\": starts 6 + running_when_first_seen 1 is not stops 3 + crashes 2 + unknown 0 + 1 running now by life\n",
-			"s.json: 1 of 2 services cannot be right" + edited},
-		{"several faults", strings.Replace(edit(`"signal": 2`, `"signal": 3`), `"starts": 0`, `"starts": 1`, 1), exitDataErr,
-			"s.json: \"a.service\": crash_causes add up to 3, more than crashes 2\n" +
-				"s.json: \"b.service\": starts 1 + running_when_first_seen 0 is not stops 0 + crashes 0 + unknown 0 + 0 running now by life\n",
+		{"one counter edited as the manual says", edit(`"starts": 5`, `"starts": 6`), exitOK,
+			"s.json: \"a.service\": running_when_first_seen is taken for 0, so that the counts balance\ns.json: 2 services, all counts balance\n", ""},
+		{"fewer crashes than causes", edit(`"crashes": 2`, `"crashes": 1`), exitDataErr,
+			"s.json: \"a.service\": running_when_first_seen is taken for 0, so that the counts balance\n" +
+				"s.json: \"a.service\": crash_causes and last_crash do not fit to the counters and are left out\n",
+			"s.json: something is wrong with 1 of its records" + broken},
+		{"several faults of a monitor", unbalanced(t), exitDataErr,
+			"s.json: \"a.service\": crash_causes add up to 2, more than crashes 1\n" +
+				"s.json: \"a.service\": starts 6 + running_when_first_seen 0 is not stops 3 + crashes 1 + unknown 0 + 1 running now by life\n" +
+				"s.json: \"b.service\": starts 8 + running_when_first_seen 0 is not stops 4 + crashes 2 + unknown 0 + 1 running now by life\n",
 			"s.json: 2 of 2 services cannot be right" + edited},
 		{"no state", `{"\u001b[2J": {"starts": 1, "stops": 1, "crashes": 0}}`, exitDataErr,
 			"s.json: \"\\x1b[2J\": last_state is missing\n", "s.json: 1 of 1 services cannot be right" + edited},

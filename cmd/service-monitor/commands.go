@@ -68,7 +68,7 @@ func keeping() []cli.Command {
 			About: `Checks the flags, the configuration file, and that the monitor may write the
 log and the state file. It ends with the exit code that a start would end with,
 and writes nothing. A monitor may be running. With --reload, it ends with the
-exit code of a reload.
+exit code of a reload, and only prints what is wrong with these files.
 `},
 		{Name: "check-state", Takes: cli.File, Old: "check-state", Flags: []string{cli.StateFile, cli.ConfigFile}, Run: checkStateFile,
 			Help: "check that the counts in a state file balance",

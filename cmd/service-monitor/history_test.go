@@ -84,17 +84,16 @@ func TestHistoryDoesNotFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
-	if err := os.WriteFile(state, []byte("{}"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, state, "{}")
+	writeFile(t, state+".lock", "")
 	var errs bytes.Buffer
 	if code := run([]string{"check-state", state}, io.Discard, &errs); code != exitDataErr || !strings.Contains(errs.String(), "start the monitor") {
 		t.Errorf("exit code %d: %s", code, &errs)
 	}
 }
 
-// An earlier generation of the state file has other counts than the history, which has gone on since then. That is
-// no fault.
+// An earlier generation of the state file, or a copy of it, has other counts than the history, which has gone on since
+// then. That is no fault.
 func TestHistoryOfEarlierGeneration(t *testing.T) {
 	state := writeHistory(t)
 	s, _, err := store.Open(chronicle.Beside(state), store.Smallest, func(*store.Record) {})
@@ -105,16 +104,23 @@ func TestHistoryOfEarlierGeneration(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
-	for _, suffix := range []string{"", ".previous", ".before-removal", ".before-removal.4", ".corrupt-20260101-000000"} {
+	const (
+		earlier = "it is an earlier generation, so its counts are not compared with the history, which has gone on since\n"
+		aCopy   = "no monitor has used it under this name, for there is no state.bak.lock, so its counts are not compared with the history\n"
+	)
+	writeFile(t, state+".lock", "")
+	for suffix, want := range map[string]string{
+		"": "", ".previous": earlier, ".before-removal": earlier, ".before-removal.4": earlier, ".corrupt-20260101-000000": earlier, ".bak": aCopy,
+	} {
 		writeFile(t, state+suffix, "{}")
 		var out, errs bytes.Buffer
 		code := run([]string{"check-state", state + suffix}, &out, &errs)
-		said := strings.Contains(out.String(), "it is an earlier generation, so its counts are not compared with the history, which has gone on since\n")
-		if want := suffix != ""; said != want || (code == 0) != want {
+		said := strings.Contains(out.String(), "are not compared with the history")
+		if !strings.Contains(out.String(), want) || said != (want != "") || (code == 0) != said {
 			t.Errorf("%q: exit code %d, %s%s", suffix, code, &out, &errs)
 		}
 	}
-	writeFile(t, state+".previous", edit(`"starts": 5`, `"starts": 6`))
+	writeFile(t, state+".previous", unbalanced(t))
 	if code := run([]string{"check-state", state + ".previous"}, io.Discard, io.Discard); code != exitDataErr {
 		t.Errorf("its counts do not balance: exit code %d", code)
 	}

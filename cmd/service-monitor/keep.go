@@ -1,9 +1,22 @@
 package main
 
 import (
+	"fmt"
+
 	"service-monitor/stages/chronicle"
 	"service-monitor/stages/chronicle/store"
+	"service-monitor/stages/statefile"
 )
+
+// endHistory ends a history that an earlier monitor has kept beside the state file, for a monitor that keeps none.
+// What it counts from now on is not in there. If that fails, it counts all the same, and the note says what is wrong then.
+func endHistory(stateFile string) statefile.Notes {
+	dir := chronicle.Beside(stateFile)
+	if err := store.End(dir); err != nil {
+		return statefile.Notes{fmt.Sprintf("cannot end the history in %s: %v; monitoring goes on, and so do the counts, but status, history and why show what is in there as if it went on; remove it, or let the monitor write there", dir, err)}
+	}
+	return nil
+}
 
 // openHistory returns a function that opens the chronicle beside the state file; nil if there is to be
 // none. If that fails, the monitor counts without one until it can: losing the history never costs a count.

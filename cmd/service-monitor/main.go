@@ -162,6 +162,9 @@ func (o *openFiles) open(c config.Config) (err error) {
 	if o.state, err = statefile.Open(c.State.File); err == nil {
 		o.known, o.notes, err = o.state.Load()
 	}
+	if err == nil && c.History.Size == 0 {
+		o.notes = append(o.notes, endHistory(c.State.File)...)
+	}
 	if err != nil {
 		o.close()
 		return fileError("use the state file", c.State.File, err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -72,6 +73,33 @@ func TestReload(t *testing.T) {
 	}
 	if _, err := os.Stat(second); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the other log: %v, want none", err)
+	}
+}
+
+// TestCheckReloadOfFiles wants a reload not to be refused for files that only a start opens. A start is, as before.
+func TestCheckReloadOfFiles(t *testing.T) {
+	noUnit(t)
+	for name, change := range map[string]func(log, state string) error{
+		"the log":   func(log, _ string) error { return os.Mkdir(log, 0o755) },
+		"the state": func(_, state string) error { return os.Mkdir(state, 0o755) },
+		"a newer version": func(_, state string) error {
+			return os.WriteFile(state, []byte(`{"a.service": {"last_state": "active", "starts": 5, "stops": 4, "crashes": 0, "schema": 7}}`), 0o644)
+		},
+	} {
+		dir := t.TempDir()
+		file, log, state := filepath.Join(dir, "c.json"), filepath.Join(dir, "log"), filepath.Join(dir, "state")
+		text := fmt.Sprintf(`{"monitored_services": ["a.service"], "log_file": %q, "persistence_file": %q}`, log, state)
+		if err := cause(os.WriteFile(file, []byte(text), 0o644), change(log, state)); err != nil {
+			t.Fatal(err)
+		}
+		var start, reload strings.Builder
+		if code := run([]string{"check-config", "--config", file}, io.Discard, &start); code == exitOK {
+			t.Errorf("%s: a start would succeed", name)
+		}
+		said := "a reload does not need this, but a start would fail: " + strings.TrimPrefix(start.String(), "service-monitor: ")
+		if code := run([]string{"check-config", "--reload", "--config", file}, &reload, io.Discard); code != exitOK || !strings.Contains(reload.String(), said) {
+			t.Errorf("%s: a reload ends with %d, %q; want 0, %q", name, code, reload.String(), said)
+		}
 	}
 }
 

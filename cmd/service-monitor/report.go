@@ -23,6 +23,7 @@ import (
 	"service-monitor/cmd/internal/tell"
 	"service-monitor/stages/blackbox"
 	"service-monitor/stages/chronicle"
+	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/files"
 	"service-monitor/stages/zone"
 )
@@ -87,7 +88,9 @@ func (r *report) gather(loaded config.Loaded, fault error, lines bool) {
 	r.file("config.json", loaded.Source.File)
 	r.file("state.json", c.State.File)
 	r.file("state.json.previous", c.State.File+".previous")
-	r.each("history", chronicle.Beside(c.State.File)+"/*.v1")
+	if history := chronicle.Beside(c.State.File); !store.Ended(history) {
+		r.each("history", history+"/*.v1")
+	}
 	r.each("log", c.Log.File)
 	r.each("log", strings.TrimSuffix(c.Log.File, filepath.Ext(c.Log.File))+"-*"+filepath.Ext(c.Log.File))
 	all := func(string) bool { return true }

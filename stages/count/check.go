@@ -7,9 +7,9 @@ import (
 	"service-monitor/stages/decode"
 )
 
-// maxCount is the highest count that is possible: one per microsecond for three hundred years. The
+// MaxCount is the highest count that is possible: one per microsecond for three hundred years. The
 // limit also keeps sums from overflowing.
-const maxCount = 1 << 53
+const MaxCount = 1 << 53
 
 // Check returns what cannot be true of a tally: one line for each fault, in the words of the state
 // file, or nil. The counts must balance. Each known run began once, or was running already when the
@@ -46,7 +46,7 @@ func (f *faults) counters(t Tally) {
 		key   string
 		count uint64
 	}{{"starts", t.Starts}, {"stops", t.Stops}, {"crashes", t.Crashes}, {"unknown", t.Unknown}, {"restarts", t.Restarts}} {
-		f.add(c.count > maxCount, "%s %d is more than there can have been", c.key, c.count)
+		f.add(c.count > MaxCount, "%s %d is more than there can have been", c.key, c.count)
 	}
 }
 
@@ -63,7 +63,7 @@ func (f *faults) times(t Tally) {
 func (f *faults) crashes(t Tally) {
 	var caused, last uint64
 	for _, c := range t.CrashCauses {
-		caused += min(c.Crashes, maxCount) // so that the sum cannot wrap around
+		caused += min(c.Crashes, MaxCount) // so that the sum cannot wrap around
 		if t.LastCrash != nil && c.Result == t.LastCrash.Cause.Result {
 			last = c.Crashes
 		}
@@ -77,6 +77,15 @@ func (f *faults) crashes(t Tally) {
 	}
 }
 
+// Balancing returns the FirstSeenRunning with which the counts balance. The life must be known.
+func (t Tally) Balancing() int64 {
+	n := int64(t.ends()) - int64(t.Starts)
+	if t.Life.Running() {
+		n++
+	}
+	return n - t.Life.Pending()
+}
+
 func (f *faults) balance(t Tally) {
 	running := int64(0)
 	if t.Life.Running() {
@@ -86,7 +95,7 @@ func (f *faults) balance(t Tally) {
 	if pending != 0 {
 		rest = fmt.Sprintf(" %+d not counted yet in open gaps", -pending)
 	}
-	f.add(int64(t.Starts)+t.FirstSeenRunning != int64(t.ends())+running-pending,
+	f.add(t.FirstSeenRunning != t.Balancing(),
 		"starts %d + running_when_first_seen %d is not stops %d + crashes %d + unknown %d + %d running now by life%s",
 		t.Starts, t.FirstSeenRunning, t.Stops, t.Crashes, t.Unknown, running, rest)
 }

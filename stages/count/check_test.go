@@ -79,13 +79,13 @@ var checks = []struct {
 		u.Life.Gaps = &[]classify.Gap{{Before: classify.Life{Invocation: decode.Invocation{9}, Ran: true}, After: decode.Properties{ActiveState: "inactive"}}}
 	}, []string{"starts 3 + running_when_first_seen 1 is not stops 1 + crashes 2 + unknown 0 + 1 running now by life +1 not counted yet in open gaps"}},
 
-	{"more starts than there can be", func(u *Tally) { u.Starts = maxCount + 1; u.FirstSeenRunning -= maxCount - 2 }, []string{
+	{"more starts than there can be", func(u *Tally) { u.Starts = MaxCount + 1; u.FirstSeenRunning -= MaxCount - 2 }, []string{
 		"starts 9007199254740993 is more than there can have been"}},
-	{"more stops than there can be", func(u *Tally) { u.Stops = maxCount + 1; u.FirstSeenRunning += maxCount }, []string{
+	{"more stops than there can be", func(u *Tally) { u.Stops = MaxCount + 1; u.FirstSeenRunning += MaxCount }, []string{
 		"stops 9007199254740993 is more than there can have been"}},
-	{"more crashes than there can be", func(u *Tally) { u.Crashes = maxCount + 1; u.FirstSeenRunning += maxCount - 1 }, []string{
+	{"more crashes than there can be", func(u *Tally) { u.Crashes = MaxCount + 1; u.FirstSeenRunning += MaxCount - 1 }, []string{
 		"crashes 9007199254740993 is more than there can have been"}},
-	{"more unknown ends than there can be", func(u *Tally) { u.Unknown = maxCount + 1; u.FirstSeenRunning += maxCount + 1 }, []string{
+	{"more unknown ends than there can be", func(u *Tally) { u.Unknown = MaxCount + 1; u.FirstSeenRunning += MaxCount + 1 }, []string{
 		"unknown 9007199254740993 is more than there can have been"}},
 	{"more restarts than there can be", func(u *Tally) { u.Restarts = 1<<64 - 1 }, []string{
 		"restarts 18446744073709551615 is more than there can have been"}},

@@ -1,6 +1,7 @@
 package statefile
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,4 +34,15 @@ func Earlier(path string) bool {
 	at := strings.LastIndex(name, removedSuffix)
 	return strings.HasSuffix(name, previousSuffix) || strings.Contains(name, corruptSuffix) ||
 		at >= 0 && strings.Trim(name[at+len(removedSuffix):], ".0123456789") == ""
+}
+
+// Used reports whether a monitor has used a file under this name: the lock that it makes beside the file stays. A
+// copy that somebody has made has none.
+func Used(path string) bool {
+	real, err := files.Follow(path)
+	if err != nil {
+		return false
+	}
+	_, err = os.Lstat(real + files.LockSuffix)
+	return err == nil
 }

@@ -228,7 +228,7 @@ func (l *loading) add() (taken int) {
 		return 0
 	}
 	for _, unit := range slices.Sorted(maps.Keys(l.previous.Units)) {
-		if l.units[unit] != nil {
+		if l.units[unit] != nil || l.folded(unit) {
 			continue
 		}
 		tally := l.certain(unit)

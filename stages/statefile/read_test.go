@@ -109,6 +109,13 @@ func TestLoadRepairs(t *testing.T) {
 
 		{"null, by the sum", strings.Replace(unchecked(file), `"starts": 12`, `"starts": null`, 1), "-", "a active 12/9/2, b active 7/4/2", "",
 			[]string{kept, `"a.service": starts cannot be null; starts is taken for 12`}},
+		{"more than there can be, by the sum", strings.Replace(unchecked(file), `"starts": 12`, `"starts": 18446744073709551615`, 1), "-", "a active 12/9/2, b active 7/4/2", "",
+			[]string{kept, `"a.service": starts cannot be 18446744073709551615; starts is taken for 12`}},
+		{"more causes than there can be", strings.Replace(unchecked(file), `"signal": 2`, `"signal": 18446744073709551615`, 1), "-", "a active 12/9/2, b active 7/4/2", "",
+			[]string{kept, `"a.service": crash_causes cannot be an object`}},
+		{"more than there can be, in a checked record", written(t, formattest.Running("a.service", 1<<64-1), b), written(t, old), "a active 10/7/2, b active 7/4/2", "",
+			[]string{kept, `"a.service": starts cannot be 18446744073709551615; stops cannot be 18446744073709551612; ` + wrong +
+				"; the record in the generation before is taken: starts 10, not 18446744073709551615, stops 7, not 18446744073709551612"}},
 		{"null of the sum itself", strings.Replace(unchecked(file), `first_seen": 0`, `first_seen": null`, 1), "-", "a active 12/9/2, b active 7/4/2", "",
 			[]string{kept, `"a.service": running_when_first_seen cannot be null`}},
 		{"two nulls", strings.NewReplacer(`"starts": 12`, `"starts": null`, `"stops": 9`, `"stops": -1`).Replace(unchecked(file)), written(t, old),

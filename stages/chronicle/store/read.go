@@ -37,7 +37,7 @@ func (d Damage) String() string { return fmt.Sprintf("%s is damaged at byte %d",
 // Read calls tell for each record of a store, the oldest first, until it returns false. The record
 // is only valid during the call. Another process may write meanwhile. What cannot be read is left
 // out, and returned as damage. The last page may end with a part of a record, and that is no
-// damage. If there is no store, the error is fs.ErrNotExist.
+// damage. If there is no store, or it has ended, the error is fs.ErrNotExist.
 func Read(dir string, tell func(*Record) bool) ([]Damage, error) { return ReadAfter(dir, 0, tell) }
 
 // ReadAfter is like Read, but it leaves out the records up to a sequence number. It reads no
@@ -47,7 +47,7 @@ func ReadAfter(dir string, seq uint64, tell func(*Record) bool) ([]Damage, error
 	if err != nil {
 		return nil, err
 	}
-	if len(names) == 0 {
+	if len(names) == 0 || Ended(dir) {
 		return nil, &fs.PathError{Op: "read", Path: dir, Err: fs.ErrNotExist}
 	}
 	var damages []Damage

@@ -38,6 +38,7 @@ type Store struct {
 	at      int      // where in the page the next record goes
 	of      page
 	seq     uint64
+	ended   bool // the mark of End is there
 	buf     []byte
 	written *files.Meter
 }
@@ -56,7 +57,7 @@ func Open(dir string, size int64, tell func(*Record)) (*Store, []Damage, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	s.lock = lock
+	s.lock, s.ended = lock, Ended(dir)
 	if s.names, err = segments(dir); err != nil {
 		s.Close()
 		return nil, nil, err
@@ -92,6 +93,7 @@ func Open(dir string, size int64, tell func(*Record)) (*Store, []Damage, error) 
 	return s, damages, nil
 }
 
+// hold locks a store.
 func hold(dir string) (*files.Lock, error) {
 	lock, err := files.Hold(filepath.Join(dir, held))
 	for range 20 { // InUse holds the lock for a moment
@@ -134,6 +136,9 @@ func (s *Store) resume(last end, size int) (err error) {
 // an error that is at least one.
 func (s *Store) Append(records []Record) (written int, err error) {
 	if err := s.stay(); err != nil {
+		return 0, err
+	}
+	if err := s.resumed(); err != nil {
 		return 0, err
 	}
 	for written < len(records) {
@@ -330,7 +335,7 @@ func Remove(dir string) error {
 		return err
 	}
 	for _, e := range entries {
-		if _, ok := number(strings.TrimSuffix(e.Name(), making)); ok || e.Name() == held+files.LockSuffix {
+		if _, ok := number(strings.TrimSuffix(e.Name(), making)); ok || e.Name() == held+files.LockSuffix || e.Name() == endMark {
 			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
 		}
 	}

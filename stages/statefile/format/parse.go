@@ -79,6 +79,7 @@ func Parse(b []byte) *Content {
 	p := newParser()
 	if rest, ok := members(b, p.unit); ok && blankEnd(rest) {
 		p.commas(b)
+		p.edited()
 		return p.content()
 	}
 	p = newParser()
@@ -221,6 +222,9 @@ func (p *parser) intact(unit string, value []byte) bool {
 	var r record
 	if json.Unmarshal(p.compact.Bytes(), &r) != nil {
 		return false
+	}
+	if max(r.Starts, r.Stops, r.Crashes, r.Unknown, r.Restarts, r.Folded) > count.MaxCount {
+		return false // an earlier version took it from a file that was edited
 	}
 	if p.known = p.known || r.Schema <= Schema; r.Schema > Schema {
 		p.Newer = max(p.Newer, r.Schema)

@@ -55,7 +55,7 @@ func (r *record) readers() map[string]reader {
 		secondsKey:              object(&r.Seconds),
 	}
 	for _, c := range r.counters() {
-		readers[c.key] = natural(c.value)
+		readers[c.key] = counterOf(c.value)
 	}
 	return readers
 }
@@ -281,7 +281,7 @@ func (r *Reading) balanced() *count.Tally {
 	}
 	if t.LastCrash != nil && !fits(*t) {
 		t.CrashCauses, t.LastCrash = nil, nil
-		r.find(true, "crash_causes and last_crash do not fit to the counters and are left out")
+		r.find(true, misfit)
 	}
 	return t
 }

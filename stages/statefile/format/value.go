@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"service-monitor/stages/count"
 )
 
 // The functions of this file read values that people and other programs wrote. odd means
@@ -65,6 +67,22 @@ func natural(to *uint64) reader {
 	return func(value []byte) (odd bool, err error) {
 		negative, n, odd, err := whole(value)
 		if err == nil && negative {
+			err = cannotBe(value)
+		}
+		if err == nil {
+			*to = n
+		}
+		return odd, err
+	}
+}
+
+// counterOf reads a count. One that is higher than there can be is no count. The next event would take it to 0, or
+// the sums beyond their range.
+func counterOf(to *uint64) reader {
+	return func(value []byte) (odd bool, err error) {
+		var n uint64
+		odd, err = natural(&n)(value)
+		if err == nil && n > count.MaxCount {
 			err = cannotBe(value)
 		}
 		if err == nil {
@@ -143,7 +161,7 @@ func causes(to *map[string]uint64) reader {
 		_, ok := members(value, func(m member) {
 			var n uint64
 			result, bad := m.name()
-			one, wrong := natural(&n)(m.value)
+			one, wrong := counterOf(&n)(m.value)
 			odd, err = odd || one, errors.Join(err, bad, wrong)
 			read[result] = max(read[result], n)
 		})

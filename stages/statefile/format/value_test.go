@@ -21,7 +21,7 @@ func TestForms(t *testing.T) {
 	}{
 		{"12", 12, false, false},
 		{"0", 0, false, false},
-		{"18446744073709551615", 1<<64 - 1, false, false},
+		{"9007199254740992", 1 << 53, false, false},
 		{"12.0", 12, true, false},
 		{"12.", 12, true, false},
 		{"012", 12, true, false},
@@ -29,7 +29,7 @@ func TestForms(t *testing.T) {
 		{"1e3", 1000, true, false},
 		{"1.2E+1", 12, true, false},
 		{"1200e-2", 12, true, false},
-		{"9007199254740993.0", 1<<53 + 1, true, false},
+		{"9007199254740991.0", 1<<53 - 1, true, false},
 		{`"12"`, 12, true, false},
 		{`" 12\n"`, 12, true, false},
 		{`"12.00"`, 12, true, false},
@@ -55,6 +55,8 @@ func TestForms(t *testing.T) {
 		{"1e-1", 0, false, true},
 		{"1e20", 0, false, true},
 		{"1e999999999", 0, false, true},
+		{"9007199254740993", 0, false, true}, // more than one per microsecond for three hundred years
+		{"18446744073709551615", 0, false, true},
 		{"18446744073709551616", 0, false, true},
 		{strings.Repeat("0", 99), 0, false, false},
 		{strings.Repeat("0", 99) + ".0", 0, false, true},

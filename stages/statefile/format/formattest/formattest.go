@@ -44,7 +44,7 @@ func Full() *count.Tally {
 	invocation := decode.Invocation{1, 2, 0xff}
 	return &count.Tally{
 		Unit: `a-b@c\x2dd.service`, State: "activating", Changed: time.Date(2025, 7, 7, 10, 15, 23, 0, time.Local), ChangedUntrusted: true,
-		Starts: 1 << 63, Stops: 3, Crashes: 4, Restarts: 5, FirstSeenRunning: -7, LoggedUnloaded: false,
+		Starts: 1 << 53, Stops: 3, Crashes: 4, Restarts: 5, FirstSeenRunning: -7, LoggedUnloaded: false,
 		CrashCauses: []count.CauseCount{{Result: "exit-code", Crashes: 1}, {Result: "signal", Crashes: 3}},
 		LastCrash: &count.Crash{
 			Time: time.Date(2025, 7, 7, 10, 15, 23, 123456789, time.UTC), Cause: classify.Cause{Result: "signal", Code: 2, Status: 9}, Invocation: invocation.String(),
