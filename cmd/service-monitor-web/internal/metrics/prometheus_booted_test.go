@@ -210,6 +210,7 @@ func (s *server) figures() {
 	s.t.Helper()
 	for title, want := range map[string]string{
 		"Gateways 0": "map[]=1", "Nobody watches 0": "map[]=0", "Services 0": "map[]=4", "Gave up 0": "map[]=1", "Need attention 0": "map[]=3",
+		"Silent 0": "map[]=0", "Each gateway 5": "map[instance:gateway-1]=0",
 		"Causes 0": "map[result:signal]=3", "Availability 0": "map[instance:gateway-1 name:often.service]=0.9", "Availability 1": "map[instance:gateway-1 name:often.service]=0.9",
 	} {
 		var got []string
