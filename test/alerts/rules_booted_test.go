@@ -76,7 +76,7 @@ func TestRulesOnGateway(t *testing.T) {
 	blind := first(t, r, "service_monitor_bus_connected{"+labels+"}", 0)
 	add(since(blind+2*minute, "MonitorBlind", ""))
 	add([]check{{blind - 1, "ServiceFailed", "fails.service", true}, {blind, "ServiceFailed", "fails.service", false}})
-	for _, alert := range []string{"MonitorGapOpen", "MonitorCannotSave", "MonitorCannotLog", "MonitorSilent", "MonitorAbsent"} {
+	for _, alert := range []string{"MonitorGapOpen", "MonitorCannotSave", "MonitorCannotLog", "MonitorInTrouble", "MonitorSilent", "MonitorAbsent"} {
 		add(never(r, alert, ""))
 	}
 	for _, alert := range []string{"ServiceCrashLoop", "ServiceGaveUp", "ServiceFailed", "ServiceFlapping", "ServiceCrashed", "ServiceCrashedWhileUnreachable"} {
@@ -130,6 +130,9 @@ func TestRulesItself(t *testing.T) {
 	promtool(t, r.With(own("log_write_failures_total"), at, 1), since(at, "MonitorCannotLog", "")...)
 	long := r.Cut(r.Scrapes, r.Scrapes, 0)
 	promtool(t, long.With(own("gap_open"), 3, 1), since(3+10*minute, "MonitorGapOpen", "")...)
+	// A disk hangs: no write fails.
+	hangs := long.With(own("troubles"), 0, 0).With(own("troubles"), 3, 2)
+	promtool(t, hangs, append(since(3+10*minute, "MonitorInTrouble", ""), never(hangs, "MonitorCannotSave", "")...)...)
 	// The file for node_exporter was written at the beginning, and not any more.
 	file := `node_textfile_mtime_seconds{file="/var/lib/prometheus/node-exporter/service-monitor.prom",` + labels + `}`
 	promtool(t, r.Cut(r.Scrapes, r.Scrapes, 30*minute).With(file, 0, 0), since(15*minute+1, "MonitorFileOld", "")...)
