@@ -76,7 +76,7 @@ func TestRulesOnGateway(t *testing.T) {
 	blind := first(t, r, "service_monitor_bus_connected{"+labels+"}", 0)
 	add(since(blind+2*minute, "MonitorBlind", ""))
 	add([]check{{blind - 1, "ServiceFailed", "fails.service", true}, {blind, "ServiceFailed", "fails.service", false}})
-	for _, alert := range []string{"MonitorGapOpen", "MonitorCannotSave", "MonitorCannotLog", "MonitorSilent", "MonitorAbsent"} {
+	for _, alert := range []string{"MonitorGapOpen", "MonitorCannotSave", "MonitorCannotLog", "MonitorInTrouble", "MonitorSilent", "MonitorAbsent"} {
 		add(never(r, alert, ""))
 	}
 	for _, alert := range []string{"ServiceCrashLoop", "ServiceGaveUp", "ServiceFailed", "ServiceFlapping", "ServiceCrashed", "ServiceCrashedWhileUnreachable"} {
@@ -130,6 +130,9 @@ func TestRulesItself(t *testing.T) {
 	promtool(t, r.With(own("log_write_failures_total"), at, 1), since(at, "MonitorCannotLog", "")...)
 	long := r.Cut(r.Scrapes, r.Scrapes, 0)
 	promtool(t, long.With(own("gap_open"), 3, 1), since(3+10*minute, "MonitorGapOpen", "")...)
+	// A disk hangs: no write fails.
+	hangs := long.With(own("troubles"), 0, 0).With(own("troubles"), 3, 2)
+	promtool(t, hangs, append(since(3+10*minute, "MonitorInTrouble", ""), never(hangs, "MonitorCannotSave", "")...)...)
 	// The file for node_exporter was written at the beginning, and not any more.
 	file := `node_textfile_mtime_seconds{file="/var/lib/prometheus/node-exporter/service-monitor.prom",` + labels + `}`
 	promtool(t, r.Cut(r.Scrapes, r.Scrapes, 30*minute).With(file, 0, 0), since(15*minute+1, "MonitorFileOld", "")...)
@@ -142,25 +145,49 @@ func TestRulesItself(t *testing.T) {
 }
 
 // TestRulesExact has three crashes, each seen by another scrape, and what increase() would take for a crash
-// loop: two crashes between the first two scrapes of a service. And a oneshot that a timer starts every minute does not flap.
+// loop: two crashes between the first two scrapes of a service.
 func TestRulesExact(t *testing.T) {
 	young := &Recording{Scrapes: 10, Series: map[string][]float64{unitSeries("service_monitor_unit_crashes_total", "a"): {0, 2, 2, 2, 2, 2, 2, 2, 2, 2}}}
 	promtool(t, young, never(young, "ServiceCrashLoop", "a")...)
 	steady := &Recording{Scrapes: 10, Series: map[string][]float64{unitSeries("service_monitor_unit_crashes_total", "a"): {7, 7, 8, 8, 9, 9, 10, 10, 10, 10}}}
 	promtool(t, steady, since(6, "ServiceCrashLoop", "a")...)
-	timer := &Recording{Scrapes: 100, Series: map[string][]float64{}}
-	for at := range timer.Scrapes {
-		for series, value := range map[string]float64{
-			unitSeries("service_monitor_unit_starts_total", "a"):                          float64(at / minute),
-			unitSeries("service_monitor_unit_crashes_total", "a"):                         0,
-			"service_monitor_unit_health{health=\"exited-ok\"," + labels + ",name=\"a\"}": 1,
-		} {
-			timer.Series[series] = append(timer.Series[series], value)
-		}
+}
+
+// TestRulesFlapping has a service that is started every minute, and ends well. That is flapping, unless it is
+// a oneshot that a timer starts, which has exited well between its runs. Who tells no health does not tell
+// the two apart.
+func TestRulesFlapping(t *testing.T) {
+	health := func(word string) string {
+		return fmt.Sprintf("service_monitor_unit_health{health=%q,%s,name=%q}", word, labels, "a")
 	}
-	promtool(t, timer, never(timer, "ServiceFlapping", "a")...)
-	delete(timer.Series, "service_monitor_unit_health{health=\"exited-ok\","+labels+",name=\"a\"}")
-	promtool(t, timer, since(11*minute, "ServiceFlapping", "a")...)
+	number := unitSeries("service_monitor_unit_health_number", "a") // behind a broker
+	for _, tt := range []struct {
+		name   string
+		health map[string]float64
+		flaps  bool
+	}{
+		{"a daemon", map[string]float64{health("running"): 1, health("exited-ok"): 0}, true},
+		{"a daemon behind a broker", map[string]float64{number: 1}, true},
+		{"a oneshot", map[string]float64{health("running"): 0, health("exited-ok"): 1}, false},
+		{"a oneshot behind a broker", map[string]float64{number: 2}, false},
+		{"--no-unit-states", nil, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := &Recording{Scrapes: 100, Series: map[string][]float64{unitSeries("service_monitor_unit_crashes_total", "a"): make([]float64, 100)}}
+			for at := range r.Scrapes {
+				starts := unitSeries("service_monitor_unit_starts_total", "a")
+				r.Series[starts] = append(r.Series[starts], float64(at/minute))
+				for series, value := range tt.health {
+					r.Series[series] = append(r.Series[series], value)
+				}
+			}
+			if tt.flaps {
+				promtool(t, r, since(11*minute, "ServiceFlapping", "a")...)
+			} else {
+				promtool(t, r, never(r, "ServiceFlapping", "a")...)
+			}
+		})
+	}
 }
 
 // TestRulesAreValid wants promtool to find no fault in the rules.

@@ -158,6 +158,7 @@ func (w *watcher) wantDashboard(storm int) {
 	panels := servers.ReadDashboard(w.f.t, top+"debian/share/dashboard.json")
 	want := map[string][]answer{
 		"Gateways":                {{1, all}},
+		"Silent":                  {{1, 0}},
 		"Nobody watches":          {{1, 0}},
 		"Services":                {{1, all * services}},
 		"Need attention":          {{1, crashed}},
@@ -166,7 +167,7 @@ func (w *watcher) wantDashboard(storm int) {
 		"Health":                  {{all * services, (all-storm)*services + 5*crashed}}, // 1 is running, and 5 a crash loop
 		"Crashes per hour":        {{crashed, in24h}},
 		"Counts are lower bounds": {{}, {}},
-		"Each gateway":            {{all, all * services}, {all, in24h}, {storm, crashed}, {all, all}, {}}, // no versions
+		"Each gateway":            {{all, all * services}, {all, in24h}, {storm, crashed}, {all, all}, {}, {all, 0}}, // no versions, none silent
 		"Somebody watches":        {{all, all}},
 	}
 	w.wantSoon(func() (wrong []string) {

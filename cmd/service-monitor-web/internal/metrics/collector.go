@@ -108,6 +108,9 @@ func (c *collector) running() bool { return c.Monitor.Version != "" || c.Monitor
 // monitor tells how the monitor itself is. Without an answer of it, only that is known.
 func (c *collector) monitor(out sink) {
 	out.put(buildInfo, 1, printable(c.Version), printable(c.Monitor.Version))
+	if c.Monitor.Troubles != nil { // without an answer of the monitor nobody knows
+		out.put(troubles, float64(len(c.Monitor.Troubles)))
+	}
 	n := c.Monitor.Counters
 	if n == nil {
 		if !c.running() {

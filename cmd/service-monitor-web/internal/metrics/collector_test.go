@@ -15,7 +15,7 @@ import (
 
 // itself are the metrics of the monitor in status.
 var itself = map[string]float64{
-	`build_info{monitor="1.2.3",version="9"}`: 1, "bus_connected{}": 1, "bus_reconnects_total{}": 2, "signals_received_total{}": 300, "signals_refused_total{}": 4,
+	`build_info{monitor="1.2.3",version="9"}`: 1, "bus_connected{}": 1, "troubles{}": 0, "bus_reconnects_total{}": 2, "signals_received_total{}": 300, "signals_refused_total{}": 4,
 	"events_recovered_total{}": 5, "gaps_total{}": 6, "gap_open{}": 0, "save_failures_total{}": 7, "log_write_failures_total{}": 8, "clock_trusted{}": 1,
 	`stage_stalls_total{stage="bus"}`: 9, `stage_stalls_total{stage="persist"}`: 0, `written_bytes_total{file="state"}`: 1 << 40, `written_bytes_total{file="log"}`: 0,
 }
@@ -53,7 +53,9 @@ func TestTold(t *testing.T) {
 	lost := status(looping())
 	lost.Monitor.Counters.Connected = false
 	older := status(looping())
-	older.Monitor.Counters = nil
+	older.Monitor.Counters, older.Monitor.Troubles = nil, nil
+	trouble := status()
+	trouble.Monitor.Troubles = []string{"cannot save state since 12:00:07", "cannot write the history since 12:00:09"}
 	notLoaded := join(counts("gone.service", 0, 0, 0, 0, 0, 0), map[string]float64{`unit_last_change_timestamp_seconds{name="gone.service"}`: 1_750_000_000 - 3600, `unit_gave_up{name="gone.service"}`: 0},
 		one("unit_state", "gone.service", "state", "unloaded", states...), one("unit_health", "gone.service", "health", "not-loaded", healths...))
 	for _, tt := range []struct {
@@ -69,6 +71,7 @@ func TestTold(t *testing.T) {
 		{"without states", status(looping()), Options{NoUnitStates: true}, join(itself, counted, present)},
 		{"the monitor is down", down, Options{}, join(map[string]float64{`build_info{monitor="",version="9"}`: 1, "bus_connected{}": 0}, counted)},
 		{"the bus is lost", lost, Options{}, join(itself, map[string]float64{"bus_connected{}": 0}, counted)},
+		{"the disk hangs", trouble, Options{}, join(itself, map[string]float64{"troubles{}": 2})},
 		{"an older monitor", older, Options{}, join(map[string]float64{`build_info{monitor="1.2.3",version="9"}`: 1}, counted, present, perState)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -55,7 +55,7 @@ func unseen() *tell.Unit {
 func status(units ...*tell.Unit) *tell.Status {
 	return &tell.Status{
 		Now: noon, AsOf: noon, Clock: tell.Clock{Now: noon, Boot: "b", Since: minutes(10)}, Units: units,
-		Monitor: feed.Monitor{Version: "1.2.3", Counters: &feed.Counters{
+		Monitor: feed.Monitor{Version: "1.2.3", Troubles: []string{}, Counters: &feed.Counters{
 			Connected: true, Reconnects: 2, Received: 300, Refused: 4, Recovered: 5, Gaps: 6, SaveFailures: 7, LogFailures: 8,
 			Stalls: map[string]uint64{"bus": 9, "persist": 0}, Written: map[string]uint64{"state": 1 << 40, "log": 0}, ClockTrusted: true,
 		}},

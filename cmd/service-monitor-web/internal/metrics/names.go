@@ -46,6 +46,7 @@ var (
 // The metrics of the monitor itself.
 var (
 	busConnected = gauge("bus_connected", "1 if the monitor runs and is connected to systemd. 0 if it does not see what happens now.")
+	troubles     = gauge("troubles", "How many things are wrong with the monitor, as service-monitor status lists them. 0 if all is well.")
 	reconnects   = counter("bus_reconnects_total", "How often the monitor connected to the system bus again since it was started.")
 	received     = counter("signals_received_total", "How many signals of the system bus the monitor took, since it was started.")
 	refused      = counter("signals_refused_total", "How many signals the monitor refused, since it was started: forged, malformed, or about no service that it watches.")
