@@ -151,8 +151,10 @@ function finishList() {
 
 let wanted = "";
 
+// What is wanted may be a whole name. But without a dot in it, "service" must not find every one.
 function matches({ data }) {
-  return !wanted || short(data.unit).toLowerCase().includes(wanted) || plain(data.health_text) === wanted;
+  const name = wanted.includes(".") ? plain(data.unit) : short(data.unit);
+  return !wanted || name.toLowerCase().includes(wanted) || plain(data.health_text) === wanted;
 }
 
 function search() {
