@@ -93,6 +93,22 @@ func TestReset(t *testing.T) {
 	b.until(cell("ssh.service", "crashes") + " === '1'")
 }
 
+// If the clock of the gateway is set, the page goes on with the new time. So what happens then is in the timelines.
+func TestClock(t *testing.T) {
+	s := open(t, "well")
+	b := s.visit(t, desk, "#"+unit)
+	b.until("live.source.readyState === 1 && document.querySelectorAll('#timelines svg').length === 2")
+	axis := b.text("document.querySelector('#timelines .axis').textContent")
+	s.do(t, "clock", "by", "3h")
+	s.do(t, "crash", "unit", unit)
+	b.until("Math.abs(gateway.now() - Date.now() - 3 * 3600e3) < 60e3")
+	b.until("[...document.querySelectorAll('#timelines path.crash')].filter((mark) => mark.getAttribute('d')).length === 2")
+	b.until("!!" + row(unit) + ".querySelector('path.crash').getAttribute('d')")
+	s.do(t, "clock", "by", "4h")
+	b.until("document.querySelector('#timelines .axis').textContent !== " + quoted(axis))
+	b.until("$('asof').textContent.includes(gateway.wall(Date.now() + 7 * 3600e3).slice(0, 13))")
+}
+
 // The page says how the monitor itself is.
 func TestMonitor(t *testing.T) {
 	s := open(t, "well")

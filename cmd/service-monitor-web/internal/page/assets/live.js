@@ -119,6 +119,10 @@ function take(status) {
   counted();
   askLines();
   askSoon();
+  if (!report.unit) return;
+  axes(); // what time it is may have become another one
+  drawReport();
+  askLine(report.unit, hours === 24 ? 168 : 24);
 }
 
 // What comes in a burst is shown at once.
@@ -153,6 +157,7 @@ function apply() {
 }
 
 function happened(e) {
+  if (e.kind === "clock") load(); // all times have moved
   if (e.kind === "crash" && e.unit) {
     crashed(e.unit, Date.parse(e.time), e.until ? Date.parse(e.until) : 0, e.count ?? 1);
     const item = items.get(e.unit);
