@@ -99,8 +99,8 @@ function fill(item) {
 }
 
 // since returns the present age of something. seconds is its age when it was told. Nobody knows what
-// happens while the connection is lost, so nothing gets older then.
-const since = (item, seconds) => seconds + Math.max(0, (live.lost || Date.now()) - item.at) / 1000;
+// happens while there is no stream, so nothing gets older then.
+const since = (item, seconds) => seconds + Math.max(0, (live.deaf() || Date.now()) - item.at) / 1000;
 
 function ages(item) {
   const { data, cell } = item;
