@@ -3,6 +3,7 @@
 package browser
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -91,6 +92,84 @@ func TestReset(t *testing.T) {
 	b.until("!" + row(unit))
 	s.do(t, "crash", "unit", "ssh.service")
 	b.until(cell("ssh.service", "crashes") + " === '1'")
+}
+
+// hide has a tab believe that nobody sees it, or that somebody does again.
+func (b *tab) hide(hidden bool) {
+	b.t.Helper()
+	b.text(fmt.Sprintf("(Object.defineProperty(document, 'hidden', { value: %v, configurable: true }), document.dispatchEvent(new Event('visibilitychange', { bubbles: true })))", hidden))
+}
+
+// A page that nobody sees has no stream after a while, and does not call that a lost connection. When it is seen
+// again, it shows what it missed.
+func TestUnseen(t *testing.T) {
+	s := open(t, "well")
+	b := s.visit(t, desk, "")
+	b.until("live.source.readyState === 1")
+	b.text("(window.lost = [], new MutationObserver(() => lost.push($('lost').textContent)).observe($('lost'), { childList: true, characterData: true, subtree: true }))")
+	b.text("(window.first = live.source)")
+	b.hide(true)
+	b.hide(false)
+	if !js[bool](b, "live.source === first && live.unseen === 30000") {
+		t.Error("a short look at another tab costs the stream")
+	}
+	b.text("(live.unseen = 1)")
+	b.hide(true)
+	b.until("live.source === null && first.readyState === 2")
+	s.do(t, "crash", "unit", unit)
+	s.do(t, "start", "unit", unit)
+	s.do(t, "gone", "unit", "ssh.service", "silent", "true")
+	if got := b.text("(dispatchEvent(new Event('online')), [" + cell(unit, "crashes") + ", live.source, $('lost').textContent, document.body.dataset.is])"); got != "0,,,unknown" {
+		t.Errorf("a hidden page: %s", got)
+	}
+	b.hide(false)
+	b.until("live.source?.readyState === 1 && live.deaf() === 0 && " + cell(unit, "crashes") + " === '1' && !" + row("ssh.service"))
+	s.do(t, "crash", "unit", unit)
+	b.until(cell(unit, "crashes") + " === '2'")
+	b.text("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+	b.until("live.source === null")
+	s.do(t, "start", "unit", unit)
+	b.text("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+	b.until(cell(unit, "state") + " === 'running'")
+	if got := b.text("lost"); got != "" {
+		t.Errorf("the page says %s", got)
+	}
+	// A connection that is lost indeed is still told, when somebody sees the page again.
+	b.hide(true)
+	b.until("live.source === null")
+	s.do(t, "cut")
+	b.hide(false)
+	b.until("$('lost').textContent.startsWith('connection lost since ')")
+	s.do(t, "mend")
+	b.until("$('lost').textContent === '' && live.deaf() === 0")
+}
+
+// A browser has six connections to a server. Tabs that nobody sees keep none of them.
+func TestTabs(t *testing.T) {
+	s := open(t, "well")
+	for range 7 {
+		b := s.visit(t, desk, "")
+		b.until("live.source.readyState === 1 && document.querySelectorAll('#rows svg').length > 9")
+		b.text("(live.unseen = 1)")
+		b.hide(true)
+		b.until("live.source === null")
+	}
+}
+
+// If the clock of the gateway is set, the page goes on with the new time. So what happens then is in the timelines.
+func TestClock(t *testing.T) {
+	s := open(t, "well")
+	b := s.visit(t, desk, "#"+unit)
+	b.until("live.source.readyState === 1 && document.querySelectorAll('#timelines svg').length === 2")
+	axis := b.text("document.querySelector('#timelines .axis').textContent")
+	s.do(t, "clock", "by", "3h")
+	s.do(t, "crash", "unit", unit)
+	b.until("Math.abs(gateway.now() - Date.now() - 3 * 3600e3) < 60e3")
+	b.until("[...document.querySelectorAll('#timelines path.crash')].filter((mark) => mark.getAttribute('d')).length === 2")
+	b.until("!!" + row(unit) + ".querySelector('path.crash').getAttribute('d')")
+	s.do(t, "clock", "by", "4h")
+	b.until("document.querySelector('#timelines .axis').textContent !== " + quoted(axis))
+	b.until("$('asof').textContent.includes(gateway.wall(Date.now() + 7 * 3600e3).slice(0, 13))")
 }
 
 // The page says how the monitor itself is.

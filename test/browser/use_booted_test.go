@@ -94,6 +94,19 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// A service is found by its name, with and without its suffix.
+func TestSearch(t *testing.T) {
+	b := open(t, "trouble").visit(t, desk, "")
+	for _, tt := range []struct{ text, want string }{
+		{"sink", "2 of 14 services"}, {"lora-concentrator", "1 of 14 services"}, {"lora-concentrator.service", "1 of 14 services"}, {" LoRa-Concentrator.Service ", "1 of 14 services"},
+		{"lora-concentrator.ser", "1 of 14 services"}, {"concentrator.service", "1 of 14 services"}, {".service", "14 of 14 services"}, {"service", "0 of 14 services"}, {"lora-concentrator.timer", "0 of 14 services"},
+	} {
+		if got := b.text("($('search').value = " + quoted(tt.text) + ", search(), $('found').textContent)"); got != tt.want {
+			t.Errorf("%q finds %s, want %s", tt.text, got, tt.want)
+		}
+	}
+}
+
 // With the tabulator, one comes to each control, and sees where one is.
 func TestTabulator(t *testing.T) {
 	s := open(t, "trouble")

@@ -56,6 +56,16 @@ func (c *Clock) ago(boot string, monotonic uint64, at time.Time) (ago time.Durat
 	return c.Now.Sub(at), true
 }
 
+// When returns the time of something that happened in a boot when CLOCK_MONOTONIC was at a number of µs. It is told by
+// the present wall clock, whatever that was then. known is false if nobody knows when that boot began.
+func (c *Clock) When(boot string, monotonic uint64) (at time.Time, known bool) {
+	if boot == "" || monotonic == 0 {
+		return time.Time{}, false
+	}
+	ago, known := c.ago(boot, monotonic, time.Time{})
+	return c.Now.Add(-ago), known
+}
+
 // An instant is a time by both clocks. clock is CLOCK_MONOTONIC of a boot, in µs; 0 if it is not known.
 type instant struct {
 	at    time.Time

@@ -62,6 +62,7 @@ func (t *Tracer) draw(u *trace, tally *count.Tally) []Span {
 	for _, g := range t.gaps {
 		c.paint(stroke{from: g.from, to: g.to, phase: unobserved})
 	}
+	t.lasting(&c, u, tally)
 	t.proven(&c, u)
 	return t.spans(c)
 }
@@ -87,6 +88,33 @@ func (t *Tracer) told(c *canvas, u *trace, tally *count.Tally) {
 	if now != is {
 		c.paint(stroke{from: since, to: t.to, phase: now})
 	}
+}
+
+// lasting paints the present phase in the times in which nobody watched, because the counters prove it. The keeper of the
+// counters lets a phase go on only if the same run is still there, or if the journal has nothing of the unit meanwhile.
+// After a reboot, and after a time of which it knows nothing, a phase begins anew. Its beginning is taken from the clock
+// that nobody can set: the wall clock may have been wrong then.
+func (t *Tracer) lasting(c *canvas, u *trace, tally *count.Tally) {
+	now, _ := present(tally)
+	since, known := t.clock.When(tally.Times.Boot, tally.Times.Clock)
+	if !known || count.PhaseNamed(now) != tally.Times.Phase {
+		return
+	}
+	since = latest(since, u.last())
+	for _, g := range t.gaps {
+		end := g.to
+		if t.counted.Before(end) {
+			end = t.counted // what was later is not in the counters
+		}
+		c.paint(stroke{from: latest(g.from, since), to: end, phase: now})
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // proven paints what is known of the time in which nobody watched, and what was by turns.

@@ -56,6 +56,7 @@ type Tracer struct {
 	from, to time.Time
 	wants    func(unit string) bool
 	units    map[string]*trace
+	counted  time.Time // the counters have all that happened until then; zero if they may lack something
 	gaps     []gap     // when nobody watched, in their order
 	last     time.Time // of the last record that the monitor wrote about what it saw itself
 	stopped  time.Time // when the monitor has stopped; zero if it has started since
@@ -86,7 +87,11 @@ type step struct {
 // NewTracer returns a tracer for a time that ends with a status. The status may be of the last moment in
 // which somebody watched.
 func NewTracer(s *tell.Status, hours int, wants func(unit string) bool) *Tracer {
-	return &Tracer{clock: &s.Clock, from: s.Now.Add(-time.Duration(hours) * time.Hour), to: s.Now, wants: wants, units: map[string]*trace{}}
+	t := &Tracer{clock: &s.Clock, from: s.Now.Add(-time.Duration(hours) * time.Hour), to: s.Now, wants: wants, units: map[string]*trace{}}
+	if !s.Behind {
+		t.counted = s.AsOf
+	}
+	return t
 }
 
 // Add adds a record. The caller may use it again.
@@ -160,6 +165,14 @@ func (u *trace) phase() string {
 		return u.steps[n-1].is
 	}
 	return u.before
+}
+
+// last returns when the last phase began of which there is a record.
+func (u *trace) last() time.Time {
+	if n := len(u.steps); n > 0 {
+		return u.steps[n-1].until
+	}
+	return u.at
 }
 
 // stepOf returns what a record says of its unit. is is the phase before it. ok is false if it says nothing

@@ -2,6 +2,8 @@ package view
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,9 +53,32 @@ func folded(n, until float64, delta store.Counts) store.Record {
 	return store.Record{Kind: store.Many, Time: minute(n), Until: minute(until), Delta: delta}
 }
 
-// aUnit returns a unit that is in a state since a minute.
+// clock returns CLOCK_MONOTONIC at a minute, in the boot "b", which began ten days before the timeline.
+func clock(n float64) uint64 {
+	return uint64((10*24*time.Hour + minute(n).Sub(minute(0))).Microseconds())
+}
+
+// status returns the status at the end of the timeline, with one unit.
+func status(u *count.Tally) *tell.Status {
+	return &tell.Status{Now: noon, AsOf: noon, Clock: tell.Clock{Now: noon, Boot: "b", Since: clock(60)}, Units: []*tell.Unit{{Tally: u}}}
+}
+
+// lineOf returns the timeline of the unit of a status, in seconds.
+func lineOf(s *tell.Status, records []store.Record) Line {
+	tr := NewTracer(s, 1, All)
+	for i, r := range records {
+		if r.Seq = uint64(i + 1); r.Kind != store.Monitor {
+			r.Unit = "a.service"
+		}
+		tr.Add(&r)
+	}
+	return tr.Timeline(s).Units[0]
+}
+
+// aUnit returns a unit that is in a state since a minute, and in that phase by its counters.
 func aUnit(state string, since float64) *count.Tally {
 	t := &count.Tally{Unit: "a.service", State: state, Changed: minute(since), Life: &classify.Life{ActiveState: state}}
+	t.Times = count.Times{Phase: count.PhaseNamed(phaseOf(state)), Clock: clock(since), Boot: "b", At: minute(since)}
 	if state == "active" {
 		t.Life.Invocation[0] = 1
 	} else {
@@ -86,10 +111,12 @@ func TestTimeline(t *testing.T) {
 			`[{"from":0,"to":10,"phase":"up"},{"from":10,"to":15,"phase":"down"},{"from":15,"to":40,"phase":"stopped"},{"from":40,"to":60,"phase":"up"}]`, `[{"at":10,"count":1}]`},
 		{"somebody has just released it", []store.Record{start(-5), crash(10)}, aUnit("inactive", 50), 0,
 			`[{"from":0,"to":10,"phase":"up"},{"from":10,"to":50,"phase":"down"},{"from":50,"to":60,"phase":"stopped"}]`, `[{"at":10,"count":1}]`},
-		{"nobody watched for a while", []store.Record{start(-5), itself(20, store.Stopped), itself(30, store.Started)}, aUnit("active", -5), 0,
+		{"nobody watched for a while", []store.Record{start(-5), itself(20, store.Stopped), itself(30, store.Started)}, aUnit("active", 30), 0,
 			`[{"from":0,"to":20,"phase":"up"},{"from":20,"to":30,"phase":"unobserved"},{"from":30,"to":60,"phase":"up"}]`, `[]`},
-		{"the monitor was killed", []store.Record{start(5), itself(30, store.Started)}, aUnit("active", 5), 0,
-			`[{"from":0,"to":30,"phase":"unobserved"},{"from":30,"to":60,"phase":"up"}]`, `[]`},
+		{"nobody watched for a while, and the same run goes on", []store.Record{start(-5), itself(20, store.Stopped), itself(30, store.Started)}, aUnit("active", -5), 0,
+			`[{"from":0,"to":60,"phase":"up"}]`, `[]`},
+		{"the monitor was killed, and the same run goes on", []store.Record{start(5), itself(30, store.Started)}, aUnit("active", 5), 0,
+			`[{"from":0,"to":5,"phase":"unobserved"},{"from":5,"to":60,"phase":"up"}]`, `[]`},
 		{"what nobody watched was read in the journal", []store.Record{start(-5), itself(20, store.Stopped), itself(30, store.Started), recovered(long(crash(24), 29, 0)), recovered(long(start(26), 0, 2))}, aUnit("active", 26), 0,
 			`[{"from":0,"to":24,"phase":"up"},{"from":24,"to":26,"phase":"down"},{"from":26,"to":60,"phase":"up"}]`, `[{"at":24,"count":1}]`},
 		{"only that it was started was read", []store.Record{stop(-5), itself(20, store.Stopped), itself(30, store.Started), recovered(start(26))}, aUnit("active", 26), 0,
@@ -105,18 +132,11 @@ func TestTimeline(t *testing.T) {
 		{"nobody knows how it ended", []store.Record{start(-5), {Kind: store.UnknownEnd, Time: minute(10), Delta: store.Counts{Unknown: 1}}}, aUnit("inactive", 10), 0,
 			`[{"from":0,"to":10,"phase":"up"},{"from":10,"to":60,"phase":"stopped"}]`, `[]`},
 	} {
-		s := &tell.Status{Now: noon, AsOf: noon, Units: []*tell.Unit{{Tally: tt.unit}}}
+		s := status(tt.unit)
 		if tt.stopped > 0 {
 			s.AsOf, s.Stopped = minute(tt.stopped), minute(tt.stopped)
 		}
-		tr := NewTracer(s, 1, All)
-		for i, r := range tt.records {
-			if r.Seq = uint64(i + 1); r.Kind != store.Monitor {
-				r.Unit = "a.service"
-			}
-			tr.Add(&r)
-		}
-		line := tr.Timeline(s).Units[0]
+		line := lineOf(s, tt.records)
 		var want Line
 		if json.Unmarshal([]byte(tt.spans), &want.Spans) != nil || json.Unmarshal([]byte(tt.marks), &want.Crashes) != nil {
 			t.Fatal(tt.name)
@@ -138,11 +158,53 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// What the counters prove of a time in which nobody watched is in the timeline, and no more than that.
+func TestLasting(t *testing.T) {
+	killed := []store.Record{start(-5), itself(30, store.Started)}
+	for _, tt := range []struct {
+		name    string
+		records []store.Record
+		unit    *count.Tally
+		change  func(s *tell.Status, u *count.Tally)
+		spans   string // minutes and phases
+	}{
+		{"killed long ago, and the same run goes on", killed, aUnit("active", -5), nil, `up 60`},
+		{"killed twice", []store.Record{start(-5), itself(10, store.Started), itself(30, store.Started)}, aUnit("active", -5), nil, `up 60`},
+		{"it has reloaded since", killed, aUnit("active", -5), func(_ *tell.Status, u *count.Tally) { u.Changed = minute(50) }, `up 60`},
+		{"it is down all the time", []store.Record{crash(-5), itself(20, store.Stopped), itself(30, store.Started)}, aUnit("failed", -5), nil, `down 60`},
+		{"another run, and nobody knows since when", killed, aUnit("active", 30), nil, `unobserved 30, up 60`},
+		{"another run, and systemd knows since when", killed, aUnit("active", 25), nil, `unobserved 25, up 60`},
+		{"the boot before", killed, aUnit("active", -5), func(_ *tell.Status, u *count.Tally) { u.Times.Boot = "a" }, `unobserved 30, up 60`},
+		{"a new boot, in which it runs before the monitor", killed, aUnit("active", 28), func(s *tell.Status, u *count.Tally) {
+			began := clock(27)
+			s.Clock.Since, u.Times.Clock = s.Clock.Since-began, u.Times.Clock-began
+		}, `unobserved 28, up 60`},
+		{"the wall clock was not set when it began", killed, aUnit("active", 25), func(_ *tell.Status, u *count.Tally) { u.Times.At = time.Unix(70, 0) }, `unobserved 25, up 60`},
+		{"there is only the wall clock", killed, aUnit("active", -5), func(_ *tell.Status, u *count.Tally) { u.Times.Clock = 0 }, `unobserved 30, up 60`},
+		{"the wall clock was set back, so that it seems to be older than its record", []store.Record{start(25), itself(30, store.Started)}, aUnit("active", 5), nil, `unobserved 25, up 60`},
+		{"the counters say something else", killed, aUnit("active", -5), func(_ *tell.Status, u *count.Tally) { u.Times.Phase = count.Unobserved }, `unobserved 30, up 60`},
+		{"the monitor is still reading", killed, aUnit("active", -5), func(s *tell.Status, _ *count.Tally) { s.Behind = true }, `unobserved 30, up 60`},
+		{"what was saved is older", killed, aUnit("active", -5), func(s *tell.Status, _ *count.Tally) { s.AsOf, s.Stopped = minute(20), minute(20) }, `up 20, unobserved 60`},
+	} {
+		s := status(tt.unit)
+		if tt.change != nil {
+			tt.change(s, tt.unit)
+		}
+		var got []string
+		for _, span := range lineOf(s, tt.records).Spans {
+			got = append(got, fmt.Sprintf("%s %v", span.Phase, span.To/60))
+		}
+		if got := strings.Join(got, ", "); got != tt.spans {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.spans)
+		}
+	}
+}
+
 // Whatever the records are, the spans go from the beginning to the end without gaps.
 func FuzzTimeline(f *testing.F) {
 	f.Add([]byte{1, 10, 5, 2, 20, 3, 8, 30, 1, 8, 40, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := &tell.Status{Now: noon, AsOf: noon, Units: []*tell.Unit{{Tally: aUnit("active", 50)}}}
+		s := status(aUnit("active", 50))
 		tr := NewTracer(s, 1, All)
 		crashes := int64(0)
 		for i := 0; i+2 < len(data); i += 3 {

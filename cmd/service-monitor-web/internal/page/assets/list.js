@@ -99,8 +99,8 @@ function fill(item) {
 }
 
 // since returns the present age of something. seconds is its age when it was told. Nobody knows what
-// happens while the connection is lost, so nothing gets older then.
-const since = (item, seconds) => seconds + Math.max(0, (live.lost || Date.now()) - item.at) / 1000;
+// happens while there is no stream, so nothing gets older then.
+const since = (item, seconds) => seconds + Math.max(0, (live.deaf() || Date.now()) - item.at) / 1000;
 
 function ages(item) {
   const { data, cell } = item;
@@ -151,8 +151,10 @@ function finishList() {
 
 let wanted = "";
 
+// What is wanted may be a whole name. But without a dot in it, "service" must not find every one.
 function matches({ data }) {
-  return !wanted || short(data.unit).toLowerCase().includes(wanted) || plain(data.health_text) === wanted;
+  const name = wanted.includes(".") ? plain(data.unit) : short(data.unit);
+  return !wanted || name.toLowerCase().includes(wanted) || plain(data.health_text) === wanted;
 }
 
 function search() {

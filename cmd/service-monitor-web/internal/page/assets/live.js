@@ -5,11 +5,14 @@ const live = {
   seq: 0, // of the last event that is in the status
   source: null,
   lost: 0, // since when there is no connection; 0 if there is one
+  rests: 0, // since when the page has no stream because nobody sees it; 0 if it has one
+  unseen: 30000, // how long nobody sees the page before that
   again: 1000, // how long to wait before a stream that was refused is asked for again
   loading: false, // the whole status is on its way, and what comes meanwhile waits in queue
   asked: false, // and it is wanted once more after that
   queue: [],
-  watches() { return !this.lost && page.monitor.running; },
+  deaf() { return this.rests || this.lost; }, // since when nothing is heard
+  watches() { return !this.deaf() && page.monitor.running; },
 };
 
 function listen() {
@@ -17,8 +20,9 @@ function listen() {
   const source = live.source = new EventSource(`events?after=${encodeURIComponent(live.last)}`);
   source.onopen = found;
   source.onerror = () => {
+    if (live.source !== source) return;
     lose();
-    if (source.readyState !== EventSource.CLOSED || live.source !== source) return; // the browser tries again
+    if (source.readyState !== EventSource.CLOSED) return; // the browser tries again
     setTimeout(() => live.source === source && listen(), live.again);
     live.again = Math.min(live.again * 2, 30000);
   };
@@ -44,11 +48,36 @@ function lose() {
 function found() {
   live.again = 1000;
   heard();
-  if (!live.lost) return;
-  live.lost = 0;
+  if (!live.deaf()) return;
+  if (live.lost) say("connected again");
+  live.lost = live.rests = 0;
   banner();
-  say("connected again");
   load(); // events that were missed come with the stream, but not states in between
+}
+
+// Without HTTP/2, a browser has six connections to a server, and each stream keeps one of them. So a page
+// that nobody sees gives its stream up after a while, or six forgotten tabs would lock out the seventh.
+let resting = 0;
+function sight() {
+  clearTimeout(resting);
+  if (document.hidden) resting = setTimeout(leave, live.unseen);
+  else if (live.rests) wake();
+}
+
+function leave() {
+  live.rests ||= live.lost || Date.now();
+  live.lost = 0; // nobody tries again
+  live.source?.close();
+  live.source = null;
+  clearTimeout(silence);
+  banner();
+}
+
+// wake listens again. The page is of when it began to rest until the stream is there.
+function wake() {
+  live.again = 1000;
+  listen();
+  heard();
 }
 
 // A link may die without a word. So if nothing came for a minute, the page asks whether the server is
@@ -60,10 +89,13 @@ function heard() {
 }
 
 async function probe() {
+  const { source } = live;
+  if (!source) return; // the page rests
   try {
     await fetch("-/healthy", { cache: "no-store", signal: AbortSignal.timeout(10000) });
-    heard();
+    if (live.source) heard();
   } catch {
+    if (live.source !== source) return live.source && heard(); // it has begun anew meanwhile
     lose();
     listen();
     heard();
@@ -94,7 +126,7 @@ async function load() {
     take(status);
   } catch (failure) {
     if (live.source?.readyState === EventSource.OPEN) trouble(failure.message);
-    setTimeout(() => !live.lost && load(), 5000);
+    setTimeout(() => !live.deaf() && load(), 5000);
   }
   live.loading = false;
   if (live.asked) load(); else applySoon();
@@ -119,6 +151,10 @@ function take(status) {
   counted();
   askLines();
   askSoon();
+  if (!report.unit) return;
+  axes(); // what time it is may have become another one
+  drawReport();
+  askLine(report.unit, hours === 24 ? 168 : 24);
 }
 
 // What comes in a burst is shown at once.
@@ -153,6 +189,7 @@ function apply() {
 }
 
 function happened(e) {
+  if (e.kind === "clock") load(); // all times have moved
   if (e.kind === "crash" && e.unit) {
     crashed(e.unit, Date.parse(e.time), e.until ? Date.parse(e.until) : 0, e.count ?? 1);
     const item = items.get(e.unit);

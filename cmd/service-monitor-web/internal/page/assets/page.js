@@ -17,7 +17,7 @@ function header() {
   put($("host"), plain(monitor.host ?? location.hostname));
   put($("summary"), page.failed ? "nothing is known" : words);
   document.body.classList.toggle("bad", bad);
-  document.body.dataset.is = page.failed || live.lost || !order.length ? "unknown" : !monitor.running || monitor.troubles?.length ? "troubled" : bad ? "bad" : "well";
+  document.body.dataset.is = page.failed || live.deaf() || !order.length ? "unknown" : !monitor.running || monitor.troubles?.length ? "troubled" : bad ? "bad" : "well";
   asOf();
   const list = [];
   if (page.failed) list.push(page.failed);
@@ -36,7 +36,7 @@ function notRunning() {
 
 // asOf says of when all this is: of now, as long as the monitor runs and the stream is there.
 function asOf() {
-  const { monitor } = page, then = monitor.running ? gateway.now(live.lost || undefined) : Date.parse(monitor.as_of);
+  const { monitor } = page, then = monitor.running ? gateway.now(live.deaf() || undefined) : Date.parse(monitor.as_of);
   let text = `as of ${gateway.wall(then)} ${gateway.zoneText()}`;
   if (!monitor.running) text += ` (${ago((gateway.now() - then) / 1000)} ago)`;
   put($("asof"), page.failed ? "" : text);
@@ -73,7 +73,7 @@ const icons = { bad: "%23d93a3f", troubled: "%23d93a3f", well: "%232e8b57", unkn
 
 function title() {
   const n = order.filter((item) => item.data.needs_attention).length, what = report.unit ? short(report.unit) : plain(page.monitor.host ?? "service-monitor");
-  document.title = `${live.lost ? "… " : n ? `(${n}) ` : ""}${what} – services`;
+  document.title = `${live.lost ? "… " : n && !live.rests ? `(${n}) ` : ""}${what} – services`;
   const icon = `data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><circle cx='8' cy='8' r='7' fill='${icons[document.body.dataset.is]}'/></svg>`;
   if ($("icon").getAttribute("href") !== icon) $("icon").href = icon;
 }
@@ -143,6 +143,9 @@ function begin() {
   $("healths").addEventListener("click", clicks);
   addEventListener("hashchange", goTo);
   addEventListener("online", probe);
+  addEventListener("visibilitychange", sight);
+  addEventListener("pagehide", leave); // the browser may keep it for the way back
+  addEventListener("pageshow", sight);
   addEventListener("beforeprint", () => { finishList(); order.forEach(show); });
   if (status.error) {
     trouble(status.error);

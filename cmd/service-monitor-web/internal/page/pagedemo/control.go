@@ -13,6 +13,7 @@ import (
 
 	"service-monitor/cmd/internal/tell"
 	"service-monitor/cmd/service-monitor-web/internal/page"
+	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/count"
 )
 
@@ -33,6 +34,7 @@ type message struct {
 //	/demo/reset                all streams are told to begin anew
 //	/demo/monitor?runs=false   the monitor stops, or starts again
 //	/demo/trouble?text=TEXT    something is wrong with the monitor; nothing, if TEXT is empty
+//	/demo/clock?by=DURATION    the wall clock is set, to so much later
 //	/demo/text                 what service-monitor status prints now
 //	/demo/spans                times in seconds, and how the commands say them
 type site struct {
@@ -40,16 +42,19 @@ type site struct {
 	world   *world
 	streams map[chan message]bool
 	broken  bool
+	off     time.Duration // what the wall clock of the gateway is ahead of the one here
 }
+
+func (s *site) now() time.Time { return time.Now().Add(s.off) }
 
 func (s *site) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", page.Handler(s.statusText))
-	mux.HandleFunc("GET /api/status", s.answer(func(*http.Request) (any, error) { return s.world.statusText(time.Now()), nil }))
+	mux.HandleFunc("GET /api/status", s.answer(func(*http.Request) (any, error) { return s.world.statusText(s.now()), nil }))
 	mux.HandleFunc("GET /api/why", s.answer(s.why))
 	mux.HandleFunc("GET /api/timeline", s.answer(func(r *http.Request) (any, error) {
 		hours, _ := strconv.Atoi(r.FormValue("hours"))
-		now := time.Now()
+		now := s.now()
 		return s.world.timeline(now.Add(-time.Duration(hours)*time.Hour), now, r.FormValue("unit")), nil
 	}))
 	mux.HandleFunc("GET /api/history", s.answer(s.history))
@@ -63,7 +68,7 @@ func (s *site) statusText() ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var b bytes.Buffer
-	err := s.world.status(time.Now()).WritePage(&b, true, s.world.seq())
+	err := s.world.status(s.now()).WritePage(&b, true, s.world.seq())
 	return b.Bytes(), err
 }
 
@@ -84,7 +89,7 @@ func (s *site) answer(f func(r *http.Request) (any, error)) http.HandlerFunc {
 
 func (s *site) why(r *http.Request) (any, error) {
 	number, _ := strconv.ParseInt(r.FormValue("crash"), 10, 64)
-	y := s.world.why(time.Now(), r.FormValue("unit"), number)
+	y := s.world.why(s.now(), r.FormValue("unit"), number)
 	if y == nil {
 		return nil, fmt.Errorf("none of the monitored services is called %q; service-monitor status lists them all", r.FormValue("unit"))
 	}
@@ -172,7 +177,7 @@ func (s *site) tell(m message) {
 func (s *site) control(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now, unit := time.Now(), r.FormValue("unit")
+	now, unit := s.now(), r.FormValue("unit")
 	at := slices.IndexFunc(s.world.units, func(t *count.Tally) bool { return t.Unit == unit })
 	what := r.PathValue("what")
 	if at < 0 && slices.Contains([]string{"crash", "start", "gone"}, what) {
@@ -212,6 +217,8 @@ func (s *site) control(w http.ResponseWriter, r *http.Request) {
 			s.world.troubles = []string{text}
 		}
 		s.tell(message{"monitor", s.world.statusText(now).Monitor, 0})
+	case "clock":
+		s.set(now, r.FormValue("by"))
 	case "text":
 		s.world.status(now).Write(w, tell.Screen{Zone: zone, Long: true})
 	case "spans":
@@ -223,6 +230,16 @@ func (s *site) control(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// set sets the wall clock, and tells that.
+func (s *site) set(from time.Time, by string) {
+	d, _ := time.ParseDuration(by)
+	s.off += d
+	s.world.began = s.world.began.Add(d) // the clock that nobody can set goes on
+	to := s.now()
+	s.world.record(nil, store.Record{Kind: store.Clock, Time: to, From: from.Format(time.RFC3339Nano), To: to.Format(time.RFC3339Nano)})
+	s.changed(to, "")
 }
 
 // changed tells the last record, and how its unit is after that.
