@@ -201,7 +201,7 @@ func TestStatusOfASender(t *testing.T) {
 				select {
 				case <-tick:
 					trouble += "!"
-					p.Nudge()
+					time.AfterFunc(time.Millisecond, p.Nudge) // by then it has sent, or cannot send
 					if err := p.Send(ctx, 1); err != nil {
 						return nil
 					}
@@ -236,7 +236,7 @@ func TestStatusOfASender(t *testing.T) {
 		if err := g.Run(stop); err != nil {
 			t.Fatal(err)
 		}
-		s.Want(t, "0s READY=1", "10s WATCHDOG=1 STATUS=!", "20s WATCHDOG=1", "21s WATCHDOG=1", "22s WATCHDOG=1 STATUS=!!", "25s STOPPING=1 STATUS=saving and stopping")
+		s.Want(t, "0s READY=1", "10.001s WATCHDOG=1 STATUS=!", "20.001s WATCHDOG=1", "21.001s WATCHDOG=1", "22.001s WATCHDOG=1 STATUS=!!", "25s STOPPING=1 STATUS=saving and stopping")
 	})
 }
 

@@ -24,10 +24,10 @@ import (
 const (
 	firstRetry     = 250 * time.Millisecond // doubled for each further one
 	lastRetry      = 30 * time.Second
-	refusedEvery   = time.Minute            // at most one report
-	doubtGap       = time.Second            // at least, between two gaps that doubts begin
-	pingLimit      = 250 * time.Millisecond // for PID 1 to answer when the source stops
-	slowRead       = 10 * time.Second       // after that, the status says that the journal is being read
+	refusedEvery   = time.Minute      // at most one report
+	doubtGap       = time.Second      // at least, between two gaps that doubts begin
+	pingLimit      = time.Second      // for PID 1 to answer when the source stops
+	slowRead       = 10 * time.Second // after that, the status says that the journal is being read
 	connectingText = "connecting to the system bus"
 )
 

@@ -224,6 +224,9 @@ func (d *deduction) catchUp(u decode.Update) {
 	default:
 		d.life.Cursor, d.life.RestartsSinceCursor, d.life.Opened = u.Cursor, 0, time.Time{}
 	}
-	d.base.Cause, d.base.AtLeast, d.life.Lossy = Cause{}, d.base.AtLeast || d.life.Lossy, false
+	if never := u.LoadState == "not-found" && d.life.Invocation.IsZero(); d.life.Lossy && !never {
+		d.base.AtLeast = true
+	}
+	d.base.Cause, d.life.Lossy = Cause{}, false
 	d.add(CaughtUp, NoRule)
 }

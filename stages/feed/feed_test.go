@@ -192,6 +192,7 @@ func TestCaughtUp(t *testing.T) {
 			told = append(told, fmt.Sprint(m.Monitor.CatchingUp, " ", crashes(units["a.service"])))
 		case m.Complete:
 			b.tell(classify.Crashed, tally("a.service", 2))
+			b.tell(classify.Moved, tally("b.service", 0)) // so the one before has reached the feed
 			b.stage.CaughtUp()
 			b.stage.CaughtUp() // as after a reload
 		}

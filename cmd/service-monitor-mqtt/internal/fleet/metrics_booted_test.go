@@ -56,8 +56,8 @@ func (f *fleet) watch() *watcher {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	scrape := shipped(f.t, examples+"prometheus.yml", "127.0.0.1:9641", "127.0.0.1:"+port, "15s", "5s", "/usr/share/service-monitor/rules.yml", rules)
-	w := &watcher{servers.StartPrometheus(f.t, "global: {evaluation_interval: 5s}\n"+scrape, filepath.Join(f.t.TempDir(), "data")), f}
+	scrape := shipped(f.t, examples+"prometheus.yml", "127.0.0.1:9641", "127.0.0.1:"+port, "/usr/share/service-monitor/rules.yml", rules)
+	w := &watcher{servers.StartPrometheus(f.t, "global: {evaluation_interval: 5s, scrape_timeout: 15s}\n"+scrape, filepath.Join(f.t.TempDir(), "data")), f}
 	w.await("count(service_monitor_unit_crashes_total)", float64(len(f.gateways)*services))
 	return w
 }

@@ -167,6 +167,7 @@ func TestComesBack(t *testing.T) {
 	}
 	before := fmt.Sprint(g.status().Seq)
 	other := g.follow("")
+	other.next(view.Monitor) // it has joined
 	g.crash(true, "a.service")
 	other.next(view.Told)
 	g.crash(true, "b.service")
@@ -213,7 +214,7 @@ func TestMonitorAway(t *testing.T) {
 
 // No counter of a unit is told while the monitor catches up after it was killed: it told a higher one before.
 func TestCatchingUp(t *testing.T) {
-	g := newGateway(t, "a.service")
+	g := newGateway(t, "a.service", "b.service")
 	const series = `service_monitor_unit_crashes_total{name="a.service"} `
 	g.catchingUp = true
 	g.start()
@@ -224,6 +225,7 @@ func TestCatchingUp(t *testing.T) {
 		t.Errorf("it has not caught up: %s", all)
 	}
 	g.crash(true, "a.service")
+	g.crash(true, "b.service") // so the one before has reached the feed
 	g.feed.CaughtUp()
 	var all string
 	for !strings.Contains(all, series) {
