@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"service-monitor/cmd/internal/config"
+	"service-monitor/stages/files"
 	"service-monitor/stages/statefile"
 )
 
@@ -27,7 +28,7 @@ func (r refusal) Error() string { return r.text }
 func (r refusal) Is(target error) bool { return target == r.kind }
 
 // checkStart checks whether a start with this configuration would succeed, as far as that can
-// be known before. It writes no files and takes no lock, because a monitor may be running.
+// be known before. It writes no files and takes no lock for longer than a moment, because a monitor may be running.
 func checkStart(loaded config.Loaded, stdout io.Writer) error {
 	if len(loaded.Unused) > 0 {
 		fmt.Fprintf(stdout, "%s: not used, and may be removed: %s\n", config.Show(loaded.Source.File), strings.Join(loaded.Unused, ", "))
@@ -80,13 +81,13 @@ func (f planned) each(path string, may func(path string, want uint32) error) err
 const longestSocket = len(unix.RawSockaddrUnix{}.Path) - 1
 
 func checkFiles(loaded config.Loaded, a account, stdout io.Writer) error {
-	files := plan(loaded.Config)
-	for _, f := range files {
+	uses := plan(loaded.Config)
+	for _, f := range uses {
 		if start := loaded.StartsAt(f.key); start != "" {
 			fmt.Fprintf(stdout, "%s: %s is relative, and starts at %s\n", config.Show(f.path), f.key, start)
 		}
 	}
-	rest, err := mayUseGiven(loaded, a, files)
+	rest, err := mayUseGiven(loaded, a, uses)
 	if err := atStart(loaded, err, stdout); err != nil {
 		return err
 	}
@@ -111,7 +112,7 @@ func checkFiles(loaded config.Loaded, a account, stdout io.Writer) error {
 	if socket := loaded.Config.Feed.Socket; len(socket) > longestSocket {
 		fmt.Fprintf(stdout, "%s: feed has %d bytes, and the path of a socket at most %d (unix(7)); so nobody can listen to the monitor\n", config.Show(socket), len(socket), longestSocket)
 	}
-	for _, f := range files {
+	for _, f := range uses {
 		if unitDirectory(f.path) == "" {
 			fmt.Fprintf(stdout, "%s: not in a directory of the unit; whether the unit allows it (ReadWritePaths=, see service-monitor(5)) is not checked\n", config.Show(f.path))
 		}
@@ -119,11 +120,12 @@ func checkFiles(loaded config.Loaded, a account, stdout io.Writer) error {
 	return nil
 }
 
-// atStart returns an error with which only a start would fail. A monitor that runs has opened its files, and a reload
-// does not open them again, nor others: log_file and persistence_file wait for a restart. So for a reload the error
-// is only printed. Otherwise no new list of services would be taken while the flash is read-only.
+// atStart returns an error with which only a start would fail. A reload does not open the files again that a monitor
+// has in use. So for a reload, errors about these are only printed. Otherwise no new list of services would be
+// taken while the flash is read-only.
 func atStart(loaded config.Loaded, err error, stdout io.Writer) error {
-	if err == nil || !loaded.Source.Reload {
+	c := loaded.Config
+	if err == nil || !loaded.Source.Reload || !files.Held(c.Log.File) || !files.Held(c.State.File) {
 		return err
 	}
 	fmt.Fprintf(stdout, "a reload does not need this, but a start would fail: %v\n", err)

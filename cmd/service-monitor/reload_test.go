@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"service-monitor/stages/files"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
@@ -76,7 +78,8 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestCheckReloadOfFiles wants a reload not to be refused for files that only a start opens. A start is, as before.
+// TestCheckReloadOfFiles wants a reload not to be refused for files that a monitor has in use. A start is, and so is a
+// reload that names other files.
 func TestCheckReloadOfFiles(t *testing.T) {
 	noUnit(t)
 	for name, change := range map[string]func(log, state string) error{
@@ -95,6 +98,16 @@ func TestCheckReloadOfFiles(t *testing.T) {
 		var start, reload strings.Builder
 		if code := run([]string{"check-config", "--config", file}, io.Discard, &start); code == exitOK {
 			t.Errorf("%s: a start would succeed", name)
+		}
+		if code := run([]string{"check-config", "--reload", "--config", file}, io.Discard, io.Discard); code == exitOK {
+			t.Errorf("%s: a reload succeeds with a file that nobody has in use", name)
+		}
+		for _, path := range []string{log, state} {
+			lock, err := files.Hold(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer lock.Close()
 		}
 		said := "a reload does not need this, but a start would fail: " + strings.TrimPrefix(start.String(), "service-monitor: ")
 		if code := run([]string{"check-config", "--reload", "--config", file}, &reload, io.Discard); code != exitOK || !strings.Contains(reload.String(), said) {

@@ -54,6 +54,20 @@ func hold(path string) (*Lock, error) {
 	return &Lock{path, f, made}, nil
 }
 
+// Held reports whether a process holds the file at path. To find out, it holds the lock itself for a moment.
+func Held(path string) bool {
+	real, err := Follow(path)
+	if err != nil {
+		return false
+	}
+	f, err := Open(real+LockSuffix, os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
 // Stay takes the lock again if the lock file or its directory was removed. Otherwise another
 // monitor could hold a new file at the same path. Stay does not make the directory, because
 // it may be the mount point of a disk that is not mounted.

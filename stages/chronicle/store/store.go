@@ -307,14 +307,7 @@ func (s *Store) Close() {
 }
 
 // InUse reports whether a process has the store open for writing.
-func InUse(dir string) bool {
-	f, err := files.Open(filepath.Join(dir, held+files.LockSuffix), os.O_RDONLY, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
-}
+func InUse(dir string) bool { return files.Held(filepath.Join(dir, held)) }
 
 // Hold keeps other processes from opening the store in a directory for writing. If there is no directory, the
 // lock is nil.
