@@ -48,7 +48,7 @@ func glimpse(s Signal) (g glance) {
 // earlier reports whether a place comes before another. The present boot is the last one, whatever the wall clock
 // says: it may have begun with a clock that was wrong.
 func earlier(a, b records.Place, here string) bool {
-	if now := b.Boot() == here; now != (a.Boot() == here) {
+	if now := b.Boot() == here; here != "" && now != (a.Boot() == here) {
 		return now
 	}
 	return a.Before(b)
