@@ -87,12 +87,15 @@ func checkFiles(loaded config.Loaded, a account, stdout io.Writer) error {
 			fmt.Fprintf(stdout, "%s: %s is relative, and starts at %s\n", config.Show(f.path), f.key, start)
 		}
 	}
-	rest, err := mayUseGiven(loaded, a, uses)
-	if err := atStart(loaded, err, stdout); err != nil {
-		return err
+	rest, given := mayUseGiven(loaded, a, uses)
+	if given != nil && !loaded.Source.Reload {
+		return given
 	}
 	if err := a.become(); err != nil {
 		return fmt.Errorf("cannot check with the rights of %s: %w; call check-config as that user", a.name, err)
+	}
+	if err := atStart(loaded, given, stdout); err != nil { // root does not look where others may plant something
+		return err
 	}
 	if err := mayRead(loaded, a); err != nil {
 		return err

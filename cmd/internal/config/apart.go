@@ -52,8 +52,12 @@ func isLock(path, other string) bool { return other == path+files.LockSuffix }
 
 func (u use) takes(other use) bool { return u.beside(leadsTo(u.path), leadsTo(other.path)) }
 
-// isIn reports whether a path is that of a directory, or of anything below it.
+// isIn reports whether a path is that of a directory, or of anything below it. If the directory is a link, somebody has
+// chosen where it leads, and may keep other files there as well.
 func isIn(path, dir string) bool {
+	if _, err := os.Readlink(dir); err == nil {
+		return isOne(path, dir)
+	}
 	for at := leadsTo(path); ; at = filepath.Dir(at) {
 		if isOne(at, dir) {
 			return true

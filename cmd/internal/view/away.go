@@ -8,6 +8,7 @@ import (
 
 	"service-monitor/cmd/internal/ask"
 	"service-monitor/cmd/internal/config"
+	"service-monitor/stages/chronicle/store"
 )
 
 // unread notes why the history cannot be read.
@@ -15,7 +16,7 @@ func (s *Stage) unread(err error) {
 	s.model.troubles = nil
 	switch {
 	case err == nil:
-	case errors.Is(err, fs.ErrNotExist) && (s.config.History.Size == 0 || s.fresh()):
+	case errors.Is(err, fs.ErrNotExist) && (s.config.History.Size == 0 || s.fresh() || store.Ended(history(s.config))):
 	case errors.Is(err, fs.ErrNotExist):
 		s.trouble("there is no history in %s yet", config.Show(history(s.config)))
 	default:

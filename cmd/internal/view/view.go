@@ -11,6 +11,7 @@ import (
 	"service-monitor/cmd/internal/config"
 	"service-monitor/cmd/internal/tell"
 	"service-monitor/pipeline"
+	"service-monitor/stages/chronicle/store"
 	"service-monitor/stages/count"
 	"service-monitor/stages/feed"
 	"service-monitor/stages/journald/records"
@@ -228,7 +229,7 @@ func (s *Stage) took(ctx context.Context, b *batch) {
 	case s.away != nil:
 		s.saving = readSaved(s.config, s.model.itself, b.err, s.away)
 	case s.heard:
-		if s.model.seq < s.told { // somebody has removed the history, and this is another one
+		if s.model.seq < s.told && !store.Ended(history(s.config)) { // somebody has removed the history, and this is another one
 			s.told = s.model.seq
 			s.out = append(s.out, Event{Kind: Reset, Seq: s.told, Data: []byte("{}")})
 		}

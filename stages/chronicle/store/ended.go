@@ -41,7 +41,7 @@ func Ended(dir string) bool {
 	return err == nil
 }
 
-// resumed removes the mark before the first record, so that no reader takes the old end for the present one.
+// resumed removes the mark once the first record is on the disk, so that no reader takes the old end for the present one.
 func (s *Store) resumed() error {
 	if !s.ended {
 		return nil

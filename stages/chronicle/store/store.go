@@ -138,12 +138,11 @@ func (s *Store) Append(records []Record) (written int, err error) {
 	if err := s.stay(); err != nil {
 		return 0, err
 	}
-	if err := s.resumed(); err != nil {
-		return 0, err
-	}
 	for written < len(records) {
 		n, err := s.appendPage(records[written:])
-		written += n
+		if written += n; n > 0 {
+			err = errors.Join(err, s.resumed())
+		}
 		if err != nil {
 			return written, err
 		}

@@ -126,6 +126,28 @@ func TestReset(t *testing.T) {
 	}
 }
 
+// A monitor without a history has ended the history for a while, and the next one goes on with it. What was told
+// before is not told again.
+func TestEndedForAWhile(t *testing.T) {
+	g := newGateway(t, "a.service")
+	g.start()
+	g.serve()
+	c := g.follow("?after=0")
+	g.crash(true, "a.service", "a.service")
+	c.want(0)
+	g.stopMonitor()
+	if err := store.End(chronicle.Beside(g.config.State.File)); err != nil {
+		t.Fatal(err)
+	}
+	g.start()
+	for g.status().Seq != 0 || !g.status().Monitor.Connected {
+	}
+	g.crash(true, "a.service")
+	if e := c.next(view.Told, view.Reset); e.kind != view.Told || e.id != fmt.Sprint(g.seqs[2]) {
+		t.Errorf("%+v, want the event %d", e, g.seqs[2])
+	}
+}
+
 // Whoever comes back is told which units have changed and which are gone.
 func TestChangedMeanwhile(t *testing.T) {
 	g := newGateway(t, "a.service", "b.service", "c.service")
