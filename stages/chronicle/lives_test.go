@@ -14,6 +14,7 @@ import (
 	"service-monitor/pipeline/pipelinetest"
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
+	"service-monitor/stages/journald/records"
 )
 
 // If the monitor was killed before the chronicle was written, or had no chronicle for a while, one
@@ -48,7 +49,12 @@ func TestGlobAgain(t *testing.T) {
 		}
 		live(t, d, tallies, true, func(k *keeper) { grow(k, false, 3) })
 		before := len(d.lines())
-		live(t, d, map[string]count.Tally{}, false, func(k *keeper) { grow(k, true, 4) })
+		live(t, d, map[string]count.Tally{}, false, func(k *keeper) {
+			// The state was lost, and all that the journal has is to be counted again.
+			k.tallies[glob] = count.Tally{}
+			k.send(count.Event{Transition: classify.Transition{Kind: classify.CaughtUp, Unit: glob, Time: time.Now(), Life: &classify.Life{Pattern: true, Cursor: records.Beginning}}})
+			grow(k, true, 4)
+		})
 		if got := d.lines()[before:]; !slices.Equal(got, []string{"many {1 1 0 0 0} {4 4 0 0 0}"}) {
 			t.Errorf("%q", got)
 		}

@@ -8,6 +8,7 @@ import (
 	"service-monitor/stages/classify"
 	"service-monitor/stages/count"
 	"service-monitor/stages/decode"
+	"service-monitor/stages/journald/records"
 	"service-monitor/stages/zone"
 )
 
@@ -58,7 +59,8 @@ func (s *Stage) take(e *count.Event, now time.Time) {
 		s.gaveUp(u, e, now)
 	case classify.CaughtUp:
 		delta := u.is.Minus(u.has)
-		if e.Recovered && min(delta.Starts, delta.Stops, delta.Crashes, delta.Unknown, delta.Restarts) < 0 {
+		again := e.Recovered || e.Life != nil && e.Life.Pattern && e.Life.Cursor == records.Beginning
+		if again && min(delta.Starts, delta.Stops, delta.Crashes, delta.Unknown, delta.Restarts) < 0 {
 			u.settled = true // a glob: its units are counted again, so its sum may still grow
 			break
 		}

@@ -17,7 +17,7 @@ func (d *deduction) past(u decode.Update) {
 		}
 		d.base.Time, d.base.Clock = u.Runs[0].Begun, u.Runs[0].Clock
 		d.appear()
-		d.base.Clock = 0
+		d.base.Clock, l.Lossy = 0, u.Lost
 	}
 	d.base.To, d.base.SubState, d.base.Recovered = l.ActiveState, l.SubState, true
 	if u.Cut == "" {
@@ -44,7 +44,7 @@ func (d *deduction) cut(u decode.Update) {
 		d.finish(Cause{Result: how}, BootOver)
 		d.base = was
 	}
-	l.Entered, l.Begun, l.NRestarts, l.Unexplained = 0, 0, 0, 0 // these begin anew with the next boot
+	l.Entered, l.StateEntered, l.Begun, l.NRestarts, l.Unexplained = 0, 0, 0, 0, 0 // these begin anew with the next boot
 	if l.Lossy = l.Lossy || u.Lossy || u.Lost; u.Cursor != "" {
 		l.Cursor, l.RestartsSinceCursor = u.Cursor, 0
 	}

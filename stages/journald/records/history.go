@@ -85,9 +85,6 @@ const Beginning Place = "t=0"
 func (p Place) next(boot string) Place {
 	number, numbered := strconv.ParseUint(p.part('i'), 16, 64)
 	wall, _ := p.Made()
-	if p == "" {
-		wall = time.Now()
-	}
 	next := At(boot, 0, wall.Add(time.Microsecond))
 	if numbered == nil {
 		next = Place(fmt.Sprintf("s=%s;i=%x;%s", p.part('s'), number+1, next))

@@ -1,6 +1,7 @@
 package records
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -47,6 +48,7 @@ type ledger struct {
 
 	boot     string
 	now      string // the boot that goes on
+	from     Place  // where the reader began
 	place    Place  // of the last record
 	shutdown uint64 // the job of shutdown.target in this boot
 	units    map[string]*unit
@@ -171,7 +173,7 @@ func (l *ledger) end(how string, at time.Time, next string) error {
 	clear(l.units)
 	clear(l.restarts)
 	l.shutdown = 0
-	return l.tell(Past{Cut: how, At: at, Next: l.place.next(next), Place: l.place, Boot: l.boot, Lossy: l.loss != ""})
+	return l.tell(Past{Cut: how, At: at, Next: cmp.Or(l.place, l.from).next(next), Place: l.place, Boot: l.boot, Lossy: l.loss != ""})
 }
 
 // flushAll tells everything that was not told yet.

@@ -54,7 +54,7 @@ type Reader struct {
 // order. An error of tell ends the reading.
 func NewReader(from Place, wanted, passing func(unit string) bool, tell func(Past) error) *Reader {
 	return &Reader{
-		ledger: ledger{wanted: wanted, passing: passing, tell: tell, boot: from.Boot(), units: make(map[string]*unit), restarts: make(map[string]uint32)},
+		ledger: ledger{wanted: wanted, passing: passing, tell: tell, boot: from.Boot(), from: from, units: make(map[string]*unit), restarts: make(map[string]uint32)},
 		place:  from,
 	}
 }
