@@ -150,3 +150,26 @@ func TestCutOfABootWithoutRecords(t *testing.T) {
 	w.awaitGap(unit, end)
 	w.want(unit, counts{starts: 2, crashes: 1})
 }
+
+// TestBeginningIsGone has a monitor that could read all but the present boot. Before the next one reads that, its first
+// entries are removed.
+//
+// The error was: the counts were called complete.
+func TestBeginningIsGone(t *testing.T) {
+	const unit = "unit.service"
+	w := newWorld(t)
+	mark := oldMark
+	mark.Boot, mark.Clock = before, 1_000_000
+	cursor := w.journal.Write(mark)
+	w.journal.Write(startOf(unit, 4))
+	w.journal.Write(crashOf(unit, 4))
+	w.journal.Write(startOf(unit, 5))
+	w.runs(unit, 5)
+	w.journal.BreakPresent(1 << 20)
+	w.watch(0, map[string]*count.Tally{unit: {Unit: unit, State: "inactive", Life: &classify.Life{ActiveState: "inactive", SubState: "dead", Ended: true, Cursor: cursor}}}, unit)
+	w.await("known, with a gap open", unit, func(c count.Tally) bool { return c.Life.Known() && !c.Life.Opened.IsZero() })
+	w.journal.Restart(w.journal.Boot, w.journal.Entries()[3:])
+	w.again(unit)
+	w.await("caught up with", unit, func(c count.Tally) bool { return c.Life.Opened.IsZero() })
+	w.want(unit, counts{starts: 1, atLeast: true})
+}

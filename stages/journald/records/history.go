@@ -92,6 +92,15 @@ func (p Place) next(boot string) Place {
 	return next
 }
 
+// before returns the entry before the beginning of a boot; empty if the place does not tell it.
+func (p Place) before() Place {
+	number, err := strconv.ParseUint(p.part('i'), 16, 64)
+	if err != nil || !p.begins() || number == 0 {
+		return ""
+	}
+	return Place(fmt.Sprintf("s=%s;i=%x", p.part('s'), number-1))
+}
+
 // begins reports whether the place is where a boot begins.
 func (p Place) begins() bool { return p.part('m') == "0" }
 

@@ -34,6 +34,16 @@ func boots(ctx context.Context, boot string) (how string, at time.Time, err erro
 	return how, at, err
 }
 
+// goneAt reports whether the entry with the number of a place is not in the journal any more.
+func goneAt(ctx context.Context, place Place) (gone bool, err error) {
+	gone = true
+	err = journalctl(ctx, []string{"--cursor=" + string(place)}, func(r *record) (bool, error) {
+		gone = r.place.part('s') != place.part('s') || r.place.part('i') != place.part('i')
+		return false, nil
+	})
+	return gone, err
+}
+
 // matches are the journalctl(1) matches of all records that matter, each together with also.
 func matches(also ...string) []string {
 	args := append([]string{"_PID=1"}, also...) // anybody may write UNIT= into the journal

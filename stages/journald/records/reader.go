@@ -126,7 +126,14 @@ func (r *Reader) read(ctx context.Context, reached func() error) error {
 		return err
 	}
 	r.ledger.now = now
-	if r.place.entry() {
+	switch before := r.place.before(); {
+	case before != "":
+		if gone, err := goneAt(ctx, before); err != nil {
+			return err
+		} else if gone { // and with it what followed, perhaps
+			r.ledger.lose(rotated)
+		}
+	case r.place.entry():
 		if silent, err := silentAt(ctx, r.place); err != nil {
 			return err
 		} else if silent {
