@@ -78,13 +78,7 @@ func (f *faults) crashes(t Tally) {
 }
 
 // Balancing returns the FirstSeenRunning with which the counts balance. The life must be known.
-func (t Tally) Balancing() int64 {
-	n := int64(t.ends()) - int64(t.Starts)
-	if t.Life.Running() {
-		n++
-	}
-	return n - t.Life.Pending()
-}
+func (t Tally) Balancing() int64 { return firstSeenRunning(&t, t.Life) }
 
 func (f *faults) balance(t Tally) {
 	running := int64(0)
